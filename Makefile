@@ -1,0 +1,42 @@
+# make demo: the main job on a small scale, from nothing to a table and pictures.
+# make test: the tests.
+# Both set up a virtual environment in .venv first; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Byte code is compiled on first import, for what is imported: half a minute less to wait.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile --quiet
+
+.PHONY: demo test lint setup setup-dev clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python cli.py demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/pre-commit run --all-files
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing (torch is large: this takes a few minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo

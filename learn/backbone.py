@@ -1,0 +1,121 @@
+"""The encoder: a timm vision transformer for single-channel images of any size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lightly.models.utils import initialize_2d_sine_cosine_positional_embedding
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from learn.config import EncoderConfig
+from simulate.config import checked
+from simulate.errors import InputError
+from simulate.shards import replacing, write_text
+
+WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+
+
+class Encoder(nn.Module):
+    """Patch tokens of an image, from a ViT with fixed sine-cosine positions and no class token.
+
+    Images of another size than it was made for are padded to whole patches, and the position
+    embedding is interpolated, so that one encoder serves 64 and 150 pixels.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vit = VisionTransformer(
+            img_size=config.image_size,
+            patch_size=config.patch_size,
+            in_chans=1,
+            num_classes=0,
+            global_pool="avg",
+            embed_dim=config.embed_dim,
+            depth=config.depth,
+            num_heads=config.num_heads,
+            class_token=False,
+            dynamic_img_size=True,
+            dynamic_img_pad=True,
+        )
+        initialize_2d_sine_cosine_positional_embedding(self.vit.pos_embed, num_prefix_tokens=0)
+        self.vit.pos_embed.requires_grad = False
+
+    @property
+    def grid(self) -> int:
+        """Patches on a side of an image of the size it was made for."""
+        return self.config.image_size // self.config.patch_size
+
+    def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
+
+        Patches that are not kept are dropped before the first block: they cost nothing.
+        """
+        tokens = self.vit._pos_embed(self.vit.patch_embed(image))
+        if keep is not None:
+            tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+        return self.vit.norm(self.vit.blocks(tokens))  # type: ignore[no-any-return]
+
+    def features(self, image: Tensor) -> Tensor:
+        """Mean of the tokens (B, D)."""
+        tokens: Tensor = self(image)
+        return tokens.mean(1)
+
+
+def save_encoder(encoder: Encoder, folder: Path, description: dict[str, object]) -> None:
+    """Write ``encoder.safetensors`` and, last, ``encoder.json``, which marks it as complete."""
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file({k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}, temporary)
+    content = description | {"encoder": encoder.config.model_dump()}
+    write_text(folder / DESCRIPTION, json.dumps(content, indent=1) + "\n")
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """The encoder that a run has left.
+
+    Raises:
+        InputError: for a folder without a finished encoder, or weights of another architecture.
+    """
+    path = folder / DESCRIPTION
+    if not (path.is_file() and (folder / WEIGHTS).is_file()):
+        raise InputError(
+            f"{folder} has no finished encoder; give the folder of a finished "
+            "`python cli.py pretrain` run, or --encoder none"
+        )
+    try:
+        section = json.loads(path.read_text())["encoder"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is damaged; run its pretrain command again") from None
+    encoder = Encoder(checked(EncoderConfig, section, str(path)))
+    load_weights(encoder, folder / WEIGHTS)
+    return encoder
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load safetensors weights into a module.
+
+    Raises:
+        InputError: for an unreadable file or weights of another architecture.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except (SafetensorError, OSError):
+        raise InputError(f"{path} cannot be read as safetensors; it is truncated or foreign") from (
+            None
+        )
+    except RuntimeError:
+        raise InputError(
+            f"the weights in {path} belong to another architecture than {path.parent} describes"
+        ) from None
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+__all__ = ["Encoder", "count_parameters", "load_encoder", "load_weights", "save_encoder"]

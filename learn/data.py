@@ -1,0 +1,177 @@
+"""A data set in memory, split and served in batches without a Python loop over images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from learn.config import StretchConfig
+from simulate.errors import InputError
+from simulate.shards import DataSet
+
+
+class Batch(NamedTuple):
+    """What travels from the data to a method or task."""
+
+    image: Tensor
+    """(B, 1, H, W) flux"""
+    label: Tensor
+    """(B,) class"""
+    image_lr: Tensor | None
+    """(B, 1, h, w) flux at lower resolution, where the data set has pairs"""
+
+
+class Stretch(nn.Module):
+    """Turns fluxes into network inputs of zero mean and unit variance.
+
+    ``(asinh(x / softening) - mean) / std``: linear in the noise, logarithmic in the light. The
+    constants come from the images that a network is trained on, since two instruments have two
+    scales of flux; they are saved with its weights.
+    """
+
+    softening: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        for name in ("softening", "mean", "std"):
+            self.register_buffer(name, torch.ones(()))
+
+    @classmethod
+    def fit(cls, images: Tensor, config: StretchConfig) -> Stretch:
+        """The stretch for images (N, 1, H, W).
+
+        Raises:
+            InputError: for images that are all dark.
+        """
+        stretch = cls(config.kind)
+        peaks = images.flatten(1).amax(1)
+        peak = peaks.median()
+        if not peak > 0:
+            raise InputError("the images are dark: more than half of them have no positive pixel")
+        stretch.softening.copy_(peak * (config.softening if config.kind == "asinh" else 1.0))
+        sample = stretch(images[: 2**29 // images[0].nbytes])
+        stretch.mean.copy_(sample.double().mean())
+        stretch.std.copy_(sample.double().std().clamp_min(1e-12))
+        return stretch
+
+    def forward(self, flux: Tensor) -> Tensor:
+        """Stretched images of the same shape."""
+        x = flux / self.softening
+        return ((torch.asinh(x) if self.kind == "asinh" else x) - self.mean) / self.std
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Indices of the images for training, validation and test; no two overlap."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split(
+    label: NDArray[np.int64],
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    labels_per_class: int | None,
+    seed: int,
+) -> Split:
+    """Split a data set, with every class in the same proportion in all parts.
+
+    The test part depends on the labels and the fractions alone, so that runs with other seeds and
+    budgets are tested on the same images.
+
+    Raises:
+        InputError: where a part would lack a class, or has fewer labels than asked for.
+    """
+    fixed, rng = np.random.default_rng(0), np.random.default_rng(seed)
+    parts: list[list[NDArray[np.int64]]] = [[], [], []]
+    for name in np.unique(label):
+        members = fixed.permutation(np.flatnonzero(label == name))
+        n_test = round(len(members) * test_fraction)
+        n_validation = round(len(members) * validation_fraction)
+        rest = rng.permutation(members[n_test:])
+        validation, train = rest[:n_validation], rest[n_validation:]
+        if not (n_test and n_validation and len(train)):
+            raise InputError(
+                f"{len(members)} images of class {name} are too few to split into training, "
+                "validation and test; simulate more with --n"
+            )
+        if labels_per_class:
+            if labels_per_class > len(train):
+                raise InputError(
+                    f"--labels-per-class {labels_per_class}: only {len(train)} images of class "
+                    f"{name} are left for training; simulate more with --n"
+                )
+            train = train[:labels_per_class]
+        for part, indices in zip(parts, (train, validation, members[:n_test]), strict=True):
+            part.append(indices)
+    return Split(*(np.sort(np.concatenate(part)) for part in parts))
+
+
+class InMemory(Dataset[Batch]):
+    """Whole batches by index: one gather a batch instead of one Python call an image."""
+
+    def __init__(self, data: DataSet) -> None:
+        self._image = torch.from_numpy(data.image)
+        self._label = torch.from_numpy(data.label)
+        self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
+
+    def __getitem__(self, indices: Tensor) -> Batch:
+        low = None if self._image_lr is None else self._image_lr[indices]
+        return Batch(self._image[indices], self._label[indices], low)
+
+    def __len__(self) -> int:
+        return len(self._label)
+
+
+class BatchIndices(Sampler[Tensor]):
+    """Indices of the batches of an epoch, shuffled by seed and epoch alone.
+
+    A resumed run sees the batches that an undisturbed one would have seen.
+    """
+
+    def __init__(
+        self, indices: NDArray[np.int64], batch_size: int, *, shuffle: bool, seed: int = 0
+    ) -> None:
+        self._indices = torch.from_numpy(np.asarray(indices))
+        self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that the next iteration shuffles for; called by Lightning."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = self._indices
+        if self._shuffle:
+            rng = np.random.default_rng([self._seed, self.epoch])
+            order = order[torch.from_numpy(rng.permutation(len(order)))]
+        yield from order.split(self._batch_size)
+
+    def __len__(self) -> int:
+        return -(-len(self._indices) // self._batch_size)
+
+
+def loader(
+    data: InMemory,
+    indices: NDArray[np.int64],
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> DataLoader[Batch]:
+    """Batches of the images at ``indices``."""
+    sampler = BatchIndices(indices, batch_size, shuffle=shuffle, seed=seed)
+    return DataLoader(data, sampler=sampler, batch_size=None, pin_memory=torch.cuda.is_available())

@@ -1,0 +1,82 @@
+"""The main job in minutes: every step of it, small, ending in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from learn.config import FinetuneConfig, PretrainConfig
+from learn.finetune import finetune
+from learn.summary import print_table, read_metrics
+from learn.train import pretrain
+from simulate.config import (
+    SimulateConfig,
+    Strict,
+    load_config,
+    shipped_config,
+    simulate_config_path,
+)
+from simulate.run import Progress, simulate
+
+
+class DemoConfig(Strict):
+    """The steps of the demonstration, as overrides of the shipped configurations."""
+
+    simulate: list[dict[str, Any]]
+    pretrain: dict[str, Any]
+    finetune: dict[str, dict[str, Any]]
+
+
+def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]) -> None:
+    """Simulate three data sets, pretrain, fine-tune for two tasks, and print what came out.
+
+    Run again, it goes on where it stopped.
+    """
+    console = Console()
+    pictures = []
+    for step in config.simulate:
+        path = simulate_config_path(step["model"], "published")
+        folder = out / f"model{step['model']}"
+        settings = load_config(SimulateConfig, path, **step, out=folder)
+        _announce(console, f"simulate Model {step['model']}, {settings.n} images")
+        simulate(settings, progress)
+        pictures.append(folder / "preview.png")
+
+    method = config.pretrain["method"]
+    encoder = out / method
+    _announce(console, f"pretrain an encoder on Model 2 by {method}")
+    path = shipped_config("pretrain", method, "method")
+    pretrain(_adjusted(PretrainConfig, path, config.pretrain, data=out / "model2", out=encoder))
+    pictures.append(encoder / "loss.png")
+
+    tables = []
+    for task, step in config.finetune.items():
+        data, runs = out / step.pop("data"), {}
+        starts = {f"pretrained ({method})": str(encoder), "from scratch": "none"}
+        for name, start in starts.items():
+            _announce(console, f"fine-tune for {task} on {data}, {name}")
+            folder = out / f"{task}-{'scratch' if start == 'none' else method}"
+            path = shipped_config("finetune", task, "task")
+            finetune(_adjusted(FinetuneConfig, path, step, data=data, encoder=start, out=folder))
+            runs[name] = read_metrics(folder)
+            pictures += sorted(folder.glob("*.png"))
+        tables.append((f"{task} on {data}", runs, "bicubic" if task == "superres" else "radial"))
+
+    console.rule()
+    for table in tables:
+        print_table(*table)
+    console.print("\nPictures:")
+    for picture in pictures:
+        console.print(f"  {picture}", soft_wrap=True)
+
+
+def _adjusted(schema: Any, path: Path, step: dict[str, Any], **inputs: Any) -> Any:
+    sets = [f"{key}={value}" for key, value in step.items()]
+    return load_config(schema, path, sets, **inputs)
+
+
+def _announce(console: Console, what: str) -> None:
+    console.rule(f"[bold]{what}", align="left")

@@ -1,0 +1,123 @@
+"""Fine-tune an encoder for a task, and test it once on images it has never seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from safetensors.torch import save_file
+
+from learn.backbone import Encoder, load_encoder, save_encoder
+from learn.config import FinetuneConfig
+from learn.data import InMemory, Split, Stretch, loader, split
+from learn.figures import draw_curves
+from learn.runs import METRICS, find_encoder, run_folder
+from learn.tasks import task_class
+from learn.tasks.base import Task
+from learn.train import fit, resolve
+from simulate import shards
+from simulate.errors import InputError
+
+
+def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
+    """Fine-tune and test.
+
+    Returns:
+        The folder of the run, and whether there was anything left to do.
+
+    Raises:
+        InputError: for bad input.
+    """
+    config = resolve(config)
+    task = task_class(config.task)
+    fresh = config.encoder == "none"
+    config = config.model_copy(
+        update={
+            "data": config.data or _default_data(task),
+            "encoder": "none" if fresh else str(find_encoder(config.encoder)),
+        }
+    )
+    assert config.data is not None
+    data = _first(shards.read(config.data), config.max_images)
+    images = task.inputs(data)
+    encoder = Encoder(config.scratch_encoder) if fresh else load_encoder(Path(config.encoder))
+    parts = split(
+        data.label,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        labels_per_class=config.labels_per_class,
+        seed=config.seed,
+    )
+    with run_folder(config, config.task, METRICS) as (folder, finished):
+        if finished:
+            return folder, False
+        pl.seed_everything(config.seed, verbose=False)
+        if fresh:
+            encoder = Encoder(config.scratch_encoder)  # anew, now from the seed
+        stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
+        memory, batch_size = InMemory(data), config.optimizer.batch_size
+        train = loader(memory, parts.train, batch_size, shuffle=True, seed=config.seed)
+        validation = loader(memory, parts.validation, 2 * batch_size)
+        steps = config.optimizer.epochs * len(train)
+        module = task(config, encoder, stretch, data, parts.train, steps)
+
+        best = ModelCheckpoint(
+            folder / "checkpoints",
+            filename="best",
+            monitor="val_loss",
+            save_weights_only=True,
+            enable_version_counter=False,
+        )
+        stop = EarlyStopping("val_loss", patience=config.patience)
+        fit(module, config, folder, train, validation, (stop, best))
+        weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        module.load_state_dict(weights["state_dict"])
+        draw_curves(folder, title=f"{config.task} on {config.data}")
+        _test(module, data, parts, memory, folder)
+    return folder, True
+
+
+def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, folder: Path) -> None:
+    """Predict the test images, and write predictions, weights and, last, the metrics."""
+    batch_size = module.config.optimizer.batch_size
+    predictions = module.predict_all(loader(memory, parts.test, batch_size))
+    metrics = module.evaluate(predictions, data, parts, folder)
+    with shards.replacing(folder / "predictions.h5") as path, h5py.File(path, "w") as file:
+        file.create_dataset("prediction", data=predictions.numpy())
+        file.create_dataset("index", data=parts.test)
+        file.create_dataset("label", data=data.label[parts.test])
+        file.attrs["label_names"] = data.label_names
+    with shards.replacing(folder / "model.safetensors") as path:
+        save_file({k: v.cpu().contiguous() for k, v in module.state_dict().items()}, path)
+    save_encoder(module.encoder, folder, {"task": module.config.task})
+    shards.write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
+
+
+def _default_data(task: type[Task]) -> Path:
+    """The first data set in its usual place that serves a task."""
+    for name in task.default_data:
+        path = Path(name)
+        if (path / shards.MANIFEST).is_file():
+            manifest = shards.read_manifest(path)
+            if manifest["complete"] and task.serves(manifest["config"]):
+                return path
+    places = ", ".join(task.default_data)
+    raise InputError(f"found no data for this task in {places}; make some with `{task.needs}`")
+
+
+def _first(data: shards.DataSet, count: int | None) -> shards.DataSet:
+    """The first images of a data set, all where no count is given."""
+    if count is None:
+        return data
+    return dataclasses.replace(
+        data,
+        image=data.image[:count],
+        label=data.label[:count],
+        params={name: values[:count] for name, values in data.params.items()},
+        image_lr=None if data.image_lr is None else data.image_lr[:count],
+    )

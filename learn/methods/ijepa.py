@@ -1,0 +1,96 @@
+"""Image joint-embedding predictive architecture (Assran et al. 2023, arXiv:2301.08243)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
+from lightly.models.utils import update_momentum
+from lightly.utils.scheduler import cosine_schedule
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from learn.backbone import Encoder
+from learn.masking import jepa_masks
+from learn.methods.base import Method
+from simulate.config import Strict
+
+
+class IJEPA(Method):
+    """Predict a teacher's features of hidden blocks from the features of the rest."""
+
+    class Params(Strict):
+        """Parameters of the method."""
+
+        predictor_dim: int = Field(gt=0, multiple_of=4)
+        predictor_depth: int = Field(gt=0)
+        predictor_heads: int = Field(gt=0)
+        targets: int = Field(gt=0, description="target blocks an image")
+        target_scale: tuple[float, float]
+        target_aspect: tuple[float, float]
+        context_scale: tuple[float, float]
+        momentum_start: float = Field(ge=0, le=1)
+        momentum_end: float = Field(ge=0, le=1)
+        variance_weight: float = Field(ge=0, description="of the guard against collapse")
+
+    def setup_method(self, params: Params) -> None:
+        self.params = params
+        encoder = self.config.encoder
+        self.teacher = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.predictor = IJEPAPredictorTIMM(
+            num_patches=self.encoder.grid**2,
+            depth=params.predictor_depth,
+            mlp_dim=encoder.embed_dim,
+            predictor_embed_dim=params.predictor_dim,
+            num_heads=params.predictor_heads,
+        )
+
+    @property
+    def exported(self) -> Encoder:
+        return self.teacher
+
+    def loss(self, image: Tensor) -> dict[str, Tensor]:
+        params = self.params
+        context, targets = jepa_masks(
+            len(image),
+            self.encoder.grid,
+            targets=params.targets,
+            target_scale=params.target_scale,
+            target_aspect=params.target_aspect,
+            context_scale=params.context_scale,
+        )
+        context, targets = context.to(image.device), [t.to(image.device) for t in targets]
+        with torch.no_grad():
+            features = self.teacher(image)
+            features = F.layer_norm(features, features.shape[-1:])
+            hidden = torch.cat(
+                [
+                    features.gather(1, t.unsqueeze(-1).expand(-1, -1, features.shape[-1]))
+                    for t in targets
+                ]
+            )
+        seen = self.encoder(image, context)
+        predicted = self.predictor(seen, context, targets)
+        prediction = F.smooth_l1_loss(predicted, hidden)
+        # VICReg's hinge on the spread over the batch (Bardes et al. 2022, eq. 1): what is the same
+        # for all images tells nothing about any of them.
+        pooled = seen.float().mean(1)
+        spread = (pooled.var(0) + 1e-4).sqrt()
+        variance = F.relu(1 - spread).mean()
+        return {
+            "loss": prediction + params.variance_weight * variance,
+            "prediction": prediction,
+            "feature_std": features.float().mean(1).std(0).mean(),
+        }
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        momentum = cosine_schedule(
+            min(self.global_step, self.total_steps),
+            self.total_steps,
+            self.params.momentum_start,
+            self.params.momentum_end,
+        )
+        update_momentum(self.encoder, self.teacher, momentum)

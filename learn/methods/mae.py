@@ -1,0 +1,57 @@
+"""Masked autoencoder (He et al. 2022, arXiv:2111.06377)."""
+
+from __future__ import annotations
+
+from lightly.models.modules.masked_vision_transformer_decoder_timm import (
+    MaskedVisionTransformerDecoderTIMM,
+)
+from lightly.models.utils import get_at_index, patchify, random_token_mask, set_at_index
+from pydantic import Field
+from torch import Tensor, nn
+
+from learn.methods.base import Method
+from simulate.config import Strict
+
+
+class MAE(Method):
+    """Reconstruct the patches that were hidden from those that were not."""
+
+    class Params(Strict):
+        """Parameters of the method."""
+
+        mask_ratio: float = Field(gt=0, lt=1)
+        decoder_dim: int = Field(gt=0, multiple_of=4)
+        decoder_depth: int = Field(gt=0)
+        decoder_heads: int = Field(gt=0)
+        normalize_patches: bool = Field(description="targets of zero mean and unit variance")
+
+    def setup_method(self, params: Params) -> None:
+        self.params = params
+        encoder = self.config.encoder
+        self.patches = self.encoder.grid**2
+        self.embed = nn.Linear(encoder.embed_dim, params.decoder_dim)
+        self.decoder = MaskedVisionTransformerDecoderTIMM(
+            num_patches=self.patches,
+            embed_dim=params.decoder_dim,
+            depth=params.decoder_depth,
+            num_heads=params.decoder_heads,
+            num_prefix_tokens=0,
+        )
+        self.predict = nn.Linear(params.decoder_dim, encoder.patch_size**2)
+
+    def loss(self, image: Tensor) -> dict[str, Tensor]:
+        keep, hidden = random_token_mask(
+            (len(image), self.patches),
+            self.params.mask_ratio,
+            mask_class_token=True,  # there is none: any patch may be hidden
+            device=image.device,
+        )
+        visible = self.embed(self.encoder(image, keep))
+        tokens = self.decoder.mask_token.to(visible.dtype).expand(len(image), self.patches, -1)
+        tokens = set_at_index(tokens.clone(), keep, visible)
+        predicted = self.predict(get_at_index(self.decoder(tokens), hidden))
+        target = get_at_index(patchify(image, self.config.encoder.patch_size), hidden)
+        if self.params.normalize_patches:
+            mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
+            target = (target - mean) / (var + 1e-6).sqrt()
+        return {"loss": nn.functional.mse_loss(predicted, target)}

@@ -1,0 +1,39 @@
+"""AdamW with linear warm-up and cosine decay, stepped every batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from learn.config import OptimizerConfig
+
+_BETAS = (0.9, 0.95)  # the usual choice for masked and joint-embedding transformers
+
+
+def adamw_with_cosine(
+    module: nn.Module, config: OptimizerConfig, total_steps: int
+) -> tuple[list[Optimizer], list[dict[str, Any]]]:
+    """Optimiser and schedule of a module, as Lightning takes them.
+
+    Weight decay is left off vectors: biases, norms and mask tokens.
+    """
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.squeeze().ndim > 1]},
+        {"params": [p for p in trained if p.squeeze().ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=_BETAS)
+    warmup = max(1, round(total_steps * config.warmup_epochs / config.epochs))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = (step - warmup) / max(1, total_steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+    return [optimizer], [schedule]

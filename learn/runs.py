@@ -1,0 +1,126 @@
+"""Run folders: made, found again after an interruption, and recognised when finished."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from learn.backbone import DESCRIPTION
+from learn.config import TrainingConfig
+from simulate.config import read_yaml
+from simulate.errors import InputError
+from simulate.shards import write_text
+
+RUNS = Path("runs")
+CONFIG, METRICS = "config.yaml", "metrics.json"
+_PLACE = {"out"}
+
+
+def identity(config: TrainingConfig) -> dict[str, Any]:
+    """What the result of a run depends on: its configuration without its place."""
+    return config.model_dump(mode="json", exclude=_PLACE)
+
+
+@contextmanager
+def run_folder(config: TrainingConfig, name: str, marker: str) -> Iterator[tuple[Path, bool]]:
+    """The folder of a run, held by this process alone.
+
+    With ``out`` given that folder; else the newest unfinished run of the same configuration under
+    ``runs/<name>``, which is then resumed, or a new one.
+
+    Args:
+        config: of the run, resolved.
+        name: method or task.
+        marker: the file that a finished run has.
+
+    Yields:
+        The folder, and whether the run in it is already finished.
+
+    Raises:
+        InputError: where ``out`` holds something else or cannot be written to, or another process
+            works in it.
+    """
+    folder = config.out or _unfinished(config, name, marker) or _new_folder(RUNS / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --out") from (
+            None
+        )
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"another process is working in {folder}; wait for it to end") from (
+                None
+            )
+        try:
+            _claim(folder, config)
+            for leftover in folder.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+            yield folder, (folder / marker).is_file()
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
+
+
+def find_encoder(name: str) -> Path:
+    """The run that ``--encoder`` means: a folder, or ``latest`` for the newest finished one.
+
+    Raises:
+        InputError: where there is none.
+    """
+    if name != "latest":
+        return Path(name)
+    from learn.methods import METHODS
+
+    finished = [p for m in METHODS for p in (RUNS / m).glob(f"*/{DESCRIPTION}")]
+    if not finished:
+        raise InputError(
+            "there is no pretrained encoder under runs/; make one with `python cli.py pretrain "
+            "--method mae`, or train from scratch with --encoder none"
+        )
+    return max(finished, key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def _unfinished(config: TrainingConfig, name: str, marker: str) -> Path | None:
+    wanted = identity(config)
+    for path in sorted((RUNS / name).glob(f"*/{CONFIG}"), reverse=True):
+        if not (path.parent / marker).is_file() and _stored(path) == wanted:
+            return path.parent
+    return None
+
+
+def _new_folder(parent: Path) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder, count = parent / stamp, 1
+    while folder.exists():
+        folder, count = parent / f"{stamp}-{count}", count + 1
+    return folder
+
+
+def _claim(folder: Path, config: TrainingConfig) -> None:
+    path = folder / CONFIG
+    if not path.exists():
+        if any(entry.name != ".lock" for entry in folder.iterdir()):
+            raise InputError(f"{folder} holds other files; choose an empty folder with --out")
+        write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        return
+    old, new = _stored(path), identity(config)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            raise InputError(
+                f"{folder} holds a run with {key} = {old.get(key)}, not {new.get(key)}; choose "
+                "another --out"
+            )
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    values = read_yaml(path)
+    return {key: value for key, value in values.items() if key not in _PLACE}

@@ -1,0 +1,59 @@
+"""Metrics as a table on the terminal, each beside its baseline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from learn.runs import METRICS
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The metrics of a finished fine-tuning run."""
+    return json.loads((folder / METRICS).read_text())  # type: ignore[no-any-return]
+
+
+def print_metrics(folder: Path) -> None:
+    """Print the metrics of one run beside its baseline, and where its pictures lie."""
+    metrics = read_metrics(folder)
+    kind = "radial" if "accuracy" in metrics else "bicubic"
+    print_table(f"Test images of {folder}", {"this run": metrics}, kind)
+    for picture in sorted(folder.glob("*.png")):
+        Console().print(f"picture: {picture}", soft_wrap=True)
+
+
+def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> None:
+    """A row a run, and last the baseline that the runs carry under its prefix."""
+    rows = {name: _flat(metrics) for name, metrics in runs.items()}
+    first = next(iter(rows.values()))
+    prefix = f"{baseline}_"
+    columns = [name for name in first if prefix + name in first]
+    rows[_BASELINES[baseline]] = {name: first[prefix + name] for name in columns}
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in columns:
+        table.add_column(name.replace("auc.", "AUC ").replace("_", " "), justify="right")
+    for name, row in rows.items():
+        table.add_row(
+            name, *(_DIGITS.get(column, "{:.3f}").format(row[column]) for column in columns)
+        )
+    Console().print(table)
+
+
+_BASELINES = {"radial": "radial-feature regression", "bicubic": "bicubic"}
+_DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB"}
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, float]:
+    """Numbers by name; those of one class as ``auc.cdm``, ``radial_auc.cdm``."""
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": number for key, number in value.items()}
+        elif isinstance(value, float):
+            flat[name] = value
+    return flat

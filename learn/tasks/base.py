@@ -1,0 +1,128 @@
+"""What every task shares: an encoder with a head, trained with labels, tested once."""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from learn.backbone import Encoder
+from learn.config import FinetuneConfig
+from learn.data import Batch, Split, Stretch
+from learn.optimizer import adamw_with_cosine
+from learn.views import random_d4
+from simulate.config import Strict, checked
+from simulate.shards import DataSet
+
+
+class Task(pl.LightningModule, abc.ABC):
+    """A task is its head, its loss and its metrics.
+
+    Args:
+        config: of the whole run; ``config.params`` is checked against ``Params``.
+        encoder: pretrained, or fresh.
+        stretch: fitted to the training images.
+        data: the data set, for what the head must know of it.
+        train: indices of its training images.
+        total_steps: length of the schedule.
+    """
+
+    Params: ClassVar[type[Strict]]
+    #: Where the task looks for data when none is given, in this order.
+    default_data: ClassVar[tuple[str, ...]]
+    #: The command that makes such data.
+    needs: ClassVar[str]
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        encoder: Encoder,
+        stretch: Stretch,
+        data: DataSet,
+        train: NDArray[np.int64],
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.config, self.total_steps = config, total_steps
+        self.encoder, self.stretch = encoder, stretch
+        if config.mode == "linear":
+            self.encoder.requires_grad_(False)
+        self.setup_head(checked(self.Params, config.params, "params"), data, train)
+
+    @classmethod
+    @abc.abstractmethod
+    def serves(cls, data_config: dict[str, Any]) -> bool:
+        """Whether a data set with this configuration has what the task needs."""
+
+    @classmethod
+    def inputs(cls, data: DataSet) -> NDArray[np.float32]:
+        """The images (N, 1, H, W) that the encoder will see.
+
+        Raises:
+            InputError: where the data set lacks what the task needs.
+        """
+        return data.image
+
+    @abc.abstractmethod
+    def setup_head(self, params: Any, data: DataSet, train: NDArray[np.int64]) -> None:
+        """Build the head."""
+
+    @abc.abstractmethod
+    def predict_batch(self, batch: Batch) -> Tensor:
+        """Predictions of a batch."""
+
+    @abc.abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss that is minimised."""
+
+    @abc.abstractmethod
+    def validation_score(self, batch: Batch) -> Tensor:
+        """What the best epoch is chosen by: the lower, the better."""
+
+    @abc.abstractmethod
+    def evaluate(
+        self, predictions: Tensor, data: DataSet, split: Split, folder: Path
+    ) -> dict[str, Any]:
+        """Metrics on the test images, beside the baseline's; draws the figures in the folder."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.config.augment:
+            batch = _turned(batch)
+        loss = self.loss(batch)
+        size = len(batch.label)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
+        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        score = self.validation_score(batch)
+        self.log("val_loss", score, prog_bar=True, batch_size=len(batch.label))
+
+    @torch.inference_mode()
+    def predict_all(self, batches: DataLoader[Batch]) -> Tensor:
+        """Predictions of all batches, on the CPU."""
+        self.eval()
+        parts = []
+        for batch in batches:
+            moved = self.transfer_batch_to_device(batch, self.device, 0)
+            parts.append(self.predict_batch(moved).float().cpu())
+        return torch.cat(parts)
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
+        return adamw_with_cosine(self, self.config.optimizer, self.total_steps)
+
+
+def _turned(batch: Batch) -> Batch:
+    if batch.image_lr is None:
+        (image,) = random_d4(batch.image)
+        return batch._replace(image=image)
+    image, low = random_d4(batch.image, batch.image_lr)
+    return batch._replace(image=image, image_lr=low)

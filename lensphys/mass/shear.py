@@ -1,0 +1,43 @@
+"""External shear."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from lensphys.mass.base import MassProfile
+from lensphys.parameters import Parameter, parameter
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Shear(MassProfile):
+    """External shear, ``psi = (gamma1 (x^2 - y^2) + 2 gamma2 x y) / 2``.
+
+    Schneider, Ehlers & Falco 1992, Gravitational Lenses, eq. 5.36 without convergence.
+
+    Args:
+        gamma1, gamma2: components of the shear, dimensionless.
+        ra_0, dec_0: point without deflection, arcsec.
+    """
+
+    gamma1: Parameter = parameter()
+    gamma2: Parameter = parameter()
+    ra_0: Parameter = parameter(0.0, unit="arcsec")
+    dec_0: Parameter = parameter(0.0, unit="arcsec")
+
+    def potential(self, x: Tensor, y: Tensor) -> Tensor:
+        p = self.aligned(x)
+        x, y = x - p["ra_0"], y - p["dec_0"]
+        return 0.5 * p["gamma1"] * (x * x - y * y) + p["gamma2"] * x * y
+
+    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        p = self.aligned(x)
+        x, y = x - p["ra_0"], y - p["dec_0"]
+        return p["gamma1"] * x + p["gamma2"] * y, p["gamma2"] * x - p["gamma1"] * y
+
+    def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        p = self.aligned(x)
+        # Every component has the shape of the whole batch, whichever parameter carries it.
+        zeros = 0 * (sum(p.values()) + x)
+        return p["gamma1"] + zeros, p["gamma2"] + zeros, zeros - p["gamma1"]

@@ -1,0 +1,105 @@
+"""Profile parameters: declared with unit and range, checked, aligned with a grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+#: A number, or a tensor of shape ``(B,)`` with one value an image.
+Parameter: TypeAlias = float | Tensor
+
+
+def parameter(
+    default: Any = dataclasses.MISSING,
+    *,
+    unit: str = "",
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+) -> Any:
+    """A dataclass field that is a physical parameter, with its unit and closed range.
+
+    ``open_low`` excludes the lower bound itself.
+    """
+    metadata = {"unit": unit, "low": low, "high": high, "open_low": open_low}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _traced(value: Tensor) -> bool:
+    """Whether the values of a tensor cannot be looked at: inside vmap, jvp or a compiled graph."""
+    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
+
+
+def _inside(value: float, low: float, high: float, open_low: bool) -> bool:
+    return math.isfinite(value) and low <= value <= high and not (open_low and value == low)
+
+
+def _check(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
+    if isinstance(value, Tensor):
+        if _traced(value):
+            return
+        with torch.no_grad():
+            # The extremes suffice: NaN anywhere makes both of them NaN.
+            extremes = torch.aminmax(value.flatten()) if value.numel() else ()
+            valid = all(_inside(bound.item(), low, high, open_low) for bound in extremes)
+    else:
+        valid = _inside(value, low, high, open_low)
+    if not valid:
+        bracket = "(" if open_low or low == -math.inf else "["
+        allowed = f"finite and in {bracket}{low:g}, {high:g}{')' if high == math.inf else ']'}"
+        shown = value if not isinstance(value, Tensor) or value.numel() == 1 else "a tensor"
+        raise ValueError(f"{name} must be {allowed}, got {shown}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Profile:
+    """What mass and light profiles share: named parameters, checked and aligned with a grid.
+
+    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`.
+
+    Raises:
+        ValueError: on creation, naming the parameter that is not finite, out of range, or whose
+            batch shape does not go with that of the others.
+    """
+
+    #: Pairs of fields that together form an ellipticity, whose modulus must be below 1.
+    ellipticity: ClassVar[tuple[str, str] | None] = None
+
+    def __post_init__(self) -> None:
+        shapes = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
+                kind = type(value).__name__
+                raise ValueError(f"{field.name} must be a number or a tensor, got {kind}")
+            meta = field.metadata
+            _check(field.name, value, meta["low"], meta["high"], meta["open_low"])
+            shapes[field.name] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        try:
+            torch.broadcast_shapes(*set(shapes.values()))
+        except RuntimeError:
+            given = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+            raise ValueError(f"parameters must share one batch shape, got {given}") from None
+        if self.ellipticity:
+            e1, e2 = (getattr(self, name) for name in self.ellipticity)
+            _check(f"{'^2 + '.join(self.ellipticity)}^2", e1 * e1 + e2 * e2, 0.0, 0.9999, False)
+
+    def aligned(self, like: Tensor) -> dict[str, Tensor]:
+        """The parameters in the dtype and on the device of ``like``, with two trailing axes.
+
+        A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
+        """
+        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: align(value, like) for name, value in named}
+
+
+def align(value: Parameter, like: Tensor) -> Tensor:
+    """A parameter in the dtype and on the device of ``like``; see :meth:`Profile.aligned`."""
+    if not isinstance(value, Tensor):
+        return torch.tensor(value, dtype=like.dtype, device=like.device)
+    value = value.to(like.device, like.dtype)
+    return value[..., None, None] if value.ndim else value

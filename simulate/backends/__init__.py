@@ -1,0 +1,31 @@
+"""Two ways to render a scene: ``lenstronomy`` the reference, ``torch`` the fast one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulate.config import SimulateConfig
+from simulate.instruments import Instrument
+from simulate.scenes import Scene
+
+
+class Renderer(Protocol):
+    """Renders scenes through one instrument."""
+
+    def render(self, scene: Scene) -> NDArray[np.floating]:
+        """Noise-free images (B, ny, nx), flux per pixel."""
+
+
+def make_renderer(config: SimulateConfig, camera: Instrument) -> Renderer:
+    """The renderer that a configuration asks for."""
+    # Imported where needed: a run pays for one of the two libraries only.
+    if config.backend == "lenstronomy":
+        from simulate.backends.lenstronomy import LenstronomyRenderer
+
+        return LenstronomyRenderer(camera, config.lens)
+    from simulate.backends.torch import TorchRenderer
+
+    return TorchRenderer(camera, device=config.device)

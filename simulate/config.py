@@ -1,0 +1,264 @@
+"""Configurations: pydantic models, filled from YAML files; unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from simulate.errors import InputError
+
+CLASSES = ("no_sub", "cdm", "axion")
+
+
+class Strict(BaseModel):
+    """A section of a configuration. Defaults live in the YAML files and nowhere else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CosmologyConfig(Strict):
+    """A flat cosmology without radiation."""
+
+    H0: float = Field(gt=0)
+    Om0: float = Field(gt=0, le=1)
+    Ob0: float = Field(ge=0, le=1)
+
+
+class MassScaleConfig(Strict):
+    """How a mass becomes an Einstein radius."""
+
+    cosmology: CosmologyConfig
+    distances: Literal["angular_diameter", "luminosity"]
+
+
+class LensConfig(Strict):
+    """The main lens, the same in every image: an SIE with external shear."""
+
+    mass: float = Field(gt=0, description="solar masses")
+    e1: float = Field(gt=-1, lt=1)
+    e2: float = Field(gt=-1, lt=1)
+    gamma1: float
+    gamma2: float
+    z_lens: float = Field(gt=0)
+    z_source: float = Field(gt=0)
+    z_source_convention: float | None = Field(
+        description="source redshift the parameters are reduced to; null: that of the source"
+    )
+    cosmology: CosmologyConfig
+    mass_scale: MassScaleConfig
+
+
+class SourceConfig(Strict):
+    """The lensed galaxy: a Sersic profile at a random position."""
+
+    amplitude: float | None = Field(description="surface brightness at R_sersic, or null")
+    magnitude: float | None = Field(description="AB magnitude, or null")
+    R_sersic: float = Field(gt=0)
+    n_sersic: float = Field(ge=0.3, le=10)
+    e1: float = Field(gt=-1, lt=1)
+    e2: float = Field(gt=-1, lt=1)
+    center_half_width: float = Field(ge=0, description="centre uniform in +- this, arcsec")
+
+
+class CDMConfig(Strict):
+    """Subhaloes as point masses."""
+
+    n_subhalos: int = Field(gt=0)
+    mass_min: float = Field(gt=0)
+    mass_max: float = Field(gt=0)
+    mass_slope: float = Field(description="exponent of dN/dm")
+    r_min: float = Field(ge=0, description="arcsec from the centre")
+    r_max: float = Field(gt=0)
+
+
+class AxionConfig(Strict):
+    """A vortex as equal point masses on a line through the centre."""
+
+    n_masses: int = Field(gt=0)
+    total_mass: float = Field(gt=0, description="solar masses")
+    log10_mass_min: float = Field(description="axion mass, log10 eV")
+    log10_mass_max: float
+    half_length: float = Field(gt=0, description="arcsec at an axion mass of 1e-22 eV")
+
+
+class SimulateConfig(Strict):
+    """Everything that a data set follows from."""
+
+    model: int
+    preset: str
+    n: int = Field(gt=0)
+    seed: int = Field(ge=0, lt=2**63)
+    classes: tuple[str, ...]
+    backend: Literal["torch", "lenstronomy"]
+    instrument: str
+    observation: Literal["counts", "doubled", "noise_free"]
+    exposure_log10: tuple[float, float] | None = Field(
+        description="log10 of the exposure time, uniform between the two; null: the instrument's"
+    )
+    pairs: int | None = Field(gt=1, description="also images with pixels this much coarser")
+    lens: LensConfig
+    source: SourceConfig
+    cdm: CDMConfig
+    axion: AxionConfig
+    device: Literal["auto", "cpu", "cuda"]
+    workers: int | None = Field(gt=0, description="processes; null: one a core")
+    shard_size: int = Field(gt=0)
+    out: Path | None = Field(description="folder; null: data/model<model>")
+
+    @field_validator("classes")
+    @classmethod
+    def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        for name in classes:
+            if name not in CLASSES:
+                raise ValueError(f"unknown class '{name}'{suggestion(name, CLASSES)}")
+        if not classes or len(set(classes)) != len(classes):
+            raise ValueError("classes must name each class once, and at least one")
+        return classes
+
+    def identity(self) -> dict[str, Any]:
+        """What the images depend on: the configuration without place and pace."""
+        return self.model_dump(mode="json", exclude={"out", "workers"})
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def config_folder(command: str) -> Path:
+    """The folder of the shipped configurations of a command."""
+    return Path(str(resources.files("configs"))) / command
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest known name, else the list of known names."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else f"; known: {', '.join(known)}"
+
+
+def shipped_config(command: str, name: str, kind: str) -> Path:
+    """The shipped YAML file ``configs/<command>/<name>.yaml``.
+
+    Raises:
+        InputError: where there is none; ``kind`` says what was asked for ("method", "task").
+    """
+    folder = config_folder(command)
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = [p.stem for p in folder.glob("*.yaml")]
+        raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
+    return path
+
+
+def simulate_config_path(model: int, preset: str) -> Path:
+    """The shipped configuration of a model in a preset.
+
+    Raises:
+        InputError: for a model or preset that is not offered.
+    """
+    known: dict[str, set[str]] = {}
+    for path in config_folder("simulate").glob("model*.yaml"):
+        number, _, name = path.stem.removeprefix("model").partition("-")
+        known.setdefault(name or "published", set()).add(number)
+    if preset not in known:
+        raise InputError(f"unknown preset '{preset}'{suggestion(preset, known)}")
+    if str(model) not in known[preset]:
+        offered = ", ".join(sorted(known[preset]))
+        raise InputError(f"unknown model {model}; preset '{preset}' has models {offered}")
+    name = f"model{model}" if preset == "published" else f"model{model}-{preset}"
+    return config_folder("simulate") / f"{name}.yaml"
+
+
+def load_config(
+    schema: type[ConfigT], path: Path, sets: Iterable[str] = (), **overrides: Any
+) -> ConfigT:
+    """Read a YAML file, apply ``a.b=c`` strings and overrides (None: not given), and check it.
+
+    Raises:
+        InputError: for an unreadable file, an unknown key (with the nearest known one) or a value
+            out of range.
+    """
+    values = read_yaml(path)
+    for key, value in overrides.items():
+        if value is not None:
+            values[key] = value
+    for item in sets:
+        _apply_set(values, item)
+    return checked(schema, values, str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        InputError: where the file cannot be read or holds no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).replace("\n", " ")
+        raise InputError(f"{path} is not valid YAML: {first}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a mapping of keys to values")
+    return values
+
+
+def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+    """Validate values against a schema, with errors of one line.
+
+    Raises:
+        InputError: naming the first offending key.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(schema, first["loc"][:-1])
+            near = suggestion(str(first["loc"][-1]), known)
+            raise InputError(f"{where}: unknown key '{key}'{near}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            raise InputError(f"{where}: the key '{key}' is missing") from None
+        got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
+        raise InputError(f"{where}: {key}: {message}{got}") from None
+
+
+def _apply_set(values: dict[str, Any], item: str) -> None:
+    key, separator, text = item.partition("=")
+    if not separator or not key:
+        raise InputError(f"--set takes key=value, such as lens.e1=0.2, got '{item}'")
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        below = section.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise InputError(f"--set {item}: '{parent}' is a value, not a section")
+        section = below
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {item}: '{text}' is not a YAML value") from None
+
+
+def _known_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        annotation: Any = schema.model_fields[str(part)].annotation
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+            annotation = next(
+                (a for a in typing.get_args(annotation) if hasattr(a, "model_fields")), annotation
+            )
+        if not hasattr(annotation, "model_fields"):
+            return []
+        schema = annotation
+    return list(schema.model_fields)

@@ -1,0 +1,68 @@
+"""From a noise-free model to the image that a data set holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.floating]
+#: model images (B, ny, nx) in flux per unit time, background sigma, exposure times (B,), and the
+#: random numbers of the i-th image -> images (B, ny, nx)
+Observation = Callable[
+    [Images, float, NDArray[np.float64], Callable[[int], np.random.Generator]], Images
+]
+
+
+def noise_free(
+    models: Images,
+    background_sigma: float,
+    exposures: NDArray[np.float64],
+    rng: Callable[[int], np.random.Generator],
+) -> Images:
+    """The model itself, e-/s."""
+    return models
+
+
+def doubled(
+    models: Images,
+    background_sigma: float,
+    exposures: NDArray[np.float64],
+    rng: Callable[[int], np.random.Generator],
+) -> Images:
+    """Twice the model, without noise.
+
+    DeepLenseSim adds the model to itself where it means to add the noise; the published images of
+    Models 2 and 3 are this.
+    """
+    return 2 * models
+
+
+def counts(
+    models: Images,
+    background_sigma: float,
+    exposures: NDArray[np.float64],
+    rng: Callable[[int], np.random.Generator],
+) -> Images:
+    """Counts with shot noise drawn twice, as in the published images of Model 1.
+
+    DeepLenseSim adds a Gaussian approximation of the shot noise and the background, and then draws
+    Poisson counts of the sum.
+    """
+    images = np.empty_like(models)
+    for i, (model, exposure) in enumerate(zip(models, exposures, strict=True)):
+        random = rng(i)
+        shot = random.standard_normal(model.shape) * np.sqrt(np.abs(model) / exposure)
+        background = random.standard_normal(model.shape) * background_sigma
+        expected = exposure * (model + shot + background)
+        images[i] = random.poisson(expected.clip(min=0))
+    return images
+
+
+#: What ``observation`` in a configuration may name, with the unit of the image.
+OBSERVATIONS: dict[str, tuple[Observation, str]] = {
+    "noise_free": (noise_free, "e-/s"),
+    "doubled": (doubled, "2 e-/s"),
+    "counts": (counts, "counts"),
+}

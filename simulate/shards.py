@@ -1,0 +1,186 @@
+"""Data sets on disk: HDF5 shards and their manifest. Written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from simulate.errors import InputError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+Array = NDArray[Any]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name to write to; renamed to ``path`` at the end, removed on any failure."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_shard(
+    path: Path, columns: Mapping[str, Array], params: Mapping[str, Array], attrs: Mapping[str, Any]
+) -> None:
+    """Write one shard: columns and the group ``params``, each with the images as first axis."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, values in columns.items():
+            file.create_dataset(name, data=values)
+        group = file.create_group("params")
+        for name, values in params.items():
+            group.create_dataset(name, data=np.asarray(values, np.float64))
+        for name, value in attrs.items():
+            file.attrs[name] = value
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """A finished data set, read into memory.
+
+    Attributes:
+        path: its folder.
+        image: (N, 1, H, W) float32.
+        label: (N,) int64, an index into ``label_names``.
+        params: (N,) float64 columns; NaN where a column does not apply to an image.
+        image_lr: (N, 1, h, w) float32 at lower resolution, or None.
+        attrs: of its shards: ``label_names``, ``pixel_scale`` (arcsec), ``unit``, ``preset``,
+            ``model`` and the optics.
+        config: the configuration it was made from.
+    """
+
+    path: Path
+    image: NDArray[np.float32]
+    label: NDArray[np.int64]
+    params: dict[str, NDArray[np.float64]]
+    image_lr: NDArray[np.float32] | None
+    attrs: dict[str, Any]
+    config: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the classes, in the order of their labels."""
+        return [str(name) for name in self.attrs["label_names"]]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a data set, finished or not.
+
+    Raises:
+        InputError: where the folder holds none, or one that cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder} is not a data set: it has no {MANIFEST}")
+    try:
+        manifest = json.loads(path.read_text())
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {manifest['schema_version']}, this program reads "
+                f"{SCHEMA_VERSION}; make the data set again"
+            )
+        for key in ("config", "shards", "complete", "label_names"):
+            manifest[key]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        raise InputError(f"{path} is damaged; make the data set again in a new folder") from None
+    return manifest  # type: ignore[no-any-return]
+
+
+def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
+    """Read a finished data set into memory.
+
+    Args:
+        folder: where it lies.
+        classes: keep images of these classes only (labels stay as they are).
+
+    Raises:
+        InputError: for a folder without a finished data set, a shard that is missing, truncated
+            or of another kind, NaN images, or an unknown class.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no data set at {folder}")
+    manifest = read_manifest(folder)
+    if not manifest["complete"]:
+        raise InputError(f"{folder} is not finished; run its simulate command again to finish it")
+    names = manifest["label_names"]
+    for name in classes or ():
+        if name not in names:
+            raise InputError(f"{folder} has no class '{name}'; it has {', '.join(names)}")
+
+    parts = [_read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
+    columns, params, attrs = parts[0]
+    joined = {name: np.concatenate([part[0][name] for part in parts]) for name in columns}
+    joined_params = {name: np.concatenate([part[1][name] for part in parts]) for name in params}
+    if classes:
+        keep = np.isin(joined["label"], [names.index(name) for name in classes])
+        joined = {name: values[keep] for name, values in joined.items()}
+        joined_params = {name: values[keep] for name, values in joined_params.items()}
+    return DataSet(
+        folder,
+        joined["image"],
+        joined["label"],
+        joined_params,
+        joined.get("image_lr"),
+        attrs,
+        manifest["config"],
+    )
+
+
+def _read_shard(path: Path, n: int) -> tuple[dict[str, Array], dict[str, Array], dict[str, Any]]:
+    again = "run its simulate command again to repair the data set"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {again}")
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty; {again}")
+    try:
+        with h5py.File(path, "r") as file:
+            names = [name for name in ("image", "label", "image_lr") if name in file]
+            columns = {name: file[name][()] for name in names}
+            params = {name: values[()] for name, values in file["params"].items()}
+            attrs = {
+                key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+                for key, value in file.attrs.items()
+            }
+        image, label = columns["image"], columns["label"]
+        attrs["label_names"], attrs["pixel_scale"]
+    except (OSError, KeyError, AttributeError, TypeError, ValueError):
+        raise InputError(f"{path} is truncated or not a shard of this program; {again}") from None
+    lengths = {len(values) for values in (*columns.values(), *params.values())}
+    if image.ndim != 4 or image.shape[1] != 1 or label.ndim != 1 or lengths != {n}:
+        raise InputError(f"{path} has arrays of the wrong shape, image {image.shape}; {again}")
+    for name in columns.keys() - {"label"}:
+        bad = np.count_nonzero(~np.isfinite(columns[name]).all(axis=(1, 2, 3)))
+        if bad:
+            raise InputError(f"{path} has {bad} images in '{name}' with NaN or infinite pixels")
+    return columns, params, attrs

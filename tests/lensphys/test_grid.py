@@ -1,0 +1,84 @@
+"""Pixel grids."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lenstronomy.Util.util import make_grid
+
+from lensphys import pixel_grid
+from lensphys.grid import grid_spacing
+
+
+@settings(max_examples=25, deadline=None)
+@given(ny=st.integers(1, 40), nx=st.integers(1, 40), scale=st.floats(1e-3, 1))
+def test_pixel_i_of_n_sits_at_its_distance_from_the_middle(ny, nx, scale):
+    x, y = pixel_grid((ny, nx), scale, dtype=torch.float64)
+    assert x.shape == y.shape == (ny, nx)
+    for axis, n in ((x[0], nx), (y[:, 0], ny)):
+        expected = [(i - (n - 1) / 2) * scale for i in range(n)]
+        torch.testing.assert_close(axis, torch.tensor(expected, dtype=x.dtype), rtol=0, atol=1e-14)
+    assert (x == x[:1]).all()
+    assert (y == y[:, :1]).all()
+
+
+@pytest.mark.parametrize("shape", [4, 5, (4, 7), (7, 4)])
+def test_a_grid_is_symmetric_about_the_optical_axis(shape):
+    x, y = pixel_grid(shape, 0.05)
+    assert torch.equal(x, -x.flip(-1))
+    assert torch.equal(y, -y.flip(-2))
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_a_grid_has_lenstronomys_coordinates(n):
+    x, y = pixel_grid(n, 0.08, dtype=torch.float64)
+    their_x, their_y = make_grid(n, 0.08)
+    np.testing.assert_allclose(x.flatten(), their_x, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(y.flatten(), their_y, rtol=0, atol=1e-15)
+
+
+def test_float32_coordinates_are_rounded_once():
+    exact = pixel_grid((150, 64), 0.05, dtype=torch.float64)
+    rounded = pixel_grid((150, 64), 0.05, dtype=torch.float32)
+    for wide, narrow in zip(exact, rounded, strict=True):
+        assert narrow.dtype == torch.float32
+        assert torch.equal(narrow, wide.float())
+
+
+def test_a_grid_is_of_torchs_default_type_on_its_default_device():
+    x, _ = pixel_grid(3, 0.1)
+    assert (x.dtype, x.device) == (torch.get_default_dtype(), torch.empty(0).device)
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.float32, 1e-7), (torch.float64, 1e-15)])
+@pytest.mark.parametrize("scale", [0.05, 0.08, 0.101])
+def test_the_spacing_of_a_grid_is_its_pixel_scale(scale, dtype, precision):
+    x, y = pixel_grid((150, 64), scale, dtype=dtype)
+    assert grid_spacing(x, y) == pytest.approx((scale, scale), rel=precision)
+    assert grid_spacing(x.expand(3, -1, -1), y.expand(3, -1, -1)) == grid_spacing(x, y)
+
+
+def test_the_spacings_along_x_and_y_are_told_apart():
+    x, y = pixel_grid((4, 6), 0.1, dtype=torch.float64)
+    assert grid_spacing(x, 3 * y) == pytest.approx((0.1, 0.3), rel=1e-14)
+
+
+@pytest.mark.parametrize("shape", [0, (3, 0), (-1, 3)])
+def test_a_grid_without_pixels_is_refused(shape):
+    with pytest.raises(ValueError, match="shape must have at least one pixel"):
+        pixel_grid(shape, 0.1)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.05, math.nan, math.inf])
+def test_a_pixel_scale_that_is_not_a_length_is_refused(scale):
+    with pytest.raises(ValueError, match="pixel_scale must be positive and finite"):
+        pixel_grid(4, scale)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), 1])
+def test_a_single_row_of_pixels_has_no_spacing(shape):
+    with pytest.raises(ValueError, match="at least 2 pixels a side"):
+        grid_spacing(*pixel_grid(shape, 0.1))

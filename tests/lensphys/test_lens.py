@@ -1,0 +1,269 @@
+"""The thin lens: deflectors in one plane, and what they do to light."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lenstronomy.LensModel.lens_model import LensModel
+
+from lensphys import SIE, PointMass, Population, Shear, ThinLens, pixel_grid
+from lensphys.cosmology import alpha_scale, flat_lambda_cdm
+
+MACRO = {
+    "theta_E": 1.2815,
+    "e1": 0.1,
+    "e2": -0.07,
+    "center_x": 0.03,
+    "center_y": -0.02,
+    "gamma1": 0.05,
+    "gamma2": 0.02,
+}
+CLUMPS = {
+    "theta_E": [0.02, 0.05, 0.1],
+    "center_x": [0.31, -0.9, 0.5],
+    "center_y": [0.95, 0.4, -1.1],
+}
+NUMBERS = {"alpha_scale": 0.634} | MACRO
+QUANTITIES = ["potential", "deflection", "ray_trace", "hessian", "convergence", "shear"]
+each_quantity = pytest.mark.parametrize("quantity", [*QUANTITIES, "magnification"])
+
+
+def macro_lens(p, *more, alpha_scale=1.0):
+    shear = Shear(gamma1=p["gamma1"], gamma2=p["gamma2"])
+    sie = SIE(**{k: v for k, v in p.items() if k not in ("gamma1", "gamma2", "alpha_scale")})
+    return ThinLens([sie, shear, *more], alpha_scale=p.get("alpha_scale", alpha_scale))
+
+
+def clumps(**changed):
+    tensors = {k: torch.tensor(v, dtype=torch.float64) for k, v in CLUMPS.items()}
+    return Population(PointMass(**(tensors | changed)))
+
+
+def maps(lens, quantity, x, y):
+    found = getattr(lens, quantity)(x, y)
+    return (found,) if isinstance(found, torch.Tensor) else found
+
+
+@st.composite
+def macro_models(draw):
+    modulus, angle = draw(st.just(0.0) | st.floats(0, 0.7)), draw(st.floats(0, 2 * math.pi))
+    gamma, phi = draw(st.just(0.0) | st.floats(0, 0.3)), draw(st.floats(0, 2 * math.pi))
+    return {
+        "theta_E": draw(st.floats(0.05, 3)),
+        "e1": modulus * math.cos(angle),
+        "e2": modulus * math.sin(angle),
+        "center_x": draw(st.floats(-0.5, 0.5)),
+        "center_y": draw(st.floats(-0.5, 0.5)),
+        "gamma1": gamma * math.cos(phi),
+        "gamma2": gamma * math.sin(phi),
+    }
+
+
+def off_centre_points(p):
+    """Points at 0.0011 to 6 arcsec from the centre of the SIE."""
+    z = np.geomspace(1.1e-3, 6, 12)[:, None] * np.exp(1j * np.arange(9))
+    return (torch.from_numpy(part) for part in (p["center_x"] + z.real, p["center_y"] + z.imag))
+
+
+@settings(max_examples=25, deadline=None)
+@given(p=macro_models())
+def test_a_thin_lens_agrees_with_lenstronomy(p):
+    # The SIE in closed form; lenstronomy's default takes numeric differences for the Hessian.
+    theirs = LensModel(["SIE", "SHEAR"], profile_kwargs_list=[{"NIE": False}, {}])
+    sie = {k: v for k, v in p.items() if not k.startswith("gamma")}
+    keywords = [sie, {"gamma1": p["gamma1"], "gamma2": p["gamma2"]}]
+    x, y = off_centre_points(p)
+    at, lens = (x.numpy(), y.numpy(), keywords), macro_lens(p)
+
+    def agree(found, expected):
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
+
+    agree(lens.potential(x, y), theirs.potential(*at))
+    agree(lens.deflection(x, y), theirs.alpha(*at))
+    agree(lens.ray_trace(x, y), theirs.ray_shooting(*at))
+    xx, xy, _, yy = theirs.hessian(*at)
+    agree(lens.hessian(x, y), (xx, xy, yy))
+    agree(lens.convergence(x, y), theirs.kappa(*at))
+    agree(lens.shear(x, y), theirs.gamma(*at))
+    # The inverse, which has no poles on the critical curves.
+    agree(1 / lens.magnification(x, y), 1 / theirs.magnification(*at))
+
+
+@pytest.mark.filterwarnings("ignore:Cosmology is provided")
+@pytest.mark.parametrize("z_source", [0.8, 1.0, 2.5, 4.0])
+def test_a_scaled_lens_is_lenstronomys_multi_plane_lens_of_one_plane(z_source):
+    cosmology = flat_lambda_cdm(69.7, 0.2814, 0.0464)
+    theirs = LensModel(
+        ["SIE", "SHEAR", *["POINT_MASS"] * 3],
+        multi_plane=True,
+        z_source=z_source,
+        z_source_convention=2.5,
+        lens_redshift_list=[0.5] * 5,
+        cosmo=cosmology,
+        profile_kwargs_list=[{"NIE": False}, {}, {}, {}, {}],
+    )
+    sie = {k: v for k, v in MACRO.items() if not k.startswith("gamma")}
+    shear = {"gamma1": MACRO["gamma1"], "gamma2": MACRO["gamma2"]}
+    points = [dict(zip(CLUMPS, row, strict=True)) for row in zip(*CLUMPS.values(), strict=True)]
+    x, y = pixel_grid((30, 24), 0.1, dtype=torch.float64)
+    expected = theirs.alpha(x.numpy().ravel(), y.numpy().ravel(), [sie, shear, *points])
+
+    scale = alpha_scale(0.5, z_source, 2.5, cosmology)
+    found = macro_lens(MACRO, clumps(), alpha_scale=scale).deflection(x, y)
+    for ours, alpha in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.flatten(), alpha, rtol=0, atol=1e-8)
+
+
+@each_quantity
+def test_gradients_are_right(quantity, check_gradients):
+    x, y = pixel_grid((2, 3), 0.4, dtype=torch.float64)
+    p = NUMBERS | {"x": x, "y": y, "mass": CLUMPS["theta_E"], "at": CLUMPS["center_x"]}
+
+    def evaluate(p):
+        population = clumps(theta_E=p["mass"], center_x=p["at"])
+        return maps(macro_lens({k: p[k] for k in NUMBERS}, population), quantity, p["x"], p["y"])
+
+    check_gradients(evaluate, p)
+
+
+@pytest.mark.parametrize(("e1", "e2"), [(0.0, 0.0), (6e-4, -7.99e-4), (6e-4, -8.01e-4)])
+def test_gradients_of_the_ray_tracing_are_right_near_q_1(e1, e2, check_gradients):
+    x, y = pixel_grid((2, 3), 0.4, dtype=torch.float64)
+    p = NUMBERS | {"e1": e1, "e2": e2}
+    check_gradients(
+        lambda p: macro_lens({k: p[k] for k in NUMBERS}).ray_trace(p["x"], p["y"]),
+        p | {"x": x, "y": y},
+    )
+
+
+def test_every_parameter_moves_the_source(grid, gradients):
+    found = gradients(lambda p: macro_lens(p).ray_trace(*grid), NUMBERS)
+    assert all(gradient.abs() > 1e-6 for gradient in found.values())
+
+
+def test_deflection_and_hessian_are_derivatives_of_the_potential():
+    x, y = pixel_grid((6, 8), 0.37, dtype=torch.float64)
+    lens, at = macro_lens(NUMBERS, clumps()), (x.clone().requires_grad_(), y.requires_grad_())
+    gradient = torch.autograd.grad(lens.potential(*at).sum(), at)
+    alpha_x, alpha_y = lens.deflection(*at)
+    torch.testing.assert_close((alpha_x, alpha_y), gradient, rtol=1e-11, atol=1e-11)
+    xx, xy = torch.autograd.grad(alpha_x.sum(), at, retain_graph=True)
+    yx, yy = torch.autograd.grad(alpha_y.sum(), at)
+    torch.testing.assert_close(lens.hessian(*at), (xx, xy, yy), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(xy, yx, rtol=1e-10, atol=1e-10)
+
+
+def test_magnification_is_the_inverse_area_distortion_of_the_ray_tracing():
+    x, y = pixel_grid((6, 8), 0.37, dtype=torch.float64)
+    lens, at = macro_lens(NUMBERS, clumps()), (x.clone().requires_grad_(), y.requires_grad_())
+    beta_x, beta_y = lens.ray_trace(*at)
+    xx, xy = torch.autograd.grad(beta_x.sum(), at, retain_graph=True)
+    yx, yy = torch.autograd.grad(beta_y.sum(), at)
+    torch.testing.assert_close(
+        1 / lens.magnification(*at), xx * yy - xy * yx, rtol=1e-10, atol=1e-10
+    )
+
+
+def test_an_einstein_ring_is_the_image_of_the_point_behind_the_lens():
+    t = torch.linspace(0, 2 * math.pi, 37, dtype=torch.float64)[None]
+    x, y = 0.9 * torch.cos(t), 0.9 * torch.sin(t)
+    lens = ThinLens([SIE(theta_E=0.9)])
+    for beta in lens.ray_trace(x, y):
+        torch.testing.assert_close(beta, torch.zeros_like(t), rtol=0, atol=1e-15)
+    assert (lens.magnification(x, y).abs() > 1e14).all()
+    torch.testing.assert_close(lens.convergence(x, y), torch.full_like(t, 0.5), rtol=1e-14, atol=0)
+
+
+def test_outside_its_ring_an_sis_magnifies_by_one_over_one_minus_theta_E_over_r():
+    r = torch.linspace(1.0, 5, 9, dtype=torch.float64)[None]
+    found = ThinLens([SIE(theta_E=0.9)]).magnification(0.6 * r, -0.8 * r)
+    torch.testing.assert_close(found, 1 / (1 - 0.9 / r), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("e1", [0.0, 0.2])
+def test_the_image_at_the_centre_of_an_sie_is_demagnified_to_nothing(e1):
+    centre = torch.zeros(1, 1, dtype=torch.float64)
+    lens = ThinLens([SIE(theta_E=0.9, e1=e1)])
+    assert lens.convergence(centre, centre) > 1e6
+    assert lens.magnification(centre, centre).abs() < 1e-6
+
+
+def test_the_light_of_an_empty_lens_passes_straight(grid):
+    lens = ThinLens([SIE(theta_E=0.0), Shear(gamma1=0.0, gamma2=0.0)])
+    assert all(torch.equal(a, b) for a, b in zip(lens.ray_trace(*grid), grid, strict=True))
+    assert (lens.magnification(*grid) == 1).all()
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES[:2] + QUANTITIES[3:])
+def test_deflectors_add_and_scale(quantity, grid):
+    parts = [SIE(theta_E=1.1, e1=0.1, center_x=0.05), Shear(gamma1=0.05, gamma2=0.1), clumps()]
+    whole = maps(ThinLens(parts, alpha_scale=0.634), quantity, *grid)
+    alone = zip(*(maps(ThinLens([part]), quantity, *grid) for part in parts), strict=True)
+    for found, components in zip(whole, alone, strict=True):
+        torch.testing.assert_close(found, 0.634 * sum(components), rtol=1e-12, atol=1e-13)
+
+
+@each_quantity
+@pytest.mark.parametrize("name", [*NUMBERS, "all", "mass"])
+def test_a_batch_of_lenses_is_its_members_one_by_one(name, quantity, grid):
+    factors = torch.tensor([0.8, 1.0, 1.1], dtype=torch.float64)
+    names = list(NUMBERS) if name == "all" else [name] if name in NUMBERS else []
+    masses = torch.tensor([CLUMPS["theta_E"]], dtype=torch.float64) * factors[:, None]
+    if name != "mass":
+        masses = masses[1]
+    batch = {k: factors * NUMBERS[k] for k in names}
+    together = maps(macro_lens(NUMBERS | batch, clumps(theta_E=masses)), quantity, *grid)
+    for i in range(3):
+        one = NUMBERS | {k: v[i].item() for k, v in batch.items()}
+        mass = masses[i] if name == "mass" else masses
+        alone = maps(macro_lens(one, clumps(theta_E=mass)), quantity, *grid)
+        for many, single in zip(together, alone, strict=True):
+            assert many.shape == (3, 5, 7)
+            assert single.shape == (5, 7)
+            torch.testing.assert_close(many[i], single, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_forward_derivatives_are_backward_derivatives(name, grid):
+    def deflection(value):
+        return torch.stack(macro_lens(NUMBERS | {name: value}, clumps()).deflection(*grid))
+
+    value = torch.tensor(NUMBERS[name], dtype=torch.float64)
+    _, forward = torch.func.jvp(deflection, (value,), (torch.ones_like(value),))
+    backward = torch.autograd.functional.jacobian(deflection, value)
+    assert backward.abs().max() > 1e-3
+    torch.testing.assert_close(forward, backward, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_vmap_over_lenses_is_a_batch_of_them(name, grid):
+    values = torch.tensor([0.8, 1.0, 1.1], dtype=torch.float64) * NUMBERS[name]
+
+    def deflection(value):
+        return torch.stack(macro_lens(NUMBERS | {name: value}, clumps()).deflection(*grid))
+
+    expected = deflection(values).movedim(1, 0)
+    torch.testing.assert_close(
+        torch.func.vmap(deflection)(values), expected, rtol=1e-13, atol=1e-13
+    )
+
+
+def test_jacobians_of_a_batch_by_vmap_of_jvp(grid):
+    """What a batched Gauss-Newton fit asks for."""
+    values = torch.tensor([[1.1, 0.1, 0.0], [0.9, 0.0, 0.0]], dtype=torch.float64)
+
+    def deflection(value):
+        lens = ThinLens([SIE(theta_E=value[0], e1=value[1], e2=value[2]), clumps()])
+        return torch.stack(lens.deflection(*grid))
+
+    found = torch.func.vmap(torch.func.jacfwd(deflection))(values)
+    expected = [torch.autograd.functional.jacobian(deflection, value) for value in values]
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-11, atol=1e-12)
+
+
+def test_a_lens_without_deflectors_is_refused():
+    with pytest.raises(ValueError, match="a lens needs at least one deflector"):
+        ThinLens([])

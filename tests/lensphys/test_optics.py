@@ -1,0 +1,252 @@
+"""Point-spread function and noise."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lenstronomy.SimulationAPI.observation_api import SingleBand
+from scipy.ndimage import gaussian_filter
+
+from lensphys import GaussianPSF, Noise, background_sigma, pixel_grid
+from lensphys.optics import FWHM_PER_SIGMA
+
+#: fwhm, pixel_scale (arcsec) and truncation of the three instruments of the published data sets.
+INSTRUMENTS = {
+    "Model 1": (0.087, 0.05, 3.0),
+    "Euclid VIS": (0.16, 0.101, 5.0),
+    "HST WFC3 F160W": (0.08, 0.08, 5.0),
+}
+BANDS = {
+    "Euclid VIS": {
+        "read_noise": 4.2,
+        "sky_brightness": 22.35,
+        "magnitude_zero_point": 24.0,
+        "exposure_time": 565.0,
+        "num_exposures": 4,
+        "pixel_scale": 0.101,
+    },
+    "HST WFC3 F160W": {
+        "read_noise": 4.0,
+        "sky_brightness": 22.3,
+        "magnitude_zero_point": 25.96,
+        "exposure_time": 5400.0,
+        "num_exposures": 1,
+        "pixel_scale": 0.08,
+    },
+}
+
+
+def random_image(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    fwhm=st.floats(0.02, 1.2),
+    scale=st.floats(0.03, 0.2),
+    truncation=st.floats(0.5, 6),
+    ny=st.integers(1, 20),
+    nx=st.integers(1, 20),
+)
+def test_the_psf_is_scipys_gaussian_filter(fwhm, scale, truncation, ny, nx):
+    image = random_image(ny, nx)
+    expected = gaussian_filter(
+        image.numpy(), fwhm / FWHM_PER_SIGMA / scale, mode="nearest", truncate=truncation
+    )
+    found = GaussianPSF(fwhm, scale, truncation).convolve(image)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("fwhm", "scale", "truncation"), INSTRUMENTS.values(), ids=INSTRUMENTS)
+def test_the_psf_of_an_instrument_is_scipys_gaussian_filter(fwhm, scale, truncation):
+    image = random_image(31, 42)
+    expected = gaussian_filter(
+        image.numpy(), fwhm / 2.354820045 / scale, mode="nearest", truncate=truncation
+    )
+    found = GaussianPSF(fwhm, scale, truncation).convolve(image)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_fwhm_is_the_full_width_at_half_maximum():
+    assert math.exp(-0.5 * (FWHM_PER_SIGMA / 2) ** 2) == pytest.approx(0.5, rel=1e-15)
+
+
+@pytest.mark.parametrize(("fwhm", "scale", "truncation"), INSTRUMENTS.values(), ids=INSTRUMENTS)
+def test_the_kernel_is_odd_symmetric_and_normalised(fwhm, scale, truncation):
+    kernel = GaussianPSF(fwhm, scale, truncation).kernel()
+    assert kernel.numel() % 2 == 1
+    assert torch.equal(kernel, kernel.flip(0))
+    assert kernel.sum().item() == pytest.approx(1, abs=1e-15)
+
+
+@pytest.mark.parametrize(("fwhm", "scale", "truncation"), INSTRUMENTS.values(), ids=INSTRUMENTS)
+def test_the_flux_of_a_source_well_inside_the_frame_is_conserved(fwhm, scale, truncation):
+    image = torch.zeros(31, 42, dtype=torch.float64)
+    image[12:19, 17:25] = random_image(7, 8)
+    blurred = GaussianPSF(fwhm, scale, truncation).convolve(image)
+    assert blurred.sum().item() == pytest.approx(image.sum().item(), rel=1e-14)
+    assert blurred.max() < image.max()
+
+
+def test_a_uniform_sky_stays_uniform():
+    sky = torch.full((6, 9), 2.5, dtype=torch.float64)
+    torch.testing.assert_close(GaussianPSF(0.5, 0.1).convolve(sky), sky, rtol=1e-14, atol=0)
+
+
+def test_a_psf_much_narrower_than_a_pixel_changes_nothing():
+    image = random_image(6, 9)
+    assert torch.equal(GaussianPSF(1e-3, 0.1).convolve(image), image)
+
+
+def test_every_image_of_a_stack_is_blurred_alone():
+    psf, stack = GaussianPSF(0.16, 0.101), random_image(2, 3, 8, 11)
+    single = torch.stack([torch.stack([psf.convolve(image) for image in row]) for row in stack])
+    torch.testing.assert_close(psf.convolve(stack), single, rtol=1e-14, atol=0)
+
+
+def test_the_psf_keeps_float32():
+    image = random_image(8, 11)
+    psf = GaussianPSF(0.16, 0.101)
+    blurred = psf.convolve(image.float())
+    assert blurred.dtype == torch.float32
+    torch.testing.assert_close(blurred.double(), psf.convolve(image), rtol=1e-6, atol=0)
+
+
+def under_inference_mode(convolve, image):
+    with torch.inference_mode():
+        return convolve(image)
+
+
+FIRST_USES = {
+    "inference mode": under_inference_mode,
+    "forward derivatives": lambda f, image: torch.func.jvp(f, (image,), (image,)),
+    "backward derivatives": lambda f, image: torch.func.grad(lambda i: f(i).sum())(image),
+    "vmap": lambda f, image: torch.func.vmap(f)(image.expand(2, -1, -1)),
+    "vmap of forward derivatives": lambda f, image: torch.func.vmap(
+        lambda i: torch.func.jvp(f, (i,), (i,))
+    )(image.expand(2, -1, -1)),
+}
+
+
+@pytest.mark.parametrize("use", FIRST_USES.values(), ids=FIRST_USES)
+def test_what_a_psf_remembers_of_its_first_use_serves_every_other(use, check_gradients):
+    # A width of its own, since a kernel may be kept from an earlier test.
+    psf = GaussianPSF(0.16 + 1e-3 * list(FIRST_USES.values()).index(use), 0.101)
+    image = random_image(3, 4)
+    use(psf.convolve, image)
+    sigma = psf.fwhm / FWHM_PER_SIGMA / psf.pixel_scale
+    expected = gaussian_filter(image.numpy(), sigma, mode="nearest", truncate=psf.truncation)
+    np.testing.assert_allclose(psf.convolve(image), expected, rtol=0, atol=1e-12)
+    check_gradients(lambda p: psf.convolve(p["image"]), {"image": image})
+    for other in FIRST_USES.values():
+        other(psf.convolve, image)
+
+
+def test_gradients_through_the_psf_are_right(check_gradients):
+    psf = GaussianPSF(0.16, 0.101)
+    check_gradients(lambda p: psf.convolve(p["image"]), {"image": random_image(2, 3, 4)})
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.1, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["fwhm", "pixel_scale", "truncation"])
+def test_a_psf_without_a_width_is_refused_by_name(name, bad):
+    with pytest.raises(ValueError, match=f"^{name} must be positive and finite"):
+        GaussianPSF(**({"fwhm": 0.16, "pixel_scale": 0.1, "truncation": 5.0} | {name: bad}))
+
+
+@pytest.mark.parametrize("band", BANDS.values(), ids=BANDS)
+def test_the_background_of_a_published_band_is_lenstronomys(band):
+    assert background_sigma(**band) == pytest.approx(SingleBand(**band).background_noise, rel=1e-14)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    band=st.fixed_dictionaries(
+        {
+            "read_noise": st.floats(0, 20),
+            "sky_brightness": st.floats(18, 25),
+            "magnitude_zero_point": st.floats(22, 30),
+            "exposure_time": st.floats(10, 1e4),
+            "num_exposures": st.integers(1, 10),
+            "pixel_scale": st.floats(0.02, 0.5),
+        }
+    )
+)
+def test_the_background_is_lenstronomys(band):
+    assert background_sigma(**band) == pytest.approx(SingleBand(**band).background_noise, rel=1e-12)
+
+
+@pytest.mark.parametrize("band", BANDS.values(), ids=BANDS)
+def test_the_noise_map_is_lenstronomys_estimate(band):
+    instrument, image = SingleBand(**band), random_image(5, 7)
+    noise = Noise(background_sigma(**band), band["exposure_time"] * band["num_exposures"])
+    np.testing.assert_allclose(
+        noise.sigma(image), instrument.estimate_noise(image.numpy()), rtol=1e-13
+    )
+
+
+@pytest.mark.parametrize(
+    ("background", "time", "flux"), [(0.01, 2260.0, 0.05), (0.3, 50.0, 0.0), (1e-4, 20.0, 3.0)]
+)
+def test_noise_has_the_mean_and_the_variance_that_its_map_states(background, time, flux):
+    noise, image = Noise(background, time), torch.full((400, 500), flux, dtype=torch.float64)
+    sigma, excess = noise.sigma(image)[0, 0].item(), noise.add(image, generator(7)) - image
+    n = image.numel()
+    assert abs(excess.mean().item()) < 5 * sigma / math.sqrt(n)
+    # Var(s^2) = (mu_4 - sigma^4) / n, with mu_4 = 3 sigma^4 and the Poisson's excess lambda / T^4.
+    spread = math.sqrt((2 * sigma**4 + flux / time**3) / n)
+    assert abs(excess.var().item() - sigma**2) < 5 * spread
+
+
+def test_without_a_background_the_electrons_are_counted_one_by_one():
+    electrons = Noise(0.0, 20.0).add(random_image(9, 9), generator(1)) * 20.0
+    torch.testing.assert_close(electrons, electrons.round(), rtol=0, atol=1e-12)
+    assert electrons.min() >= 0
+
+
+def test_the_same_generator_gives_the_same_noise():
+    noise, image = Noise(0.01, 2260.0), random_image(2, 9, 9)
+    first, again, other = (noise.add(image, generator(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_two_images_of_a_batch_have_different_noise():
+    noisy = Noise(0.01, 2260.0).add(random_image(1, 9, 9).expand(2, -1, -1), generator(5))
+    assert not torch.equal(noisy[0], noisy[1])
+
+
+def test_noise_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    Noise(0.01, 2260.0).add(random_image(4, 4), generator(5))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_image_of_a_batch_has_its_own_background_and_exposure():
+    image = torch.full((2, 5, 7), 0.4, dtype=torch.float64)
+    background, time = torch.tensor([0.01, 0.2]), torch.tensor([100.0, 1e4])
+    together = Noise(background, time).sigma(image)
+    for i in range(2):
+        alone = Noise(background[i].item(), time[i].item()).sigma(image[i])
+        torch.testing.assert_close(together[i], alone, rtol=1e-14, atol=0)
+
+
+def test_a_pixel_of_negative_flux_has_no_shot_noise():
+    image = torch.tensor([[-0.5, 0.0]], dtype=torch.float64)
+    noise = Noise(0.1, 10.0)
+    assert noise.sigma(image).tolist() == [[pytest.approx(0.1), pytest.approx(0.1)]]
+    assert torch.isfinite(noise.add(image, generator(2))).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_keeps_the_dtype_of_the_image(dtype):
+    x, _ = pixel_grid(4, 0.1, dtype=dtype)
+    assert Noise(0.1, 10.0).add(x, generator(2)).dtype == dtype
+    assert Noise(0.1, 10.0).sigma(x).dtype == dtype

@@ -1,0 +1,157 @@
+"""Profile parameters: what is refused, and how the rest is aligned with a grid."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from lensphys import SIE, MassProfile, PointMass, Sersic, Shear
+from lensphys.light import LightProfile
+from lensphys.parameters import align
+
+VALID = {
+    SIE: {"theta_E": 1.2, "e1": 0.1, "e2": -0.2, "center_x": 0.05, "center_y": -0.1},
+    PointMass: {"theta_E": 0.02, "center_x": 0.5, "center_y": -0.4},
+    Shear: {"gamma1": 0.05, "gamma2": -0.03, "ra_0": 0.1, "dec_0": 0.2},
+    Sersic: {"amplitude": 20.0, "R_sersic": 0.25, "n_sersic": 1.0, "e1": -0.1, "e2": 0.1},
+}
+EVERY_PARAMETER = [(cls, field.name) for cls in VALID for field in dataclasses.fields(cls)]
+OUT_OF_RANGE = [
+    (SIE, "theta_E", -1e-6),
+    (PointMass, "theta_E", -0.1),
+    (Sersic, "amplitude", -1.0),
+    (Sersic, "R_sersic", 0.0),
+    (Sersic, "R_sersic", -0.2),
+    (Sersic, "n_sersic", 0.29),
+    (Sersic, "n_sersic", 10.1),
+]
+TOO_FLAT = [(1.0, 0.0), (0.0, -1.0), (0.8, 0.7), (-3.0, 0.0), (1.0 - 1e-9, 0.0)]
+
+
+@pytest.fixture(params=["a number", "a tensor", "one of a batch"])
+def given_as(request):
+    """A bad value may come as a number, as a tensor, or hide among good ones."""
+
+    def convert(bad, good):
+        if request.param == "a number":
+            return bad
+        return torch.tensor(bad if request.param == "a tensor" else [good, bad, good])
+
+    return convert
+
+
+def build(cls, **changed):
+    return cls(**(VALID[cls] | changed))
+
+
+@pytest.mark.parametrize(("cls", "name", "bad"), OUT_OF_RANGE)
+def test_a_value_out_of_range_is_refused_by_name(cls, name, bad, given_as):
+    with pytest.raises(ValueError, match=f"^{name} must be finite and in "):
+        build(cls, **{name: given_as(bad, VALID[cls][name])})
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("cls", "name"), EVERY_PARAMETER)
+def test_a_value_that_is_not_finite_is_refused_by_name(cls, name, bad, given_as):
+    with pytest.raises(ValueError, match=f"^{name} must be finite"):
+        build(cls, **{name: given_as(bad, VALID[cls].get(name, 0.0))})
+
+
+@pytest.mark.parametrize("bad", TOO_FLAT)
+@pytest.mark.parametrize("cls", [SIE, Sersic])
+def test_an_axis_ratio_of_zero_or_less_is_refused(cls, bad, given_as):
+    e1, e2 = (given_as(value, 0.0) for value in bad)
+    with pytest.raises(ValueError, match=r"^e1\^2 \+ e2\^2 must be finite and in \[0, 0.9999\]"):
+        build(cls, e1=e1, e2=e2)
+
+
+@pytest.mark.parametrize("bad", [None, "1.2", True, [1.0, 2.0]])
+@pytest.mark.parametrize(("cls", "name"), EVERY_PARAMETER)
+def test_what_is_no_number_is_refused_by_name(cls, name, bad):
+    with pytest.raises(ValueError, match=f"^{name} must be a number or a tensor, got "):
+        build(cls, **{name: bad})
+
+
+@pytest.mark.parametrize("cls", VALID)
+def test_batches_of_different_lengths_are_refused_by_name(cls):
+    first, second = list(VALID[cls])[:2]
+    values = {name: torch.full((n,), VALID[cls][name]) for name, n in ((first, 2), (second, 3))}
+    with pytest.raises(ValueError, match=rf"{first} \(2,\), {second} \(3,\)"):
+        build(cls, **values)
+
+
+@pytest.mark.parametrize(
+    ("cls", "edge"),
+    [
+        (SIE, {"theta_E": 0.0}),
+        (PointMass, {"theta_E": 0.0}),
+        (SIE, {"theta_E": 1}),
+        (SIE, {"e1": 0.9, "e2": 0.0}),
+        (Sersic, {"amplitude": 0.0}),
+        (Sersic, {"n_sersic": 0.3}),
+        (Sersic, {"n_sersic": 10.0}),
+    ],
+)
+def test_the_edges_of_the_range_belong_to_it(cls, edge):
+    build(cls, **edge)
+    build(cls, **{name: torch.tensor([value], dtype=torch.float64) for name, value in edge.items()})
+
+
+@pytest.mark.parametrize("cls", VALID)
+def test_a_profile_does_not_change(cls):
+    profile = build(cls)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(profile, dataclasses.fields(cls)[0].name, 0.5)
+
+
+@pytest.mark.parametrize("cls", VALID)
+def test_parameters_are_given_by_name(cls):
+    with pytest.raises(TypeError, match="positional"):
+        cls(*VALID[cls].values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        (0.3, ()),
+        (1, ()),
+        (torch.tensor(0.3), ()),
+        (torch.tensor([0.3, 0.4], dtype=torch.float64), (2, 1, 1)),
+        (torch.tensor([1, 2, 3]), (3, 1, 1)),
+        (torch.full((2, 4), 0.3), (2, 4, 1, 1)),
+    ],
+)
+def test_a_parameter_takes_the_dtype_of_the_grid_and_two_trailing_axes(value, shape, dtype):
+    aligned = align(value, torch.zeros(5, 7, dtype=dtype))
+    assert (aligned.shape, aligned.dtype) == (shape, dtype)
+    assert torch.equal(aligned.flatten(), torch.as_tensor(value, dtype=dtype).flatten())
+
+
+def test_alignment_passes_gradients_on():
+    value = torch.tensor([1.0, 2.0], requires_grad=True)
+    align(value, torch.zeros(3, 3, dtype=torch.float64)).sum().backward()
+    assert torch.equal(value.grad, torch.ones(2))
+
+
+def test_the_checks_stand_aside_inside_function_transforms():
+    def deflection(theta_E, e1):
+        return SIE(theta_E=theta_E, e1=e1).deflection(torch.ones(2, 2), torch.ones(2, 2))[0]
+
+    batch = torch.tensor([0.1, 0.2])
+    assert torch.func.vmap(deflection)(batch, batch).shape == (2, 2, 2)
+    assert torch.func.jvp(deflection, (batch, batch), (batch, batch))[1].shape == (2, 2, 2)
+    assert torch.func.jacrev(deflection)(batch, batch).shape == (2, 2, 2, 2)
+
+
+@pytest.mark.parametrize("method", ["potential", "deflection", "hessian"])
+def test_a_mass_profile_says_which_quantity_it_lacks(method, grid):
+    quantity = {"hessian": "Hessian"}.get(method, method)
+    with pytest.raises(TypeError, match=f"MassProfile has no {quantity}"):
+        getattr(MassProfile(), method)(*grid)
+
+
+def test_a_light_profile_says_that_it_lacks_a_surface_brightness(grid):
+    with pytest.raises(TypeError, match="LightProfile has no surface brightness"):
+        LightProfile().surface_brightness(*grid)
