@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
+
+
+#: The exit code of a shell for Ctrl-C; typer turns KeyboardInterrupt into it, without a word.
+_INTERRUPTED = 130
 
 
 class Backend(StrEnum):
@@ -67,6 +72,7 @@ def _main(
 
 @app.command("simulate")
 def simulate_command(
+    context: typer.Context,
     model: Annotated[int, typer.Option("--model", help="DeepLense Model 1, 2 or 3.")],
     n: Annotated[int | None, typer.Option("--n", help="Number of images.")] = None,
     preset: Annotated[
@@ -96,24 +102,29 @@ def simulate_command(
     Example: `python cli.py simulate --model 2 --n 50000`
     """
     from simulate.config import SimulateConfig, load_config, simulate_config_path
+    from simulate.errors import InputError
     from simulate.run import simulate
 
+    path = simulate_config_path(model, preset)
     settings = load_config(
         SimulateConfig,
-        config or simulate_config_path(model, preset),
+        config or path,
         sets or (),
-        model=model,
-        preset=preset,
         n=n,
         backend=backend and backend.value,
-        classes=classes.split(",") if classes else None,
+        classes=None if classes is None else classes.split(","),
         pairs=pairs,
         workers=workers,
         out=out,
         device=device and device.value,
         seed=seed,
     )
-    folder, made = simulate(settings, _image_progress)
+    if (settings.model, settings.preset) != (model, preset):
+        raise InputError(
+            f"{config or path} is for model {settings.model}, preset {settings.preset}; give "
+            f"--model {settings.model} --preset {settings.preset}"
+        )
+    folder, made = simulate(settings, partial(_image_progress, context))
     typer.echo(
         f"{'wrote' if made else 'already complete:'} {folder}, preview in {folder}/preview.png"
     )
@@ -150,7 +161,7 @@ def pretrain_command(
         sets or (),
         method=method,
         data=data,
-        classes=classes.split(",") if classes else None,
+        classes=None if classes is None else classes.split(","),
         out=out,
         device=device and device.value,
         seed=seed,
@@ -217,6 +228,7 @@ def finetune_command(
 
 @app.command("demo")
 def demo_command(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("demo"),
     config: ConfigFile = None,
     sets: Sets = None,
@@ -229,14 +241,15 @@ def demo_command(
     from simulate.config import load_config, shipped_config
 
     path = config or shipped_config("demo", "demo", "demo")
-    demo(load_config(DemoConfig, path, sets or ()), out, _image_progress)
+    demo(load_config(DemoConfig, path, sets or ()), out, partial(_image_progress, context))
 
 
-def _image_progress(total: int, done: int) -> Progress:
-    """A progress bar over images on the terminal."""
+def _image_progress(context: typer.Context, total: int, done: int) -> Progress:
+    """A progress bar over images on the terminal, closed with the command whatever ends it."""
     from tqdm import tqdm
 
     bar = tqdm(total=total, initial=done, unit="img", desc="simulate", disable=done == total)
+    context.call_on_close(bar.close)  # else an error message starts in the middle of its line
 
     def report(count: int) -> None:
         bar.update(count)
@@ -268,8 +281,10 @@ def main(arguments: list[str] | None = None) -> None:
     run: Callable[..., Any] = app
     try:
         run(arguments, prog_name="cli.py")
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to go on where it stopped", 130)
+    except SystemExit as stop:
+        if stop.code != _INTERRUPTED:
+            raise
+        _fail("interrupted; run the same command again to go on where it stopped", _INTERRUPTED)
     except _expected_errors() as error:
         if "--debug" in arguments:
             raise

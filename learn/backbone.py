@@ -35,6 +35,7 @@ class Encoder(nn.Module):
             in_chans=1,
             num_classes=0,
             global_pool="avg",
+            fc_norm=False,  # the norm belongs to the tokens, not to a head
             embed_dim=config.embed_dim,
             depth=config.depth,
             num_heads=config.num_heads,

@@ -32,7 +32,9 @@ class StretchConfig(Strict):
     """How fluxes become network inputs."""
 
     kind: Literal["asinh", "linear"]
-    softening: float = Field(gt=0, description="flux below which asinh is linear, in peak fluxes")
+    floor: float = Field(
+        gt=0, description="asinh is linear below the noise, or below this part of the peak flux"
+    )
 
 
 class OptimizerConfig(Strict):

@@ -31,9 +31,10 @@ class Batch(NamedTuple):
 class Stretch(nn.Module):
     """Turns fluxes into network inputs of zero mean and unit variance.
 
-    ``(asinh(x / softening) - mean) / std``: linear in the noise, logarithmic in the light. The
-    constants come from the images that a network is trained on, since two instruments have two
-    scales of flux; they are saved with its weights.
+    ``(asinh(x / softening) - mean) / std``: linear in the noise, logarithmic in the light; the
+    softening is the noise level of the images, or a small part of their peak where they have no
+    noise. The constants come from the images that a network is trained on, since two instruments
+    have two scales of flux; they are saved with its weights.
     """
 
     softening: Tensor
@@ -43,8 +44,8 @@ class Stretch(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        for name in ("softening", "mean", "std"):
-            self.register_buffer(name, torch.ones(()))
+        for name, neutral in (("softening", 1.0), ("mean", 0.0), ("std", 1.0)):
+            self.register_buffer(name, torch.tensor(neutral))
 
     @classmethod
     def fit(cls, images: Tensor, config: StretchConfig) -> Stretch:
@@ -54,12 +55,15 @@ class Stretch(nn.Module):
             InputError: for images that are all dark.
         """
         stretch = cls(config.kind)
-        peaks = images.flatten(1).amax(1)
-        peak = peaks.median()
+        sample = images[:: max(1, len(images) // 2000)]
+        peak = sample.flatten(1).amax(1).median()
         if not peak > 0:
             raise InputError("the images are dark: more than half of them have no positive pixel")
-        stretch.softening.copy_(peak * (config.softening if config.kind == "asinh" else 1.0))
-        sample = stretch(images[: 2**29 // images[0].nbytes])
+        if config.kind == "asinh":
+            stretch.softening.copy_(torch.maximum(noise_level(sample), config.floor * peak))
+        else:
+            stretch.softening.copy_(peak)
+        sample = stretch(sample)
         stretch.mean.copy_(sample.double().mean())
         stretch.std.copy_(sample.double().std().clamp_min(1e-12))
         return stretch
@@ -68,6 +72,15 @@ class Stretch(nn.Module):
         """Stretched images of the same shape."""
         x = flux / self.softening
         return ((torch.asinh(x) if self.kind == "asinh" else x) - self.mean) / self.std
+
+
+def noise_level(images: Tensor) -> Tensor:
+    """Standard deviation of the noise in images (N, 1, H, W), from differences of neighbours.
+
+    The median of their moduli sees the sky, which fills most of a cutout, and not the lens.
+    """
+    difference = (images[..., 1:] - images[..., :-1]).abs()
+    return difference.flatten(1).median(1).values.median() * 1.4826 / 2**0.5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,32 +8,31 @@ import torch
 from torch import Tensor
 
 
-def sample_blocks(
-    grid: int, count: int, scale: tuple[float, float], aspect: tuple[float, float]
-) -> tuple[list[Tensor], int, int]:
-    """Rectangular blocks of one common size at random places.
+def random_blocks(
+    count: int, grid: int, scale: tuple[float, float], aspect: tuple[float, float]
+) -> Tensor:
+    """Rectangular blocks of one common size, each at a random place of its own.
 
     Args:
-        grid: patches on a side.
         count: number of blocks.
+        grid: patches on a side.
         scale: range of a block's area, as a fraction of the grid.
         aspect: range of its height over its width.
 
     Returns:
-        For each block the sorted indices (h * w,) of its patches; and ``h`` and ``w``. Every
-        patch, those of the last row and column included, can be covered.
+        (count, grid * grid), true inside. Any patch, those of the last row and column included,
+        can be covered.
     """
     area = grid * grid * _uniform(*scale)
     ratio = math.exp(_uniform(math.log(aspect[0]), math.log(aspect[1])))
-    h = min(max(round(math.sqrt(area * ratio)), 1), grid)
-    w = min(max(round(math.sqrt(area / ratio)), 1), grid)
-    blocks = []
-    for _ in range(count):
-        top = int(torch.randint(grid - h + 1, ()))
-        left = int(torch.randint(grid - w + 1, ()))
-        rows, columns = torch.arange(top, top + h), torch.arange(left, left + w)
-        blocks.append((rows[:, None] * grid + columns).flatten())
-    return blocks, h, w
+    height = min(max(round(math.sqrt(area * ratio)), 1), grid)
+    width = min(max(round(math.sqrt(area / ratio)), 1), grid)
+    inside = []
+    for size in (height, width):
+        start = torch.randint(grid - size + 1, (count, 1))
+        place = torch.arange(grid)
+        inside.append((place >= start) & (place < start + size))
+    return (inside[0][:, :, None] & inside[1][:, None, :]).flatten(1)
 
 
 def jepa_masks(
@@ -48,27 +47,26 @@ def jepa_masks(
     """Context and target patches of a batch, as in I-JEPA (Assran et al. 2023, section 3).
 
     Target blocks have one size for the whole batch and a place of their own in every image; the
-    context is one large block less all targets. Contexts are cut to the length of the shortest in
-    the batch, so that they stack.
+    context is one large block less all targets. Contexts are cut at random to the length of the
+    shortest in the batch, so that they stack.
 
     Returns:
         Indices of the context patches (B, n), and for each target block indices (B, h * w).
     """
-    target_blocks, _, _ = sample_blocks(grid, batch * targets, target_scale, target_aspect)
-    context_blocks, _, _ = sample_blocks(grid, batch, context_scale, (1.0, 1.0))
-    target = torch.stack(target_blocks).view(targets, batch, -1)
-    contexts = []
-    for i, block in enumerate(context_blocks):
-        free = torch.zeros(grid * grid, dtype=torch.bool)
-        free[block] = True
-        free[target[:, i].flatten()] = False
-        if not free.any():
-            # Targets may cover everything on a small grid; one patch is always left to see.
-            free[block[torch.randint(len(block), ())]] = True
-        contexts.append(free.nonzero().squeeze(1))
-    shortest = min(len(context) for context in contexts)
-    kept = [context[torch.randperm(len(context))[:shortest].sort().values] for context in contexts]
-    return torch.stack(kept), list(target)
+    target = random_blocks(targets * batch, grid, target_scale, target_aspect)
+    block = random_blocks(batch, grid, context_scale, (1.0, 1.0))
+    free = block & ~target.view(targets, batch, -1).any(0)
+    # On a small grid targets may cover the whole block: then one patch of it stays to be seen.
+    order = torch.rand(batch, grid * grid)
+    some = order.masked_fill(~block, -1).argmax(1, keepdim=True)
+    one = torch.zeros_like(free).scatter_(1, some, True)
+    free = torch.where(free.any(1, keepdim=True), free, one)
+
+    shortest = int(free.sum(1).min())
+    context = order.masked_fill(~free, -1).topk(shortest, dim=1).indices.sort(dim=1).values
+    size = int(target[0].sum())
+    indices = target.nonzero()[:, 1].view(targets, batch, size)
+    return context, list(indices)
 
 
 def _uniform(low: float, high: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from learn.backbone import DESCRIPTION
 from learn.config import TrainingConfig
 from simulate.config import read_yaml
 from simulate.errors import InputError
+from simulate.folders import held
 from simulate.shards import write_text
 
 RUNS = Path("runs")
@@ -47,27 +47,9 @@ def run_folder(config: TrainingConfig, name: str, marker: str) -> Iterator[tuple
             works in it.
     """
     folder = config.out or _unfinished(config, name, marker) or _new_folder(RUNS / name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --out") from (
-            None
-        )
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"another process is working in {folder}; wait for it to end") from (
-                None
-            )
-        try:
-            _claim(folder, config)
-            for leftover in folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
-            yield folder, (folder / marker).is_file()
-        finally:
-            (folder / ".lock").unlink(missing_ok=True)
+    with held(folder):
+        _claim(folder, config)
+        yield folder, (folder / marker).is_file()
 
 
 def find_encoder(name: str) -> Path:
@@ -108,7 +90,7 @@ def _new_folder(parent: Path) -> Path:
 def _claim(folder: Path, config: TrainingConfig) -> None:
     path = folder / CONFIG
     if not path.exists():
-        if any(entry.name != ".lock" for entry in folder.iterdir()):
+        if any(folder.iterdir()):
             raise InputError(f"{folder} holds other files; choose an empty folder with --out")
         write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         return

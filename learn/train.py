@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,17 +47,35 @@ class Curves(Callback):
             writer.writerows([*rows, row])
 
 
-class SeedEveryEpoch(Callback):
-    """Restarts the random numbers of masks and views from seed and epoch.
+class Progress(TQDMProgressBar):
+    """A bar with rate and time left; on a terminal live, in a log file a line now and then."""
 
-    A run that is resumed at an epoch then draws what an undisturbed one would have drawn.
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=1 if sys.stderr.isatty() else 100)
+
+    def get_metrics(
+        self, trainer: pl.Trainer, module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics: dict[str, int | str | float | dict[str, float]] = super().get_metrics(
+            trainer, module
+        )
+        metrics.pop("v_num", None)
+        return metrics
+
+
+class SeedEveryStep(Callback):
+    """Restarts the random numbers of masks and views from seed and step.
+
+    A run that is resumed then draws what an undisturbed one would have drawn.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        torch.manual_seed((self._seed * 1_000_003 + trainer.current_epoch) % 2**63)
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        torch.manual_seed(self._seed * 2**31 + trainer.global_step)
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:
@@ -115,11 +134,11 @@ def fit(
         gradient_clip_val=1.0,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         callbacks=[
-            SeedEveryEpoch(config.seed),
+            SeedEveryStep(config.seed),
             Curves(folder),
             *callbacks,
             keep_last,
-            TQDMProgressBar(),
+            Progress(),
         ],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -127,6 +146,8 @@ def fit(
         use_distributed_sampler=False,
     )
     last = checkpoints / LAST
+    if last.is_file():
+        _check_checkpoint(last, module)
     try:
         trainer.fit(
             module,
@@ -135,20 +156,25 @@ def fit(
             ckpt_path=str(last) if last.is_file() else None,
             weights_only=True,
         )
-    except (pickle.UnpicklingError, EOFError, KeyError) as error:
-        if not last.is_file():
-            raise
-        raise InputError(f"{last} is damaged ({error}); delete it to start again") from None
-    except RuntimeError as error:
-        if "state_dict" in str(error):
-            raise InputError(
-                f"{last} is a checkpoint of another architecture; choose another --out"
-            ) from None
-        if "zip" in str(error) or "archive" in str(error):
-            raise InputError(f"{last} is truncated; delete it to start again") from None
+    except SystemExit:
+        if trainer.interrupted:  # how Lightning passes Ctrl-C on
+            raise KeyboardInterrupt from None
         raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+
+
+def _check_checkpoint(path: Path, module: pl.LightningModule) -> None:
+    """Refuse a checkpoint that cannot be read or does not fit.
+
+    Raises:
+        InputError: saying which.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        shapes = {name: value.shape for name, value in stored.items()}
+    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, KeyError, ValueError):
+        raise InputError(f"{path} is truncated or damaged; delete it to start again") from None
+    if shapes != {name: value.shape for name, value in module.state_dict().items()}:
+        raise InputError(f"{path} is a checkpoint of another architecture; choose another --out")
 
 
 def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
@@ -162,11 +188,10 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     method = method_class(config.method)
-    assert config.data is not None
-    if not config.data.is_dir():
+    if config.data is None or not config.data.is_dir():
         raise InputError(
-            f"there is no data set at {config.data}; make it with `python cli.py simulate "
-            f"--model 2 --n 50000 --out {config.data}`"
+            f"there is no data set at {config.data or 'data: null'}; make it with `python cli.py "
+            f"simulate --model 2 --n 50000 --out {config.data or 'data/model2'}`"
         )
     data = shards.read(config.data, config.classes)
     if data.image.shape[-1] != config.encoder.image_size:

@@ -8,10 +8,17 @@ import typing
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from simulate.errors import InputError
 
@@ -21,7 +28,20 @@ CLASSES = ("no_sub", "cdm", "axion")
 class Strict(BaseModel):
     """A section of a configuration. Defaults live in the YAML files and nowhere else."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class EllipticalConfig(Strict):
+    """The ellipticity of a lens or a source."""
+
+    e1: float
+    e2: float
+
+    @model_validator(mode="after")
+    def _describes_an_ellipse(self) -> Self:
+        if self.e1**2 + self.e2**2 > 0.9999:
+            raise ValueError("e1^2 + e2^2 must be below 1")
+        return self
 
 
 class CosmologyConfig(Strict):
@@ -39,12 +59,10 @@ class MassScaleConfig(Strict):
     distances: Literal["angular_diameter", "luminosity"]
 
 
-class LensConfig(Strict):
+class LensConfig(EllipticalConfig):
     """The main lens, the same in every image: an SIE with external shear."""
 
     mass: float = Field(gt=0, description="solar masses")
-    e1: float = Field(gt=-1, lt=1)
-    e2: float = Field(gt=-1, lt=1)
     gamma1: float
     gamma2: float
     z_lens: float = Field(gt=0)
@@ -56,15 +74,13 @@ class LensConfig(Strict):
     mass_scale: MassScaleConfig
 
 
-class SourceConfig(Strict):
+class SourceConfig(EllipticalConfig):
     """The lensed galaxy: a Sersic profile at a random position."""
 
     amplitude: float | None = Field(description="surface brightness at R_sersic, or null")
-    magnitude: float | None = Field(description="AB magnitude, or null")
+    magnitude: float | None = Field(ge=-50, le=50, description="AB magnitude, or null")
     R_sersic: float = Field(gt=0)
     n_sersic: float = Field(ge=0.3, le=10)
-    e1: float = Field(gt=-1, lt=1)
-    e2: float = Field(gt=-1, lt=1)
     center_half_width: float = Field(ge=0, description="centre uniform in +- this, arcsec")
 
 
@@ -78,6 +94,12 @@ class CDMConfig(Strict):
     r_min: float = Field(ge=0, description="arcsec from the centre")
     r_max: float = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.mass_min > self.mass_max or self.r_min > self.r_max:
+            raise ValueError("mass_min and r_min must not be above mass_max and r_max")
+        return self
+
 
 class AxionConfig(Strict):
     """A vortex as equal point masses on a line through the centre."""
@@ -87,6 +109,12 @@ class AxionConfig(Strict):
     log10_mass_min: float = Field(description="axion mass, log10 eV")
     log10_mass_max: float
     half_length: float = Field(gt=0, description="arcsec at an axion mass of 1e-22 eV")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.log10_mass_min > self.log10_mass_max:
+            raise ValueError("log10_mass_min must not be above log10_mass_max")
+        return self
 
 
 class SimulateConfig(Strict):
@@ -122,6 +150,13 @@ class SimulateConfig(Strict):
         if not classes or len(set(classes)) != len(classes):
             raise ValueError("classes must name each class once, and at least one")
         return classes
+
+    @field_validator("exposure_log10")
+    @classmethod
+    def _in_order(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits and limits[0] > limits[1]:
+            raise ValueError("the first must not be above the second")
+        return limits
 
     def identity(self) -> dict[str, Any]:
         """What the images depend on: the configuration without place and pace."""
@@ -221,7 +256,8 @@ def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Con
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one; that it is unknown says more.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = _known_keys(schema, first["loc"][:-1])

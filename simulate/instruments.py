@@ -80,6 +80,8 @@ class Instrument:
         """
         if self.n_pix % factor:
             raise InputError(f"--pairs {factor} does not divide images of {self.n_pix} pixels")
+        if self.n_pix == factor:
+            raise InputError(f"--pairs {factor} leaves a single pixel of the image")
         rms = None if self.background_rms is None else self.background_rms * factor
         return dataclasses.replace(
             self,

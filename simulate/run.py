@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import fcntl
 import functools
 import json
 import multiprocessing
@@ -22,6 +21,7 @@ import numpy as np
 from simulate.backends import Renderer, make_renderer
 from simulate.config import SimulateConfig
 from simulate.errors import InputError
+from simulate.folders import held
 from simulate.instruments import Instrument, instrument
 from simulate.memory import keep_freed_memory
 from simulate.observe import OBSERVATIONS
@@ -30,7 +30,6 @@ from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
     read_manifest,
-    replacing,
     sha256,
     write_shard,
     write_text,
@@ -112,15 +111,12 @@ def simulate(
         Shard(number, start, min(start + config.shard_size, config.n))
         for number, start in enumerate(range(0, config.n, config.shard_size))
     ]
-    with _locked(out):
+    with held(out):
         manifest = _open_manifest(out, config)
         done = {entry["file"]: entry for entry in manifest["shards"] if _intact(out, entry)}
         todo = [shard for shard in shards if shard.file not in done]
-        report = (
-            progress(config.n, config.n - sum(s.stop - s.start for s in todo))
-            if (progress)
-            else lambda count: None
-        )
+        missing = sum(shard.stop - shard.start for shard in todo)
+        report = progress(config.n, config.n - missing) if progress else _silent
         if not todo and manifest["complete"] and (out / "preview.png").is_file():
             return out, False
 
@@ -137,6 +133,10 @@ def simulate(
         manifest["complete"] = True
         _write_manifest(out, manifest)
     return out, True
+
+
+def _silent(count: int) -> None:
+    """No progress bar."""
 
 
 def make_images(
@@ -271,37 +271,12 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """The folder, made if need be, held by this process alone and without temporary files."""
-    created = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            created = False
-            raise InputError(f"another process is writing to {out}; wait for it to end") from None
-        for leftover in out.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.close()
-        (out / ".lock").unlink(missing_ok=True)
-        if created and not any(out.iterdir()):
-            out.rmdir()
-
-
 def _open_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
     if (out / MANIFEST).exists():
         manifest = read_manifest(out)
         _check_same(manifest["config"], config.identity(), out)
         return manifest
-    if any(path.name != ".lock" for path in out.iterdir()):
+    if any(out.iterdir()):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
     return _new_manifest(out, config)
 
@@ -342,6 +317,3 @@ def _intact(out: Path, entry: dict[str, Any]) -> bool:
 
 def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
     write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-
-
-__all__ = ["Shard", "default_out", "make_images", "make_renderers", "replacing", "simulate"]

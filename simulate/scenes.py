@@ -111,7 +111,9 @@ class Prior:
         padded = np.zeros((3, len(drawn), max(masses.shape[1] for _, masses in drawn)))
         for i, (_, masses) in enumerate(drawn):
             padded[:, i, : masses.shape[1]] = masses
-        params["substructure_mass"] = torch.from_numpy(padded[0].sum(axis=1))
+        # Summed without the padding, which depends on the other images and changes the rounding.
+        total = [masses[0].sum() for _, masses in drawn]
+        params["substructure_mass"] = torch.tensor(total, dtype=torch.float64)
         params["n_substructure"] = torch.from_numpy(np.count_nonzero(padded[0], axis=1) * 1.0)
         padded[0] = self.theta_E(padded[0])
         theta_E, x, y = torch.from_numpy(padded)

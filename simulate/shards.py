@@ -21,6 +21,9 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
 Array = NDArray[Any]
+#: Columns, parameters and attributes of a shard.
+Part = tuple[dict[str, Array], dict[str, Array], dict[str, Any]]
+_AGAIN = "run its simulate command again to repair the data set"
 
 
 @contextmanager
@@ -51,15 +54,24 @@ def sha256(path: Path) -> str:
 def write_shard(
     path: Path, columns: Mapping[str, Array], params: Mapping[str, Array], attrs: Mapping[str, Any]
 ) -> None:
-    """Write one shard: columns and the group ``params``, each with the images as first axis."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, values in columns.items():
-            file.create_dataset(name, data=values)
-        group = file.create_group("params")
-        for name, values in params.items():
-            group.create_dataset(name, data=np.asarray(values, np.float64))
-        for name, value in attrs.items():
-            file.attrs[name] = value
+    """Write one shard: columns and the group ``params``, each with the images as first axis.
+
+    Raises:
+        InputError: where the file cannot be written, as on a full disk.
+    """
+    try:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            for name, values in columns.items():
+                file.create_dataset(name, data=values)
+            group = file.create_group("params")
+            for name, values in params.items():
+                group.create_dataset(name, data=np.asarray(values, np.float64))
+            for name, value in attrs.items():
+                file.attrs[name] = value
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either of the two
+        raise InputError(
+            f"cannot write {path}: {error}; make room and run the same command again to go on"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +114,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} is not a data set: it has no {MANIFEST}")
+        raise InputError(
+            f"{folder} is not a data set: it has no {MANIFEST}; make one with "
+            "`python cli.py simulate`"
+        )
     try:
         manifest = json.loads(path.read_text())
         if manifest["schema_version"] != SCHEMA_VERSION:
@@ -110,8 +125,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{path} has schema version {manifest['schema_version']}, this program reads "
                 f"{SCHEMA_VERSION}; make the data set again"
             )
-        for key in ("config", "shards", "complete", "label_names"):
+        for key in ("config", "complete", "label_names"):
             manifest[key]
+        for shard in manifest["shards"]:
+            shard["file"], shard["n"], shard["sha256"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
         raise InputError(f"{path} is damaged; make the data set again in a new folder") from None
     return manifest  # type: ignore[no-any-return]
@@ -129,9 +146,9 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
             or of another kind, NaN images, or an unknown class.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no data set at {folder}")
+        raise InputError(f"there is no data set at {folder}; make it with `python cli.py simulate`")
     manifest = read_manifest(folder)
-    if not manifest["complete"]:
+    if not (manifest["complete"] and manifest["shards"]):
         raise InputError(f"{folder} is not finished; run its simulate command again to finish it")
     names = manifest["label_names"]
     for name in classes or ():
@@ -140,6 +157,9 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
 
     parts = [_read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
     columns, params, attrs = parts[0]
+    for shard, part in zip(manifest["shards"], parts, strict=True):
+        if _shapes(part) != _shapes(parts[0]):
+            raise InputError(f"{folder / shard['file']} is not a shard of this data set; {_AGAIN}")
     joined = {name: np.concatenate([part[0][name] for part in parts]) for name in columns}
     joined_params = {name: np.concatenate([part[1][name] for part in parts]) for name in params}
     if classes:
@@ -157,12 +177,16 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
     )
 
 
-def _read_shard(path: Path, n: int) -> tuple[dict[str, Array], dict[str, Array], dict[str, Any]]:
-    again = "run its simulate command again to repair the data set"
+def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
+    """Shape of one image of each column and parameter of a shard."""
+    return {name: values.shape[1:] for group in part[:2] for name, values in group.items()}
+
+
+def _read_shard(path: Path, n: int) -> Part:
     if not path.is_file():
-        raise InputError(f"{path} is missing; {again}")
+        raise InputError(f"{path} is missing; {_AGAIN}")
     if not path.stat().st_size:
-        raise InputError(f"{path} is empty; {again}")
+        raise InputError(f"{path} is empty; {_AGAIN}")
     try:
         with h5py.File(path, "r") as file:
             names = [name for name in ("image", "label", "image_lr") if name in file]
@@ -174,13 +198,16 @@ def _read_shard(path: Path, n: int) -> tuple[dict[str, Array], dict[str, Array],
             }
         image, label = columns["image"], columns["label"]
         attrs["label_names"], attrs["pixel_scale"]
-    except (OSError, KeyError, AttributeError, TypeError, ValueError):
-        raise InputError(f"{path} is truncated or not a shard of this program; {again}") from None
-    lengths = {len(values) for values in (*columns.values(), *params.values())}
-    if image.ndim != 4 or image.shape[1] != 1 or label.ndim != 1 or lengths != {n}:
-        raise InputError(f"{path} has arrays of the wrong shape, image {image.shape}; {again}")
+    # h5py answers damaged metadata with a RuntimeError.
+    except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError):
+        raise InputError(f"{path} is truncated or not a shard of this program; {_AGAIN}") from None
+    lengths = {values.shape[:1] for values in (*columns.values(), *params.values())}
+    if image.ndim != 4 or image.shape[1] != 1 or label.ndim != 1 or lengths != {(n,)}:
+        raise InputError(f"{path} has arrays of the wrong shape, image {image.shape}; {_AGAIN}")
     for name in columns.keys() - {"label"}:
         bad = np.count_nonzero(~np.isfinite(columns[name]).all(axis=(1, 2, 3)))
         if bad:
-            raise InputError(f"{path} has {bad} images in '{name}' with NaN or infinite pixels")
+            raise InputError(
+                f"{path} has {bad} images in '{name}' with NaN or infinite pixels; {_AGAIN}"
+            )
     return columns, params, attrs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ class LenstronomyRenderer:
     def __init__(self, camera: Instrument, lens: LensConfig) -> None:
         self._camera, self._lens = camera, lens
         # Building the model costs as much as using it; it depends on the number of masses only.
-        self._image_model = functools.lru_cache(maxsize=64)(self._build)
+        self._models: dict[int, Any] = {}
 
     def render(self, scene: Scene) -> NDArray[np.floating]:
         """Noise-free images (B, ny, nx), flux per pixel."""
@@ -50,8 +49,10 @@ class LenstronomyRenderer:
         ]
         names = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
         source = {name: p[f"source_{name}"] for name in names} | {"amp": p["source_amplitude"]}
-        model = self._image_model(len(kwargs_lens) - 2)
-        image: NDArray[np.float64] = model.image(kwargs_lens, [source], None, None)
+        count = len(kwargs_lens) - 2
+        if count not in self._models:
+            self._models[count] = self._build(count)
+        image: NDArray[np.float64] = self._models[count].image(kwargs_lens, [source], None, None)
         return image
 
     def _build(self, n_masses: int) -> Any:

@@ -1,0 +1,48 @@
+"""A folder to write results to, held by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simulate.errors import InputError
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make a folder if need be, and hold it for this process alone.
+
+    Temporary files that a killed process left behind are removed. A folder that is still empty at
+    the end is removed if it was made here, so that a refused run leaves nothing.
+
+    Raises:
+        InputError: where the folder cannot be made or written to, or another process holds it.
+    """
+    created = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        reason = error.strerror
+        raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
+    try:
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"cannot write to {folder}: permission denied; choose another --out")
+        try:
+            # On the folder itself: a lock file could be removed by one while another waits for it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            created = False
+            raise InputError(
+                f"another process is writing to {folder}; wait for it to end"
+            ) from None
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        if created and not any(folder.iterdir()):
+            folder.rmdir()
+        os.close(descriptor)

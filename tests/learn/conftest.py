@@ -1,0 +1,59 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytorch_lightning import seed_everything
+
+from learn.config import FinetuneConfig, PretrainConfig
+from simulate.config import SimulateConfig, load_config, shipped_config, simulate_config_path
+from simulate.run import simulate
+
+TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3, "patch_size": 16, "image_size": 64}
+
+
+def simulated(folder: Path, model: int, n: int, **overrides: Any) -> Path:
+    """A small data set, made by the real program."""
+    path = simulate_config_path(model, "published")
+    config = load_config(
+        SimulateConfig, path, n=n, workers=1, out=folder, device="cpu", **overrides
+    )
+    return simulate(config)[0]
+
+
+@pytest.fixture(scope="session")
+def model2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("model2") / "data", 2, 60)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("pairs") / "data", 2, 48, pairs=2)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    seed_everything(0, verbose=False)
+
+
+@pytest.fixture
+def pretrain_config() -> Any:
+    def make(method: str, sets: tuple[str, ...] = (), **overrides: Any) -> PretrainConfig:
+        small = ("optimizer.epochs=2", "optimizer.batch_size=16", "optimizer.warmup_epochs=0")
+        encoder = tuple(f"encoder.{key}={value}" for key, value in TINY.items())
+        path = shipped_config("pretrain", method, "method")
+        overrides = {"device": "cpu", **overrides}
+        return load_config(PretrainConfig, path, (*encoder, *small, *sets), **overrides)
+
+    return make
+
+
+@pytest.fixture
+def finetune_config() -> Any:
+    def make(task: str, sets: tuple[str, ...] = (), **overrides: Any) -> FinetuneConfig:
+        small = ("optimizer.epochs=2", "optimizer.batch_size=16", "optimizer.warmup_epochs=0")
+        encoder = tuple(f"scratch_encoder.{key}={value}" for key, value in TINY.items())
+        path = shipped_config("finetune", task, "task")
+        overrides = {"device": "cpu", "encoder": "none", **overrides}
+        return load_config(FinetuneConfig, path, (*encoder, *small, *sets), **overrides)
+
+    return make

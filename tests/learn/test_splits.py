@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from learn.config import StretchConfig
+from learn.data import BatchIndices, InMemory, Stretch, loader, noise_level, split
+from simulate import shards
+from simulate.errors import InputError
+
+LABELS = np.arange(300) % 3
+FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.2}
+
+
+def test_parts_do_not_overlap_and_hold_every_class_in_proportion() -> None:
+    parts = split(LABELS, labels_per_class=None, seed=0, **FRACTIONS)
+    everything = np.concatenate([parts.train, parts.validation, parts.test])
+    np.testing.assert_array_equal(np.sort(everything), np.arange(300))
+    for part, count in ((parts.train, 70), (parts.validation, 10), (parts.test, 20)):
+        assert np.bincount(LABELS[part]).tolist() == [count] * 3
+
+
+def test_the_test_images_are_the_same_for_every_seed_and_budget() -> None:
+    reference = split(LABELS, labels_per_class=None, seed=0, **FRACTIONS)
+    other = split(LABELS, labels_per_class=5, seed=1, **FRACTIONS)
+    np.testing.assert_array_equal(reference.test, other.test)
+    assert np.bincount(LABELS[other.train]).tolist() == [5, 5, 5]
+    assert not np.isin(other.train, other.test).any()
+
+
+@pytest.mark.parametrize(("labels", "budget"), [(LABELS, 71), (np.arange(6) % 3, None)])
+def test_too_few_images_are_refused(labels: np.ndarray, budget: int | None) -> None:
+    with pytest.raises(InputError, match="simulate more"):
+        split(labels, labels_per_class=budget, seed=0, **FRACTIONS)
+
+
+def test_batches_hold_every_image_once_in_an_order_of_seed_and_epoch(model2: Path) -> None:
+    data = shards.read(model2)
+    memory = InMemory(data)
+
+    def labels_of(seed: int, epoch: int) -> list[torch.Tensor]:
+        batches = loader(memory, np.arange(len(data)), 16, shuffle=True, seed=seed)
+        assert isinstance(batches.sampler, BatchIndices)
+        batches.sampler.set_epoch(epoch)
+        return [batch.image.sum((1, 2, 3)) for batch in batches]
+
+    first, again, next_epoch = labels_of(0, 0), labels_of(0, 0), labels_of(0, 1)
+    assert [len(batch) for batch in first] == [16, 16, 16, 12]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], next_epoch[0])
+    torch.testing.assert_close(torch.cat(first).sort()[0], torch.cat(next_epoch).sort()[0])
+
+
+@pytest.mark.parametrize("kind", ["asinh", "linear"])
+def test_stretched_images_have_zero_mean_and_unit_variance(kind: str) -> None:
+    images = torch.rand(50, 1, 16, 16) ** 8 * 300
+    stretched = Stretch.fit(images, StretchConfig(kind=kind, floor=1e-3))(images)
+    assert abs(stretched.mean()) < 1e-5
+    assert abs(stretched.std() - 1) < 1e-4
+
+
+def test_the_softening_is_the_noise_level_where_there_is_noise() -> None:
+    images = 0.5 * torch.randn(100, 1, 32, 32)
+    images[:, :, 16, 16] = 100
+    assert noise_level(images) == pytest.approx(0.5, rel=0.03)
+    softening = Stretch.fit(images, StretchConfig(kind="asinh", floor=1e-4)).softening
+    assert softening == pytest.approx(0.5, rel=0.03)
+    images[images < 50] = 0
+    softening = Stretch.fit(images, StretchConfig(kind="asinh", floor=1e-4)).softening
+    assert softening == pytest.approx(0.01)
+
+
+def test_dark_images_are_refused() -> None:
+    with pytest.raises(InputError, match="dark"):
+        Stretch.fit(torch.zeros(4, 1, 8, 8), StretchConfig(kind="asinh", floor=1e-3))

@@ -1,0 +1,157 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from learn.backbone import load_encoder
+from learn.runs import find_encoder
+from learn.train import pretrain, read_curves
+from simulate.errors import InputError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("method", ["mae", "ijepa"])
+def test_a_run_leaves_config_curves_checkpoint_and_encoder(
+    method: str, model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    config = pretrain_config(method, data=model2, out=tmp_path / "run")
+    folder, made = pretrain(config)
+    assert made
+    present = {path.name for path in folder.iterdir()}
+    wanted = {"config.yaml", "metrics.csv", "checkpoints", "encoder.safetensors", "encoder.json"}
+    assert wanted | {"loss.png", "tensorboard"} == present
+    stored = yaml.safe_load((folder / "config.yaml").read_text())
+    assert stored["optimizer"]["epochs"] == 2
+    assert stored["precision"] == "32-true", "resolved"
+    curves = read_curves(folder / "metrics.csv")
+    assert [row["epoch"] for row in curves] == ["0", "1"]
+    assert all(np.isfinite(float(row["train_loss"])) for row in curves)
+    assert load_encoder(folder)(torch.rand(1, 1, 64, 64)).isfinite().all()
+    assert json.loads((folder / "encoder.json").read_text())["method"] == method
+    assert pretrain(config) == (folder, False), "a finished run is left alone"
+
+
+@pytest.mark.parametrize("method", ["mae", "ijepa"])
+def test_an_interrupted_run_resumes_to_the_same_weights(
+    method: str, model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
+) -> None:
+    sets = ("optimizer.epochs=3",)
+    whole, _ = pretrain(pretrain_config(method, sets, data=model2, out=tmp_path / "whole"))
+
+    from learn import train
+
+    class StopError(Exception):
+        pass
+
+    class StopAfterTwo(train.Curves):
+        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+            if trainer.current_epoch == 2:
+                raise StopError
+
+    config = pretrain_config(method, sets, data=model2, out=tmp_path / "broken")
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "Curves", StopAfterTwo)
+        with pytest.raises(StopError):
+            pretrain(config)
+    assert not (tmp_path / "broken/encoder.json").exists()
+    broken, made = pretrain(config)
+    assert made
+    one, other = (load_file(run / "encoder.safetensors") for run in (whole, broken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert read_curves(whole / "metrics.csv") == read_curves(broken / "metrics.csv")
+
+
+def test_a_killed_run_is_found_again_by_the_same_command(
+    model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
+) -> None:
+    command = [sys.executable, str(REPOSITORY / "cli.py"), "pretrain", "--method", "mae"]
+    config = pretrain_config("mae", ("optimizer.epochs=400",), data=model2)
+    values = config.model_dump(mode="json")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    command += ["--config", str(tmp_path / "c.yaml")]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    last = "checkpoints/last.ckpt"
+    try:
+        for _ in range(1200):
+            if list(tmp_path.glob(f"runs/mae/*/{last}")):
+                break
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.communicate()
+    (run,) = tmp_path.glob("runs/mae/*")
+    assert not (run / "encoder.json").exists()
+    monkeypatch.chdir(tmp_path)
+    from learn import runs
+
+    found = runs._unfinished(config.model_copy(update={"precision": "32-true"}), "mae", "x")
+    assert found is not None
+    assert found.resolve() == run.resolve()
+
+
+def test_bad_input_is_refused_in_one_line(
+    model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
+) -> None:
+    with pytest.raises(InputError, match="simulate --model 2"):
+        pretrain(pretrain_config("mae", data=tmp_path / "nothing"))
+    with pytest.raises(InputError, match="images of 64 pixels"):
+        pretrain(pretrain_config("mae", ("encoder.image_size=32",), data=model2))
+    with pytest.raises(InputError, match="no class 'axions'"):
+        pretrain(pretrain_config("mae", data=model2, classes=("axions",)))
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match="cannot write"):
+        pretrain(pretrain_config("mae", data=model2, out=file / "run"))
+    file.unlink()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="pretrain --method"):
+        find_encoder("latest")
+    assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+
+def test_a_folder_with_another_run_is_refused(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    pretrain(pretrain_config("mae", ("optimizer.epochs=1",), data=model2, out=tmp_path / "run"))
+    with pytest.raises(InputError, match="seed = 0, not 1"):
+        pretrain(
+            pretrain_config(
+                "mae", ("optimizer.epochs=1", "seed=1"), data=model2, out=tmp_path / "run"
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [("truncated", "truncated|damaged"), ("foreign", "another architecture")]
+)
+def test_a_damaged_checkpoint_is_named(
+    damage: str, message: str, model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    config = pretrain_config("mae", ("optimizer.epochs=1",), data=model2, out=tmp_path / "run")
+    folder, _ = pretrain(config)
+    (folder / "encoder.json").unlink()
+    last = folder / "checkpoints/last.ckpt"
+    if damage == "truncated":
+        last.write_bytes(last.read_bytes()[:5000])
+    else:
+        other = pretrain_config(
+            "mae", ("optimizer.epochs=1", "encoder.depth=1"), data=model2, out=tmp_path / "other"
+        )
+        pretrain(other)
+        last.write_bytes((tmp_path / "other/checkpoints/last.ckpt").read_bytes())
+    with pytest.raises(InputError, match=message):
+        pretrain(config)

@@ -1,0 +1,47 @@
+"""What the tests of several modules share: configurations, and small data sets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulate.config import SimulateConfig, load_config, simulate_config_path
+from simulate.run import simulate
+
+Configure = Callable[..., SimulateConfig]
+
+
+@pytest.fixture(scope="session")
+def configure() -> Configure:
+    """The shipped configuration of a model, with keys and ``a.b=c`` strings changed."""
+
+    def load(model: int = 2, *sets: str, **changes: Any) -> SimulateConfig:
+        path = simulate_config_path(model, "published")
+        return load_config(SimulateConfig, path, sets, device="cpu", workers=1, **changes)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """Every file of a folder, hidden ones too, by name."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def small_config(configure: Configure) -> SimulateConfig:
+    """Model 2 in three shards of 32 images."""
+    return configure(2, n=96, shard_size=32, seed=5)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_config: SimulateConfig) -> Path:
+    """The data set of ``small_config``, made in one go by one process. Not to be changed."""
+    out = tmp_path_factory.mktemp("undisturbed") / "data"
+    simulate(small_config.model_copy(update={"out": out}))
+    return out

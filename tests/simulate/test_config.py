@@ -1,0 +1,258 @@
+"""Configurations: every mistake is found, named, and answered in one line."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from simulate.config import (
+    CLASSES,
+    SimulateConfig,
+    config_folder,
+    load_config,
+    read_yaml,
+    shipped_config,
+    simulate_config_path,
+    suggestion,
+)
+from simulate.errors import InputError
+from simulate.instruments import INSTRUMENTS, instrument
+
+MODEL_2 = simulate_config_path(2, "published")
+
+
+def load(*sets, path=MODEL_2, **overrides):
+    return load_config(SimulateConfig, path, sets, **overrides)
+
+
+def error_of(*sets, path=MODEL_2, **overrides):
+    with pytest.raises(InputError) as error:
+        load(*sets, path=path, **overrides)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """Writes the configuration of Model 2 with one piece of text exchanged for another."""
+
+    def write(old: str, new: str) -> Path:
+        text = MODEL_2.read_text()
+        assert text.count(old) == 1
+        path = tmp_path / "edited.yaml"
+        path.write_text(text.replace(old, new))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("model", [1, 2, 3])
+def test_shipped_configurations_are_complete(model):
+    config = load(path=simulate_config_path(model, "published"))
+    assert (config.model, config.preset) == (model, "published")
+    assert config.classes == CLASSES
+    assert config.instrument in INSTRUMENTS
+    assert config.out is None
+
+
+def test_the_identity_of_a_data_set_is_all_but_place_and_pace():
+    config = load()
+    other = load(out="elsewhere", workers=7)
+    assert config.identity() == other.identity()
+    assert config.identity() != load(seed=1).identity()
+    assert config.identity().keys() == SimulateConfig.model_fields.keys() - {"out", "workers"}
+    assert yaml.safe_load(yaml.safe_dump(config.identity())) == config.identity()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("sed=1", "unknown key 'sed' (did you mean 'seed'?)"),
+        ("lens.gama1=0.1", "unknown key 'lens.gama1' (did you mean 'gamma1'?)"),
+        ("lens.mass_scale.cosmology.Om=0.3", "unknown key 'lens.mass_scale.cosmology.Om'"),
+        ("lens.mass_scale.cosmology.Om=0.3", "did you mean 'Om0'?"),
+        ("Lens.e1=0.1", "did you mean 'lens'?"),
+        ("cdm.slope=-1.9", "did you mean 'mass_slope'?"),
+        ("axion.qqq=1", "; known: half_length, log10_mass_max, log10_mass_min, n_masses, total"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(item, message):
+    assert message in error_of(item)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("\nseed:", "\nsead:", "unknown key 'sead' (did you mean 'seed'?)"),
+        ("mass: 1.0e+12", "mas: 1.0e+12", "unknown key 'lens.mas' (did you mean 'mass'?)"),
+    ],
+)
+def test_a_misspelt_key_in_a_file_is_answered_with_the_nearest(edited, right, wrong, message):
+    path = edited(right, wrong)
+    assert f"{path}: {message}" in error_of(path=path)
+
+
+def test_a_missing_key_is_named(edited):
+    path = edited("  mass: 1.0e+12", "")
+    assert f"{path}: the key 'lens.mass' is missing" in error_of(path=path)
+
+
+@pytest.mark.parametrize(
+    ("item", "key"),
+    [
+        ("n=many", "n: "),
+        ("n=1.5", "n: "),
+        ("n=null", "n: "),
+        ("lens.e1=round", "lens.e1: "),
+        ("lens=3", "lens: "),
+        ("classes=3", "classes: "),
+        ("backend=jax", "backend: "),
+        ("observation=single", "observation: "),
+        ("exposure_log10=[3, high]", "exposure_log10.1: "),
+        ("lens.mass_scale.distances=comoving", "lens.mass_scale.distances: "),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(item, key):
+    message = error_of(item)
+    assert f"{MODEL_2}: {key}" in message
+    assert "(got " in message
+
+
+@pytest.mark.parametrize(
+    ("sets", "key"),
+    [
+        (["n=0"], "n"),
+        (["n=-3"], "n"),
+        (["seed=-1"], "seed"),
+        (["seed=9223372036854775808"], "seed"),
+        (["workers=0"], "workers"),
+        (["shard_size=0"], "shard_size"),
+        (["pairs=1"], "pairs"),
+        (["lens.mass=-1e12"], "lens.mass"),
+        (["lens.mass=.inf"], "lens.mass"),
+        (["lens.gamma1=.nan"], "lens.gamma1"),
+        (["lens.e1=0.9", "lens.e2=0.9"], "lens"),
+        (["source.e1=-1"], "source"),
+        (["source.R_sersic=0"], "source.R_sersic"),
+        (["source.n_sersic=0.1"], "source.n_sersic"),
+        (["source.magnitude=-1000"], "source.magnitude"),
+        (["cdm.n_subhalos=0"], "cdm.n_subhalos"),
+        (["cdm.r_min=3"], "cdm"),
+        (["cdm.mass_min=1e11"], "cdm"),
+        (["axion.log10_mass_min=-20"], "axion"),
+        (["exposure_log10=[3.5, 3]"], "exposure_log10"),
+    ],
+)
+def test_a_value_out_of_range_is_named(sets, key):
+    assert f"{MODEL_2}: {key}: " in error_of(*sets)
+
+
+@pytest.mark.parametrize(
+    ("item", "get", "value"),
+    [
+        ("lens.e1=0.2", lambda c: c.lens.e1, 0.2),
+        ("lens.mass=2e12", lambda c: c.lens.mass, 2e12),
+        ("lens.mass_scale.cosmology.H0=71", lambda c: c.lens.mass_scale.cosmology.H0, 71.0),
+        ("classes=[cdm, axion]", lambda c: c.classes, ("cdm", "axion")),
+        ("pairs=null", lambda c: c.pairs, None),
+        ("out=a=b", lambda c: c.out, Path("a=b")),
+        ("exposure_log10=[2, 3]", lambda c: c.exposure_log10, (2.0, 3.0)),
+    ],
+)
+def test_set_takes_any_key_and_a_yaml_value(item, get, value):
+    assert get(load(item)) == value
+
+
+def test_the_last_of_two_values_counts_and_set_beats_an_option():
+    assert load("seed=3", "seed=4", seed=2).seed == 4
+
+
+def test_an_option_that_is_not_given_changes_nothing():
+    assert load(seed=None, pairs=None) == load()
+
+
+@pytest.mark.parametrize("item", ["seed", "=3", "seed 3", ""])
+def test_set_without_key_and_value_is_refused(item):
+    assert error_of(item) == f"--set takes key=value, such as lens.e1=0.2, got '{item}'"
+
+
+def test_set_below_a_value_is_refused():
+    assert "'e1' is a value, not a section" in error_of("lens.e1.x=3")
+
+
+def test_set_to_what_is_not_yaml_is_refused():
+    assert "'[1, 2' is not a YAML value" in error_of("classes=[1, 2")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [", "is not valid YAML"),
+        (b"a: b: c", "is not valid YAML"),
+        (b"\xff\xfe\xff", "is not valid YAML"),
+        (b"- 1\n- 2", "must hold a mapping"),
+        (b"", "must hold a mapping"),
+        (b"seed", "must hold a mapping"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    assert f"{path} {message}" in error_of(path=path)
+
+
+def test_a_file_cannot_run_code(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("model: !!python/object/apply:os.getcwd []")
+    assert "is not valid YAML" in error_of(path=path)
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot read the configuration"):
+        read_yaml(tmp_path / name)
+
+
+@pytest.mark.parametrize("model", [0, 4, 7, -1])
+def test_an_unknown_model_is_told_the_known_ones(model):
+    with pytest.raises(InputError, match=f"unknown model {model}; .* has models 1, 2, 3"):
+        simulate_config_path(model, "published")
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"),
+    [("publishd", "did you mean 'published'"), ("xyz", "known: .*published")],
+)
+def test_an_unknown_preset_is_answered_with_the_nearest(preset, message):
+    with pytest.raises(InputError, match=f"unknown preset '{preset}'.*{message}"):
+        simulate_config_path(2, preset)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["no_sub", "cmd"], "unknown class 'cmd' (did you mean 'cdm'?)"),
+        (["wimpzilla"], "unknown class 'wimpzilla'; known: axion, cdm, no_sub"),
+        (["cdm", "cdm"], "classes must name each class once"),
+        ([], "classes must name each class once, and at least one"),
+    ],
+)
+def test_classes_are_known_and_named_once(classes, message):
+    assert message in error_of(classes=classes)
+
+
+def test_an_unknown_instrument_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'euclid_vis_published'"):
+        instrument("euclid_vis")
+
+
+def test_a_shipped_configuration_is_found_by_name():
+    path = shipped_config("pretrain", "mae", "method")
+    assert path == config_folder("pretrain") / "mae.yaml"
+    with pytest.raises(InputError, match=r"unknown method 'mea' \(did you mean 'mae'\?\)"):
+        shipped_config("pretrain", "mea", "method")
+
+
+def test_a_far_name_is_answered_with_all_known_ones():
+    assert suggestion("zzz", ["b", "a"]) == "; known: a, b"

@@ -1,0 +1,214 @@
+"""Reading a data set: what comes back, and one line of advice for whatever is wrong with it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from simulate import shards
+from simulate.errors import InputError
+from simulate.run import simulate
+from simulate.shards import MANIFEST, read, replacing, write_shard
+
+SHARD = "shard-00001.h5"
+
+
+@pytest.fixture
+def copy(undisturbed, tmp_path):
+    return Path(shutil.copytree(undisturbed, tmp_path / "copy"))
+
+
+def change_manifest(folder, **changes):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | changes))
+
+
+def replaced(name, change):
+    """Damage: a dataset of the shard is exchanged for what ``change`` makes of it."""
+
+    def damage(folder):
+        with h5py.File(folder / SHARD, "r+") as file:
+            values = file[name][()]
+            del file[name]
+            file[name] = change(values)
+
+    return damage
+
+
+def with_pixel(value):
+    def change(image):
+        image[3, 0, 5, 5] = value
+        return image
+
+    return change
+
+
+def without(name):
+    def damage(folder):
+        with h5py.File(folder / SHARD, "r+") as file:
+            del file[name]
+
+    return damage
+
+
+def foreign(folder):
+    with h5py.File(folder / SHARD, "w") as file:
+        file["spectrum"] = np.ones(10)
+
+
+def truncated(folder):
+    content = (folder / SHARD).read_bytes()
+    (folder / SHARD).write_bytes(content[: len(content) // 2])
+
+
+def other_pixels(folder):
+    with h5py.File(folder / SHARD, "r+") as file:
+        del file["image"]
+        file["image"] = np.zeros((32, 1, 150, 150), np.float32)
+
+
+def error_of(folder, classes=None):
+    with pytest.raises(InputError) as error:
+        read(folder, classes)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_everything_that_was_written_is_read(undisturbed):
+    data = read(undisturbed)
+    assert len(data) == 96
+    assert (data.image.shape, data.image.dtype) == ((96, 1, 64, 64), np.float32)
+    assert (data.label.shape, data.label.dtype) == ((96,), np.int64)
+    assert data.label_names == ["no_sub", "cdm", "axion"]
+    assert data.image_lr is None
+    assert (data.attrs["model"], data.attrs["unit"]) == (2, "2 e-/s")
+    assert data.config["seed"] == 5
+    with h5py.File(undisturbed / SHARD) as file:
+        assert np.array_equal(data.image[32:64], file["image"][()])
+        assert np.array_equal(data.params["source_center_x"][32:64], file["params/source_center_x"])
+
+
+@pytest.mark.parametrize("classes", [["cdm"], ["axion", "no_sub"]])
+def test_classes_are_chosen_and_labels_stay(undisturbed, classes):
+    whole, data = read(undisturbed), read(undisturbed, classes)
+    keep = np.isin(whole.label, [whole.label_names.index(name) for name in classes])
+    assert np.array_equal(data.label, whole.label[keep])
+    assert np.array_equal(data.image, whole.image[keep])
+    assert len(data.params["theta_E"]) == len(data) == 32 * len(classes)
+
+
+def test_an_unknown_class_is_told_the_known_ones(undisturbed):
+    message = error_of(undisturbed, ["cdm", "wdm"])
+    assert "'wdm'" in message
+    assert "no_sub, cdm, axion" in message
+
+
+def test_a_missing_folder(tmp_path):
+    assert f"there is no data set at {tmp_path / 'none'}" in error_of(tmp_path / "none")
+    assert "`python cli.py simulate`" in error_of(tmp_path / "none")
+
+
+def test_a_folder_without_manifest(copy):
+    (copy / MANIFEST).unlink()
+    assert "is not a data set: it has no manifest.json" in error_of(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"schema_version": 1}', "\udcff"])
+def test_a_damaged_manifest(copy, text):
+    (copy / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
+    assert "is damaged; make the data set again" in error_of(copy)
+
+
+def test_a_manifest_of_another_version(copy):
+    change_manifest(copy, schema_version=99)
+    assert "version 99, this program reads 1; make the data set again" in error_of(copy)
+
+
+@pytest.mark.parametrize("entries", [[{"file": SHARD}], ["a"], 3])
+def test_a_manifest_that_lists_no_shards(copy, entries):
+    change_manifest(copy, shards=entries)
+    assert "is damaged; make the data set again" in error_of(copy)
+
+
+@pytest.mark.parametrize("changes", [{"complete": False}, {"shards": []}])
+def test_an_unfinished_data_set(copy, changes):
+    change_manifest(copy, **changes)
+    assert "is not finished; run its simulate command again" in error_of(copy)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / SHARD).unlink(), "is missing"),
+        (lambda folder: (folder / SHARD).write_bytes(b""), "is empty"),
+        (truncated, "truncated or not a shard"),
+        (foreign, "truncated or not a shard"),
+        (lambda folder: (folder / SHARD).write_bytes(b"\x93NUMPY" * 99), "truncated or not a"),
+        (without("image"), "truncated or not a shard"),
+        (without("label"), "truncated or not a shard"),
+        (without("params"), "truncated or not a shard"),
+        (replaced("image", lambda image: image[:-1]), "wrong shape"),
+        (replaced("image", lambda image: image[:, 0]), "wrong shape"),
+        (replaced("label", lambda label: label[:5]), "wrong shape"),
+        (replaced("label", lambda label: label[0]), "wrong shape"),
+        (replaced("params/theta_E", lambda values: values[1:]), "wrong shape"),
+        (other_pixels, "not a shard of this data set"),
+        (without("params/theta_E"), "not a shard of this data set"),
+        (replaced("image", with_pixel(np.nan)), "1 images in 'image' with NaN"),
+        (replaced("image", with_pixel(np.inf)), "1 images in 'image' with NaN or infinite"),
+    ],
+)
+def test_a_damaged_shard_is_named_with_what_to_do(copy, damage, message):
+    damage(copy)
+    error = error_of(copy)
+    assert message in error
+    assert str(copy / SHARD) in error
+    assert "run its simulate command again to repair the data set" in error
+
+
+def test_a_damaged_low_resolution_image_is_found(configure, tmp_path):
+    out, _ = simulate(configure(2, n=3, pairs=2, out=tmp_path / "data"))
+    with h5py.File(out / "shard-00000.h5", "r+") as file:
+        file["image_lr"][1, 0, 2, 2] = np.nan
+    assert "1 images in 'image_lr' with NaN" in error_of(out)
+
+
+def test_a_shard_without_the_low_resolution_of_the_others(configure, tmp_path):
+    out, _ = simulate(configure(2, n=6, shard_size=3, pairs=2, out=tmp_path / "data"))
+    without("image_lr")(out)
+    assert f"{out / SHARD} is not a shard of this data set" in error_of(out)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def die():
+        with replacing(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("died")
+
+    with pytest.raises(RuntimeError, match="died"):
+        die()
+    assert path.read_text() == "old"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_shard_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        write_shard(tmp_path / SHARD, {"image": np.ones(3), "label": object()}, {}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_is_that_of_the_file(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert shards.sha256(tmp_path / "abc") == digest

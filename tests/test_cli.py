@@ -1,0 +1,256 @@
+"""The command line: every mistake ends in one line and exit code 2, and leaves nothing behind."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+from simulate import run, shards
+from simulate.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["simulate", "pretrain", "finetune", "demo"]
+SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command line in this process: exit code, standard output, standard error."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            cli.main(shlex.split(line))
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(call, tmp_path):
+    """Runs a command line that must be refused, and returns the one line that says why."""
+
+    def run(line: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        code, out, err = call(line)
+        assert code == 2
+        assert out == ""
+        assert err.count("\n") == 1
+        assert err.startswith("error: ")
+        assert sorted(tmp_path.rglob("*")) == before
+        return err
+
+    return run
+
+
+def program(*arguments, code=None):
+    source = [str(ROOT / "cli.py")] if code is None else ["-c", code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *source, *arguments], capture_output=True, text=True, env=environment
+    )
+
+
+# Help.
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_and_gives_an_example(call, command):
+    code, out, _ = call(f"{command} --help")
+    assert code == 0
+    assert f"Example: python cli.py {command}" in out
+    assert "--set" in out
+
+
+def test_help_lists_all_commands(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+
+
+def test_without_arguments_there_is_help(call):
+    _, out, err = call("")
+    assert "Usage: cli.py" in out + err
+
+
+def test_help_does_not_wait_for_heavy_imports():
+    """All of them in one process: neither torch nor anything else that takes a second."""
+    heavy = "{'torch', 'lenstronomy', 'lightly', 'timm', 'astropy', 'h5py', 'pytorch_lightning'}"
+    code = f"""
+import sys, cli
+for line in [["--help"], *([name, "--help"] for name in {COMMANDS})]:
+    try:
+        cli.main(line)
+    except SystemExit as stop:
+        assert not stop.code
+sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
+"""
+    done = program(code=code)
+    assert done.returncode == 0, done.stderr
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("simulate --model 7", "unknown model 7; preset 'published' has models 1, 2, 3"),
+        ("simulate --model 2 --preset publishd", "(did you mean 'published'?)"),
+        ("simulate --model 2 --n 0", "n: Input should be greater than 0 (got 0)"),
+        ("simulate --model 2 --n -5", "n: Input should be greater than 0 (got -5)"),
+        ("simulate --model 2 --seed -1", "seed: "),
+        ("simulate --model 2 --workers 0", "workers: "),
+        ("simulate --model 2 --classes no_sub,cmd", "unknown class 'cmd' (did you mean 'cdm'?)"),
+        ("simulate --model 2 --pairs 3", "--pairs 3 does not divide images of 64 pixels"),
+        ("simulate --model 2 --pairs 64", "--pairs 64"),
+        ("simulate --model 2 --set lens.gama1=0.1", "(did you mean 'gamma1'?)"),
+        ("simulate --model 2 --set lens.gamma1", "--set takes key=value"),
+        ("simulate --model 2 --set lens.gamma1=.nan", "lens.gamma1: "),
+        ("simulate --model 2 --set lens.e1=0.9 --set lens.e2=0.9", "lens: "),
+        ("simulate --model 2 --set cdm.r_min=3", "cdm: "),
+        ("simulate --model 2 --set instrument=euclid", "unknown instrument 'euclid'"),
+        ("simulate --model 2 --config none.yaml", "cannot read the configuration none.yaml"),
+        ("pretrain --method mea", "unknown method 'mea' (did you mean 'mae'?)"),
+        ("pretrain --method mae --set sed=1", "(did you mean 'seed'?)"),
+        ("pretrain --method mae --set optimizer.epoch=1", "(did you mean 'epochs'?)"),
+        ("pretrain --method mae", "make it with `python cli.py simulate --model 2"),
+        ("pretrain --method mae --data d", "make it with `python cli.py simulate --model 2"),
+        ("finetune --task clasify", "unknown task 'clasify' (did you mean 'classify'?)"),
+        ("finetune --task classify --labels-per-class 0", "labels_per_class: "),
+        ("finetune --task classify --encoder none", "`python cli.py simulate --model 3"),
+        ("finetune --task superres --encoder none", "`python cli.py simulate --model 1 --pairs 2"),
+        ("finetune --task classify --encoder none --data d", "`python cli.py simulate"),
+        ("demo --set simulat=3", "(did you mean 'simulate'?)"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(refused, line, message):
+    assert message in refused(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "simulate",
+        "simulate --model two",
+        "simulate --model 2 --n many",
+        "simulate --model 2 --backend jax",
+        "simulate --model 2 --m 3",
+        "pretrain",
+        "finetune --task classify --mode half",
+        "simulat --model 2",
+    ],
+)
+def test_wrong_usage_ends_with_code_2_and_points_to_help(call, tmp_path, line):
+    code, _, err = call(line)
+    assert code == 2
+    assert "--help" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", ["--model 7", "--model 2 --preset publishd"])
+def test_model_and_preset_are_checked_with_a_configuration_of_ones_own_too(refused, options):
+    own = ROOT / "configs/simulate/model2.yaml"
+    assert "unknown" in refused(f"simulate {options} --config {own} --n 3 --workers 1")
+
+
+def test_an_error_of_a_program_is_one_line_without_traceback(tmp_path):
+    done = program("simulate", "--model", "7")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: unknown model 7; preset 'published' has models 1, 2, 3\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_lets_the_traceback_through(call):
+    with pytest.raises(InputError, match="unknown model 7"):
+        call("--debug simulate --model 7")
+
+
+def test_a_folder_that_cannot_be_written_to(refused, tmp_path):
+    (tmp_path / "data").write_text("a file")
+    assert "cannot write to data: File exists; choose another --out" in refused(SMALL)
+
+
+def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "simulate", interrupted)
+    code, _, err = call(SMALL)
+    assert code == 130
+    assert err == "interrupted; run the same command again to go on where it stopped\n"
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
+    """A limit on the size of files fails inside HDF5, as a full disk does."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))"
+    line = shlex.split(f"{SMALL} --n 30")
+    done = program(code=f"{limit}; import cli; cli.main({line})")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: cannot write data/shard-00000.h5: ")
+    assert last.endswith("run the same command again to go on")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["manifest.json"]
+
+
+# Good input.
+
+
+def test_both_backends_make_the_same_data_set(call):
+    data = []
+    for backend in ("torch", "lenstronomy"):
+        code, out, _ = call(
+            "simulate --model 2 --n 30 --workers 1 --device cpu "
+            f"--backend {backend} --out {backend}"
+        )
+        assert code == 0
+        assert f"wrote {backend}, preview in {backend}/preview.png" in out
+        data.append(shards.read(Path(backend)))
+    fast, reference = data
+    assert len(fast) == 30
+    peak = reference.image.max((1, 2, 3), keepdims=True)
+    assert (np.abs(fast.image - reference.image) / peak).max() < 1e-5
+    assert np.array_equal(fast.label, reference.label)
+    for name, values in fast.params.items():
+        assert np.array_equal(values, reference.params[name], equal_nan=True), name
+
+
+def test_options_reach_the_data_set(call):
+    code, _, _ = call(f"{SMALL} --classes cdm,axion --pairs 4 --seed 9 --set lens.e1=0.2")
+    assert code == 0
+    data = shards.read(Path("data"))
+    assert data.label_names == ["cdm", "axion"]
+    assert data.image_lr is not None
+    assert data.image_lr.shape == (6, 1, 16, 16)
+    assert (data.params["e1"] == 0.2).all()
+    assert data.config["seed"] == 9
+
+
+def test_the_same_command_again_has_nothing_to_do(call):
+    assert "wrote data" in call(SMALL)[1]
+    code, out, _ = call(SMALL)
+    assert code == 0
+    assert "already complete: data" in out
+
+
+def test_another_command_in_the_same_folder_is_refused(call, refused):
+    call(SMALL)
+    assert "holds a data set with seed = 0, not 1; choose another --out" in refused(
+        f"{SMALL} --seed 1"
+    )
