@@ -125,9 +125,8 @@ def simulate_command(
             f"--model {settings.model} --preset {settings.preset}"
         )
     folder, made = simulate(settings, partial(_image_progress, context))
-    typer.echo(
-        f"{'wrote' if made else 'already complete:'} {folder}, preview in {folder}/preview.png"
-    )
+    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+    typer.echo(f"picture: {folder / 'preview.png'}")
 
 
 @app.command("pretrain")

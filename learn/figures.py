@@ -40,14 +40,14 @@ def draw_roc(
     names: list[str],
 ) -> Path:
     """ROC curves of each class against the rest, one panel a class, one line a classifier."""
-    figure = Figure(figsize=(3.6 * len(names), 3.9), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(names), 4.0), layout="constrained")
     axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for i, (name, ax) in enumerate(zip(names, axes, strict=True)):
         ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance")
         for who, probability in probabilities.items():
             false, true, _ = roc_curve(truth == i, probability[:, i])
             ax.plot(false, true, label=f"{who}, AUC {auc(false, true):.3f}")
-        ax.set(title=f"{name} against the rest", xlabel="false-positive rate", aspect="equal")
+        ax.set(title=f"{name} against the rest", xlabel="false-positive rate", box_aspect=1)
         ax.legend(loc="lower right", fontsize=8)
     axes[0].set_ylabel("true-positive rate")
     return _saved(figure, path)
@@ -82,7 +82,7 @@ def draw_triptychs(
 ) -> Path:
     """Low resolution, bicubic, super-resolved and true image, a row an image, in arcsec."""
     rows = min(rows, len(truth))
-    figure = Figure(figsize=(12, 2.9 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(12.4, 2.75 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, 4, squeeze=False, sharex=True, sharey=True)
     titles = [
         "low resolution",

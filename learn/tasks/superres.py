@@ -100,10 +100,11 @@ class SuperResolve(Task):
         return (bicubic(x, self.factor) + correction) * self.scale
 
     def loss(self, batch: Batch) -> Tensor:
-        return F.l1_loss(self.predict_batch(batch) / self.scale, batch.image / self.scale)
+        # Squares, not moduli: the median of clipped noise is 0, and the flux would be lost with it.
+        return F.mse_loss(self.predict_batch(batch) / self.scale, batch.image / self.scale)
 
     def validation_score(self, batch: Batch) -> Tensor:
-        return F.mse_loss(self.predict_batch(batch) / self.scale, batch.image / self.scale)
+        return self.loss(batch)
 
     def evaluate(
         self, predictions: Tensor, data: DataSet, split: Split, folder: Path
