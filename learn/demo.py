@@ -13,6 +13,7 @@ from learn.finetune import finetune
 from learn.summary import print_table, read_metrics
 from learn.train import pretrain
 from simulate.config import (
+    ConfigT,
     SimulateConfig,
     Strict,
     load_config,
@@ -49,18 +50,20 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
     encoder = out / method
     _announce(console, f"pretrain an encoder on Model 2 by {method}")
     path = shipped_config("pretrain", method, "method")
-    pretrain(_adjusted(PretrainConfig, path, config.pretrain, data=out / "model2", out=encoder))
+    inputs = {"data": out / "model2", "out": encoder}
+    pretrain(_adjusted(PretrainConfig, path, config.pretrain | inputs))
     pictures.append(encoder / "loss.png")
 
     tables = []
     for task, step in config.finetune.items():
-        data, runs = out / step.pop("data"), {}
+        data, runs = out / step["data"], {}
         starts = {f"pretrained ({method})": str(encoder), "from scratch": "none"}
         for name, start in starts.items():
             _announce(console, f"fine-tune for {task} on {data}, {name}")
             folder = out / f"{task}-{'scratch' if start == 'none' else method}"
             path = shipped_config("finetune", task, "task")
-            finetune(_adjusted(FinetuneConfig, path, step, data=data, encoder=start, out=folder))
+            inputs = {"data": data, "encoder": start, "out": folder}
+            finetune(_adjusted(FinetuneConfig, path, step | inputs))
             runs[name] = read_metrics(folder)
             pictures += sorted(folder.glob("*.png"))
         tables.append((f"{task} on {data}", runs, "bicubic" if task == "superres" else "radial"))
@@ -73,9 +76,9 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
         console.print(f"  {picture}", soft_wrap=True)
 
 
-def _adjusted(schema: Any, path: Path, step: dict[str, Any], **inputs: Any) -> Any:
-    sets = [f"{key}={value}" for key, value in step.items()]
-    return load_config(schema, path, sets, **inputs)
+def _adjusted(schema: type[ConfigT], path: Path, step: dict[str, Any]) -> ConfigT:
+    """A shipped configuration with the keys of a step of the demonstration."""
+    return load_config(schema, path, [f"{key}={value}" for key, value in step.items()])
 
 
 def _announce(console: Console, what: str) -> None:

@@ -215,7 +215,10 @@ def _attributes(
         "instrument": config.instrument,
     }
     if config.pairs:
-        attrs["pixel_scale_lr"] = renderers[1][0].pixel_scale
+        coarse = renderers[1][0]
+        attrs["pixel_scale_lr"] = coarse.pixel_scale
+        attrs["psf_fwhm_lr"] = coarse.psf_fwhm
+        attrs["background_sigma_lr"] = coarse.background_sigma
     return attrs
 
 
