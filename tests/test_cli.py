@@ -220,7 +220,7 @@ def test_both_backends_make_the_same_data_set(call):
             f"--backend {backend} --out {backend}"
         )
         assert code == 0
-        assert f"wrote {backend}, preview in {backend}/preview.png" in out
+        assert out == f"wrote {backend}\npicture: {backend}/preview.png\n"
         data.append(shards.read(Path(backend)))
     fast, reference = data
     assert len(fast) == 30
