@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-
 from learn.methods.base import Method
-from simulate.config import suggestion
-from simulate.errors import InputError
+from learn.registry import find
 
 #: Name on the command line -> "module:class".
 METHODS = {
@@ -21,8 +18,5 @@ def method_class(name: str) -> type[Method]:
     Raises:
         InputError: for an unknown name.
     """
-    if name not in METHODS:
-        raise InputError(f"unknown method '{name}'{suggestion(name, METHODS)}")
-    module, _, attribute = METHODS[name].partition(":")
-    found: type[Method] = getattr(importlib.import_module(module), attribute)
+    found: type[Method] = find(METHODS, name, "method")
     return found

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-
+from learn.registry import find
 from learn.tasks.base import Task
-from simulate.config import suggestion
-from simulate.errors import InputError
 
 #: Name on the command line -> "module:class".
 TASKS = {
@@ -21,8 +18,5 @@ def task_class(name: str) -> type[Task]:
     Raises:
         InputError: for an unknown name.
     """
-    if name not in TASKS:
-        raise InputError(f"unknown task '{name}'{suggestion(name, TASKS)}")
-    module, _, attribute = TASKS[name].partition(":")
-    found: type[Task] = getattr(importlib.import_module(module), attribute)
+    found: type[Task] = find(TASKS, name, "task")
     return found
