@@ -273,9 +273,6 @@ def _fail(message: str, code: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of the user end in one line and exit code 2."""
-    from simulate.memory import keep_freed_memory
-
-    keep_freed_memory()
     arguments = sys.argv[1:] if arguments is None else arguments
     run: Callable[..., Any] = app
     try:

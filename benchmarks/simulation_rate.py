@@ -20,7 +20,6 @@ import types
 from pathlib import Path
 
 from simulate.config import SimulateConfig, load_config, simulate_config_path
-from simulate.memory import keep_freed_memory
 from simulate.run import simulate
 
 
@@ -91,7 +90,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--deeplensesim", type=Path, help="a checkout of DeepLenseSim")
     arguments = parser.parse_args()
-    keep_freed_memory()
     workers = arguments.workers
     rates = {
         "simulate --backend torch": ours("torch", arguments.n, workers),

@@ -23,7 +23,6 @@ from simulate.config import SimulateConfig
 from simulate.errors import InputError
 from simulate.folders import held
 from simulate.instruments import Instrument, instrument
-from simulate.memory import keep_freed_memory
 from simulate.observe import OBSERVATIONS
 from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
 from simulate.shards import (
@@ -263,7 +262,6 @@ def _start_worker(parent: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
