@@ -45,7 +45,7 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     assert config.data is not None
     data = _first(shards.read(config.data), config.max_images)
     images = task.inputs(data)
-    encoder = Encoder(config.scratch_encoder) if fresh else load_encoder(Path(config.encoder))
+    pretrained = None if fresh else load_encoder(Path(config.encoder))
     parts = split(
         data.label,
         validation_fraction=config.validation_fraction,
@@ -57,8 +57,7 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)
-        if fresh:
-            encoder = Encoder(config.scratch_encoder)  # anew, now from the seed
+        encoder = pretrained or Encoder(config.scratch_encoder)
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
         memory, batch_size = InMemory(data), config.optimizer.batch_size
         train = loader(memory, parts.train, batch_size, shuffle=True, seed=config.seed)
