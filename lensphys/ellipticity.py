@@ -16,7 +16,7 @@ def stretched(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tensor, Ten
 
     In the frame of the ellipse ``W = 2 / (1 + q) * (q x + i y)``.
     """
-    return x - (e1 * x + e2 * y), y - (e2 * x - e1 * y)
+    return torch.addcmul((1 - e1) * x, -e2, y), torch.addcmul((1 + e1) * y, -e2, x)
 
 
 def elliptical_radius(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor, floor: float) -> Tensor:

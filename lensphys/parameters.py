@@ -29,7 +29,7 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def _traced(value: Tensor) -> bool:
+def traced(value: Tensor) -> bool:
     """Whether the values of a tensor cannot be looked at: inside vmap, jvp or a compiled graph."""
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
@@ -40,7 +40,7 @@ def _inside(value: float, low: float, high: float, open_low: bool) -> bool:
 
 def _check(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
     if isinstance(value, Tensor):
-        if _traced(value):
+        if traced(value):
             return
         with torch.no_grad():
             # The extremes suffice: NaN anywhere makes both of them NaN.
@@ -87,6 +87,11 @@ class Profile:
         if self.ellipticity:
             e1, e2 = (getattr(self, name) for name in self.ellipticity)
             _check(f"{'^2 + '.join(self.ellipticity)}^2", e1 * e1 + e2 * e2, 0.0, 0.9999, False)
+
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        """The names of the physical parameters."""
+        return tuple(field.name for field in dataclasses.fields(cls))
 
     def aligned(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters in the dtype and on the device of ``like``, with two trailing axes.

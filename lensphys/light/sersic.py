@@ -9,13 +9,16 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from lensphys.ellipticity import elliptical_radius
+from lensphys.ellipticity import stretched
 from lensphys.light.base import LightProfile
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the profile is flat, as in lenstronomy: the cusp of n > 1 has an
 #: infinite slope at the centre.
 _R_MIN = 1e-4
+
+#: d b_n / d n
+B_N_SLOPE = 1.9992
 
 Number = TypeVar("Number", float, Tensor)
 
@@ -26,7 +29,7 @@ def b_n(n_sersic: Number) -> Number:
     The linear fit of Capaccioli 1989 that lenstronomy uses too: good to 1e-3 from n = 1.5 on,
     0.4% off at n = 1 and 3% at n = 0.5.
     """
-    return 1.9992 * n_sersic - 0.3271
+    return B_N_SLOPE * n_sersic - 0.3271
 
 
 def sersic_total_flux(amplitude: float, R_sersic: float, n_sersic: float) -> float:
@@ -67,10 +70,47 @@ class Sersic(LightProfile):
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.aligned(x)
-        radius = elliptical_radius(
-            x - p["center_x"], y - p["center_y"], p["e1"], p["e2"], floor=_R_MIN
-        )
         n, b = p["n_sersic"], b_n(p["n_sersic"])
+        _, _, r2 = self._scaled_radius(x, y, p)
         # The power as exp(log / n): the vectorised pair is six times as fast as torch.pow.
-        power = torch.exp(torch.log(radius / p["R_sersic"]) / n)
-        return p["amplitude"] * torch.exp(-b * (power - 1))
+        power = torch.exp(torch.log(r2) * (0.5 / n))
+        return p["amplitude"] * torch.exp(torch.addcmul(b, -b, power))
+
+    def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        p = self.aligned(x)
+        n, b, e1, e2 = p["n_sersic"], b_n(p["n_sersic"]), p["e1"], p["e2"]
+        wx, wy, r2 = self._scaled_radius(x, y, p)
+        log = torch.log(r2) * (0.5 / n)
+        power = torch.exp(log)
+        unit = torch.exp(torch.addcmul(b, -b, power))
+        brightness = p["amplitude"] * unit
+        slope = (b / n) * brightness * power  # minus the logarithmic derivative in R
+
+        # d log R = W . dW / |W|^2 + e . de / (1 - |e|^2), and none of it in the flat core
+        area = 1 - e1 * e1 - e2 * e2
+        w2 = r2 * (area * p["R_sersic"] ** 2)
+        pull = torch.where(r2 > self._floor(p), -slope / w2, 0.0)
+        stretch = pull * w2 / area
+        x, y = x - p["center_x"], y - p["center_y"]
+        jacobian = {
+            "amplitude": unit,
+            "R_sersic": slope / p["R_sersic"],
+            "n_sersic": slope * log - (B_N_SLOPE * brightness) * (power - 1),
+            "e1": torch.addcmul(stretch * e1, pull, wy * y - wx * x),
+            "e2": torch.addcmul(stretch * e2, pull, -wx * y - wy * x),
+            "center_x": pull * torch.addcmul(e2 * wy, e1 - 1, wx),
+            "center_y": pull * torch.addcmul(e2 * wx, -e1 - 1, wy),
+        }
+        return brightness, jacobian
+
+    def _scaled_radius(
+        self, x: Tensor, y: Tensor, p: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The stretched position, and ``(R / R_sersic)^2`` outside of the flat core."""
+        wx, wy = stretched(x - p["center_x"], y - p["center_y"], p["e1"], p["e2"])
+        area = (1 - p["e1"] ** 2 - p["e2"] ** 2) * p["R_sersic"] ** 2
+        return wx, wy, torch.maximum((wx * wx + wy * wy) / area, self._floor(p))
+
+    @staticmethod
+    def _floor(p: dict[str, Tensor]) -> Tensor:
+        return (_R_MIN / p["R_sersic"]) ** 2

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
+from torch.func import jvp
 
 from lensphys.parameters import Profile
+
+#: The x and y components of a vector field.
+Vector: TypeAlias = tuple[Tensor, Tensor]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,10 +27,27 @@ class MassProfile(Profile):
         """Lensing potential, arcsec^2."""
         raise TypeError(f"{type(self).__name__} has no potential")
 
-    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def deflection(self, x: Tensor, y: Tensor) -> Vector:
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec: the gradient of the potential."""
         raise TypeError(f"{type(self).__name__} has no deflection")
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Second derivatives of the potential ``(psi_xx, psi_xy, psi_yy)``, dimensionless."""
         raise TypeError(f"{type(self).__name__} has no Hessian")
+
+    def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
+        """The deflection, and its derivative with respect to each parameter by name.
+
+        By forward-mode differentiation; profiles that are fitted often override it with their
+        closed form.
+        """
+        alpha = self.deflection(x, y)
+        jacobian = {}
+        for name in self.parameter_names():
+            value = torch.as_tensor(getattr(self, name), dtype=x.dtype, device=x.device)
+
+            def deflection(value: Tensor, name: str = name) -> Vector:
+                return dataclasses.replace(self, **{name: value}).deflection(x, y)
+
+            jacobian[name] = jvp(deflection, (value,), (torch.ones_like(value),))[1]
+        return alpha, jacobian

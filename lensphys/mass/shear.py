@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
 from torch import Tensor
 
-from lensphys.mass.base import MassProfile
+from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter
 
 
@@ -31,10 +32,18 @@ class Shear(MassProfile):
         x, y = x - p["ra_0"], y - p["dec_0"]
         return 0.5 * p["gamma1"] * (x * x - y * y) + p["gamma2"] * x * y
 
-    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def deflection(self, x: Tensor, y: Tensor) -> Vector:
         p = self.aligned(x)
         x, y = x - p["ra_0"], y - p["dec_0"]
         return p["gamma1"] * x + p["gamma2"] * y, p["gamma2"] * x - p["gamma1"] * y
+
+    def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
+        p = self.aligned(x)
+        dx, dy, g1, g2 = torch.broadcast_tensors(
+            x - p["ra_0"], y - p["dec_0"], p["gamma1"], p["gamma2"]
+        )
+        jacobian = {"gamma1": (dx, -dy), "gamma2": (dy, dx), "ra_0": (-g1, -g2), "dec_0": (-g2, g1)}
+        return self.deflection(x, y), jacobian
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         p = self.aligned(x)

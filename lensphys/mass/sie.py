@@ -10,69 +10,133 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import elliptical_radius, stretched
-from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, parameter
+from lensphys.mass.base import MassProfile, Vector
+from lensphys.parameters import Parameter, parameter, traced
 
-#: Below this ellipticity the power series of ``atan(sqrt u) / sqrt u`` is used: with six terms it
-#: is exact to 1e-19, and it has the gradient at q = 1 that the closed form lacks.
+#: Below this ellipticity the power series in it is used: with six terms it is exact to 1e-19, and
+#: it has the gradient at q = 1 that the closed form, with its position angle, lacks.
 _SERIES_BELOW = 1e-3
-#: Softening of the convergence at the centre, arcsec; lenstronomy's SIE has the same core.
+#: The same for the derivatives with respect to the ellipticity, whose closed form divides by it.
+_JACOBIAN_SERIES_BELOW = 0.03
+#: Softening of the centre, arcsec; lenstronomy's SIE has the same core.
 _CORE = 1e-10
 
 
-def sie_deflection(
-    x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor
-) -> tuple[Tensor, Tensor]:
+def sie_deflection(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
     """Deflection of a SIE at the origin.
 
-    The isothermal case (t = 1) of Tessore & Metcalf 2015 (A&A 580, A79), eq. 13, written in the
-    complex stretched position ``W``: ``alpha = theta_E sqrt(1 - |e|^2) W/|W| T(conj(e) W^2/|W|^2)``
-    with ``T(u) = 2F1(1, 1/2; 3/2; -u) = atan(sqrt u) / sqrt u``.
+    Kormann, Schneider & Bartelmann 1994 (A&A 284, 285), eq. 27: in the frame of the ellipse
+    ``alpha = theta_E sqrt(q) / f * (asin(f x / r), asinh(f / q * y / r))``, ``f^2 = 1 - q^2``.
     """
-    wx, wy = stretched(x, y, e1, e2)
-    w2 = wx * wx + wy * wy
-    inverse = torch.rsqrt(w2.clamp_min(_CORE**2))
-    wx, wy = wx * inverse, wy * inverse
-    tx, ty = _arctan_ratio(wx, wy, e1, e2)
+    inverse = torch.rsqrt((x * x + y * y).clamp_min(_CORE**2))
+    e = e1 * e1 + e2 * e2
+    elliptical = e > _SERIES_BELOW**2
+    if _everywhere(elliptical):
+        return _closed_form(x * inverse, y * inverse, theta_E, e1, e2)
+    # The inner `where` keeps infinite derivatives of the branch not taken out of the backward pass.
+    e1_safe, e2_safe = torch.where(elliptical, e1, 0.5), torch.where(elliptical, e2, 0.0)
+    closed = _closed_form(x * inverse, y * inverse, theta_E, e1_safe, e2_safe)
+    e1, e2 = torch.where(elliptical, 0.0, e1), torch.where(elliptical, 0.0, e2)
+    series = _series(x, y, theta_E, e1, e2)
+    return (
+        torch.where(elliptical, closed[0], series[0]),
+        torch.where(elliptical, closed[1], series[1]),
+    )
+
+
+def _everywhere(condition: Tensor) -> bool:
+    """Whether a condition holds for the whole batch, where that can be looked at for nothing."""
+    return condition.device.type == "cpu" and not traced(condition) and bool(condition.all())
+
+
+def _closed_form(cos: Tensor, sin: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
+    """In the direction ``(cos, sin)`` from the centre; the rotations are folded into the scales."""
+    modulus = torch.sqrt(e1 * e1 + e2 * e2)
+    phi = 0.5 * torch.atan2(e2, e1)
+    c, s = torch.cos(phi), torch.sin(phi)
+    q = (1 - modulus) / (1 + modulus)
+    # In float32 f rounds to 1 for q below 3e-4; the sine must stay below 1 with its own rounding.
+    f = (2 * torch.sqrt(modulus) / (1 + modulus)).clamp_max(1 - 8 * torch.finfo(e1.dtype).eps)
+    along = torch.asin(torch.addcmul(f * c * cos, f * s, sin))
+    across = torch.asinh(torch.addcmul(f / q * c * sin, -f / q * s, cos))
+    scale = theta_E * torch.sqrt(q) / f
+    c, s = scale * c, scale * s
+    return torch.addcmul(c * along, -s, across), torch.addcmul(c * across, s, along)
+
+
+def _series(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
+    """The isothermal case (t = 1) of Tessore & Metcalf 2015 (A&A 580, A79), eq. 13.
+
+    In the complex stretched position ``W``: ``alpha = theta_E sqrt(1 - |e|^2) W/|W| T(u)`` with
+    ``u = conj(e) W^2 / |W|^2`` and ``T(u) = 2F1(1, 1/2; 3/2; -u) = sum_k (-u)^k / (2k + 1)``.
+    """
+    wx, wy = _direction(x, y, e1, e2)
+    ux, uy = _argument(wx, wy, e1, e2)
+    tx, ty = _horner(ux, uy, (11, 9, 7, 5, 3, 1))
     scale = theta_E * torch.sqrt(1 - e1 * e1 - e2 * e2)
     return scale * (wx * tx - wy * ty), scale * (wx * ty + wy * tx)
 
 
-def _arctan_ratio(wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of ``T(u)`` for ``u = conj(e) w^2``, where ``|w| = 1``."""
-    e = e1 * e1 + e2 * e2
-    elliptical = e > _SERIES_BELOW**2
+def _direction(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor) -> Vector:
+    """``W / |W|``, the direction of the stretched position; 0 at the very centre."""
+    wx, wy = stretched(x, y, e1, e2)
+    inverse = torch.rsqrt((wx * wx + wy * wy).clamp_min(_CORE**2))
+    return wx * inverse, wy * inverse
 
-    # sqrt(u) = sqrt(|e|) exp(-i phi) w, with the position angle phi; the inner `where` keeps
-    # infinite derivatives of the branch not taken out of the backward pass.
-    e1_safe = torch.where(elliptical, e1, 0.5)
-    e2_safe = torch.where(elliptical, e2, 0.0)
-    modulus = torch.sqrt(e1_safe * e1_safe + e2_safe * e2_safe)
-    phi = 0.5 * torch.atan2(e2_safe, e1_safe)
-    root, cos, sin = torch.sqrt(modulus), torch.cos(phi), torch.sin(phi)
-    a = root * (cos * wx + sin * wy)
-    b = root * (cos * wy - sin * wx)
-    # atan(a + ib); |a + ib| < 1, so neither logarithm nor quotient can reach a singularity.
-    re = 0.5 * torch.atan2(2 * a, 1 - modulus)
-    # From |b| with the sign of b: log1p(u) loses its digits as u goes to -1. Not b.abs(), whose
-    # gradient is 0 at b = 0, on the axis of the ellipse.
-    sign = torch.where(b < 0, -1.0, 1.0).to(b.dtype)
-    c = sign * b
-    im = 0.25 * sign * torch.log1p(4 * c / (a * a + (1 - c) * (1 - c)))
-    closed_x, closed_y = (re * a + im * b) / modulus, (im * a - re * b) / modulus
 
-    e1, e2 = torch.where(elliptical, 0.0, e1), torch.where(elliptical, 0.0, e2)
+def _argument(wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor) -> Vector:
+    """``u = conj(e) w^2``."""
     cos2, sin2 = wx * wx - wy * wy, 2 * wx * wy
-    ux, uy = e1 * cos2 + e2 * sin2, e1 * sin2 - e2 * cos2
-    series_x, series_y = torch.full_like(ux, 1 / 11), torch.zeros_like(uy)
-    for k in (9, 7, 5, 3, 1):
-        series_x, series_y = (
-            1 / k - (ux * series_x - uy * series_y),
-            -(ux * series_y + uy * series_x),
-        )
+    return e1 * cos2 + e2 * sin2, e1 * sin2 - e2 * cos2
+
+
+def _horner(ux: Tensor, uy: Tensor, denominators: tuple[int, ...]) -> Vector:
+    """``sum_k (-u)^k / d_k``, the highest power first."""
+    highest, *rest = denominators
+    sx, sy = torch.full_like(ux, 1 / highest), torch.zeros_like(uy)
+    for d in rest:
+        sx, sy = 1 / d - (ux * sx - uy * sy), -(ux * sy + uy * sx)
+    return sx, sy
+
+
+def sie_deflection_by_ellipticity(
+    x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor, alpha: Vector
+) -> tuple[Vector, Vector]:
+    """Derivatives of the deflection ``alpha`` of a SIE at the origin with respect to e1 and e2.
+
+    With ``a = alpha_x + i alpha_y``, ``s^2 = 1 - |e|^2`` and ``h = theta_E / s * W / |W|``, from
+    Tessore & Metcalf 2015, eq. 13::
+
+        da/de       = -(conj(e) a / s^2 + conj(h)) / 2
+        da/dconj(e) = ((h - a) / conj(e) - e a / s^2) / 2
+    """
+    ax, ay = alpha
+    e = e1 * e1 + e2 * e2
+    s2 = 1 - e
+    wx, wy = _direction(x, y, e1, e2)
+    scale = theta_E / torch.sqrt(s2)
+    hx, hy = scale * wx, scale * wy
+
+    closed = e > _JACOBIAN_SERIES_BELOW**2
+    # (h - a) / conj(e) = (h - a) e / |e|^2
+    over = 1 / torch.where(closed, e, 1.0)
+    dx, dy = hx - ax, hy - ay
+    gx, gy = over * (e1 * dx - e2 * dy), over * (e1 * dy + e2 * dx)
+    if not _everywhere(closed):
+        ux, uy = _argument(wx, wy, e1, e2)
+        tx, ty = _horner(ux, uy, (17, 15, 13, 11, 9, 7, 5, 3))
+        cos2, sin2 = wx * wx - wy * wy, 2 * wx * wy
+        tx, ty = e1 + s2 * (cos2 * tx - sin2 * ty), e2 + s2 * (cos2 * ty + sin2 * tx)
+        gx = torch.where(closed, gx, hx * tx - hy * ty)
+        gy = torch.where(closed, gy, hx * ty + hy * tx)
+
+    # e a and conj(e) a, over s^2
+    e1, e2 = e1 / s2, e2 / s2
+    by_e = -0.5 * (e1 * ax + e2 * ay + hx), -0.5 * (e1 * ay - e2 * ax - hy)
+    by_conj = 0.5 * (gx - e1 * ax + e2 * ay), 0.5 * (gy - e1 * ay - e2 * ax)
     return (
-        torch.where(elliptical, closed_x, series_x),
-        torch.where(elliptical, closed_y, series_y),
+        (by_e[0] + by_conj[0], by_e[1] + by_conj[1]),
+        (by_conj[1] - by_e[1], by_e[0] - by_conj[0]),
     )
 
 
@@ -114,9 +178,25 @@ class SIE(MassProfile):
         alpha_x, alpha_y = self.deflection(x, y)
         return (x - p["center_x"]) * alpha_x + (y - p["center_y"]) * alpha_y
 
-    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def deflection(self, x: Tensor, y: Tensor) -> Vector:
         p = self.aligned(x)
         return sie_deflection(x - p["center_x"], y - p["center_y"], p["theta_E"], p["e1"], p["e2"])
+
+    def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
+        p = self.aligned(x)
+        at = x - p["center_x"], y - p["center_y"], p["theta_E"], p["e1"], p["e2"]
+        unit = sie_deflection(*at[:2], torch.ones_like(p["theta_E"]), *at[3:])
+        alpha = p["theta_E"] * unit[0], p["theta_E"] * unit[1]
+        by_e1, by_e2 = sie_deflection_by_ellipticity(*at, alpha)
+        xx, xy, yy = sie_hessian(*at)
+        jacobian = {
+            "theta_E": unit,
+            "e1": by_e1,
+            "e2": by_e2,
+            "center_x": (-xx, -xy),
+            "center_y": (-xy, -yy),
+        }
+        return alpha, jacobian
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         p = self.aligned(x)
