@@ -5,25 +5,34 @@ shape ``(B,)``, every map comes back as ``(B, ny, nx)``.
 """
 
 from lensphys.grid import pixel_grid
+from lensphys.instruments import Instrument, instrument
 from lensphys.lens import ThinLens
-from lensphys.light import Sersic, sersic_total_flux
+from lensphys.light import Gaussian, LightProfile, PixelatedSource, Sersic, sersic_total_flux
 from lensphys.mass import SIE, MassProfile, PointMass, Population, Shear
-from lensphys.optics import GaussianPSF, Noise, background_sigma
+from lensphys.noise import Noise, background_sigma
+from lensphys.psf import GaussianPSF, MoffatPSF, PixelPSF
 from lensphys.render import render
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SIE",
+    "Gaussian",
     "GaussianPSF",
+    "Instrument",
+    "LightProfile",
     "MassProfile",
+    "MoffatPSF",
     "Noise",
+    "PixelPSF",
+    "PixelatedSource",
     "PointMass",
     "Population",
     "Sersic",
     "Shear",
     "ThinLens",
     "background_sigma",
+    "instrument",
     "pixel_grid",
     "render",
     "sersic_total_flux",

@@ -59,7 +59,8 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
 class Profile:
     """What mass and light profiles share: named parameters, checked and aligned with a grid.
 
-    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`.
+    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`; a field
+    without it, such as an image or an option, is left to the subclass.
 
     Raises:
         ValueError: on creation, naming the parameter that is not finite, out of range, or whose
@@ -71,7 +72,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         shapes = {}
-        for field in dataclasses.fields(self):
+        for field in _parameters(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
                 kind = type(value).__name__
@@ -98,8 +99,13 @@ class Profile:
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
         """
-        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        named = ((field.name, getattr(self, field.name)) for field in _parameters(self))
         return {name: align(value, like) for name, value in named}
+
+
+def _parameters(profile: Profile) -> list[dataclasses.Field[Any]]:
+    """The fields of a profile that are declared with :func:`parameter`."""
+    return [field for field in dataclasses.fields(profile) if "unit" in field.metadata]
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:

@@ -3,56 +3,116 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 from lensphys.grid import grid_spacing, is_regular
-from lensphys.lens import ThinLens
-from lensphys.light.base import LightProfile
+from lensphys.psf import PSF
 
 
-class PSF(Protocol):
-    """A point-spread function for images of one pixel scale."""
+class RayTracer(Protocol):
+    """A lens: what says where the light that arrives at a position comes from."""
 
-    @property
-    def pixel_scale(self) -> float:
-        """Width of a pixel that the kernel is sampled for, arcsec."""
+    def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Source-plane position, arcsec, of the image-plane position ``x, y``."""
 
-    def convolve(self, image: Tensor) -> Tensor:
-        """Blur images of shape ``(..., ny, nx)``."""
+
+class Luminous(Protocol):
+    """A light profile."""
+
+    def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
+        """Flux per arcsec^2."""
+
+
+#: One light profile, or several whose light adds.
+Light: TypeAlias = Luminous | Sequence[Luminous]
 
 
 def render(
-    lens: ThinLens, source: LightProfile, x: Tensor, y: Tensor, *, psf: PSF | None = None
+    lens: RayTracer,
+    source: Light,
+    x: Tensor,
+    y: Tensor,
+    *,
+    psf: PSF | None = None,
+    supersampling: int = 1,
+    lens_light: Light | None = None,
 ) -> Tensor:
     """Noise-free image of a lensed source, differentiable in all lens and source parameters.
 
     Args:
-        lens: the deflectors.
-        source: surface brightness in the source plane.
+        lens: the deflectors; anything with a method ``ray_trace``.
+        source: surface brightness in the source plane; one light profile or several.
         x, y: pixel centres of a regular grid, arcsec, of shape ``(ny, nx)``; see
             :func:`lensphys.pixel_grid`.
-        psf: point-spread function; none where not given.
+        psf: point-spread function; none where not given. Its ``pixel_scale`` says where it acts:
+            on the pixels of the grid, after the average over each pixel, or on the finer pixels
+            that ``supersampling`` makes of them, before the average.
+        supersampling: ``s`` traces ``s x s`` rays a pixel and averages them; 1 takes the surface
+            brightness at the pixel centre for that of the pixel.
+        lens_light: surface brightness in the image plane, which is not lensed; one light profile
+            or several.
 
     Returns:
-        Flux per pixel (surface brightness at the pixel centre times pixel area), of shape
-        ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
+        Flux per pixel (mean surface brightness times pixel area), of shape ``(B, ny, nx)``, or
+        ``(ny, nx)`` where nothing is batched.
 
     Raises:
-        ValueError: for a grid that is not a regular one of square pixels, or a PSF that is sampled
-            for another pixel scale than the grid has.
+        ValueError: for a grid that is not a regular one of square pixels, a PSF that is sampled
+            for neither the pixels of the grid nor the finer ones, a supersampling below 1, or an
+            empty list of light profiles.
     """
     dx, dy = grid_spacing(x, y)
     if not math.isclose(dx, dy, rel_tol=1e-5) or dx <= 0 or not is_regular(x, y):
         raise ValueError(
             f"the grid must be regular and of square pixels, got {dx:g} x {dy:g} arcsec"
         )
-    if psf is not None and not math.isclose(psf.pixel_scale, dx, rel_tol=1e-5):
-        raise ValueError(
-            f"psf.pixel_scale is {psf.pixel_scale:g} arcsec but the grid has pixels of {dx:g} "
-            "arcsec; sample the PSF for the pixels of the grid"
-        )
-    beta_x, beta_y = lens.ray_trace(x, y)
-    image = source.surface_brightness(beta_x, beta_y) * (dx * dy)
-    return image if psf is None else psf.convolve(image)
+    if isinstance(supersampling, bool) or not isinstance(supersampling, int) or supersampling < 1:
+        raise ValueError(f"supersampling must be a whole number from 1 on, got {supersampling}")
+    on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=1e-5)
+    if psf is not None and not on_grid:
+        fine = dx / supersampling
+        if not math.isclose(psf.pixel_scale, fine, rel_tol=1e-5):
+            finer = "" if supersampling == 1 else f" and, supersampled, of {fine:g} arcsec"
+            raise ValueError(
+                f"psf.pixel_scale is {psf.pixel_scale:g} arcsec but the grid has pixels of {dx:g} "
+                f"arcsec{finer}; sample the PSF for the pixels of the grid"
+            )
+    if supersampling > 1:
+        x, y = _sub_pixels(x, y, dx, supersampling)
+    image = _brightness("source", source, *lens.ray_trace(x, y))
+    if lens_light is not None:
+        image = image + _brightness("lens_light", lens_light, x, y)
+    image = image * (dx * dy)
+    if psf is not None and not on_grid:
+        image = psf.convolve(image)
+    if supersampling > 1:
+        image = _pixel_means(image, supersampling)
+    return psf.convolve(image) if psf is not None and on_grid else image
+
+
+def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:
+    """The summed surface brightness of one or more light profiles."""
+    profiles = light if isinstance(light, Sequence) else (light,)
+    if not profiles:
+        raise ValueError(f"{name} must hold at least one light profile")
+    maps = [profile.surface_brightness(x, y) for profile in profiles]
+    return sum(maps[1:], start=maps[0])
+
+
+def _sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor, Tensor]:
+    """The centres of ``factor x factor`` sub-pixels of every pixel, ``(..., ny f, nx f)``."""
+    offset = (torch.arange(factor, dtype=torch.float64) - (factor - 1) / 2) * (step / factor)
+    offset = offset.to(x.device, x.dtype)
+    # Row, sub-row, column, sub-column.
+    x, y = (v[..., :, None, :, None] for v in (x, y))
+    x, y = torch.broadcast_tensors(x + offset, y + offset[:, None, None])
+    return x.flatten(-4, -3).flatten(-2), y.flatten(-4, -3).flatten(-2)
+
+
+def _pixel_means(image: Tensor, factor: int) -> Tensor:
+    """The mean over ``factor x factor`` sub-pixels, ``(..., ny, nx)``."""
+    return image.unflatten(-1, (-1, factor)).unflatten(-3, (-1, factor)).mean((-3, -1))

@@ -11,7 +11,7 @@ from lenstronomy.SimulationAPI.observation_api import SingleBand
 from scipy.ndimage import gaussian_filter
 
 from lensphys import GaussianPSF, Noise, background_sigma, pixel_grid
-from lensphys.optics import FWHM_PER_SIGMA
+from lensphys.psf import FWHM_PER_SIGMA
 
 #: fwhm, pixel_scale (arcsec) and truncation of the three instruments of the published data sets.
 INSTRUMENTS = {

@@ -244,7 +244,7 @@ def test_classes_are_known_and_named_once(classes, message):
 
 def test_an_unknown_instrument_is_answered_with_the_nearest():
     with pytest.raises(InputError, match="did you mean 'euclid_vis_published'"):
-        instrument("euclid_vis")
+        instrument("euclid_vis_publised")
 
 
 def test_a_shipped_configuration_is_found_by_name():
