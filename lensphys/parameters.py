@@ -92,7 +92,7 @@ class Profile:
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
         """The names of the physical parameters."""
-        return tuple(field.name for field in dataclasses.fields(cls))
+        return tuple(field.name for field in _parameters(cls))
 
     def aligned(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters in the dtype and on the device of ``like``, with two trailing axes.
@@ -103,7 +103,7 @@ class Profile:
         return {name: align(value, like) for name, value in named}
 
 
-def _parameters(profile: Profile) -> list[dataclasses.Field[Any]]:
+def _parameters(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
     """The fields of a profile that are declared with :func:`parameter`."""
     return [field for field in dataclasses.fields(profile) if "unit" in field.metadata]
 

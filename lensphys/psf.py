@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.parameters import _traced
+from lensphys.parameters import traced
 
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -177,7 +177,7 @@ class PixelPSF:
         kernel = torch.as_tensor(self.kernel)
         if kernel.ndim != 2 or not all(n % 2 for n in kernel.shape):
             raise ValueError(f"kernel must be (ky, kx) with odd sizes, got {tuple(kernel.shape)}")
-        if not _traced(kernel):
+        if not traced(kernel):
             total = kernel.detach().double().sum().item()
             if not math.isfinite(total):
                 raise ValueError("kernel must be finite in every pixel")

@@ -31,6 +31,59 @@ class Luminous(Protocol):
 Light: TypeAlias = Luminous | Sequence[Luminous]
 
 
+class Pixels:
+    """What lies between the surface brightness that rays meet and the flux of a pixel.
+
+    Args:
+        x, y, psf, supersampling: see :func:`render`.
+
+    Attributes:
+        x, y: where rays are traced, arcsec: the pixel centres, or those of their sub-pixels.
+        shape: of the images, ``(ny, nx)``.
+        pixel_scale: width of a pixel, arcsec.
+
+    Raises:
+        ValueError: see :func:`render`.
+    """
+
+    def __init__(
+        self, x: Tensor, y: Tensor, *, psf: PSF | None = None, supersampling: int = 1
+    ) -> None:
+        dx, dy = grid_spacing(x, y)
+        if not math.isclose(dx, dy, rel_tol=1e-5) or dx <= 0 or not is_regular(x, y):
+            raise ValueError(
+                f"the grid must be regular and of square pixels, got {dx:g} x {dy:g} arcsec"
+            )
+        if isinstance(supersampling, bool) or not isinstance(supersampling, int):
+            raise ValueError(f"supersampling must be a whole number, got {supersampling!r}")
+        if supersampling < 1:
+            raise ValueError(f"supersampling must be at least 1, got {supersampling}")
+        on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=1e-5)
+        if psf is not None and not on_grid:
+            fine = dx / supersampling
+            if not math.isclose(psf.pixel_scale, fine, rel_tol=1e-5):
+                finer = "" if supersampling == 1 else f" and, supersampled, of {fine:g} arcsec"
+                raise ValueError(
+                    f"psf.pixel_scale is {psf.pixel_scale:g} arcsec but the grid has pixels of "
+                    f"{dx:g} arcsec{finer}; sample the PSF for the pixels of the grid"
+                )
+        self.shape = (x.shape[-2], x.shape[-1])
+        self.pixel_scale = dx
+        self.x, self.y = (x, y) if supersampling == 1 else _sub_pixels(x, y, dx, supersampling)
+        self._before = None if on_grid else psf
+        self._after = psf if on_grid else None
+        self._factor = supersampling
+
+    def collect(self, brightness: Tensor) -> Tensor:
+        """Flux per pixel ``(..., ny, nx)`` of the surface brightness met by the rays."""
+        image = brightness * self.pixel_scale**2
+        if self._before is not None:
+            image = self._before.convolve(image)
+        if self._factor > 1:
+            image = _pixel_means(image, self._factor)
+        return image if self._after is None else self._after.convolve(image)
+
+
 def render(
     lens: RayTracer,
     source: Light,
@@ -65,33 +118,11 @@ def render(
             for neither the pixels of the grid nor the finer ones, a supersampling below 1, or an
             empty list of light profiles.
     """
-    dx, dy = grid_spacing(x, y)
-    if not math.isclose(dx, dy, rel_tol=1e-5) or dx <= 0 or not is_regular(x, y):
-        raise ValueError(
-            f"the grid must be regular and of square pixels, got {dx:g} x {dy:g} arcsec"
-        )
-    if isinstance(supersampling, bool) or not isinstance(supersampling, int) or supersampling < 1:
-        raise ValueError(f"supersampling must be a whole number from 1 on, got {supersampling}")
-    on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=1e-5)
-    if psf is not None and not on_grid:
-        fine = dx / supersampling
-        if not math.isclose(psf.pixel_scale, fine, rel_tol=1e-5):
-            finer = "" if supersampling == 1 else f" and, supersampled, of {fine:g} arcsec"
-            raise ValueError(
-                f"psf.pixel_scale is {psf.pixel_scale:g} arcsec but the grid has pixels of {dx:g} "
-                f"arcsec{finer}; sample the PSF for the pixels of the grid"
-            )
-    if supersampling > 1:
-        x, y = _sub_pixels(x, y, dx, supersampling)
-    image = _brightness("source", source, *lens.ray_trace(x, y))
+    pixels = Pixels(x, y, psf=psf, supersampling=supersampling)
+    image = _brightness("source", source, *lens.ray_trace(pixels.x, pixels.y))
     if lens_light is not None:
-        image = image + _brightness("lens_light", lens_light, x, y)
-    image = image * (dx * dy)
-    if psf is not None and not on_grid:
-        image = psf.convolve(image)
-    if supersampling > 1:
-        image = _pixel_means(image, supersampling)
-    return psf.convolve(image) if psf is not None and on_grid else image
+        image = image + _brightness("lens_light", lens_light, pixels.x, pixels.y)
+    return pixels.collect(image)
 
 
 def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:

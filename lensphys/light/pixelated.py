@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, _traced, parameter
+from lensphys.parameters import Parameter, traced, parameter
 
 Interpolation = Literal["linear", "cubic"]
 
@@ -124,7 +124,7 @@ class PixelatedSource(LightProfile):
         image = torch.as_tensor(self.image)
         if image.ndim not in (2, 3) or image.numel() == 0:
             raise ValueError(f"image must be (B, ny, nx) or (ny, nx), got {tuple(image.shape)}")
-        if not (_traced(image) or torch.isfinite(image).all()):
+        if not (traced(image) or torch.isfinite(image).all()):
             raise ValueError("image must be finite in every pixel")
         if self.interpolation not in ("linear", "cubic"):
             raise ValueError(f"interpolation must be linear or cubic, got {self.interpolation}")
