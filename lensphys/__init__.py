@@ -7,16 +7,30 @@ shape ``(B,)``, every map comes back as ``(B, ny, nx)``.
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic, sersic_total_flux
-from lensphys.mass import SIE, MassProfile, PointMass, Population, Shear
+from lensphys.mass import (
+    EPL,
+    NIE,
+    SIE,
+    SIS,
+    MassProfile,
+    Multipole,
+    PointMass,
+    Population,
+    Shear,
+)
 from lensphys.optics import GaussianPSF, Noise, background_sigma
 from lensphys.render import render
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EPL",
+    "NIE",
     "SIE",
+    "SIS",
     "GaussianPSF",
     "MassProfile",
+    "Multipole",
     "Noise",
     "PointMass",
     "Population",

@@ -34,6 +34,11 @@ def _traced(value: Tensor) -> bool:
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
+def concrete(value: Parameter) -> bool:
+    """Whether the value of a parameter can be looked at."""
+    return not (isinstance(value, Tensor) and _traced(value))
+
+
 def _inside(value: float, low: float, high: float, open_low: bool) -> bool:
     return math.isfinite(value) and low <= value <= high and not (open_low and value == low)
 
@@ -59,7 +64,9 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
 class Profile:
     """What mass and light profiles share: named parameters, checked and aligned with a grid.
 
-    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`.
+    Subclasses are frozen dataclasses whose parameters are fields declared with :func:`parameter`.
+    Any other field is a setting of the profile, such as the order of a multipole: the same for a
+    whole batch, and left to the subclass to check.
 
     Raises:
         ValueError: on creation, naming the parameter that is not finite, out of range, or whose
@@ -71,7 +78,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         shapes = {}
-        for field in dataclasses.fields(self):
+        for field in parameter_fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
                 kind = type(value).__name__
@@ -93,8 +100,13 @@ class Profile:
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
         """
-        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        named = ((field.name, getattr(self, field.name)) for field in parameter_fields(self))
         return {name: align(value, like) for name, value in named}
+
+
+def parameter_fields(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
+    """The fields of a profile that are its parameters, declared with :func:`parameter`."""
+    return [field for field in dataclasses.fields(profile) if "unit" in field.metadata]
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:

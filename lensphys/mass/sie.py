@@ -33,13 +33,18 @@ def sie_deflection(
     w2 = wx * wx + wy * wy
     inverse = torch.rsqrt(w2.clamp_min(_CORE**2))
     wx, wy = wx * inverse, wy * inverse
-    tx, ty = _arctan_ratio(wx, wy, e1, e2)
+    tx, ty = arctan_ratio(wx, wy, e1, e2)
     scale = theta_E * torch.sqrt(1 - e1 * e1 - e2 * e2)
     return scale * (wx * tx - wy * ty), scale * (wx * ty + wy * tx)
 
 
-def _arctan_ratio(wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of ``T(u)`` for ``u = conj(e) w^2``, where ``|w| = 1``."""
+def arctan_ratio(
+    wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor, w2: Tensor | float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of ``atan(sqrt u) / sqrt u`` for ``u = conj(e) w^2``, ``|w|^2 = w2``.
+
+    ``w2`` is at most 1.
+    """
     e = e1 * e1 + e2 * e2
     elliptical = e > _SERIES_BELOW**2
 
@@ -53,7 +58,7 @@ def _arctan_ratio(wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tenso
     a = root * (cos * wx + sin * wy)
     b = root * (cos * wy - sin * wx)
     # atan(a + ib); |a + ib| < 1, so neither logarithm nor quotient can reach a singularity.
-    re = 0.5 * torch.atan2(2 * a, 1 - modulus)
+    re = 0.5 * torch.atan2(2 * a, 1 - modulus * w2)
     # From |b| with the sign of b: log1p(u) loses its digits as u goes to -1. Not b.abs(), whose
     # gradient is 0 at b = 0, on the axis of the ellipse.
     sign = torch.where(b < 0, -1.0, 1.0).to(b.dtype)
