@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lensphys.ellipticity import stretched
 from lensphys.mass.base import MassProfile
-from lensphys.mass.sie import arctan_ratio
+from lensphys.mass.sie import stretched_arctan
 from lensphys.parameters import Parameter, parameter
 
 #: Least softening, arcsec, as in the SIE: the centre stays finite however small the core.
@@ -79,11 +79,9 @@ class NIE(MassProfile):
         return kappa + gamma1, gamma2, kappa - gamma1
 
     def _deflection(self, p: dict[str, Tensor], g: _Geometry) -> tuple[Tensor, Tensor]:
-        tx, ty = arctan_ratio(g.vx, g.vy, p["e1"], p["e2"], g.vx * g.vx + g.vy * g.vy)
-        return (
-            g.strength * (g.vx * tx - g.vy * ty),
-            g.strength * (g.vx * ty + g.vy * tx),
-        )
+        w2 = g.vx * g.vx + g.vy * g.vy
+        tx, ty = stretched_arctan(g.vx, g.vy, p["e1"], p["e2"], w2)
+        return g.strength * tx, g.strength * ty
 
     def _geometry(self, x: Tensor, y: Tensor) -> _Geometry:
         p = self.aligned(x)

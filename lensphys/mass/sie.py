@@ -33,18 +33,15 @@ def sie_deflection(
     w2 = wx * wx + wy * wy
     inverse = torch.rsqrt(w2.clamp_min(_CORE**2))
     wx, wy = wx * inverse, wy * inverse
-    tx, ty = arctan_ratio(wx, wy, e1, e2)
+    tx, ty = stretched_arctan(wx, wy, e1, e2)
     scale = theta_E * torch.sqrt(1 - e1 * e1 - e2 * e2)
-    return scale * (wx * tx - wy * ty), scale * (wx * ty + wy * tx)
+    return scale * tx, scale * ty
 
 
-def arctan_ratio(
+def stretched_arctan(
     wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor, w2: Tensor | float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of ``atan(sqrt u) / sqrt u`` for ``u = conj(e) w^2``, ``|w|^2 = w2``.
-
-    ``w2`` is at most 1.
-    """
+    """Real and imaginary part of ``w T(conj(e) w^2)`` for ``|w|^2 = w2``, at most 1."""
     e = e1 * e1 + e2 * e2
     elliptical = e > _SERIES_BELOW**2
 
@@ -64,7 +61,7 @@ def arctan_ratio(
     sign = torch.where(b < 0, -1.0, 1.0).to(b.dtype)
     c = sign * b
     im = 0.25 * sign * torch.log1p(4 * c / (a * a + (1 - c) * (1 - c)))
-    closed_x, closed_y = (re * a + im * b) / modulus, (im * a - re * b) / modulus
+    closed_x, closed_y = (re * cos - im * sin) / root, (re * sin + im * cos) / root
 
     e1, e2 = torch.where(elliptical, 0.0, e1), torch.where(elliptical, 0.0, e2)
     cos2, sin2 = wx * wx - wy * wy, 2 * wx * wy
@@ -76,8 +73,8 @@ def arctan_ratio(
             -(ux * series_y + uy * series_x),
         )
     return (
-        torch.where(elliptical, closed_x, series_x),
-        torch.where(elliptical, closed_y, series_y),
+        torch.where(elliptical, closed_x, wx * series_x - wy * series_y),
+        torch.where(elliptical, closed_y, wx * series_y + wy * series_x),
     )
 
 
