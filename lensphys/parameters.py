@@ -50,7 +50,12 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
         with torch.no_grad():
             # The extremes suffice: NaN anywhere makes both of them NaN.
             extremes = torch.aminmax(value.flatten()) if value.numel() else ()
-            valid = all(_inside(bound.item(), low, high, open_low) for bound in extremes)
+            if value.is_floating_point():
+                # Rounded as the values are, so that a bound itself is inside in float32 too.
+                rounded = torch.tensor((low, high), dtype=value.dtype).tolist()
+            else:
+                rounded = (low, high)
+            valid = all(_inside(extreme.item(), *rounded, open_low) for extreme in extremes)
     else:
         valid = _inside(value, low, high, open_low)
     if not valid:

@@ -117,7 +117,8 @@ def test_batches_of_different_lengths_are_refused_by_name(cls):
 )
 def test_the_edges_of_the_range_belong_to_it(cls, edge):
     build(cls, **edge)
-    build(cls, **{name: torch.tensor([value], dtype=torch.float64) for name, value in edge.items()})
+    for dtype in (torch.float32, torch.float64):
+        build(cls, **{name: torch.tensor([value], dtype=dtype) for name, value in edge.items()})
 
 
 def test_a_field_that_is_no_parameter_is_neither_checked_nor_aligned(grid):
@@ -130,7 +131,7 @@ def test_a_field_that_is_no_parameter_is_neither_checked_nor_aligned(grid):
 
 @pytest.mark.parametrize("m", [0, -3, 2.0, True, "3", torch.tensor(3)])
 def test_a_multipole_has_a_whole_order(m):
-    with pytest.raises(ValueError, match="^m must be a whole number from 1 on, got "):
+    with pytest.raises(ValueError, match=r"^m must be a whole number from 1 on, got "):
         Multipole(m=m, a_m=0.1, phi_m=0.3)
 
 
