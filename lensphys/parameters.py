@@ -52,10 +52,8 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
             extremes = torch.aminmax(value.flatten()) if value.numel() else ()
             if value.is_floating_point():
                 # Rounded as the values are, so that a bound itself is inside in float32 too.
-                rounded = torch.tensor((low, high), dtype=value.dtype).tolist()
-            else:
-                rounded = (low, high)
-            valid = all(_inside(extreme.item(), *rounded, open_low) for extreme in extremes)
+                low, high = torch.tensor((low, high), dtype=value.dtype).tolist()
+            valid = all(_inside(extreme.item(), low, high, open_low) for extreme in extremes)
     else:
         valid = _inside(value, low, high, open_low)
     if not valid:

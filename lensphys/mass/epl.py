@@ -278,10 +278,12 @@ class EPL(MassProfile):
             "center_y": (-xy, -yy),
         }
 
-    def _centred(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def _centred(
+        self, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         p = self.aligned(x)
-        shape = (p[name] for name in ("theta_E", "gamma", "e1", "e2"))
-        return (x - p["center_x"], y - p["center_y"], *shape)
+        x, y = x - p["center_x"], y - p["center_y"]
+        return x, y, p["theta_E"], p["gamma"], p["e1"], p["e2"]
 
     def _terms(self, dtype: torch.dtype) -> int:
         return series_terms(self._modulus, dtype)
