@@ -30,7 +30,7 @@ class _Geometry(NamedTuple):
 class Multipole(MassProfile):
     """Circular multipole, ``kappa = a_m / (2 r) cos(m (phi - phi_m))`` for ``m`` from 2 on.
 
-    Xu et al. 2015 (MNRAS 447, 3189), eq. B12; scale-free, for lenses that are close to isothermal.
+    Xu et al. 2013 (arXiv:1307.4220), eq. B12; scale-free, for lenses that are close to isothermal.
     The dipole, ``m = 1``, has the potential ``a_m / 2 r log(r / r_E) cos(phi - phi_m)``.
 
     Args:
