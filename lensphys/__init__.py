@@ -8,7 +8,17 @@ from lensphys.grid import pixel_grid
 from lensphys.instruments import Instrument, instrument
 from lensphys.lens import ThinLens
 from lensphys.light import Gaussian, LightProfile, PixelatedSource, Sersic, sersic_total_flux
-from lensphys.mass import SIE, MassProfile, PointMass, Population, Shear
+from lensphys.mass import (
+    EPL,
+    NIE,
+    SIE,
+    SIS,
+    MassProfile,
+    Multipole,
+    PointMass,
+    Population,
+    Shear,
+)
 from lensphys.noise import Noise, background_sigma
 from lensphys.psf import GaussianPSF, MoffatPSF, PixelPSF
 from lensphys.render import render
@@ -16,13 +26,17 @@ from lensphys.render import render
 __version__ = "0.1.0"
 
 __all__ = [
+    "EPL",
+    "NIE",
     "SIE",
+    "SIS",
     "Gaussian",
     "GaussianPSF",
     "Instrument",
     "LightProfile",
     "MassProfile",
     "MoffatPSF",
+    "Multipole",
     "Noise",
     "PixelPSF",
     "PixelatedSource",

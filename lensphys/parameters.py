@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any, ClassVar, TypeAlias
 
@@ -34,8 +35,19 @@ def traced(value: Tensor) -> bool:
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
+def concrete(value: Parameter) -> bool:
+    """Whether the value of a parameter can be looked at."""
+    return not (isinstance(value, Tensor) and traced(value))
+
+
 def _inside(value: float, low: float, high: float, open_low: bool) -> bool:
     return math.isfinite(value) and low <= value <= high and not (open_low and value == low)
+
+
+@functools.cache
+def _rounded(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+    low, high = torch.tensor((low, high), dtype=dtype).tolist()
+    return low, high
 
 
 def _check(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
@@ -45,7 +57,10 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
         with torch.no_grad():
             # The extremes suffice: NaN anywhere makes both of them NaN.
             extremes = torch.aminmax(value.flatten()) if value.numel() else ()
-            valid = all(_inside(bound.item(), low, high, open_low) for bound in extremes)
+            if value.is_floating_point():
+                # Rounded as the values are, so that a bound itself is inside in float32 too.
+                low, high = _rounded(low, high, value.dtype)
+            valid = all(_inside(extreme.item(), low, high, open_low) for extreme in extremes)
     else:
         valid = _inside(value, low, high, open_low)
     if not valid:
@@ -59,8 +74,9 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
 class Profile:
     """What mass and light profiles share: named parameters, checked and aligned with a grid.
 
-    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`; a field
-    without it, such as an image or an option, is left to the subclass.
+    Subclasses are frozen dataclasses whose parameters are fields declared with :func:`parameter`.
+    Any other field is a setting of the profile, such as the order of a multipole: the same for a
+    whole batch, and left to the subclass to check.
 
     Raises:
         ValueError: on creation, naming the parameter that is not finite, out of range, or whose
@@ -72,7 +88,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         shapes = {}
-        for field in _parameters(self):
+        for field in parameter_fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
                 kind = type(value).__name__
@@ -92,19 +108,19 @@ class Profile:
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
         """The names of the physical parameters."""
-        return tuple(field.name for field in _parameters(cls))
+        return tuple(field.name for field in parameter_fields(cls))
 
     def aligned(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters in the dtype and on the device of ``like``, with two trailing axes.
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
         """
-        named = ((field.name, getattr(self, field.name)) for field in _parameters(self))
+        named = ((field.name, getattr(self, field.name)) for field in parameter_fields(self))
         return {name: align(value, like) for name, value in named}
 
 
-def _parameters(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
-    """The fields of a profile that are declared with :func:`parameter`."""
+def parameter_fields(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
+    """The fields of a profile that are its parameters, declared with :func:`parameter`."""
     return [field for field in dataclasses.fields(profile) if "unit" in field.metadata]
 
 

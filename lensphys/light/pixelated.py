@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, traced, parameter
+from lensphys.parameters import Parameter, parameter, traced
 
 Interpolation = Literal["linear", "cubic"]
 

@@ -1,5 +1,6 @@
-"""Mass profiles: SIE, external shear, point mass, and populations of them."""
+"""Mass profiles: what all of them share, SIE, external shear, point mass, and populations."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,11 +8,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lenstronomy.LensModel.Profiles import epl as their_epl
+from lenstronomy.LensModel.Profiles import multipole as their_multipole
+from lenstronomy.LensModel.Profiles import nie as their_nie
 from lenstronomy.LensModel.Profiles import point_mass as their_point_mass
 from lenstronomy.LensModel.Profiles import shear as their_shear
 from lenstronomy.LensModel.Profiles import sie as their_sie
+from lenstronomy.LensModel.Profiles import sis as their_sis
 
-from lensphys import SIE, PointMass, Population, Shear, pixel_grid
+from lensphys import (
+    EPL,
+    NIE,
+    SIE,
+    SIS,
+    Multipole,
+    PointMass,
+    Population,
+    Shear,
+    pixel_grid,
+)
 
 METHODS = ["potential", "deflection", "hessian"]
 DTYPES = [torch.float32, torch.float64]
@@ -25,11 +40,23 @@ def sie(modulus, angle=0.6):
     return {"theta_E": 1.2, **elliptical(modulus, angle), "center_x": 0.07, "center_y": -0.05}
 
 
+def nie(modulus, s_scale, angle=0.6):
+    return sie(modulus, angle) | {"s_scale": s_scale}
+
+
+def epl(modulus, gamma, angle=0.6):
+    return sie(modulus, angle) | {"gamma": gamma}
+
+
+def multipole(**parameters):
+    return {"a_m": 0.1, "phi_m": 0.7, "center_x": 0.07, "center_y": -0.05, **parameters}
+
+
 def population_of_points(**parameters):
     return Population(PointMass(**parameters), chunk=2)
 
 
-#: How each profile is built, and with which parameters. The SIE changes to a power series below
+#: How each profile is built, and with which parameters. SIE and NIE change to a power series below
 #: an ellipticity of 1e-3.
 PROFILES = {
     "SIE": (SIE, sie(0.25)),
@@ -41,6 +68,18 @@ PROFILES = {
     "SIE along x": (SIE, sie(0.3) | {"e1": 0.3, "e2": 0.0, "center_y": 0.0}),
     "SIE along y": (SIE, sie(0.3) | {"e1": -0.3, "e2": 0.0, "center_x": 0.0}),
     "flat SIE": (SIE, sie(0.9, 2.0)),
+    "SIS": (SIS, {"theta_E": 1.2, "center_x": 0.07, "center_y": -0.05}),
+    "NIE": (NIE, nie(0.25, 0.1)),
+    "NIE of q = 1": (NIE, nie(0.0, 0.1)),
+    "NIE above the switch": (NIE, nie(1.001e-3, 0.1)),
+    "NIE along x": (NIE, nie(0.3, 0.1) | {"e1": 0.3, "e2": 0.0, "center_y": 0.0}),
+    "flat NIE of a tiny core": (NIE, nie(0.9, 1e-4, 2.0)),
+    "EPL": (EPL, epl(0.25, 1.8)),
+    "EPL of q = 1": (EPL, epl(0.0, 2.2)),
+    "flat EPL": (EPL, epl(0.9, 1.9, 2.0)),
+    "steep EPL": (EPL, epl(0.3, 2.65)),
+    "dipole": (functools.partial(Multipole, m=1), multipole(r_E=1.3)),
+    "octupole": (functools.partial(Multipole, m=3), multipole()),
     "shear": (Shear, {"gamma1": 0.05, "gamma2": -0.03, "ra_0": 0.1, "dec_0": 0.2}),
     "point mass": (PointMass, {"theta_E": 0.3, "center_x": 0.07, "center_y": -0.05}),
     "population": (
@@ -76,6 +115,19 @@ def sies(draw):
     return {"theta_E": draw(st.floats(0.05, 3)), **ellipticity, **centre}
 
 
+@st.composite
+def nies(draw):
+    # lenstronomy's NIE of exactly q = 1 is one of q = 0.99999999.
+    ellipticity = elliptical(max(draw(moduli), 1e-8), draw(angles))
+    s_scale = draw(st.sampled_from([1e-3, 1.0]) | st.floats(1e-3, 3))
+    return draw(sies()) | ellipticity | {"s_scale": s_scale}
+
+
+@st.composite
+def epls(draw):
+    return draw(sies()) | {"gamma": draw(st.just(2.0) | st.floats(1.3, 2.7))}
+
+
 shears = st.fixed_dictionaries(
     {
         "gamma1": st.floats(-0.5, 0.5),
@@ -87,10 +139,38 @@ shears = st.fixed_dictionaries(
 point_masses = st.fixed_dictionaries(
     {"theta_E": st.floats(0.05, 3), "center_x": centres, "center_y": centres}
 )
+multipoles = st.fixed_dictionaries(
+    {
+        "m": st.integers(1, 6),
+        "a_m": st.floats(-0.3, 0.3),
+        "phi_m": st.floats(-math.pi, math.pi),
+        "center_x": centres,
+        "center_y": centres,
+        "r_E": st.floats(0.1, 3),
+    }
+)
+
+
+class TheirNIE(their_nie.NIE):
+    """lenstronomy's NIE with the exact Hessian of its deflection, by complex steps.
+
+    Its own is from one-sided differences of 1e-10 arcsec, good to 1e-6.
+    """
+
+    def hessian(self, x, y, **parameters):
+        along_x = self.derivatives(x + 1e-30j, y, **parameters)
+        along_y = self.derivatives(x, y + 1e-30j, **parameters)
+        return tuple(alpha.imag / 1e-30 for alpha in (*along_x, *along_y))
+
+
 #: Our class, random parameters, and the same profile of lenstronomy: its closed-form SIE, whose
 #: default has a core of 1e-10 arcsec and a Hessian from differences that is good to 1e-6 only.
 RANDOM = {
     "SIE": (SIE, sies(), their_sie.SIE(NIE=False)),
+    "SIS": (SIS, point_masses, their_sis.SIS()),
+    "NIE": (NIE, nies(), TheirNIE()),
+    "EPL": (EPL, epls(), their_epl.EPL()),
+    "multipole": (Multipole, multipoles, their_multipole.Multipole()),
     "shear": (Shear, shears, their_shear.Shear()),
     "point mass": (PointMass, point_masses, their_point_mass.PointMass()),
 }
@@ -343,6 +423,8 @@ def rotated(parameters, phi):
         if first in turned:
             value = complex(turned[first], turned[second]) * np.exp(1j * spin * phi)
             turned[first], turned[second] = value.real, value.imag
+    if "phi_m" in turned:
+        turned["phi_m"] += phi
     return turned
 
 
@@ -372,7 +454,17 @@ def test_turning_lens_and_sky_turns_deflection_and_shear(cls, strategy, theirs, 
 
 
 @each_method
-@pytest.mark.parametrize("cls", [SIE, PointMass])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        SIS,
+        SIE,
+        PointMass,
+        functools.partial(NIE, s_scale=0.1),
+        functools.partial(EPL, gamma=2.3),
+        functools.partial(EPL, gamma=1.5),
+    ],
+)
 def test_a_lens_without_mass_does_nothing(cls, method, grid):
     for found in maps(cls(theta_E=0.0, center_x=0.31), method, *grid):
         assert (found == 0).all()

@@ -6,12 +6,26 @@ import math
 import pytest
 import torch
 
-from lensphys import SIE, MassProfile, PointMass, Sersic, Shear
+from lensphys import (
+    EPL,
+    NIE,
+    SIE,
+    SIS,
+    MassProfile,
+    Multipole,
+    PointMass,
+    Population,
+    Sersic,
+    Shear,
+)
 from lensphys.light import LightProfile
-from lensphys.parameters import align
+from lensphys.parameters import align, parameter_fields
 
 VALID = {
     SIE: {"theta_E": 1.2, "e1": 0.1, "e2": -0.2, "center_x": 0.05, "center_y": -0.1},
+    SIS: {"theta_E": 1.2, "center_x": 0.05, "center_y": -0.1},
+    NIE: {"theta_E": 1.2, "e1": 0.1, "e2": -0.2, "s_scale": 0.1},
+    EPL: {"theta_E": 1.2, "gamma": 2.1, "e1": 0.1, "e2": -0.2},
     PointMass: {"theta_E": 0.02, "center_x": 0.5, "center_y": -0.4},
     Shear: {"gamma1": 0.05, "gamma2": -0.03, "ra_0": 0.1, "dec_0": 0.2},
     Sersic: {"amplitude": 20.0, "R_sersic": 0.25, "n_sersic": 1.0, "e1": -0.1, "e2": 0.1},
@@ -19,6 +33,12 @@ VALID = {
 EVERY_PARAMETER = [(cls, field.name) for cls in VALID for field in dataclasses.fields(cls)]
 OUT_OF_RANGE = [
     (SIE, "theta_E", -1e-6),
+    (SIS, "theta_E", -0.1),
+    (NIE, "theta_E", -0.1),
+    (NIE, "s_scale", 0.0),
+    (EPL, "theta_E", -0.1),
+    (EPL, "gamma", 1.04),
+    (EPL, "gamma", 2.96),
     (PointMass, "theta_E", -0.1),
     (Sersic, "amplitude", -1.0),
     (Sersic, "R_sersic", 0.0),
@@ -59,7 +79,7 @@ def test_a_value_that_is_not_finite_is_refused_by_name(cls, name, bad, given_as)
 
 
 @pytest.mark.parametrize("bad", TOO_FLAT)
-@pytest.mark.parametrize("cls", [SIE, Sersic])
+@pytest.mark.parametrize("cls", [SIE, NIE, EPL, Sersic])
 def test_an_axis_ratio_of_zero_or_less_is_refused(cls, bad, given_as):
     e1, e2 = (given_as(value, 0.0) for value in bad)
     with pytest.raises(ValueError, match=r"^e1\^2 \+ e2\^2 must be finite and in \[0, 0.9999\]"):
@@ -86,6 +106,8 @@ def test_batches_of_different_lengths_are_refused_by_name(cls):
     [
         (SIE, {"theta_E": 0.0}),
         (PointMass, {"theta_E": 0.0}),
+        (EPL, {"gamma": 1.05}),
+        (EPL, {"gamma": 2.95}),
         (SIE, {"theta_E": 1}),
         (SIE, {"e1": 0.9, "e2": 0.0}),
         (Sersic, {"amplitude": 0.0}),
@@ -95,7 +117,30 @@ def test_batches_of_different_lengths_are_refused_by_name(cls):
 )
 def test_the_edges_of_the_range_belong_to_it(cls, edge):
     build(cls, **edge)
-    build(cls, **{name: torch.tensor([value], dtype=torch.float64) for name, value in edge.items()})
+    for dtype in (torch.float32, torch.float64):
+        build(cls, **{name: torch.tensor([value], dtype=dtype) for name, value in edge.items()})
+
+
+def test_a_field_that_is_no_parameter_is_neither_checked_nor_aligned(grid):
+    profile = Multipole(m=3, a_m=torch.tensor([0.1, 0.2]), phi_m=0.3)
+    names = [field.name for field in parameter_fields(profile)]
+    assert names == ["a_m", "phi_m", "center_x", "center_y", "r_E"]
+    assert list(profile.aligned(grid[0])) == names
+    assert Population(profile).deflection(*grid)[0].shape == grid[0].shape
+
+
+@pytest.mark.parametrize("m", [0, -3, 2.0, True, "3", torch.tensor(3)])
+def test_a_multipole_has_a_whole_order(m):
+    with pytest.raises(ValueError, match=r"^m must be a whole number from 1 on, got "):
+        Multipole(m=m, a_m=0.1, phi_m=0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [("a_m", math.nan), ("phi_m", math.inf), ("r_E", 0.0), ("a_m", None)]
+)
+def test_the_parameters_of_a_multipole_are_checked_by_name(name, bad):
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        Multipole(m=4, **({"a_m": 0.1, "phi_m": 0.3} | {name: bad}))
 
 
 @pytest.mark.parametrize("cls", VALID)
