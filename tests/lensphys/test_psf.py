@@ -217,7 +217,7 @@ def test_a_bad_kernel_is_refused(kernel, message):
 
 
 def test_a_kernel_without_light_cannot_be_normalised():
-    with pytest.raises(ValueError, match="^kernel must have a positive sum, got 0"):
+    with pytest.raises(ValueError, match=r"^kernel must have a positive sum, got 0"):
         PixelPSF(torch.zeros(3, 3), 0.1, normalise=True)
 
 
@@ -230,7 +230,7 @@ def test_a_moffat_out_of_range_is_refused_by_name(name, bad):
 
 
 def test_wings_of_infinite_flux_are_refused():
-    with pytest.raises(ValueError, match="^beta must be finite and above 1, got 1"):
+    with pytest.raises(ValueError, match=r"^beta must be finite and above 1, got 1"):
         MoffatPSF(0.16, 1.0, 0.1)
 
 
@@ -247,5 +247,5 @@ def test_a_supersampling_that_is_no_count_is_refused(bad):
 
 @pytest.mark.parametrize("bad", [0.0, -0.1, math.nan])
 def test_a_pixel_psf_without_a_pixel_scale_is_refused(bad):
-    with pytest.raises(ValueError, match="^pixel_scale must be positive and finite"):
+    with pytest.raises(ValueError, match=r"^pixel_scale must be positive and finite"):
         PixelPSF(KERNEL, bad)
