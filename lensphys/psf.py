@@ -227,7 +227,7 @@ def fft_convolve(image: Tensor, kernel: Tensor) -> Tensor:
     # Room for half a kernel: what wraps around falls in the margin that is cut off.
     size = [_fast_length(max(n + k // 2, k)) for n, k in ((ny, ky), (nx, kx))]
     spectrum = torch.fft.rfft2(kernel.to(image.device, image.dtype), s=size)
-    full = torch.fft.irfft2(torch.fft.rfft2(image, s=size) * spectrum, s=size)
+    full: Tensor = torch.fft.irfft2(torch.fft.rfft2(image, s=size) * spectrum, s=size)
     return full[..., ky // 2 : ky // 2 + ny, kx // 2 : kx // 2 + nx]
 
 

@@ -146,4 +146,5 @@ def _sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor,
 
 def _pixel_means(image: Tensor, factor: int) -> Tensor:
     """The mean over ``factor x factor`` sub-pixels, ``(..., ny, nx)``."""
-    return image.unflatten(-1, (-1, factor)).unflatten(-3, (-1, factor)).mean((-3, -1))
+    *batch, ny, nx = image.shape
+    return image.reshape(*batch, ny // factor, factor, nx // factor, factor).mean((-3, -1))

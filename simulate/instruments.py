@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 from typing import Self
 
 import lensphys as lp
@@ -43,7 +44,9 @@ class Instrument(lp.Instrument):
 
 
 #: What ``instrument`` in a configuration may name.
-INSTRUMENTS = {name: Instrument(**vars(preset)) for name, preset in PRESETS.items()}
+INSTRUMENTS = MappingProxyType(
+    {name: Instrument(**vars(preset)) for name, preset in PRESETS.items()}
+)
 
 
 def instrument(name: str) -> Instrument:

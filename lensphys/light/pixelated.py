@@ -71,13 +71,11 @@ def interpolate(image: Tensor, u: Tensor, v: Tensor, interpolation: Interpolatio
 
 def _pixels(flat: Tensor, index: Tensor) -> Tensor:
     """The pixels ``(..., h, w)`` of images ``(..., n)``; either may lack the batch."""
-    shape = index.shape[-2:]
-    index = index.flatten(-2)
     if flat.ndim == 1:
-        return flat.gather(0, index.flatten()).unflatten(0, (*index.shape[:-1], *shape))
-    if index.ndim == 1:
-        index = index[None]
-    return torch.take_along_dim(flat, index, dim=-1).unflatten(-1, shape)
+        return flat.gather(0, index.flatten()).view(index.shape)
+    along = index.reshape(-1 if index.ndim > 2 else 1, index.shape[-2] * index.shape[-1])
+    values = torch.take_along_dim(flat, along, dim=-1)
+    return values.view(len(values), *index.shape[-2:])
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -148,4 +146,5 @@ class PixelatedSource(LightProfile):
         ny, nx = image.shape[-2:]
         u = (cos * x + sin * y) / p["pixel_scale"] + (nx - 1) / 2
         v = (cos * y - sin * x) / p["pixel_scale"] + (ny - 1) / 2
-        return p["amp"] * interpolate(image, *torch.broadcast_tensors(u, v), self.interpolation)
+        u, v = torch.broadcast_tensors(u, v)
+        return p["amp"] * interpolate(image, u, v, self.interpolation)

@@ -250,3 +250,27 @@ def test_noise_keeps_the_dtype_of_the_image(dtype):
     x, _ = pixel_grid(4, 0.1, dtype=dtype)
     assert Noise(0.1, 10.0).add(x, generator(2)).dtype == dtype
     assert Noise(0.1, 10.0).sigma(x).dtype == dtype
+
+
+@pytest.mark.parametrize("bad", [-1e-9, math.nan, math.inf])
+@pytest.mark.parametrize("convert", [float, lambda bad: torch.tensor([0.1, bad])])
+def test_a_bad_background_is_refused_by_name(bad, convert):
+    with pytest.raises(ValueError, match=r"^background_sigma must be finite and in \[0, inf\)"):
+        Noise(convert(bad), 100.0)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("convert", [float, lambda bad: torch.tensor([100.0, bad])])
+def test_a_bad_exposure_time_is_refused_by_name(bad, convert):
+    with pytest.raises(ValueError, match=r"^exposure_time must be finite and in \(0, inf\)"):
+        Noise(0.1, convert(bad))
+
+
+def test_noise_without_a_background_is_allowed():
+    image = torch.ones(2, 3)
+    assert Noise(0.0, 4.0).sigma(image).flatten().tolist() == [0.5] * 6
+
+
+def test_noise_of_two_batches_is_refused():
+    with pytest.raises(ValueError, match=r"background_sigma \(2,\), exposure_time \(3,\)"):
+        Noise(torch.ones(2), torch.ones(3))

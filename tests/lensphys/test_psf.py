@@ -1,0 +1,251 @@
+"""Point-spread functions given by their pixels or with wings; Fourier convolution."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lenstronomy.ImSim.Numerics.convolution import PixelKernelConvolution
+from lenstronomy.Util import kernel_util
+from scipy.signal import fftconvolve
+
+from lensphys import GaussianPSF, MoffatPSF, PixelPSF
+from lensphys.psf import degraded, fft_convolve
+
+
+def picture(*shape, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def kernel_of(*shape):
+    kernel = picture(*shape, seed=8)
+    return kernel / kernel.sum()
+
+
+KERNEL = kernel_of(5, 3)
+PSFS = {
+    "gaussian": GaussianPSF(0.16, 0.1),
+    "moffat": MoffatPSF(0.16, 3.0, 0.1, truncation=3.0),
+    "pixels": PixelPSF(KERNEL, 0.1),
+}
+odd = st.integers(0, 6).map(lambda k: 2 * k + 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ny=st.integers(1, 17), nx=st.integers(1, 17), ky=odd, kx=odd)
+def test_fourier_convolution_is_scipys_for_every_shape(ny, nx, ky, kx):
+    image, kernel = picture(ny, nx), kernel_of(ky, kx)
+    expected = fftconvolve(image.numpy(), kernel.numpy(), mode="same")
+    found = fft_convolve(image, kernel)
+    assert found.shape == (ny, nx)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("how", ["fft", "fft_static", "grid"])
+@pytest.mark.parametrize("shape", [(16, 16), (15, 22), (31, 8)])
+def test_a_pixel_psf_is_lenstronomys_pixel_kernel_convolution(how, shape):
+    image, kernel = picture(*shape), kernel_of(7, 7)
+    theirs = PixelKernelConvolution(kernel.numpy(), convolution_type=how)
+    found = PixelPSF(kernel, 0.1).convolve(image)
+    np.testing.assert_allclose(found, theirs.convolution2d(image.numpy()), rtol=0, atol=1e-14)
+
+
+def test_a_point_source_shows_the_kernel_the_right_way_round():
+    image = torch.zeros(9, 12, dtype=torch.float64)
+    image[4, 6] = 1.0
+    blurred = PixelPSF(KERNEL, 0.1).convolve(image)
+    torch.testing.assert_close(blurred[2:7, 5:8], KERNEL, rtol=0, atol=1e-15)
+    assert blurred.sum().item() == pytest.approx(1, rel=1e-14)
+
+
+def test_outside_the_frame_there_is_no_light():
+    sky = torch.ones(9, 12, dtype=torch.float64)
+    blurred = PixelPSF(torch.full((3, 3), 1 / 9), 0.1).convolve(sky)
+    assert blurred[1:-1, 1:-1].min().item() == pytest.approx(1, rel=1e-7)
+    assert blurred[0, 0].item() == pytest.approx(4 / 9, rel=1e-7)
+
+
+@settings(max_examples=25, deadline=None)
+@given(fwhm=st.floats(0.05, 0.5), beta=st.floats(1.5, 6), scale=st.floats(0.05, 0.2))
+def test_a_moffat_kernel_is_lenstronomys(fwhm, beta, scale):
+    kernel = MoffatPSF(fwhm, beta, scale).kernel()
+    theirs = kernel_util.kernel_moffat(len(kernel), scale, fwhm, beta).reshape(kernel.shape)
+    np.testing.assert_allclose(kernel, theirs, rtol=0, atol=1e-14)
+
+
+def test_a_moffat_has_half_its_maximum_at_half_its_width():
+    kernel = MoffatPSF(fwhm=1.0, beta=2.5, pixel_scale=0.05).kernel()
+    middle = len(kernel) // 2
+    assert (kernel[middle, middle + 10] / kernel[middle, middle]).item() == pytest.approx(0.5)
+
+
+def test_a_moffat_of_steep_wings_is_a_gaussian():
+    moffat = MoffatPSF(fwhm=0.5, beta=1e5, pixel_scale=0.1).kernel()
+    gaussian = GaussianPSF(fwhm=0.5, pixel_scale=0.1, truncation=30).kernel()
+    middle, reach = len(moffat) // 2, 8
+    window = slice(middle - reach, middle + reach + 1)
+    g = gaussian[len(gaussian) // 2 - reach : len(gaussian) // 2 + reach + 1]
+    torch.testing.assert_close(moffat[window, window], g[:, None] * g, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+def test_flux_well_inside_the_frame_is_conserved(psf):
+    image = torch.zeros(31, 42, dtype=torch.float64)
+    image[12:19, 17:25] = picture(7, 8)
+    assert psf.convolve(image).sum().item() == pytest.approx(image.sum().item(), rel=1e-13)
+
+
+@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_stack_is_blurred_image_by_image_in_its_own_dtype(psf, dtype):
+    stack = picture(2, 3, 8, 11).to(dtype)
+    blurred = psf.convolve(stack)
+    assert blurred.dtype == dtype
+    single = torch.stack([torch.stack([psf.convolve(image) for image in row]) for row in stack])
+    torch.testing.assert_close(
+        blurred, single, rtol=2e-6 if dtype == torch.float32 else 1e-13, atol=0
+    )
+    torch.testing.assert_close(blurred.double(), psf.convolve(stack.double()), rtol=3e-6, atol=0)
+
+
+@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+def test_gradients_through_a_psf_are_right(psf, check_gradients):
+    check_gradients(lambda p: psf.convolve(p["image"]), {"image": picture(2, 3, 4)})
+
+
+@pytest.mark.parametrize(("factor", "normalise"), [(1, False), (1, True), (2, True), (3, False)])
+def test_gradients_with_respect_to_the_kernel_are_right(factor, normalise, check_gradients):
+    def blurred(p):
+        psf = PixelPSF(p["kernel"], 0.1, supersampling=factor, normalise=normalise)
+        return psf.convolve(p["image"])
+
+    check_gradients(blurred, {"image": picture(3, 4), "kernel": KERNEL})
+
+
+def test_forward_derivatives_and_vmap_reach_the_kernel():
+    image, kernels = picture(6, 7), torch.stack([KERNEL, KERNEL.flip(0)])
+
+    def blurred(kernel):
+        return PixelPSF(kernel, 0.1).convolve(image)
+
+    together = torch.func.vmap(blurred)(kernels)
+    torch.testing.assert_close(together, torch.stack([blurred(k) for k in kernels]))
+    # The convolution is linear in the kernel.
+    _, forward = torch.func.jvp(blurred, (KERNEL,), (kernels[1],))
+    torch.testing.assert_close(forward, blurred(kernels[1]))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("n_wide", [3, 5])
+def test_a_finer_kernel_is_degraded_as_lenstronomy_does(factor, n_wide):
+    n = n_wide * factor - (factor + 1) % 2
+    kernel = kernel_of(n, n)
+    expected = kernel_util.degrade_kernel(kernel.numpy(), factor)
+    np.testing.assert_allclose(degraded(kernel, factor), expected, rtol=0, atol=1e-15)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ky=odd, kx=odd, factor=st.integers(1, 7))
+def test_a_degraded_kernel_keeps_its_light_and_its_centre(ky, kx, factor):
+    kernel = kernel_of(ky, kx)
+    wide = degraded(kernel, factor)
+    assert all(n % 2 for n in wide.shape)
+    assert wide.sum().item() == pytest.approx(1, rel=1e-13)
+    turned = degraded(kernel.flip(0, 1), factor)
+    torch.testing.assert_close(turned, wide.flip(0, 1), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("factor", [3, 5])
+def test_a_kernel_of_finer_pixels_blurs_as_the_finer_image_averaged(factor):
+    # Point sources in the central one of the fine pixels that a wide pixel consists of.
+    fine, image = kernel_of(2 * factor + 1, 4 * factor + 1), picture(6, 9)
+    points = torch.zeros(6 * factor, 9 * factor, dtype=torch.float64)
+    points[factor // 2 :: factor, factor // 2 :: factor] = image
+    blurred = PixelPSF(fine, 0.1 / factor).convolve(points)
+    expected = blurred.unflatten(1, (-1, factor)).unflatten(0, (-1, factor)).sum((1, 3))
+    found = PixelPSF(fine, 0.1, supersampling=factor).convolve(image)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("factor", [8, 9])
+@pytest.mark.parametrize("make", [GaussianPSF, lambda f, p, **k: MoffatPSF(f, 3.0, p, 5, **k)])
+def test_a_supersampled_kernel_is_the_mean_over_the_pixel(make, factor):
+    # A PSF as wide as a pixel: its value in the middle is far above its mean.
+    coarse, fine = (make(0.1, 0.1, supersampling=s).kernel() for s in (1, factor))
+    finer = make(0.1, 0.1, supersampling=4 * factor + 1).kernel()
+    peaks = [k.max().item() for k in (coarse, fine, finer)]
+    assert peaks[1] == pytest.approx(peaks[2], rel=1e-2)
+    assert peaks[0] > 1.1 * peaks[2]
+
+
+def test_the_pixel_mean_of_a_gaussian_is_an_error_function():
+    kernel = GaussianPSF(0.1, 0.1, supersampling=101).kernel()
+    sigma = 0.1 / 2.354820045
+    expected = math.erf(0.05 / (math.sqrt(2) * sigma))
+    assert kernel.max().item() == pytest.approx(expected, rel=2e-4)
+
+
+def test_normalising_makes_the_sum_one():
+    image = picture(5, 6)
+    found = PixelPSF(7 * KERNEL, 0.1, normalise=True).convolve(image)
+    torch.testing.assert_close(found, PixelPSF(KERNEL, 0.1).convolve(image), rtol=1e-13, atol=0)
+
+
+def test_an_array_is_as_good_as_a_tensor():
+    image = picture(5, 6)
+    found = PixelPSF(KERNEL.numpy(), 0.1).convolve(image)
+    assert torch.equal(found, PixelPSF(KERNEL, 0.1).convolve(image))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (torch.full((3, 3), math.nan), "^kernel must be finite"),
+        (torch.full((4, 4), 1 / 16), r"^kernel must be \(ky, kx\) with odd sizes, got \(4, 4\)"),
+        (torch.full((3, 4), 1 / 12), r"^kernel must be \(ky, kx\) with odd sizes, got \(3, 4\)"),
+        (torch.full((1, 3, 3), 1 / 9), r"^kernel must be \(ky, kx\) with odd sizes"),
+        (torch.ones(3, 3), "^kernel must sum to 1 or be given normalise=True, got 9"),
+        ([[1.0]], "^kernel must be a tensor or an array, got list"),
+    ],
+)
+def test_a_bad_kernel_is_refused(kernel, message):
+    with pytest.raises(ValueError, match=message):
+        PixelPSF(kernel, 0.1)
+
+
+def test_a_kernel_without_light_cannot_be_normalised():
+    with pytest.raises(ValueError, match=r"^kernel must have a positive sum, got 0"):
+        PixelPSF(torch.zeros(3, 3), 0.1, normalise=True)
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.1, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["fwhm", "pixel_scale", "truncation", "beta"])
+def test_a_moffat_out_of_range_is_refused_by_name(name, bad):
+    values = {"fwhm": 0.16, "beta": 3.0, "pixel_scale": 0.1, "truncation": 5.0} | {name: bad}
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        MoffatPSF(**values)
+
+
+def test_wings_of_infinite_flux_are_refused():
+    with pytest.raises(ValueError, match=r"^beta must be finite and above 1, got 1"):
+        MoffatPSF(0.16, 1.0, 0.1)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, True])
+def test_a_supersampling_that_is_no_count_is_refused(bad):
+    for make in (
+        lambda s: GaussianPSF(0.16, 0.1, supersampling=s),
+        lambda s: MoffatPSF(0.16, 3.0, 0.1, supersampling=s),
+        lambda s: PixelPSF(KERNEL, 0.1, supersampling=s),
+    ):
+        with pytest.raises(ValueError, match=r"^supersampling must be a whole number from 1 on"):
+            make(bad)
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.1, math.nan])
+def test_a_pixel_psf_without_a_pixel_scale_is_refused(bad):
+    with pytest.raises(ValueError, match=r"^pixel_scale must be positive and finite"):
+        PixelPSF(KERNEL, bad)
