@@ -58,10 +58,19 @@ def _closed_form(cos: Tensor, sin: Tensor, theta_E: Tensor, e1: Tensor, e2: Tens
     # In float32 f rounds to 1 for q below 3e-4; the sine must stay below 1 with its own rounding.
     f = (2 * torch.sqrt(modulus) / (1 + modulus)).clamp_max(1 - 8 * torch.finfo(e1.dtype).eps)
     along = torch.asin(torch.addcmul(f * c * cos, f * s, sin))
-    across = torch.asinh(torch.addcmul(f / q * c * sin, -f / q * s, cos))
+    across = _asinh(torch.addcmul(f / q * c * sin, -f / q * s, cos))
     scale = theta_E * torch.sqrt(q) / f
     c, s = scale * c, scale * s
     return torch.addcmul(c * along, -s, across), torch.addcmul(c * across, s, along)
+
+
+def _asinh(v: Tensor) -> Tensor:
+    """``torch.asinh`` by functions that torch vectorises: a fifth of the time."""
+    # Not v.abs(), whose gradient is 0 at v = 0, on the axis of the ellipse.
+    sign = torch.where(v < 0, -1.0, 1.0).to(v.dtype)
+    v = sign * v
+    v2 = v * v
+    return sign * torch.log1p(v + v2 / (1 + torch.sqrt(1 + v2)))
 
 
 def _series(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:

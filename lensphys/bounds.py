@@ -1,0 +1,114 @@
+"""Bounds by transformation: fits step in unbounded coordinates and stay inside of them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+#: Default range of each parameter, and its unit: a bare number, the pixel, half the field of
+#: view, or the brightest surface brightness of the image. A third "log" says that the logarithm
+#: is what a step changes.
+_RANGES: dict[str, tuple[str, float, float, str]] = {
+    "theta_E": ("half field", 0.02, 1.2, "log"),
+    "gamma": ("", 1.2, 2.8, ""),
+    "e1": ("", -0.6, 0.6, ""),
+    "e2": ("", -0.6, 0.6, ""),
+    "gamma1": ("", -0.5, 0.5, ""),
+    "gamma2": ("", -0.5, 0.5, ""),
+    "center_x": ("half field", -1.0, 1.0, ""),
+    "center_y": ("half field", -1.0, 1.0, ""),
+    "amplitude": ("peak", 1e-6, 1e4, "log"),
+    "R_sersic": ("half field", 1e-3, 2.0, "log"),
+    "n_sersic": ("", 0.3, 8.0, "log"),
+}
+_PREFIXES = ("source_", "lens_light_")
+#: Starting values are kept this fraction of the range away from its ends, where steps vanish.
+_MARGIN = 1e-3
+
+
+class Bounds:
+    """The open interval of every parameter of every image, and the coordinates that undo it.
+
+    ``p = low + (high - low) sigmoid(z)``, or the same of ``log p``.
+
+    Args:
+        names: of the ``P`` parameters.
+        half_field: half the width of the images, arcsec.
+        peak: the largest surface brightness of each image, ``(B,)``.
+        overrides: ``name: (low, high)``.
+
+    Raises:
+        ValueError: for an unknown name, or bounds that are not two finite numbers in order.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        half_field: float,
+        peak: Tensor,
+        overrides: Mapping[str, tuple[float, float]],
+    ) -> None:
+        check_names("bounds", overrides, names)
+        units = {"": 1.0, "half field": half_field}
+        low, high, log = [], [], []
+        for name in names:
+            unit, least, most, scale = _RANGES[_bare(name)]
+            per_image = peak if unit == "peak" else torch.full_like(peak, units[unit])
+            least, most = least * per_image, most * per_image
+            if name in overrides:
+                given = tuple(float(bound) for bound in overrides[name])
+                if len(given) != 2 or not all(map(math.isfinite, given)) or given[0] >= given[1]:
+                    raise ValueError(
+                        f"bounds of {name} must be two finite numbers, low < high, got {given}"
+                    )
+                if scale == "log" and given[0] <= 0:
+                    raise ValueError(f"bounds of {name} must be positive, got {given}")
+                least, most = (torch.full_like(peak, bound) for bound in given)
+            low.append(least)
+            high.append(most)
+            log.append(scale == "log")
+        self.low, self.high = torch.stack(low, -1), torch.stack(high, -1)
+        self._log = torch.tensor(log, device=peak.device)
+
+    def forward(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``."""
+        low, width = self._interval(index)
+        s = torch.sigmoid(z)
+        value, slope = low + width * s, width * s * (1 - s)
+        value = torch.where(self._log, torch.exp(value), value)
+        return value, torch.where(self._log, value * slope, slope)
+
+    def inverse(self, params: Tensor, index: Tensor) -> Tensor:
+        """The coordinates of parameters ``(b, P)``; those out of bounds are moved inside."""
+        low, width = self._interval(index)
+        value = torch.where(self._log, torch.log(params.clamp_min(1e-30)), params)
+        return torch.logit(((value - low) / width).clamp(_MARGIN, 1 - _MARGIN))
+
+    def _interval(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = self.low[index], self.high[index]
+        low = torch.where(self._log, torch.log(low), low)
+        high = torch.where(self._log, torch.log(high), high)
+        return low, high - low
+
+
+def check_names(what: str, given: Mapping[str, object], names: Sequence[str]) -> None:
+    """Refuses names that are not parameters, with the nearest one that is.
+
+    Raises:
+        ValueError: for the first unknown name.
+    """
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+            raise ValueError(f"{what} names an unknown parameter {name!r}{hint}")
+
+
+def _bare(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name

@@ -1,0 +1,435 @@
+"""Lens modelling as a layer: images in, lens and source parameters with errors out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lensphys.bounds import Bounds
+from lensphys.grid import pixel_grid
+from lensphys.lens import ThinLens
+from lensphys.light import Sersic
+from lensphys.parameters import Parameter
+from lensphys.psf import PSF
+from lensphys.render import Pixels
+from lensphys.scene import LensScene
+from lensphys.starts import Templates, given_start
+
+#: Images evaluated at once; their derivatives then stay in the cache of a CPU.
+_CHUNK = {"cpu": 16}
+_CHUNK_ELSEWHERE = 512
+#: Damping of the first step, relative to the diagonal of the normal matrix.
+_DAMPING = 1e-2
+#: Largest change of a transformed parameter in one step.
+_MAX_STEP = 2.0
+#: Steps from each starting point before the best is chosen.
+_EXPLORE = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What a fit found, for a batch of ``B`` images and ``P`` parameters.
+
+    Attributes:
+        params, errors: by parameter name, each ``(B,)``: maximum-likelihood values, and their
+            standard errors from the Fisher matrix, infinite where the data do not constrain them.
+        names: order of the parameters in ``covariance``.
+        covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit.
+        chi2_dof: ``(B,)``, chi^2 over the number of pixels less that of parameters.
+        converged: ``(B,)``, whether no step is expected to lower chi^2 by more than the tolerance.
+        steps: ``(B,)``, evaluations of the model since the best starting point was chosen.
+        model: best-fit images, ``(B, ny, nx)``.
+        residual: ``(image - model) / sigma``, ``(B, ny, nx)``; 0 where a pixel is masked.
+        scene: what was fitted.
+    """
+
+    params: dict[str, Tensor]
+    errors: dict[str, Tensor]
+    names: tuple[str, ...]
+    covariance: Tensor
+    chi2_dof: Tensor
+    converged: Tensor
+    steps: Tensor
+    model: Tensor
+    residual: Tensor
+    scene: LensScene
+
+    @property
+    def lens(self) -> ThinLens:
+        """The best-fit lens."""
+        return self.scene.lens(self.params)
+
+    @property
+    def source(self) -> Sersic:
+        """The best-fit source."""
+        return self.scene.source(self.params)
+
+    @property
+    def lens_light(self) -> Sersic | None:
+        """The best-fit light of the lens, where it was fitted."""
+        return self.scene.light(self.params)
+
+
+def fit(
+    images: Tensor,
+    sigma: Parameter,
+    *,
+    pixel_scale: float,
+    psf: PSF | None = None,
+    mass: str = "SIE",
+    lens_light: bool = False,
+    supersampling: int = 1,
+    start: Mapping[str, Parameter] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    n_starts: int = 4,
+    max_steps: int = 50,
+    tolerance: float = 1e-2,
+) -> FitResult:
+    """Maximum-likelihood model of every image: a deflector with shear, and a Sersic source.
+
+    Damped Gauss-Newton steps (Levenberg 1944; Marquardt 1963; damping after Nielsen 1999) through
+    the renderer and its closed-form derivatives, for the whole batch at once. ``params`` are
+    differentiable with respect to ``images`` and ``sigma`` by the implicit function theorem, and
+    ``model`` and ``residual`` through them; all other results are constants.
+
+    Args:
+        images: ``(B, ny, nx)``, or ``(ny, nx)`` for a batch of one; flux per pixel.
+        sigma: standard deviation of the noise: a number, ``(B,)``, or maps like ``images``;
+            infinite where a pixel is masked.
+        pixel_scale: width of a pixel, arcsec.
+        psf, supersampling: of the images; see :func:`lensphys.render`.
+        mass: ``"SIE"`` or ``"EPL"``.
+        lens_light: fit a Sersic profile of the lens too, as ``lens_light_amplitude`` ...
+        start: starting values by parameter name, numbers or ``(B,)``; what it does not name starts
+            from a round lens and a round source at the centre. Where nothing is given, starting
+            points are found by matching templates.
+        bounds: ``name: (low, high)`` in place of the default range of a parameter; a
+            transformation keeps the fit inside.
+        n_starts: starting points tried for every image where ``start`` is not given.
+        max_steps: evaluations of the model, at most, from the best starting point on.
+        tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
+
+    Raises:
+        ValueError: for images or noise that are not finite, wrong shapes, unknown names, or
+            settings out of range.
+    """
+    return Fitter(
+        pixel_scale=pixel_scale,
+        psf=psf,
+        mass=mass,
+        lens_light=lens_light,
+        supersampling=supersampling,
+        bounds=bounds,
+        n_starts=n_starts,
+        max_steps=max_steps,
+        tolerance=tolerance,
+    )(images, sigma, start=start)
+
+
+class Fitter:
+    """:func:`fit` for many batches of images of one kind: templates are made once.
+
+    Args:
+        pixel_scale, psf, mass, lens_light, supersampling, bounds, n_starts, max_steps, tolerance:
+            see :func:`fit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_scale: float,
+        psf: PSF | None = None,
+        mass: str = "SIE",
+        lens_light: bool = False,
+        supersampling: int = 1,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        n_starts: int = 4,
+        max_steps: int = 50,
+        tolerance: float = 1e-2,
+    ) -> None:
+        for name, count in (("n_starts", n_starts), ("max_steps", max_steps)):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ValueError(f"{name} must be a whole number from 1 on, got {count!r}")
+        if not tolerance > 0:
+            raise ValueError(f"tolerance must be positive, got {tolerance}")
+        self.scene = LensScene(mass, lens_light=lens_light)
+        self._pixel_scale, self._psf, self._supersampling = pixel_scale, psf, supersampling
+        self._bounds = dict(bounds or {})
+        self._n_starts, self._max_steps, self._tolerance = n_starts, max_steps, tolerance
+        self._cached: dict[Any, tuple[Pixels, Templates | None]] = {}
+
+    def __call__(
+        self,
+        images: Tensor,
+        sigma: Parameter,
+        *,
+        start: Mapping[str, Parameter] | None = None,
+    ) -> FitResult:
+        """Fits a batch of images; see :func:`fit`."""
+        images, weight = _checked(images, sigma)
+        pixels, templates = self._prepared(images, with_templates=start is None)
+        half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
+        with torch.no_grad():
+            peak = images.amax((-2, -1)) / pixels.pixel_scale**2
+            peak = torch.where(peak > 0, peak, 1.0)
+            bounds = Bounds(self.scene.names, half_field, peak, self._bounds)
+            problem = _Problem(self.scene, pixels, bounds, images.detach(), weight.detach())
+            if templates is None:
+                points = given_start(self.scene, start or {}, half_field, peak)[:, None]
+            else:
+                points = templates.best(images, weight, self._n_starts)
+            found = problem.solve(points, self._max_steps, self._tolerance)
+            covariance = problem.covariance(found.z)
+            converged = found.converged
+
+        z, everything = found.z, found.index
+        if torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad):
+            z = _Implicit.apply(images, weight, found.z, converged, problem)
+        params = self.scene.named(bounds.forward(z, everything)[0])
+        model = problem.model(params)
+        residual = (images - model) * weight
+        dof = (weight > 0).sum((-2, -1)) - len(self.scene.names)
+        errors = covariance.diagonal(dim1=1, dim2=2).sqrt()
+        return FitResult(
+            params=params,
+            errors=self.scene.named(errors),
+            names=self.scene.names,
+            covariance=covariance,
+            chi2_dof=(found.chi2 / dof).to(images.dtype),
+            converged=converged,
+            steps=found.steps,
+            model=model,
+            residual=residual,
+            scene=self.scene,
+        )
+
+    def _prepared(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
+        """Pixels and templates for images of this shape, precision and device."""
+        ny, nx = images.shape[-2:]
+        key = (ny, nx, images.dtype, images.device)
+        pixels, templates = self._cached.get(key, (None, None))
+        if pixels is None:
+            x, y = pixel_grid(
+                (ny, nx), self._pixel_scale, dtype=images.dtype, device=images.device
+            )
+            pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
+        if with_templates and templates is None:
+            with torch.no_grad():
+                templates = Templates(self.scene, pixels)
+        self._cached[key] = pixels, templates
+        return pixels, templates if with_templates else None
+
+
+def _checked(images: Tensor, sigma: Parameter) -> tuple[Tensor, Tensor]:
+    """Images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        raise ValueError("images must be a tensor of floating-point numbers")
+    if images.ndim not in (2, 3) or not images.numel():
+        raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
+    images = images.reshape(-1, *images.shape[-2:])
+    given = tuple(sigma.shape) if isinstance(sigma, Tensor) else ()
+    sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device)
+    if given == (len(images),):
+        sigma = sigma[:, None, None]
+    try:
+        sigma = sigma.expand(images.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"sigma must be a number, ({len(images)},) or a map of shape {tuple(images.shape)}, "
+            f"got {given}"
+        ) from None
+    broken = int((~torch.isfinite(images) & torch.isfinite(sigma)).sum())
+    if broken:
+        raise ValueError(
+            f"images hold {broken} pixels that are not finite; mask them by an infinite sigma"
+        )
+    if not bool((sigma > 0).all()):
+        raise ValueError("sigma must be positive (infinite where a pixel is masked)")
+    masked = torch.isinf(sigma)
+    # A masked pixel may hold anything: 0 times it must be 0.
+    return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
+
+
+@dataclasses.dataclass
+class _State:
+    """Fits under way; ``index`` says which image each belongs to."""
+
+    index: Tensor
+    z: Tensor
+    chi2: Tensor
+    normal: Tensor
+    gradient: Tensor
+    damping: Tensor
+    growth: Tensor
+    converged: Tensor
+    steps: Tensor
+
+    def take(self, which: Tensor) -> _State:
+        return _State(*(getattr(self, f.name)[which] for f in dataclasses.fields(self)))
+
+    def put(self, which: Tensor, part: _State) -> None:
+        for f in dataclasses.fields(self):
+            getattr(self, f.name)[which] = getattr(part, f.name)
+
+
+class _Problem:
+    """The weighted residuals of a batch of images, as a function of transformed parameters."""
+
+    def __init__(
+        self, scene: LensScene, pixels: Pixels, bounds: Bounds, images: Tensor, weight: Tensor
+    ) -> None:
+        self.scene, self.pixels, self.bounds = scene, pixels, bounds
+        self.images, self.weight = images, weight
+        self.chunk = _CHUNK.get(images.device.type, _CHUNK_ELSEWHERE)
+
+    def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``chi^2``, the normal matrix and the downhill gradient in ``z``, float64."""
+        parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
+        gram = torch.cat([self._gram(*part) for part in parts])
+        return gram[:, 0, 0], gram[:, 1:, 1:], gram[:, 0, 1:]
+
+    def _gram(self, z: Tensor, index: Tensor) -> Tensor:
+        params, slope = self.bounds.forward(z, index)
+        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
+        maps[:, 0] = self.images[index] - maps[:, 0]
+        maps = (maps * self.weight[index, None]).flatten(2)
+        slope = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
+        return (maps @ maps.mT).double() * slope[:, :, None] * slope[:, None]
+
+    def model(self, params: dict[str, Tensor]) -> Tensor:
+        """The images of parameters by name."""
+        table = torch.stack(list(params.values()), -1)
+        named = (self.scene.named(part) for part in table.split(self.chunk))
+        return torch.cat([self.scene.image(part, self.pixels) for part in named])
+
+    def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+        """Half the downhill gradient of ``chi^2`` in ``z``, differentiable in all but the index."""
+        params, slope = self.bounds.forward(z, index)
+        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
+        pull = (images - maps[:, 0]) * weight * weight
+        return slope * (maps[:, 1:] * pull[:, None]).sum((-2, -1))
+
+    def covariance(self, z: Tensor) -> Tensor:
+        """Inverse of the Fisher matrix, ``(B, P, P)``; infinite where it has none."""
+        index = torch.arange(len(z), device=z.device)
+        slope = self.bounds.forward(z, index)[1].double()
+        _, normal, _ = self.equations(z, index)
+        # To unit diagonal first: units of the parameters differ by many orders of magnitude.
+        scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt()
+        factor, info = torch.linalg.cholesky_ex(normal * scale[:, :, None] * scale[:, None])
+        identity = torch.eye(z.shape[1], dtype=torch.float64, device=z.device)
+        factor = torch.where((info == 0)[:, None, None], factor, identity)
+        inverse = torch.cholesky_inverse(factor) * scale[:, :, None] * scale[:, None]
+        inverse = torch.where((info == 0)[:, None, None], inverse, identity * math.inf).nan_to_num(
+            nan=0.0, posinf=math.inf
+        )
+        return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
+
+    def solve(self, points: Tensor, max_steps: int, tolerance: float) -> _State:
+        """The best fit of every image from starting points ``(B, M, P)``."""
+        images, starts = points.shape[:2]
+        index = torch.arange(images, device=points.device).repeat_interleave(starts)
+        state = self.start(self.bounds.inverse(points.flatten(0, 1), index), index)
+        if starts > 1:
+            self.descend(state, _EXPLORE, tolerance)
+            best = state.chi2.view(images, starts).nan_to_num(math.inf).argmin(1)
+            state = state.take(best + starts * torch.arange(images, device=points.device))
+            state.steps.zero_()
+        self.descend(state, max_steps, tolerance)
+        return state
+
+    def start(self, z: Tensor, index: Tensor) -> _State:
+        chi2, normal, gradient = self.equations(z, index)
+        ones = torch.ones_like(chi2)
+        return _State(
+            index=index,
+            z=z.clone(),
+            chi2=chi2,
+            normal=normal,
+            gradient=gradient,
+            damping=_DAMPING * ones,
+            growth=2 * ones,
+            converged=torch.zeros_like(index, dtype=torch.bool),
+            steps=torch.ones_like(index),
+        )
+
+    def descend(self, state: _State, steps: int, tolerance: float) -> None:
+        """Steps of those fits that have not converged, ``steps`` at most."""
+        for _ in range(steps):
+            live = torch.nonzero(~state.converged)[:, 0]
+            if not live.numel():
+                return
+            part = state.take(live)
+            self._step(part, tolerance)
+            state.put(live, part)
+
+    def _step(self, s: _State, tolerance: float) -> None:
+        scale = s.normal.diagonal(dim1=1, dim2=2)
+        scale = scale.clamp_min(1e-12 * scale.amax(1, keepdim=True))
+        damped = s.normal + torch.diag_embed(s.damping[:, None] * scale)
+        step = _solve(damped, s.gradient).clamp(-_MAX_STEP, _MAX_STEP)
+        expected = (step * (2 * s.gradient - (s.normal @ step[..., None])[..., 0])).sum(1)
+        z = s.z + step.to(s.z.dtype)
+        chi2, normal, gradient = self.equations(z, s.index)
+
+        # Below its own rounding a rise of chi^2 is none.
+        accepted = chi2 <= s.chi2 * (1 + 4 * torch.finfo(s.z.dtype).eps)
+        gain = (s.chi2 - chi2) / expected.clamp_min(1e-300)
+        eased = s.damping * (1 - (2 * gain - 1) ** 3).clamp(0.1, 1)
+        s.damping = torch.where(accepted, eased, s.damping * s.growth).clamp(1e-9, 1e12)
+        s.growth = torch.where(accepted, 2.0, 2 * s.growth)
+        s.z = torch.where(accepted[:, None], z, s.z)
+        s.chi2 = torch.where(accepted, chi2, s.chi2)
+        s.normal = torch.where(accepted[:, None, None], normal, s.normal)
+        s.gradient = torch.where(accepted[:, None], gradient, s.gradient)
+        s.steps = s.steps + 1
+        undamped = s.normal + torch.diag_embed(1e-9 * scale)
+        s.converged = accepted & ((_solve(undamped, s.gradient) * s.gradient).sum(1) < tolerance)
+
+
+def _solve(matrix: Tensor, vector: Tensor) -> Tensor:
+    """The solution of every system of a batch; 0 for a singular one."""
+    solution, info = torch.linalg.solve_ex(matrix, vector)
+    return torch.where((info == 0)[:, None], solution, 0.0).nan_to_num(0.0, 0.0, 0.0)
+
+
+class _Implicit(torch.autograd.Function):
+    """The fit as a function of the images: the implicit function theorem on its gradient.
+
+    At the best fit ``g(z, images, weight) = 0``, so ``dz = -(dg/dz)^-1 dg``. Fits that did not
+    converge, or have no unique solution, pass no gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, z: Tensor, converged: Tensor, problem: _Problem
+    ) -> Tensor:
+        ctx.save_for_backward(images, weight, z, converged)
+        ctx.problem = problem
+        return z.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, by_z: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight, z, converged = ctx.saved_tensors
+        problem: _Problem = ctx.problem
+        by_images, by_weight = torch.zeros_like(images), torch.zeros_like(images)
+        for index in torch.nonzero(converged)[:, 0].split(problem.chunk):
+            with torch.enable_grad():
+                leaves = [t[index].detach().requires_grad_() for t in (z, images, weight)]
+                gradient = problem.gradient(leaves[0], index, *leaves[1:])
+                rows = [
+                    torch.autograd.grad(g.sum(), leaves[0], retain_graph=True)[0]
+                    for g in gradient.unbind(1)
+                ]
+                curvature = -torch.stack(rows, 1).double()
+                adjoint = _solve(curvature.mT, by_z[index].double()).to(z.dtype)
+                by_images[index], by_weight[index] = torch.autograd.grad(
+                    gradient, leaves[1:], adjoint
+                )
+        return by_images, by_weight, None, None, None

@@ -1,0 +1,103 @@
+"""The parametric scene that is fitted: a lens, a source, and where asked the light of the lens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensphys.lens import ThinLens
+from lensphys.light import Sersic
+from lensphys.mass import EPL, SIE, MassProfile, Shear
+from lensphys.render import Pixels
+
+#: The main deflectors of a scene, one line each.
+MASSES: dict[str, type[MassProfile]] = {"SIE": SIE, "EPL": EPL}
+
+_SHEAR = ("gamma1", "gamma2")
+
+
+class LensScene:
+    """Main deflector + external shear + Sersic source (+ Sersic light of the lens).
+
+    Parameters travel as one tensor ``(B, P)`` in the order of :attr:`names`: those of the mass
+    profile and of the shear under their own names, those of the source with the prefix
+    ``source_``, those of the lens light with ``lens_light_``.
+
+    Args:
+        mass: a key of :data:`MASSES`.
+        lens_light: whether the lens shines too.
+
+    Raises:
+        ValueError: for an unknown mass profile.
+    """
+
+    def __init__(self, mass: str = "SIE", *, lens_light: bool = False) -> None:
+        if mass not in MASSES:
+            raise ValueError(f"mass must be one of {', '.join(MASSES)}, got {mass!r}")
+        self.lens_light = lens_light
+        self._mass = MASSES[mass]
+        light = Sersic.parameter_names()
+        self.names = (
+            *self._mass.parameter_names(),
+            *_SHEAR,
+            *(f"source_{name}" for name in light),
+            *(f"lens_light_{name}" for name in light if lens_light),
+        )
+
+    def named(self, params: Tensor) -> dict[str, Tensor]:
+        """A tensor ``(..., P)`` by parameter name."""
+        return dict(zip(self.names, params.unbind(-1), strict=True))
+
+    def lens(self, params: Mapping[str, Tensor]) -> ThinLens:
+        """The deflectors."""
+        return ThinLens([self._main(params), self._shear(params)])
+
+    def source(self, params: Mapping[str, Tensor]) -> Sersic:
+        """The source."""
+        return self._sersic(params, "source_")
+
+    def light(self, params: Mapping[str, Tensor]) -> Sersic | None:
+        """The light of the lens."""
+        return self._sersic(params, "lens_light_") if self.lens_light else None
+
+    def image(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
+        """The noise-free image, flux per pixel."""
+        brightness = self.source(params).surface_brightness(
+            *self.lens(params).ray_trace(pixels.x, pixels.y)
+        )
+        if (light := self.light(params)) is not None:
+            brightness = brightness + light.surface_brightness(pixels.x, pixels.y)
+        return pixels.collect(brightness)
+
+    def image_and_jacobian(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
+        """The image, and its derivative with respect to every parameter: ``(B, 1 + P, ny, nx)``.
+
+        The lens acts through the source position alone, so its derivatives are those of the
+        deflection times the slope of the source, in closed form throughout.
+        """
+        x, y = pixels.x, pixels.y
+        main, by_main = self._main(params).deflection_jacobian(x, y)
+        shear, by_shear = self._shear(params).deflection_jacobian(x, y)
+        beta = x - main[0] - shear[0], y - main[1] - shear[1]
+        brightness, by_source = self.source(params).surface_brightness_jacobian(*beta)
+        # A source that moves by d and light that is deflected by d look the same.
+        slope_x, slope_y = by_source["center_x"], by_source["center_y"]
+        deflected = [*by_main.values(), *(by_shear[name] for name in _SHEAR)]
+        rows = [torch.addcmul(slope_x * d_x, slope_y, d_y) for d_x, d_y in deflected]
+        rows += by_source.values()
+        if (light := self.light(params)) is not None:
+            own, by_light = light.surface_brightness_jacobian(x, y)
+            brightness = brightness + own
+            rows += by_light.values()
+        return pixels.collect(torch.stack([brightness, *rows], dim=1))
+
+    def _main(self, params: Mapping[str, Tensor]) -> MassProfile:
+        return self._mass(**{name: params[name] for name in self._mass.parameter_names()})
+
+    def _shear(self, params: Mapping[str, Tensor]) -> Shear:
+        return Shear(**{name: params[name] for name in _SHEAR})
+
+    def _sersic(self, params: Mapping[str, Tensor], prefix: str) -> Sersic:
+        return Sersic(**{name: params[prefix + name] for name in Sersic.parameter_names()})
