@@ -78,6 +78,16 @@ class Lens:
         xx, xy, yx, yy = self.jacobian(x, y)
         return 1 / (xx * yy - xy * yx)
 
+    def batch_with(self, **shapes: Sequence[int]) -> tuple[int, ...]:
+        """Batch shape of the lens together with further ones.
+
+        Raises:
+            ValueError: where they do not go together, naming each.
+        """
+        named = self._batches + [(name, tuple(shape)) for name, shape in shapes.items()]
+        _check_batches(named)
+        return tuple(torch.broadcast_shapes(*(shape for _, shape in named)))
+
     def _check_grid(self, x: Tensor, y: Tensor) -> None:
         grid = [("the grid's x", tuple(x.shape[:-2])), ("the grid's y", tuple(y.shape[:-2]))]
         _check_batches(self._batches + grid)
