@@ -244,7 +244,7 @@ def check_behind(
     """Raises ValueError unless ``0 < z_lens < z_source``, calling them ``lens`` and ``source``."""
     if any(isinstance(z, Tensor) and _traced(z) for z in (z_lens, z_source)):
         return
-    ordered = (0 < z_lens) & (z_lens < z_source)  # type: ignore[operator]
+    ordered = (z_lens > 0) & (z_lens < z_source)  # type: ignore[operator]
     if not (bool(ordered.all()) if isinstance(ordered, Tensor) else ordered):
         shown = [
             "a tensor" if isinstance(z, Tensor) and z.numel() > 1 else f"{float(z)}"

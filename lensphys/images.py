@@ -150,14 +150,14 @@ class _Search:
             alive = alive.repeat(1, 1, 4) & self._may_hold_source(x, y, half)
             if level >= _LEVELS:
                 near = self._near_centre(x, y, 3 * half) & (level < _LEVELS + _CENTRE_LEVELS)
-                retired.append((*_packed(x, y, alive & ~near), half))
+                at_x, at_y, held = _packed(x, y, alive & ~near)
+                retired.append((at_x, at_y, held, torch.full_like(at_x, half)))
                 alive = alive & near
             x, y, alive = _packed(x, y, alive)
-            if not x.shape[-1]:
+            if level >= _LEVELS and not x.shape[-1]:
                 break
-        sizes = [torch.full_like(x, half) for x, _, _, half in retired]
-        x, y, alive = (torch.cat([part[i] for part in retired], -1) for i in range(3))
-        x, y, alive = self._newton(x, y, alive, torch.cat(sizes, -1))
+        x, y, alive, size = (torch.cat(parts, -1) for parts in zip(*retired, strict=True))
+        x, y, alive = self._newton(x, y, alive, size)
         edge = 0.5 * window * (1 + 1e-12)
         alive &= ((x - center_x).abs() <= edge) & ((y - center_y).abs() <= edge)
         return self._distinct(*_packed(x, y, alive))

@@ -202,7 +202,7 @@ def check_number(name: str, value: Any, low: float = -torch.inf, open_low: bool 
 
 def batch_of(deflector: Deflector) -> tuple[int, ...]:
     """Batch shape of a deflector's parameters; that of a population is without its last axis."""
-    profile = getattr(deflector, "profile", deflector)
+    profile: Any = getattr(deflector, "profile", deflector)
     if not dataclasses.is_dataclass(profile):
         return ()
     shapes = [

@@ -199,11 +199,11 @@ def _grouped(
             planes[-1][1].append(deflector)
             continue
         traced = any(isinstance(v, Tensor) and _traced(v) for v in (z, before))
-        if before is not None and tensors and not traced:
-            if not bool(torch.as_tensor(before < z).all()):
-                raise ValueError(
-                    "redshifts that are tensors must grow from plane to plane, and deflectors of "
-                    "one plane share one tensor"
-                )
+        checked = before is not None and tensors and not traced
+        if checked and not bool(torch.as_tensor(before < z).all()):  # type: ignore[operator]
+            raise ValueError(
+                "redshifts that are tensors must grow from plane to plane, and deflectors of one "
+                "plane share one tensor"
+            )
         planes.append((z, [deflector]))
     return [(z, tuple(parts)) for z, parts in planes]
