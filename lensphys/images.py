@@ -19,7 +19,9 @@ _LEVELS, _CENTRE_LEVELS = 5, 24
 #: A cell is kept while the source lies in the box around its nine samples in the source plane,
 #: widened on each side by this part of the larger side: the mapping is not linear inside a cell.
 _MARGIN = 0.5
-_NEWTON_STEPS, _FARTHEST = 60, 30.0
+_NEWTON_STEPS = 40
+#: How far a root may be from the cell that it was found from, in half widths of the cell.
+_FARTHEST = 10.0
 #: Roots nearer than this (arcsec) are one image.
 _SAME = 1e-7
 #: Accepted distance to the source, arcsec.
@@ -176,7 +178,8 @@ class _Search:
     def _near_centre(self, x: Tensor, y: Tensor, reach: float) -> Tensor:
         near = torch.zeros_like(x, dtype=torch.bool)
         # One centre after the other: cells times centres would not fit the memory.
-        for c_x, c_y in zip(*(c.split(1, -1) for c in self.centres), strict=True):
+        for k in range(self.centres[0].shape[-1]):
+            c_x, c_y = (c[..., k : k + 1] for c in self.centres)
             near = near | (torch.maximum((x - c_x).abs(), (y - c_y).abs()) <= reach)
         return near
 

@@ -45,7 +45,7 @@ def determinant(lens, curve):
 ellipticities = st.tuples(st.floats(0, 0.6), st.floats(0, 2 * math.pi))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(theta_E=st.floats(0.3, 1.5), ellipticity=ellipticities, center=st.floats(-0.3, 0.3))
 def test_the_critical_curve_of_an_sie_is_an_ellipse(theta_E, ellipticity, center):
     """Where kappa = 1/2; Kormann, Schneider & Bartelmann 1994, sect. 3. And it is the only one."""
