@@ -14,17 +14,19 @@ from lensphys.parameters import Parameter
 
 Order = Literal["arrival", "magnification"]
 
-#: Halvings of the cells of the first grid, and further ones of those at the centre of a deflector.
-_LEVELS, _CENTRE_LEVELS = 5, 24
+#: Halvings of the cells of the first grid, and further ones where the mapping is far from linear.
+_LEVELS, _MORE_LEVELS = 5, 24
 #: A cell is kept while the source lies in the box around its nine samples in the source plane,
 #: widened on each side by this part of the larger side: the mapping is not linear inside a cell.
 _MARGIN = 0.5
+#: A cell is halved further where its samples are off a linear mapping by this part of that side.
+_ROUGH = 0.2
 _NEWTON_STEPS = 40
 #: How far a root may be from the cell that it was found from, in half widths of the cell.
 _FARTHEST = 10.0
 #: Roots nearer than this (arcsec) are one image.
 _SAME = 1e-7
-#: Accepted distance to the source, arcsec.
+#: Accepted distance to the source, arcsec, where the last digit of the position is below that.
 _ACCURACY = 1e-10
 #: Fainter roots are those inside the numerical core of a singular profile, which has no image.
 _FAINTEST = 1e-14
@@ -62,11 +64,11 @@ def image_positions(
     """Every image of a point source inside a square window.
 
     Cells of a grid whose image in the source plane may contain the source are halved again and
-    again, down to 1e-9 of the window at the centres of deflectors; Newton's method takes the centre
-    of each remaining cell to a root. The search carries no gradients. One more Newton step with the
-    Jacobian held fixed, ``theta - A^-1 (beta(theta) - beta_s)``, gives the positions the first
-    derivatives of the implicit function in every parameter of lens and source; derivatives of
-    second order are not those of the images.
+    again, down to 1e-9 of a cell at the centres of deflectors and wherever else the mapping is far
+    from linear; Newton's method takes the middle of each remaining cell to a root. The search
+    carries no gradients. One more Newton step with the Jacobian held fixed, ``theta - A^-1
+    (beta(theta) - beta_s)``, gives the positions the first derivatives of the implicit function in
+    every parameter of lens and source; derivatives of second order are not those of the images.
 
     Args:
         lens: one lens, or a batch of ``B`` of them.
@@ -140,21 +142,22 @@ class _Search:
         y, x = torch.meshgrid(center_y + middle, center_x + middle, indexing="ij")
         # The first grid is one for all sources, so that its rays are traced once for all of them.
         x, y = x.reshape(1, 1, -1), y.reshape(1, 1, -1)
-        alive = self._may_hold_source(x, y, half)
+        alive, _ = self._examined(x, y, half)
         batch = self.s_x.shape[0]
         x, y, alive = _packed(x.expand(batch, -1, -1), y.expand(batch, -1, -1), alive)
 
         retired = []
-        for level in range(1, _LEVELS + _CENTRE_LEVELS + 1):
+        for level in range(1, _LEVELS + _MORE_LEVELS + 1):
             half /= 2
             x = torch.cat([x - half, x + half, x - half, x + half], -1)
             y = torch.cat([y - half, y - half, y + half, y + half], -1)
-            alive = alive.repeat(1, 1, 4) & self._may_hold_source(x, y, half)
+            held, rough = self._examined(x, y, half)
+            alive = alive.repeat(1, 1, 4) & held
             if level >= _LEVELS:
-                near = self._near_centre(x, y, 3 * half) & (level < _LEVELS + _CENTRE_LEVELS)
-                at_x, at_y, held = _packed(x, y, alive & ~near)
+                rough = rough & (level < _LEVELS + _MORE_LEVELS)
+                at_x, at_y, held = _packed(x, y, alive & ~rough)
                 retired.append((at_x, at_y, held, torch.full_like(at_x, half)))
-                alive = alive & near
+                alive = alive & rough
             x, y, alive = _packed(x, y, alive)
             if level >= _LEVELS and not x.shape[-1]:
                 break
@@ -164,16 +167,21 @@ class _Search:
         alive &= ((x - center_x).abs() <= edge) & ((y - center_y).abs() <= edge)
         return self._distinct(*_packed(x, y, alive))
 
-    def _may_hold_source(self, x: Tensor, y: Tensor, half: float) -> Tensor:
-        """Whether cells may hold an image: by their nine samples, or for holding a centre."""
+    def _examined(self, x: Tensor, y: Tensor, half: float) -> tuple[Tensor, Tensor]:
+        """Whether cells may hold an image, and whether the mapping inside is far from linear."""
         step = torch.tensor([-half, 0.0, half], dtype=x.dtype, device=x.device)
         at_x, at_y = x + step.repeat(3)[:, None], y + step.repeat_interleave(3)[:, None]
         beta = torch.stack(self.lens.ray_trace(at_x, at_y))
         low, high = beta.amin(-2, keepdim=True), beta.amax(-2, keepdim=True)
-        margin = _MARGIN * (high - low).amax(0)
-        source = torch.stack([self.s_x, self.s_y])
+        width = (high - low).amax(0)
+        source, margin = torch.stack([self.s_x, self.s_y]), _MARGIN * width
         inside = ((source >= low - margin) & (source <= high + margin)).all(0)
-        return inside | self._near_centre(x, y, half)
+        # Opposite samples are on either side of the middle one, in equal distance if it is linear.
+        bend = (beta[..., :4, :] + beta[..., 5:, :].flip(-2) - 2 * beta[..., 4:5, :]).abs()
+        rough = bend.amax(-2, keepdim=True).amax(0) > _ROUGH * width
+        # The centre may be just across the edge, where samples do not feel it yet.
+        centre = self._near_centre(x, y, 3 * half)
+        return inside | centre, rough | centre
 
     def _near_centre(self, x: Tensor, y: Tensor, reach: float) -> Tensor:
         near = torch.zeros_like(x, dtype=torch.bool)
@@ -206,8 +214,13 @@ class _Search:
             if not bool((alive & (length > 0.01 * _ACCURACY)).any()):
                 break
         beta_x, beta_y = self.lens.ray_trace(x, y)
-        arrived = torch.hypot(beta_x - self.s_x, beta_y - self.s_y) < _ACCURACY
-        bright = self.lens.magnification(x, y).abs() > _FAINTEST
+        xx, xy, yx, yy = self.lens.jacobian(x, y)
+        # The last digit of the position alone moves the ray by this much.
+        digit = torch.finfo(x.dtype).eps * torch.maximum(x.abs(), y.abs())
+        rounding = 8 * digit * torch.sqrt(xx * xx + xy * xy + yx * yx + yy * yy)
+        off = torch.hypot(beta_x - self.s_x, beta_y - self.s_y)
+        arrived = off < _ACCURACY + rounding
+        bright = (xx * yy - xy * yx).abs() < 1 / _FAINTEST
         return x, y, alive & arrived & bright
 
     def _distinct(self, x: Tensor, y: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:

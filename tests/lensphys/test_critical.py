@@ -13,7 +13,7 @@ from lensphys.cosmology import flat_lambda_cdm
 
 
 class CoredMass:
-    """A point mass of which half lies outside the radius ``core``: ``alpha = b^2 r / (r^2 + c^2)``.
+    """``alpha = b^2 r / (r^2 + core^2)``: a lens without a singularity.
 
     Has a radial critical curve and a central image.
     """

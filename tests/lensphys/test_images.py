@@ -30,18 +30,22 @@ WINDOW = 8.0
 class CoredMass:
     """``alpha = b^2 r / (r^2 + core^2)``: a lens without a singularity."""
 
-    def __init__(self, b, core):
-        self.b, self.core = b, core
+    def __init__(self, b, core, x=0.0, y=0.0):
+        self.b, self.core, self.center_x, self.center_y = b, core, x, y
+
+    def _geometry(self, x, y):
+        x, y = x - self.center_x, y - self.center_y
+        return x, y, x * x + y * y + self.core**2
 
     def potential(self, x, y):
-        return 0.5 * self.b**2 * torch.log(x * x + y * y + self.core**2)
+        return 0.5 * self.b**2 * torch.log(self._geometry(x, y)[2])
 
     def deflection(self, x, y):
-        w = self.b**2 / (x * x + y * y + self.core**2)
-        return w * x, w * y
+        x, y, s = self._geometry(x, y)
+        return self.b**2 * x / s, self.b**2 * y / s
 
     def hessian(self, x, y):
-        s = x * x + y * y + self.core**2
+        x, y, s = self._geometry(x, y)
         w = self.b**2 / s
         return w - 2 * w * x * x / s, -2 * w * x * y / s, w - 2 * w * y * y / s
 
@@ -166,6 +170,33 @@ def test_a_cored_lens_has_a_central_image(core):
     np.testing.assert_allclose(np.sort(found.x.numpy()), np.sort(roots.real), rtol=0, atol=1e-10)
     assert (found.magnification[[0, 2]] > 0).all()
     assert found.magnification[1] < 0
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6), masses=st.integers(1, 20), gamma1=st.floats(-0.3, 0.3))
+def test_no_image_of_point_masses_is_missed(seed, masses, gamma1):
+    """Minima and maxima less saddle points are ``1 - n`` behind ``n`` point masses.
+
+    Schneider, Ehlers & Falco 1992, Gravitational Lenses, sect. 5.4, with a pole for each mass. The
+    faintest image here has a magnification of 1e-9.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    x, y, log = torch.rand(3, masses, dtype=torch.float64, generator=draw)
+    points = PointMass(theta_E=10 ** (1.5 * log - 2), center_x=3 * x - 1.5, center_y=3 * y - 1.5)
+    lens = ThinLens([Population(points), Shear(gamma1=gamma1, gamma2=0.0)])
+    found = images(lens, 0.21, -0.13, window=20.0)
+    assert found.magnification.sign().sum().item() == 1 - masses
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6), clumps=st.integers(0, 4), core=st.sampled_from([1e-3, 0.1]))
+def test_a_lens_without_singularity_has_an_odd_number_of_images(seed, clumps, core):
+    """Burke 1981 (ApJ 244, L1): one more of even parity than of odd."""
+    rows = torch.rand(clumps, 3, generator=torch.Generator().manual_seed(seed)).double().tolist()
+    parts = [CoredMass(10 ** (b - 1.5), core, 2 * x - 1, 2 * y - 1) for b, x, y in rows]
+    lens = ThinLens([CoredMass(1.1, core), Shear(gamma1=0.1, gamma2=-0.05), *parts])
+    found = images(lens, 0.12, 0.07, window=16.0)
+    assert found.magnification.sign().sum().item() == 1
 
 
 def test_every_subhalo_of_points_has_an_image_of_its_own():

@@ -282,6 +282,16 @@ def test_vmap_and_forward_derivatives_in_a_deflector(grid):
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-11, atol=1e-12)
 
 
+def test_it_compiles_in_one_graph(grid):
+    def source(theta_E, H0, x, y):
+        cosmology = FlatLambdaCDM(H0=H0, Om0=0.3)
+        return lens({(0, "theta_E"): theta_E}, cosmology=cosmology).ray_trace(x, y)
+
+    given = torch.tensor([1.0, 1.2], dtype=torch.float64), torch.tensor(70.0), *grid
+    found = torch.compile(source, backend="eager", fullgraph=True)(*given)
+    torch.testing.assert_close(found, source(*given), rtol=1e-13, atol=1e-13)
+
+
 def test_an_image_is_rendered_through_many_planes(grid):
     source = Sersic(amplitude=1.0, R_sersic=0.3, n_sersic=1.0)
     masses = torch.tensor([[0.1, 0.2], [0.0, 0.0]], dtype=torch.float64)
