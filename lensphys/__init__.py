@@ -4,9 +4,14 @@ Angles are in arcsec, parameter names are lenstronomy's; every parameter is a nu
 shape ``(B,)``, every map comes back as ``(B, ny, nx)``.
 """
 
+from lensphys.cosmology import FlatLambdaCDM
+from lensphys.critical import CriticalCurve, critical_curves
+from lensphys.fit import FitResult, Fitter, fit
 from lensphys.grid import pixel_grid
+from lensphys.images import ImagePositions, image_positions
 from lensphys.instruments import Instrument, instrument
-from lensphys.lens import ThinLens
+from lensphys.layers import DeLens, RayTrace, ReLens, Render
+from lensphys.lens import Lens, ThinLens
 from lensphys.light import Gaussian, LightProfile, PixelatedSource, Sersic, sersic_total_flux
 from lensphys.mass import (
     EPL,
@@ -19,6 +24,7 @@ from lensphys.mass import (
     Population,
     Shear,
 )
+from lensphys.multiplane import MultiPlane
 from lensphys.noise import Noise, background_sigma
 from lensphys.psf import GaussianPSF, MoffatPSF, PixelPSF
 from lensphys.render import render
@@ -30,22 +36,36 @@ __all__ = [
     "NIE",
     "SIE",
     "SIS",
+    "CriticalCurve",
+    "DeLens",
+    "FitResult",
+    "Fitter",
+    "FlatLambdaCDM",
     "Gaussian",
     "GaussianPSF",
+    "ImagePositions",
     "Instrument",
+    "Lens",
     "LightProfile",
     "MassProfile",
     "MoffatPSF",
+    "MultiPlane",
     "Multipole",
     "Noise",
     "PixelPSF",
     "PixelatedSource",
     "PointMass",
     "Population",
+    "RayTrace",
+    "ReLens",
+    "Render",
     "Sersic",
     "Shear",
     "ThinLens",
     "background_sigma",
+    "critical_curves",
+    "fit",
+    "image_positions",
     "instrument",
     "pixel_grid",
     "render",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, align
+from lensphys.cosmology import DAYS
+from lensphys.parameters import Parameter, _check, align
 
 
 class Deflector(Protocol):
@@ -23,54 +26,42 @@ class Deflector(Protocol):
         """Second derivatives of the potential."""
 
 
-class ThinLens:
-    """Deflectors in one lens plane, in front of one source plane.
+class Lens:
+    """What a lens of one plane and of several have in common: maps that follow from the Jacobian.
 
     Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
     back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
-
-    Args:
-        deflectors: mass profiles, whose deflections add.
-        alpha_scale: factor on all deflections, from the source redshift that the parameters are
-            reduced to (lenstronomy's ``z_source_convention``) to that of the source; see
-            :func:`lensphys.cosmology.alpha_scale`.
-
-    Raises:
-        ValueError: for a lens without deflectors.
     """
 
-    def __init__(self, deflectors: Sequence[Deflector], *, alpha_scale: Parameter = 1.0) -> None:
+    def __init__(self, deflectors: Sequence[Deflector], **parameters: Parameter) -> None:
         if not deflectors:
             raise ValueError("a lens needs at least one deflector")
         self.deflectors = tuple(deflectors)
-        self.alpha_scale = alpha_scale
-
-    def potential(self, x: Tensor, y: Tensor) -> Tensor:
-        """Lensing potential, arcsec^2."""
-        total = sum((d.potential(x, y) for d in self.deflectors), start=x.new_zeros(()))
-        return total * align(self.alpha_scale, x)
-
-    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
-        maps = [d.deflection(x, y) for d in self.deflectors]
-        scale = align(self.alpha_scale, x)
-        total = [sum(components[1:], start=components[0]) for components in zip(*maps, strict=True)]
-        return total[0] * scale, total[1] * scale
+        self._batches = [
+            (f"{_name(d)} (deflector {i})", batch_of(d)) for i, d in enumerate(deflectors)
+        ]
+        self._batches += [(name, _shape(value)) for name, value in parameters.items()]
+        _check_batches(self._batches)
 
     def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Source-plane position ``beta = theta - alpha(theta)``, arcsec."""
-        alpha_x, alpha_y = self.deflection(x, y)
-        return x - alpha_x, y - alpha_y
+        """Source-plane position ``beta(theta)``, arcsec."""
+        raise NotImplementedError
+
+    def jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Derivatives of ``beta`` with respect to ``theta``: ``(xx, xy, yx, yy)``.
+
+        ``xy`` is that of ``beta_x`` with respect to ``y``.
+        """
+        raise NotImplementedError
+
+    def fermat_potential(self, x: Tensor, y: Tensor) -> Tensor:
+        """Arrival time over time-delay distance, arcsec^2."""
+        raise NotImplementedError
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Second derivatives of the potential ``(psi_xx, psi_xy, psi_yy)``, dimensionless."""
-        maps = [d.hessian(x, y) for d in self.deflectors]
-        scale = align(self.alpha_scale, x)
-        xx, xy, yy = (
-            sum(components[1:], start=components[0]) * scale
-            for components in zip(*maps, strict=True)
-        )
-        return xx, xy, yy
+        """``(psi_xx, psi_xy, psi_yy)``: the symmetric part of the derivatives of the deflection."""
+        xx, xy, yx, yy = self.jacobian(x, y)
+        return 1 - xx, -0.5 * (xy + yx), 1 - yy
 
     def convergence(self, x: Tensor, y: Tensor) -> Tensor:
         """Convergence kappa: surface density over the critical one, dimensionless."""
@@ -84,5 +75,160 @@ class ThinLens:
 
     def magnification(self, x: Tensor, y: Tensor) -> Tensor:
         """Signed magnification ``1 / det(d beta / d theta)``; infinite on critical curves."""
+        xx, xy, yx, yy = self.jacobian(x, y)
+        return 1 / (xx * yy - xy * yx)
+
+    def batch_with(self, **shapes: Sequence[int]) -> tuple[int, ...]:
+        """Batch shape of the lens together with further ones.
+
+        Raises:
+            ValueError: where they do not go together, naming each.
+        """
+        named = self._batches + [(name, tuple(shape)) for name, shape in shapes.items()]
+        _check_batches(named)
+        return tuple(torch.broadcast_shapes(*(shape for _, shape in named)))
+
+    def _check_grid(self, x: Tensor, y: Tensor) -> None:
+        grid = [("the grid's x", tuple(x.shape[:-2])), ("the grid's y", tuple(y.shape[:-2]))]
+        _check_batches(self._batches + grid)
+
+
+class ThinLens(Lens):
+    """Deflectors in one lens plane, in front of one source plane.
+
+    Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
+    back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
+
+    Args:
+        deflectors: mass profiles, whose deflections add.
+        alpha_scale: factor on all deflections, from the source redshift that the parameters are
+            reduced to (lenstronomy's ``z_source_convention``) to that of the source; see
+            :func:`lensphys.cosmology.alpha_scale`.
+
+    Raises:
+        ValueError: for a lens without deflectors, a scale that is not finite, and for batches of
+            deflectors, scale and grid that do not go together.
+    """
+
+    def __init__(self, deflectors: Sequence[Deflector], *, alpha_scale: Parameter = 1.0) -> None:
+        check_number("alpha_scale", alpha_scale)
+        super().__init__(deflectors, alpha_scale=alpha_scale)
+        self.alpha_scale = alpha_scale
+
+    def potential(self, x: Tensor, y: Tensor) -> Tensor:
+        """Lensing potential, arcsec^2."""
+        self._check_grid(x, y)
+        total = sum((d.potential(x, y) for d in self.deflectors), start=x.new_zeros(()))
+        return total * align(self.alpha_scale, x)
+
+    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
+        self._check_grid(x, y)
+        alpha_x, alpha_y = summed([d.deflection(x, y) for d in self.deflectors])
+        scale = align(self.alpha_scale, x)
+        return alpha_x * scale, alpha_y * scale
+
+    def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Source-plane position ``beta = theta - alpha(theta)``, arcsec."""
+        alpha_x, alpha_y = self.deflection(x, y)
+        return x - alpha_x, y - alpha_y
+
+    def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Second derivatives of the potential ``(psi_xx, psi_xy, psi_yy)``, dimensionless."""
+        self._check_grid(x, y)
+        xx, xy, yy = summed([d.hessian(x, y) for d in self.deflectors])
+        scale = align(self.alpha_scale, x)
+        return xx * scale, xy * scale, yy * scale
+
+    def jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         psi_xx, psi_xy, psi_yy = self.hessian(x, y)
-        return 1 / ((1 - psi_xx) * (1 - psi_yy) - psi_xy * psi_xy)
+        return 1 - psi_xx, -psi_xy, -psi_xy, 1 - psi_yy
+
+    def fermat_potential(
+        self,
+        x: Tensor,
+        y: Tensor,
+        beta_x: Tensor | None = None,
+        beta_y: Tensor | None = None,
+    ) -> Tensor:
+        """Fermat potential ``(theta - beta)^2 / 2 - psi(theta)``, arcsec^2; less arrives earlier.
+
+        Schneider, Ehlers & Falco 1992, Gravitational Lenses, eq. 5.11.
+
+        Args:
+            x, y: image positions, arcsec.
+            beta_x, beta_y: source position, arcsec, one for all images; where not given, that
+                which each ray comes from.
+        """
+        if (beta_x is None) != (beta_y is None):
+            raise ValueError("beta_x and beta_y must be given together")
+        if beta_x is None or beta_y is None:
+            beta_x, beta_y = self.ray_trace(x, y)
+        return 0.5 * ((x - beta_x) ** 2 + (y - beta_y) ** 2) - self.potential(x, y)
+
+    def arrival_time(
+        self,
+        x: Tensor,
+        y: Tensor,
+        D_dt: Parameter,
+        beta_x: Tensor | None = None,
+        beta_y: Tensor | None = None,
+    ) -> Tensor:
+        """Arrival time, days, against a straight ray through an empty lens.
+
+        Args:
+            x, y: image positions, arcsec.
+            D_dt: time-delay distance, Mpc; see :func:`lensphys.cosmology.time_delay_distance`.
+            beta_x, beta_y: as for :meth:`fermat_potential`.
+
+        Raises:
+            ValueError: for a distance that is not positive.
+        """
+        check_number("D_dt", D_dt, low=0.0, open_low=True)
+        return align(D_dt, x) * DAYS * self.fermat_potential(x, y, beta_x, beta_y)
+
+
+def summed(maps: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+    """The sum over deflectors of each of their components."""
+    return [sum(parts[1:], start=parts[0]) for parts in zip(*maps, strict=True)]
+
+
+def check_number(name: str, value: Any, low: float = -torch.inf, open_low: bool = False) -> None:
+    """Raises ValueError unless ``value`` is a finite number or tensor from ``low`` on."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
+        raise ValueError(f"{name} must be a number or a tensor, got {type(value).__name__}")
+    _check(name, value, low, torch.inf, open_low)
+
+
+def batch_of(deflector: Deflector) -> tuple[int, ...]:
+    """Batch shape of a deflector's parameters; that of a population is without its last axis."""
+    profile: Any = getattr(deflector, "profile", deflector)
+    if not dataclasses.is_dataclass(profile):
+        return ()
+    shapes = [
+        _shape(getattr(profile, field.name))
+        for field in dataclasses.fields(profile)
+        if "unit" in field.metadata
+    ]
+    shape = tuple(torch.broadcast_shapes(*shapes))
+    return shape if profile is deflector else shape[:-1]
+
+
+def _shape(value: Parameter) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def _name(deflector: Deflector) -> str:
+    profile = getattr(deflector, "profile", None)
+    kind = type(deflector).__name__
+    return kind if profile is None else f"{kind} of {type(profile).__name__}"
+
+
+def _check_batches(named: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+    # Sizes are compared one by one: torch.broadcast_shapes raises within a compiled graph.
+    sizes: dict[int, int] = {}
+    for _, shape in named:
+        for axis, size in enumerate(reversed(shape)):
+            if size != 1 and sizes.setdefault(axis, size) != size:
+                given = ", ".join(f"{name} {shape}" for name, shape in named if shape)
+                raise ValueError(f"batches must have one shape, got {given}")

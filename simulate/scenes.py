@@ -85,8 +85,13 @@ class Prior:
             self.alpha_scale = (
                 1.0
                 if lens.z_source_convention is None
-                else cosmology.alpha_scale(
-                    lens.z_lens, lens.z_source, lens.z_source_convention, _cosmology(lens.cosmology)
+                else float(
+                    cosmology.alpha_scale(
+                        lens.z_lens,
+                        lens.z_source,
+                        lens.z_source_convention,
+                        _cosmology(lens.cosmology),
+                    )
                 )
             )
         except ValueError as error:

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from lenstronomy.LensModel.lens_model import LensModel
 
 from lensphys import SIE, PointMass, Population, Shear, ThinLens, pixel_grid
-from lensphys.cosmology import alpha_scale, flat_lambda_cdm
+from lensphys.cosmology import (
+    FlatLambdaCDM,
+    alpha_scale,
+    flat_lambda_cdm,
+    time_delay_distance,
+)
 
 MACRO = {
     "theta_E": 1.2815,
@@ -28,6 +33,7 @@ CLUMPS = {
 }
 NUMBERS = {"alpha_scale": 0.634} | MACRO
 QUANTITIES = ["potential", "deflection", "ray_trace", "hessian", "convergence", "shear"]
+QUANTITIES += ["jacobian", "fermat_potential"]
 each_quantity = pytest.mark.parametrize("quantity", [*QUANTITIES, "magnification"])
 
 
@@ -197,7 +203,7 @@ def test_the_light_of_an_empty_lens_passes_straight(grid):
     assert (lens.magnification(*grid) == 1).all()
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES[:2] + QUANTITIES[3:])
+@pytest.mark.parametrize("quantity", ["potential", "deflection", "hessian", "convergence", "shear"])
 def test_deflectors_add_and_scale(quantity, grid):
     parts = [SIE(theta_E=1.1, e1=0.1, center_x=0.05), Shear(gamma1=0.05, gamma2=0.1), clumps()]
     whole = maps(ThinLens(parts, alpha_scale=0.634), quantity, *grid)
@@ -267,3 +273,132 @@ def test_jacobians_of_a_batch_by_vmap_of_jvp(grid):
 def test_a_lens_without_deflectors_is_refused():
     with pytest.raises(ValueError, match="a lens needs at least one deflector"):
         ThinLens([])
+
+
+@pytest.mark.filterwarnings("ignore:Cosmology is provided")
+@settings(max_examples=15, deadline=None)
+@given(p=macro_models(), z_lens=st.floats(0.1, 1), behind=st.floats(0.2, 2))
+def test_the_arrival_time_is_lenstronomys(p, z_lens, behind):
+    cosmology, z_source = flat_lambda_cdm(70, 0.3, 0.05), z_lens + behind
+    theirs = LensModel(
+        ["SIE", "SHEAR"],
+        z_lens=z_lens,
+        z_source=z_source,
+        cosmo=cosmology,
+        profile_kwargs_list=[{"NIE": False}, {}],
+    )
+    sie = {k: v for k, v in p.items() if not k.startswith("gamma")}
+    keywords = [sie, {"gamma1": p["gamma1"], "gamma2": p["gamma2"]}]
+    x, y = off_centre_points(p)
+    at, lens = (x.numpy(), y.numpy(), keywords), macro_lens(p)
+    D_dt = time_delay_distance(z_lens, z_source, cosmology)
+    source = torch.tensor(0.1, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
+    numbers = {"x_source": 0.1, "y_source": -0.2}
+
+    np.testing.assert_allclose(
+        lens.fermat_potential(x, y), theirs.fermat_potential(*at), rtol=1e-10, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        lens.fermat_potential(x, y, *source),
+        theirs.fermat_potential(*at, **numbers),
+        rtol=1e-10,
+        atol=1e-10,
+    )
+    for found, expected in (
+        (lens.arrival_time(x, y, D_dt), theirs.arrival_time(*at)),
+        (lens.arrival_time(x, y, D_dt, *source), theirs.arrival_time(*at, **numbers)),
+    ):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9 * scale)
+
+
+def test_images_are_where_the_arrival_time_is_stationary():
+    """Fermat's principle."""
+    x, y = pixel_grid((6, 8), 0.37, dtype=torch.float64)
+    lens, at = macro_lens(NUMBERS, clumps()), (x.clone().requires_grad_(), y.requires_grad_())
+    with torch.no_grad():
+        source = lens.ray_trace(*at)
+    gradient = torch.autograd.grad(lens.fermat_potential(*at, *source).sum(), at)
+    for component in gradient:
+        torch.testing.assert_close(component, torch.zeros_like(x), rtol=0, atol=1e-12)
+
+
+def test_the_delay_between_the_images_of_an_sis_is_twice_theta_E_times_beta():
+    beta, lens = torch.tensor(0.3, dtype=torch.float64), ThinLens([SIE(theta_E=0.9)])
+    x = torch.tensor([[1.2, -0.6]], dtype=torch.float64)
+    near, far = lens.fermat_potential(x, 0 * x, beta, 0 * beta)[0]
+    assert (far - near).item() == pytest.approx(2 * 0.9 * 0.3, rel=1e-12)
+
+
+def test_arrival_times_have_the_right_gradients_in_the_cosmology_too(check_gradients):
+    x, y = pixel_grid((2, 3), 0.4, dtype=torch.float64)
+    p = {k: NUMBERS[k] for k in ("theta_E", "e1", "gamma1", "alpha_scale")}
+    p |= {"H0": 70.0, "Om0": 0.3, "z_lens": 0.5, "z_source": 1.5}
+
+    def evaluate(p):
+        cosmology = FlatLambdaCDM(H0=p["H0"], Om0=p["Om0"])
+        D_dt = time_delay_distance(p["z_lens"], p["z_source"], cosmology)
+        lens = macro_lens(NUMBERS | {k: p[k] for k in p if k in NUMBERS})
+        return lens.arrival_time(x, y, D_dt)
+
+    check_gradients(evaluate, p)
+
+
+def test_a_source_has_two_coordinates(grid):
+    with pytest.raises(ValueError, match="beta_x and beta_y must be given together"):
+        ThinLens([SIE(theta_E=1.0)]).fermat_potential(*grid, grid[0])
+
+
+@pytest.mark.parametrize("bad", [0.0, -5.0, math.nan])
+def test_a_time_delay_distance_that_is_not_positive_is_refused(bad, grid):
+    with pytest.raises(ValueError, match=r"^D_dt must be finite and in "):
+        ThinLens([SIE(theta_E=1.0)]).arrival_time(*grid, bad)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, torch.tensor([1.0, math.nan])])
+def test_a_scale_that_is_not_finite_is_refused(bad):
+    with pytest.raises(ValueError, match=r"^alpha_scale must be finite"):
+        ThinLens([SIE(theta_E=1.0)], alpha_scale=bad)
+
+
+@pytest.mark.parametrize("bad", [None, "1", True, [1.0]])
+def test_a_scale_that_is_no_number_is_refused(bad):
+    with pytest.raises(ValueError, match=r"^alpha_scale must be a number or a tensor, got "):
+        ThinLens([SIE(theta_E=1.0)], alpha_scale=bad)
+
+
+def test_batches_that_do_not_go_together_are_refused_by_name():
+    sie, shear = SIE(theta_E=torch.ones(2)), Shear(gamma1=torch.zeros(3), gamma2=0.0)
+    expected = r"^batches must have one shape, got SIE \(deflector 0\) \(2,\), Shear .* \(3,\)$"
+    with pytest.raises(ValueError, match=expected):
+        ThinLens([sie, shear])
+    with pytest.raises(ValueError, match=r"SIE \(deflector 0\) \(2,\), alpha_scale \(3,\)$"):
+        ThinLens([sie], alpha_scale=torch.ones(3))
+    masses = torch.ones(3, 4)
+    with pytest.raises(ValueError, match=r"Population of PointMass \(deflector 1\) \(3,\)$"):
+        ThinLens([sie, Population(PointMass(theta_E=masses))])
+
+
+@each_quantity
+def test_a_grid_of_another_batch_is_refused(quantity):
+    lens = ThinLens([SIE(theta_E=torch.ones(2))])
+    x, y = (v.expand(3, -1, -1) for v in pixel_grid(4, 0.1))
+    expected = r"SIE \(deflector 0\) \(2,\), the grid's x \(3,\), the grid's y \(3,\)$"
+    with pytest.raises(ValueError, match=expected):
+        getattr(lens, quantity)(x, y)
+
+
+def test_a_population_as_long_as_the_batch_is_none(grid):
+    """Its last axis is summed over, and not one of the batch."""
+    lens = ThinLens([SIE(theta_E=torch.ones(2)), clumps()])
+    assert lens.deflection(*grid)[0].shape == (2, 5, 7)
+
+
+def test_a_lens_compiles_in_one_graph(grid):
+    def deflection(theta_E, x, y):
+        return macro_lens(NUMBERS | {"theta_E": theta_E}).ray_trace(x, y)
+
+    theta_E = torch.tensor([1.0, 1.2], dtype=torch.float64)
+    compiled = torch.compile(deflection, backend="eager", fullgraph=True)
+    for found, expected in zip(compiled(theta_E, *grid), deflection(theta_E, *grid), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
