@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, Profile, traced, parameter
+from lensphys.parameters import Parameter, Profile, parameter, traced
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW

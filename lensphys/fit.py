@@ -27,6 +27,8 @@ _CHUNK_ELSEWHERE = 512
 _DAMPING = 1e-2
 #: Largest change of a transformed parameter in one step.
 _MAX_STEP = 2.0
+#: Starting points in reserve, in multiples of those tried at first.
+_RETRY = 4
 #: Steps from each starting point before the best is chosen.
 _EXPLORE = 5
 
@@ -86,7 +88,7 @@ def fit(
     supersampling: int = 1,
     start: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
-    n_starts: int = 4,
+    n_starts: int = 3,
     max_steps: int = 50,
     tolerance: float = 1e-2,
 ) -> FitResult:
@@ -110,7 +112,8 @@ def fit(
             points are found by matching templates.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
-        n_starts: starting points tried for every image where ``start`` is not given.
+        n_starts: starting points tried for every image where ``start`` is not given; four times as
+            many where these leave a chi^2 that noise does not explain.
         max_steps: evaluations of the model, at most, from the best starting point on.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
@@ -148,7 +151,7 @@ class Fitter:
         lens_light: bool = False,
         supersampling: int = 1,
         bounds: Mapping[str, tuple[float, float]] | None = None,
-        n_starts: int = 4,
+        n_starts: int = 3,
         max_steps: int = 50,
         tolerance: float = 1e-2,
     ) -> None:
@@ -182,8 +185,8 @@ class Fitter:
             if templates is None:
                 points = given_start(self.scene, start or {}, half_field, peak)[:, None]
             else:
-                points = templates.best(images, weight, self._n_starts)
-            found = problem.solve(points, self._max_steps, self._tolerance)
+                points = templates.best(images, weight, _RETRY * self._n_starts)
+            found = problem.solve(points, self._n_starts, self._max_steps, self._tolerance)
             covariance = problem.covariance(found.z)
             converged = found.converged
 
@@ -214,9 +217,7 @@ class Fitter:
         key = (ny, nx, images.dtype, images.device)
         pixels, templates = self._cached.get(key, (None, None))
         if pixels is None:
-            x, y = pixel_grid(
-                (ny, nx), self._pixel_scale, dtype=images.dtype, device=images.device
-            )
+            x, y = pixel_grid((ny, nx), self._pixel_scale, dtype=images.dtype, device=images.device)
             pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
         if with_templates and templates is None:
             with torch.no_grad():
@@ -330,16 +331,31 @@ class _Problem:
         )
         return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
-    def solve(self, points: Tensor, max_steps: int, tolerance: float) -> _State:
-        """The best fit of every image from starting points ``(B, M, P)``."""
+    def solve(self, points: Tensor, starts: int, max_steps: int, tolerance: float) -> _State:
+        """The best fit of every image from starting points ``(B, M, P)``, the likeliest first.
+
+        The first ``starts`` are tried; where they end in a chi^2 that noise does not explain, all
+        are. What is not in the scene, such as substructure, makes a fit be tried again for nothing.
+        """
+        index = torch.arange(len(points), device=points.device)
+        found = self._best_of(points[:, :starts], index, max_steps, tolerance)
+        dof = (self.weight > 0).sum((-2, -1)) - points.shape[-1]
+        poor = torch.nonzero(~(found.chi2 < dof + 5 * torch.sqrt(2.0 * dof.clamp_min(0))))[:, 0]
+        if poor.numel() and points.shape[1] > starts:
+            again = self._best_of(points[poor, starts:], poor, max_steps, tolerance)
+            better = again.chi2 < found.chi2[poor]
+            found.put(poor[better], again.take(better))
+        return found
+
+    def _best_of(self, points: Tensor, index: Tensor, max_steps: int, tolerance: float) -> _State:
         images, starts = points.shape[:2]
-        index = torch.arange(images, device=points.device).repeat_interleave(starts)
-        state = self.start(self.bounds.inverse(points.flatten(0, 1), index), index)
+        each = index.repeat_interleave(starts)
+        state = self.start(self.bounds.inverse(points.flatten(0, 1), each), each)
         if starts > 1:
             self.descend(state, _EXPLORE, tolerance)
             best = state.chi2.view(images, starts).nan_to_num(math.inf).argmin(1)
             state = state.take(best + starts * torch.arange(images, device=points.device))
-            state.steps.zero_()
+        state.steps.zero_()
         self.descend(state, max_steps, tolerance)
         return state
 

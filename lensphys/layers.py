@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from lensphys.grid import pixel_grid
 from lensphys.lens import Lens
-from lensphys.light.base import LightProfile
-from lensphys.render import PSF, render
+from lensphys.psf import PSF
+from lensphys.render import Light, render
 
 Shape = int | tuple[int, int]
 
@@ -61,7 +61,7 @@ class Render(_OnGrid):
     Args:
         pixel_scale: width of a pixel, arcsec.
         shape: number of pixels on a side, or ``(ny, nx)``.
-        psf: point-spread function; none where not given.
+        psf, supersampling: see :func:`lensphys.render`.
         dtype: of the grid; torch's default where not given.
 
     Raises:
@@ -74,14 +74,23 @@ class Render(_OnGrid):
         pixel_scale: float,
         shape: Shape,
         psf: PSF | None = None,
+        supersampling: int = 1,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(pixel_scale=pixel_scale, shape=shape, dtype=dtype)
-        self.psf = psf
+        self.psf, self.supersampling = psf, supersampling
 
-    def forward(self, lens: Lens, source: LightProfile) -> Tensor:
+    def forward(self, lens: Lens, source: Light, lens_light: Light | None = None) -> Tensor:
         """Flux per pixel, of shape ``(B, ny, nx)`` or ``(ny, nx)``."""
-        return render(lens, source, self.x, self.y, psf=self.psf)  # type: ignore[arg-type]
+        return render(
+            lens,
+            source,
+            self.x,
+            self.y,
+            psf=self.psf,
+            supersampling=self.supersampling,
+            lens_light=lens_light,
+        )
 
 
 class _BetweenPlanes(_OnGrid):

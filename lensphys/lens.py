@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lensphys.cosmology import DAYS
-from lensphys.parameters import Parameter, _check, align
+from lensphys.parameters import Parameter, Profile, align, check_range, parameter_fields
 
 
 class Deflector(Protocol):
@@ -125,6 +124,8 @@ class ThinLens(Lens):
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
         self._check_grid(x, y)
         alpha_x, alpha_y = summed([d.deflection(x, y) for d in self.deflectors])
+        if isinstance(self.alpha_scale, float) and self.alpha_scale == 1:
+            return alpha_x, alpha_y
         scale = align(self.alpha_scale, x)
         return alpha_x * scale, alpha_y * scale
 
@@ -197,19 +198,15 @@ def check_number(name: str, value: Any, low: float = -torch.inf, open_low: bool 
     """Raises ValueError unless ``value`` is a finite number or tensor from ``low`` on."""
     if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
         raise ValueError(f"{name} must be a number or a tensor, got {type(value).__name__}")
-    _check(name, value, low, torch.inf, open_low)
+    check_range(name, value, low, torch.inf, open_low)
 
 
 def batch_of(deflector: Deflector) -> tuple[int, ...]:
     """Batch shape of a deflector's parameters; that of a population is without its last axis."""
     profile: Any = getattr(deflector, "profile", deflector)
-    if not dataclasses.is_dataclass(profile):
+    if not isinstance(profile, Profile):
         return ()
-    shapes = [
-        _shape(getattr(profile, field.name))
-        for field in dataclasses.fields(profile)
-        if "unit" in field.metadata
-    ]
+    shapes = [_shape(getattr(profile, field.name)) for field in parameter_fields(profile)]
     shape = tuple(torch.broadcast_shapes(*shapes))
     return shape if profile is deflector else shape[:-1]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lensphys import cosmology as cosmo
 from lensphys.cosmology import DAYS, Cosmology, FlatLambdaCDM
 from lensphys.lens import Deflector, Lens, check_number, summed
-from lensphys.parameters import Parameter, traced, align
+from lensphys.parameters import Parameter, align, traced
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,8 @@ def _rounded(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]
     return low, high
 
 
-def _check(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
+def check_range(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
+    """Raises ValueError, naming the range, unless a number or every value of a tensor is in it."""
     if isinstance(value, Tensor):
         if traced(value):
             return
@@ -94,7 +95,7 @@ class Profile:
                 kind = type(value).__name__
                 raise ValueError(f"{field.name} must be a number or a tensor, got {kind}")
             meta = field.metadata
-            _check(field.name, value, meta["low"], meta["high"], meta["open_low"])
+            check_range(field.name, value, meta["low"], meta["high"], meta["open_low"])
             shapes[field.name] = tuple(value.shape) if isinstance(value, Tensor) else ()
         try:
             torch.broadcast_shapes(*set(shapes.values()))
@@ -103,7 +104,9 @@ class Profile:
             raise ValueError(f"parameters must share one batch shape, got {given}") from None
         if self.ellipticity:
             e1, e2 = (getattr(self, name) for name in self.ellipticity)
-            _check(f"{'^2 + '.join(self.ellipticity)}^2", e1 * e1 + e2 * e2, 0.0, 0.9999, False)
+            check_range(
+                f"{'^2 + '.join(self.ellipticity)}^2", e1 * e1 + e2 * e2, 0.0, 0.9999, False
+            )
 
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:

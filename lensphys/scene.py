@@ -36,7 +36,7 @@ class LensScene:
     def __init__(self, mass: str = "SIE", *, lens_light: bool = False) -> None:
         if mass not in MASSES:
             raise ValueError(f"mass must be one of {', '.join(MASSES)}, got {mass!r}")
-        self.lens_light = lens_light
+        self.mass, self.lens_light = mass, lens_light
         self._mass = MASSES[mass]
         light = Sersic.parameter_names()
         self.names = (

@@ -8,14 +8,19 @@ import torch
 from torch import Tensor
 
 from lensphys.bounds import check_names
+from lensphys.light import Sersic
 from lensphys.parameters import Parameter
 from lensphys.render import Pixels
 from lensphys.scene import LensScene
 
-#: Number of templates, a power of two for the balance of the Sobol sequence.
+#: Number of templates rendered, a power of two for the balance of the Sobol sequence; their mirror
+#: images make four of each.
 _TEMPLATES = 4096
-#: Templates are compared on images of about this many pixels a side.
-_SIDE = 32
+#: Templates are compared on images of about this many pixels a side, where an arc is wide enough
+#: to meet that of its neighbour.
+_SIDE = 16
+#: Radii of the lens light tried beside a template, in half fields.
+_LIGHT_RADII = (0.05, 0.12, 0.3)
 
 #: What a scene starts from where neither a template nor the user says otherwise.
 _NEUTRAL = {
@@ -37,29 +42,63 @@ class Templates:
         self._scene = scene
         self._factor = max(1, min(pixels.shape) // _SIDE)
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
-        self.params = _spread(scene, half_field).to(pixels.x.device, pixels.x.dtype)
-        maps = [
-            self._binned(scene.image(scene.named(part), pixels)) for part in self.params.split(64)
-        ]
-        self._maps = torch.cat(maps).flatten(1)
+        x = pixels.x
+        params = _spread(scene, half_field).to(x.device, x.dtype)
+        bare = LensScene(scene.mass)
+        maps = torch.cat(
+            [
+                self._binned(bare.image(bare.named(part), pixels))
+                for part in params[:, : len(bare.names)].split(32)
+            ]
+        )
+        for axis, mirrored in ((-1, "x"), (-2, "y")):
+            maps = torch.cat([maps, maps.flip(axis)])
+            params = torch.cat([params, params * _mirror(scene, mirrored).to(params)])
+        self.params, self._maps = params, maps.flatten(1)
+        self._light = self._light_maps(pixels, half_field)
 
     def best(self, images: Tensor, weight: Tensor, count: int) -> Tensor:
-        """The parameters ``(B, count, P)`` of the templates that fit the images best.
+        """The parameters ``(B, count, P)`` of the templates that fit each image best, in order.
 
-        Each template has the amplitude that suits the image; of the images, ``weight`` is
-        ``1 / sigma``.
+        Each template has the amplitude that suits the image, and so has the light of the lens
+        where the scene has any; ``weight`` is ``1 / sigma``.
         """
         inverse = self._binned(weight.square()).flatten(1)
         signal = self._binned(images * weight.square()).flatten(1)
-        projection = signal @ self._maps.T
-        power = inverse @ self._maps.square().T
-        score = projection.clamp_min(0) ** 2 / power.clamp_min(torch.finfo(power.dtype).tiny)
-        chosen = score.topk(count, dim=1).indices
-        params = self.params[chosen].clone()
-        amplitude = (projection / power).gather(1, chosen)
-        column = self._scene.names.index("source_amplitude")
-        params[..., column] = params[..., column] * amplitude
-        return params
+        tiny = torch.finfo(inverse.dtype).tiny
+        st, tt = signal @ self._maps.T, (inverse @ self._maps.square().T).clamp_min(tiny)
+        score, amplitude = st.clamp_min(0) ** 2 / tt, st / tt
+        light = torch.zeros_like(score, dtype=torch.long)
+        light_amplitude = torch.zeros_like(score)
+        for k, own in enumerate(self._light):
+            # The two amplitudes of least squares, both positive.
+            sl, ll = (signal @ own)[:, None], (inverse @ own.square())[:, None].clamp_min(tiny)
+            tl = inverse @ (self._maps * own).T
+            det = (tt * ll - tl * tl).clamp_min(1e-6 * tt * ll)
+            a, b = (st * ll - sl * tl) / det, (sl * tt - st * tl) / det
+            better = (a > 0) & (b > 0) & (a * st + b * sl > score)
+            score = torch.where(better, a * st + b * sl, score)
+            amplitude = torch.where(better, a, amplitude)
+            light_amplitude = torch.where(better, b, light_amplitude)
+            light = torch.where(better, k, light)
+        chosen = score.topk(min(count, score.shape[1]), dim=1).indices
+        params = self._scene.named(self.params[chosen])
+        params["source_amplitude"] = amplitude.gather(1, chosen)
+        if self._scene.lens_light:
+            params["lens_light_amplitude"] = light_amplitude.gather(1, chosen)
+            params["lens_light_R_sersic"] = self._radii[light.gather(1, chosen)]
+        return torch.stack(list(params.values()), -1)
+
+    def _light_maps(self, pixels: Pixels, half_field: float) -> Tensor:
+        """Lens light of unit amplitude and several radii, ``(L, pixels)``; none in a dark scene."""
+        radii = torch.tensor(_LIGHT_RADII if self._scene.lens_light else (), dtype=pixels.x.dtype)
+        self._radii = radii.to(pixels.x.device) * half_field
+        if not len(radii):
+            return torch.empty(0, self._maps.shape[1])
+        n_sersic = _NEUTRAL["lens_light_n_sersic"]
+        light = Sersic(amplitude=1.0, R_sersic=self._radii, n_sersic=n_sersic)
+        brightness = light.surface_brightness(pixels.x, pixels.y)
+        return self._binned(pixels.collect(brightness)).flatten(1)
 
     def _binned(self, maps: Tensor) -> Tensor:
         return torch.nn.functional.avg_pool2d(maps, self._factor)
@@ -82,6 +121,12 @@ def _spread(scene: LensScene, half_field: float) -> Tensor:
     }
     neutral = {name: torch.full_like(theta_E, _NEUTRAL.get(name, 0.0)) for name in scene.names}
     return torch.stack(list((neutral | drawn).values()), -1)
+
+
+def _mirror(scene: LensScene, axis: str) -> Tensor:
+    """The sign that each parameter changes to in the mirror image along an axis."""
+    odd = ("e2", "gamma2", f"center_{axis}")
+    return torch.tensor([-1.0 if name.endswith(odd) else 1.0 for name in scene.names])
 
 
 def given_start(
