@@ -56,9 +56,9 @@ class Bounds:
         units = {"": 1.0, "half field": half_field}
         low, high, log = [], [], []
         for name in names:
-            unit, least, most, scale = _RANGES[_bare(name)]
+            unit, lowest, highest, scale = _RANGES[_bare(name)]
             per_image = peak if unit == "peak" else torch.full_like(peak, units[unit])
-            least, most = least * per_image, most * per_image
+            least, most = lowest * per_image, highest * per_image
             if name in overrides:
                 given = tuple(float(bound) for bound in overrides[name])
                 if len(given) != 2 or not all(map(math.isfinite, given)) or given[0] >= given[1]:

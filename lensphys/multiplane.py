@@ -198,8 +198,8 @@ def _grouped(
         if before is not None and (z is before or (not tensors and z == before)):
             planes[-1][1].append(deflector)
             continue
-        traced = any(isinstance(v, Tensor) and traced(v) for v in (z, before))
-        checked = before is not None and tensors and not traced
+        hidden = any(isinstance(v, Tensor) and traced(v) for v in (z, before))
+        checked = before is not None and tensors and not hidden
         if checked and not bool(torch.as_tensor(before < z).all()):  # type: ignore[operator]
             raise ValueError(
                 "redshifts that are tensors must grow from plane to plane, and deflectors of one "
