@@ -54,10 +54,11 @@ class Pixels:
             raise ValueError(
                 f"the grid must be regular and of square pixels, got {dx:g} x {dy:g} arcsec"
             )
-        if isinstance(supersampling, bool) or not isinstance(supersampling, int):
-            raise ValueError(f"supersampling must be a whole number, got {supersampling!r}")
-        if supersampling < 1:
-            raise ValueError(f"supersampling must be at least 1, got {supersampling}")
+        whole = isinstance(supersampling, int) and not isinstance(supersampling, bool)
+        if not whole or supersampling < 1:
+            raise ValueError(
+                f"supersampling must be a whole number from 1 on, got {supersampling!r}"
+            )
         on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=1e-5)
         if psf is not None and not on_grid:
             fine = dx / supersampling
