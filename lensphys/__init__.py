@@ -7,14 +7,26 @@ shape ``(B,)``, every map comes back as ``(B, ny, nx)``.
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic, sersic_total_flux
-from lensphys.mass import SIE, MassProfile, PointMass, Population, Shear
+from lensphys.mass import (
+    NFW,
+    SIE,
+    TNFW,
+    ConvergenceSheet,
+    MassProfile,
+    PointMass,
+    Population,
+    Shear,
+)
 from lensphys.optics import GaussianPSF, Noise, background_sigma
 from lensphys.render import render
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "NFW",
     "SIE",
+    "TNFW",
+    "ConvergenceSheet",
     "GaussianPSF",
     "MassProfile",
     "Noise",

@@ -59,7 +59,8 @@ def _check(name: str, value: Parameter, low: float, high: float, open_low: bool)
 class Profile:
     """What mass and light profiles share: named parameters, checked and aligned with a grid.
 
-    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`.
+    Subclasses are frozen dataclasses whose fields are declared with :func:`parameter`; fields that
+    are not, such as a map, are no parameters and left to the subclass to check.
 
     Raises:
         ValueError: on creation, naming the parameter that is not finite, out of range, or whose
@@ -71,7 +72,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         shapes = {}
-        for field in dataclasses.fields(self):
+        for field in self.parameters():
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
                 kind = type(value).__name__
@@ -88,12 +89,17 @@ class Profile:
             e1, e2 = (getattr(self, name) for name in self.ellipticity)
             _check(f"{'^2 + '.join(self.ellipticity)}^2", e1 * e1 + e2 * e2, 0.0, 0.9999, False)
 
+    @classmethod
+    def parameters(cls) -> list[dataclasses.Field[Any]]:
+        """The fields that are physical parameters, with their unit and range as metadata."""
+        return [field for field in dataclasses.fields(cls) if "unit" in field.metadata]
+
     def aligned(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters in the dtype and on the device of ``like``, with two trailing axes.
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
         """
-        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        named = ((field.name, getattr(self, field.name)) for field in self.parameters())
         return {name: align(value, like) for name, value in named}
 
 

@@ -1,9 +1,21 @@
 """Mass profiles: one file a profile, one uniform interface (potential, deflection, Hessian)."""
 
 from lensphys.mass.base import MassProfile
+from lensphys.mass.convergence import ConvergenceSheet
+from lensphys.mass.nfw import NFW
 from lensphys.mass.point_mass import PointMass
 from lensphys.mass.population import Population
 from lensphys.mass.shear import Shear
 from lensphys.mass.sie import SIE
+from lensphys.mass.tnfw import TNFW
 
-__all__ = ["SIE", "MassProfile", "PointMass", "Population", "Shear"]
+__all__ = [
+    "NFW",
+    "SIE",
+    "TNFW",
+    "ConvergenceSheet",
+    "MassProfile",
+    "PointMass",
+    "Population",
+    "Shear",
+]
