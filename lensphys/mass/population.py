@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter
 
-#: Numbers a map that is worked on at once, by default. On a CPU the dozen maps of a formula then
-#: fit the second-level cache, which makes it three times as fast as maps of a million numbers; on
-#: an accelerator it is large enough to keep it busy, and gradients take some 2 GB a block.
-_BLOCK = {"cpu": 1 << 14, "accelerator": 1 << 22}
+#: Numbers in a map that is worked on at once, by default: on a CPU some maps then fit the caches,
+#: which is several times as fast as maps of a million numbers; on an accelerator it is large enough
+#: to keep it busy. Gradients take 50 to 100 maps.
+_BLOCK = {"cpu": 1 << 14, "cpu gradient": 1 << 17, "accelerator": 1 << 22}
 
 
 class Population:
     """The sum of ``K`` deflectors, whose parameters carry a last axis of length ``K``.
 
-    Deflectors are evaluated in blocks of bounded size. Where gradients are wanted, each block is
-    computed again in the backward pass (:func:`torch.utils.checkpoint.checkpoint`), so that memory
-    stays bounded there too.
+    Deflectors are evaluated in blocks of bounded size. A backward pass computes each block again
+    instead of remembering its intermediate maps, so that its memory is bounded too; the transforms
+    of :mod:`torch.func`, and gradients of gradients, remember them all.
 
     Args:
         profile: a mass profile whose parameters have shape ``(B, K)`` or ``(K,)``.
@@ -73,64 +75,162 @@ class Population:
         psi = self._sum(lambda part, x, y: part.hessian(x, y), x, y, 3)
         return psi[0], psi[1], psi[2]
 
-    def _block(self, images: int, pixels: int, device: torch.device) -> tuple[int, int]:
+    def _block(
+        self, images: int, pixels: int, device: torch.device, recomputed: bool
+    ) -> tuple[int, int]:
         """How many images and how many deflectors are evaluated at once."""
         if self.chunk is not None:
-            return images, self.chunk
-        numbers = _BLOCK["cpu" if device.type == "cpu" else "accelerator"] // max(1, pixels)
+            return max(1, images), self.chunk
+        use = ("cpu gradient" if recomputed else "cpu") if device.type == "cpu" else "accelerator"
+        numbers = _BLOCK[use] // max(1, pixels)
         at_once = max(1, min(images, numbers))
         return at_once, max(1, numbers // at_once)
 
     def _sum(
         self, evaluate: Callable[..., tuple[Tensor, ...]], x: Tensor, y: Tensor, count: int
-    ) -> list[Tensor]:
+    ) -> Sequence[Tensor]:
         batch = torch.broadcast_shapes(self._batch, x.shape[:-2], y.shape[:-2])
-        images, members = self._block(batch[-1] if batch else 1, math.prod(x.shape[-2:]), x.device)
-        rows = max(1, math.ceil(batch[-1] / images)) if batch else 1
-        columns = math.ceil(self.size / members)
-        tiles = {
-            name: _tiles(value, images, members, rows, columns)
-            for name, value in (self._named | {"mask": self.mask}).items()
-        }
-        # A batched grid (B, ny, nx) gains an axis for the deflectors; a shared one broadcasts.
-        grids = [
-            v.unsqueeze(-3).split(images) if v.ndim > 2 and len(v) > 1 else [v] * rows
-            for v in (x, y)
-        ]
+        tensors = {"x": x, "y": y}
+        tensors |= {k: v for k, v in self._named.items() if isinstance(v, Tensor)}
+        recomputed = _wants_gradient(self.profile, *tensors.values())
+        images, members = self._block(
+            batch[-1] if batch else 1, math.prod(x.shape[-2:]), x.device, recomputed
+        )
+        blocks = _Blocks(
+            self.profile, self.mask, evaluate, count, batch, self.size, images, members, [*tensors]
+        )
+        if recomputed and blocks.rows * blocks.columns > 1:
+            return _Recomputed.apply(blocks, *tensors.values())  # type: ignore[no-any-return]
+        return blocks.total(*tensors.values())
 
-        def block(row: int, column: int) -> tuple[Tensor, ...]:
-            part = {name: tile[row][column] for name, tile in tiles.items()}
-            mask = part.pop("mask")
-            maps = evaluate(self._part(part, mask), grids[0][row], grids[1][row])
-            if mask is not None:
-                shown = mask.to(x.device)[..., None, None]
-                maps = tuple(torch.where(shown, image, 0.0) for image in maps)
-            return tuple(image.sum(-3) for image in maps)
 
-        again = rows * columns > 1 and _wants_gradient(x, y, *self._named.values())
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=False)
+class _Blocks:
+    """A sum over deflectors, cut into blocks of so many images and so many deflectors."""
+
+    profile: MassProfile
+    mask: Tensor | None
+    evaluate: Callable[..., tuple[Tensor, ...]]
+    count: int
+    batch: torch.Size
+    size: int
+    images: int
+    members: int
+    names: list[str]
+
+    @property
+    def rows(self) -> int:
+        return max(1, math.ceil(self.batch[-1] / self.images)) if self.batch else 1
+
+    @property
+    def columns(self) -> int:
+        return math.ceil(self.size / self.members)
+
+    def total(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """The sum of all deflectors, from the tensors called ``names``."""
+        tiles, x = self.tiles(values), values[0]
         sums = []
-        for row in range(rows):
-            size = (min(images, batch[-1] - row * images),) if batch else ()
-            total: Sequence[Tensor] = [x.new_zeros((*size, *x.shape[-2:]))] * count
-            for column in range(columns):
-                maps = (
-                    checkpoint(block, row, column, use_reentrant=False, preserve_rng_state=False)
-                    if again
-                    else block(row, column)
-                )
+        for row in range(self.rows):
+            images = (min(self.images, self.batch[-1] - row * self.images),) if self.batch else ()
+            shape = (*images, *x.shape[-2:])
+            total: Sequence[Tensor] = [x.new_zeros(shape)] * self.count
+            for column in range(self.columns):
+                maps = self.block(row, column, [tile[row][column] for tile in tiles])
                 total = [a + b for a, b in zip(total, maps, strict=True)]
             sums.append(total)
-        return [torch.cat(maps) if rows > 1 else maps[0] for maps in zip(*sums, strict=True)]
+        return tuple(
+            torch.cat(maps) if len(maps) > 1 else maps[0] for maps in zip(*sums, strict=True)
+        )
 
-    def _part(self, named: dict[str, Parameter], mask: Tensor | None) -> MassProfile:
+    def block(self, row: int, column: int, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The sum of the deflectors of one block."""
+        x, y, *parameters = values
+        # A batched grid (B, ny, nx) gains an axis for the deflectors; a shared one broadcasts.
+        grid = [v.unsqueeze(-3) if v.ndim > 2 else v for v in (x, y)]
+        named = dict(zip(self.names[2:], parameters, strict=True))
+        if self.mask is None:
+            return tuple(v.sum(-3) for v in self.evaluate(self._part(named), *grid))
+        mask = self._cut(self.mask)[row][column]
+        # The parameters too, so that not even a derivative that is not finite leaves a masked one.
+        named = {
+            name: torch.where(mask.to(value.device), value, value.detach()) if value.ndim else value
+            for name, value in named.items()
+        }
+        shown = mask.to(x.device)[..., None, None]
+        maps = self.evaluate(self._part(named), *grid)
+        return tuple(torch.where(shown, v, 0.0).sum(-3) for v in maps)
+
+    def tiles(self, values: Sequence[Tensor]) -> list[Sequence[Sequence[Tensor]]]:
+        """Views of the tensors called ``names``, by row and column of blocks."""
+        x, y, *parameters = values
+        grids = [
+            [[part] * self.columns for part in self._by_image(v, 0, v.ndim > 2)] for v in (x, y)
+        ]
+        return [*grids, *(self._cut(value) for value in parameters)]
+
+    def _by_image(self, value: Tensor, axis: int, batched: bool) -> Sequence[Tensor]:
+        if self.rows == 1 or not batched or value.shape[axis] == 1:
+            return [value] * self.rows
+        return value.split(self.images, axis)
+
+    def _cut(self, value: Tensor) -> Sequence[Sequence[Tensor]]:
+        """A parameter ``(B, K)`` in blocks; axes that it lacks are repeated."""
+        if value.ndim == 0 or value.shape[-1] == 1:
+            columns: Sequence[Tensor] = [value] * self.columns
+        else:
+            columns = value.split(self.members, -1)
+        parts = [self._by_image(part, -2, part.ndim > 1) for part in columns]
+        return [*zip(*parts, strict=True)]
+
+    def _part(self, named: dict[str, Tensor]) -> MassProfile:
         # A copy, since a new profile would have its parameters checked, and wait for the device.
         part = copy.copy(self.profile)
         for name, value in named.items():
-            if mask is not None and isinstance(value, Tensor) and value.ndim:
-                # So that not even a derivative that is not finite leaves a masked deflector.
-                value = torch.where(mask.to(value.device), value, value.detach())
             object.__setattr__(part, name, value)
         return part
+
+
+class _Recomputed(Function):
+    """A sum over deflectors of which the backward pass computes every block again.
+
+    In place of :func:`torch.utils.checkpoint.checkpoint`, which keeps the graph of every block.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, blocks: _Blocks, *values: Tensor) -> tuple[Tensor, ...]:
+        ctx.blocks = blocks
+        ctx.save_for_backward(*values)
+        return blocks.total(*values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        blocks, values = ctx.blocks, ctx.saved_tensors
+        wanted = [i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed]
+        found: list[Tensor | None] = [None] * len(values)
+        if torch.is_grad_enabled():  # the gradient will itself be differentiated
+            inputs = [values[i] for i in wanted]
+            result = torch.autograd.grad(
+                blocks.total(*values), inputs, grads, create_graph=True, allow_unused=True
+            )
+            for i, gradient in zip(wanted, result, strict=True):
+                found[i] = gradient
+            return None, *found
+        sums = [torch.zeros_like(value) for value in values]
+        into, tiles = blocks.tiles(sums), blocks.tiles([value.detach() for value in values])
+        for row in range(blocks.rows):
+            outer = [blocks._by_image(gradient, 0, bool(blocks.batch))[row] for gradient in grads]
+            for column in range(blocks.columns):
+                part = [tile[row][column].detach() for tile in tiles]
+                inputs = [part[i].requires_grad_() for i in wanted]
+                with torch.enable_grad():
+                    maps = blocks.block(row, column, part)
+                result = torch.autograd.grad(maps, inputs, outer, allow_unused=True)
+                for i, gradient in zip(wanted, result, strict=True):
+                    if gradient is not None:
+                        into[i][row][column].add_(gradient)
+        for i in wanted:
+            found[i] = sums[i]
+        return None, *found
 
 
 def _masked_shape(mask: Tensor | None, shape: torch.Size) -> torch.Size:
@@ -152,23 +252,15 @@ def _masked_shape(mask: Tensor | None, shape: torch.Size) -> torch.Size:
     return together
 
 
-def _tiles(
-    value: Parameter | None, images: int, members: int, rows: int, columns: int
-) -> Sequence[Sequence[Parameter | None]]:
-    """A parameter ``(B, K)`` in blocks; axes that it lacks are repeated."""
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return [[value] * columns] * rows
-    split = value.ndim > 1 and value.shape[-2] > 1
-    parts = value.split(images, -2) if split else [value] * rows
-    return [part.split(members, -1) if part.shape[-1] > 1 else [part] * columns for part in parts]
-
-
-def _wants_gradient(*values: Parameter) -> bool:
-    """Whether a backward pass will follow. Function transforms cannot be checkpointed."""
-    tensors = [value for value in values if isinstance(value, Tensor)]
+def _wants_gradient(profile: MassProfile, *values: Tensor) -> bool:
+    """Whether a backward pass to the tensors, and to nothing else, may follow."""
+    names = {field.name for field in profile.parameters()}
+    others = [getattr(profile, f.name) for f in dataclasses.fields(profile) if f.name not in names]
     transformed = any(
         torch._C._functorch.is_functorch_wrapped_tensor(v)
         or torch.autograd.forward_ad.unpack_dual(v).tangent is not None
-        for v in tensors
+        for v in values
     )
-    return torch.is_grad_enabled() and not transformed and any(v.requires_grad for v in tensors)
+    if transformed or any(isinstance(v, Tensor) and v.requires_grad for v in others):
+        return False
+    return torch.is_grad_enabled() and any(value.requires_grad for value in values)
