@@ -13,9 +13,11 @@ from lensphys.mass import (
     TNFW,
     ConvergenceSheet,
     MassProfile,
+    PixelatedConvergence,
     PointMass,
     Population,
     Shear,
+    UniformLine,
 )
 from lensphys.optics import GaussianPSF, Noise, background_sigma
 from lensphys.render import render
@@ -30,11 +32,13 @@ __all__ = [
     "GaussianPSF",
     "MassProfile",
     "Noise",
+    "PixelatedConvergence",
     "PointMass",
     "Population",
     "Sersic",
     "Shear",
     "ThinLens",
+    "UniformLine",
     "background_sigma",
     "pixel_grid",
     "render",

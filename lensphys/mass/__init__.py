@@ -3,11 +3,13 @@
 from lensphys.mass.base import MassProfile
 from lensphys.mass.convergence import ConvergenceSheet
 from lensphys.mass.nfw import NFW
+from lensphys.mass.pixelated import PixelatedConvergence
 from lensphys.mass.point_mass import PointMass
 from lensphys.mass.population import Population
 from lensphys.mass.shear import Shear
 from lensphys.mass.sie import SIE
 from lensphys.mass.tnfw import TNFW
+from lensphys.mass.uniform_line import UniformLine
 
 __all__ = [
     "NFW",
@@ -15,7 +17,9 @@ __all__ = [
     "TNFW",
     "ConvergenceSheet",
     "MassProfile",
+    "PixelatedConvergence",
     "PointMass",
     "Population",
     "Shear",
+    "UniformLine",
 ]

@@ -33,7 +33,7 @@ class ConvergenceSheet(MassProfile):
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         p = self.aligned(x)
         # Every component has the shape of the whole batch, whichever parameter carries it.
-        zeros = 0 * sum(p.values())
+        zeros = 0 * (sum(p.values()) + x + y)
         return p["kappa"] * (x - p["ra_0"]) + zeros, p["kappa"] * (y - p["dec_0"]) + zeros
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,8 +23,9 @@ _TERMS = {torch.float64: 13, torch.float32: 6}
 class Projection:
     """The functions of ``u = (R / Rs)^2 > 0`` that a projected NFW density is made of.
 
-    Bartelmann 1996 (A&A 313, 697), eq. 7-8, and Meneghetti, Bartelmann & Moscardini 2003 (MNRAS
-    340, 105), eq. 10, written such that neither small nor large ``u`` nor ``u = 1`` lose digits.
+    Bartelmann 1996 (A&A 313, 697), section 3, for convergence and mass; Golse & Kneib 2002 (A&A
+    390, 821), section 3, for the potential. Written such that neither small nor large ``u`` nor
+    ``u = 1`` lose digits.
     """
 
     def __init__(self, u: Tensor) -> None:
@@ -82,7 +83,7 @@ def spherical_hessian(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hessian of a spherical lens from its convergence and the mean of it inside of R.
 
-    With ``kappa_mean - kappa = gamma_t``; Schneider, Ehlers & Falco 1992, eq. 8.15. At the very
+    With a tangential shear of ``mean - kappa`` (Miralda-Escude 1991, ApJ 370, 1). At the very
     centre, which has no direction, the Hessian is that of the convergence alone.
     """
     kappa, tangential = scale * kappa, scale * (mean - kappa) / r2

@@ -16,9 +16,9 @@ from lensphys.parameters import Parameter, parameter
 class TruncatedProjection:
     """Projection of ``tau^2 / (tau^2 + r^2) / (r (1 + r)^2)`` at ``u = R^2``, in units of Rs.
 
-    Baltz, Marshall & Oguri 2009 (JCAP 01, 015), eq. A.9 for L, A.28 for the convergence, A.29 for
-    the mass and A.31 for the potential. Their terms cancel at small R as ``1 / R^2`` and at large R
-    as ``R^3``; here the parts of each that cancel are left out:
+    Baltz, Marshall & Oguri 2009 (JCAP 01, 015), appendix A, for n = 1. Their terms cancel each
+    other at small R, where the sum is smaller by ``R^2``, and at large R, by ``R^3``; here what
+    cancels is left out:
 
     - with ``q = sqrt(tau^2 + u)`` as ``tau + d``, ``d = u / (tau + q)``, and ``L = ln(x / (tau +
       q))`` as ``ln(x / 2) - ln(tau) - P``, ``P = ln(1 + d / 2 tau)``, every term is of order ``u``;
