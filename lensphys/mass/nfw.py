@@ -126,5 +126,7 @@ class NFW(MassProfile):
     def _geometry(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         p = self.aligned(x)
         x, y = x - p["center_x"], y - p["center_y"]
-        scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))  # 4 rho_0 Rs over the critical density
+        scale = p["alpha_Rs"] / (
+            p["Rs"] * (1 - math.log(2))
+        )  # 4 rho_0 Rs over the critical density
         return scale, p["Rs"], x, y, (x * x + y * y).clamp_min(R2_MIN)

@@ -77,7 +77,8 @@ def _multipoles(x: Tensor, y: Tensor, p: int, q: int) -> Tensor:
         else:
             factor = (-1) ** (order - 1) * math.prod(range(n + 1, n + order))
             total = total + factor * moment / z ** (n + order)
-    return (total * 1j**q).real / math.pi
+    derivative: Tensor = (total * 1j**q).real / math.pi
+    return derivative
 
 
 @functools.lru_cache(maxsize=8)
@@ -87,7 +88,9 @@ def _kernel(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) ->
     with torch.inference_mode(False):
         offsets = [torch.arange(2 * n + 2, dtype=torch.float64) for n in shape]
         # Offsets of nodes from -1 to n, one outside of each edge, run from -n to n.
-        y, x = (torch.where(o <= n, o, o - (2 * n + 2)) for o, n in zip(offsets, shape, strict=True))
+        y, x = (
+            torch.where(o <= n, o, o - (2 * n + 2)) for o, n in zip(offsets, shape, strict=True)
+        )
         y, x = torch.broadcast_tensors(y[:, None], x[None, :])
         far = x * x + y * y >= _FAR**2
         safe = torch.where(far, x, float(_FAR))
@@ -118,8 +121,8 @@ class PixelatedConvergence(MassProfile):
         center_x, center_y: centre of the map, arcsec.
 
     Raises:
-        ValueError: also for a map that is not such a tensor or not finite, for a pixel scale that is
-            not positive and finite, and for positions outside of the map.
+        ValueError: also for a map that is not such a tensor or not finite, a pixel scale that is not
+            positive and finite, and positions outside of the map.
     """
 
     kappa: Tensor
@@ -161,7 +164,7 @@ class PixelatedConvergence(MassProfile):
         return psi_xx, psi_xy, psi_yy
 
     def _nodes(self, like: Tensor) -> Tensor:
-        """The nine derivatives ``(..., 9, ny + 2, nx + 2)`` in pixels, one node beyond each edge."""
+        """All derivatives ``(..., 9, ny + 2, nx + 2)`` in pixels, one node beyond each edge."""
         kappa = self.kappa.to(like.device, like.dtype)
         ny, nx = kappa.shape[-2:]
         padded = (2 * ny + 2, 2 * nx + 2)
@@ -175,20 +178,21 @@ class PixelatedConvergence(MassProfile):
             [constant[..., None, None, None].expand_as(maps[..., :1, :, :]), zero], -3
         )
 
-    def _interpolated(
-        self, x: Tensor, y: Tensor, orders: list[tuple[int, int]]
-    ) -> list[Tensor]:
+    def _interpolated(self, x: Tensor, y: Tensor, orders: list[tuple[int, int]]) -> list[Tensor]:
         nodes = self._nodes(x)
         ny, nx = nodes.shape[-2:]
         place = []
         for v, center, n in ((x, self.center_x, nx), (y, self.center_y, ny)):
             at = (v - align(center, x)) / self.pixel_scale + (n - 1) / 2
-            if not _traced(at) and not ((at.detach() - (n - 1) / 2).abs() <= (n - 2) / 2 + 1e-3).all():
+            if (
+                not _traced(at)
+                and not ((at.detach() - (n - 1) / 2).abs() <= (n - 2) / 2 + 1e-3).all()
+            ):
                 raise ValueError("x, y must lie inside the map of kappa: pad it with zeros")
             cell = at.detach().floor().clamp(0, n - 2)
             place.append((cell.long(), at - cell))
         (i, s), (j, t) = place
-        shape = torch.broadcast_shapes(nodes.shape[:-3] + (1, 1), i.shape, j.shape)
+        shape = torch.broadcast_shapes((*nodes.shape[:-3], 1, 1), i.shape, j.shape)
         i, j, s, t = (v.expand(shape) for v in (i, j, s, t))
         corners = []
         flat = nodes.flatten(-2).expand(*shape[:-2], len(_ORDERS), -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter
 
 #: Numbers in a map that is worked on at once, by default: on a CPU some maps then fit the caches,
 #: which is several times as fast as maps of a million numbers; on an accelerator it is large enough
@@ -104,7 +104,7 @@ class Population:
         return blocks.total(*tensors.values())
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Blocks:
     """A sum over deflectors, cut into blocks of so many images and so many deflectors."""
 
@@ -148,9 +148,9 @@ class _Blocks:
         # A batched grid (B, ny, nx) gains an axis for the deflectors; a shared one broadcasts.
         grid = [v.unsqueeze(-3) if v.ndim > 2 else v for v in (x, y)]
         named = dict(zip(self.names[2:], parameters, strict=True))
-        if self.mask is None:
+        if not self._masks:
             return tuple(v.sum(-3) for v in self.evaluate(self._part(named), *grid))
-        mask = self._cut(self.mask)[row][column]
+        mask = self._masks[row][column]
         # The parameters too, so that not even a derivative that is not finite leaves a masked one.
         named = {
             name: torch.where(mask.to(value.device), value, value.detach()) if value.ndim else value
@@ -173,6 +173,10 @@ class _Blocks:
             return [value] * self.rows
         return value.split(self.images, axis)
 
+    @functools.cached_property
+    def _masks(self) -> Sequence[Sequence[Tensor]]:
+        return () if self.mask is None else self._cut(self.mask)
+
     def _cut(self, value: Tensor) -> Sequence[Sequence[Tensor]]:
         """A parameter ``(B, K)`` in blocks; axes that it lacks are repeated."""
         if value.ndim == 0 or value.shape[-1] == 1:
@@ -180,7 +184,8 @@ class _Blocks:
         else:
             columns = value.split(self.members, -1)
         parts = [self._by_image(part, -2, part.ndim > 1) for part in columns]
-        return [*zip(*parts, strict=True)]
+        rows: list[Sequence[Tensor]] = [*zip(*parts, strict=True)]
+        return rows
 
     def _part(self, named: dict[str, Tensor]) -> MassProfile:
         # A copy, since a new profile would have its parameters checked, and wait for the device.
@@ -241,7 +246,7 @@ def _masked_shape(mask: Tensor | None, shape: torch.Size) -> torch.Size:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise ValueError(f"mask must be a boolean tensor, got {kind}")
     try:
-        together = torch.broadcast_shapes(mask.shape, shape)
+        together: torch.Size = torch.broadcast_shapes(mask.shape, shape)
     except RuntimeError:
         together = torch.Size()
     if not mask.ndim or mask.shape[-1] != shape[-1] or not together:

@@ -79,7 +79,7 @@ class TNFW(MassProfile):
 
     Args:
         Rs: scale radius, arcsec.
-        alpha_Rs: deflection at the scale radius that the halo would have without truncation, arcsec.
+        alpha_Rs: deflection at the scale radius, arcsec, that the halo has without truncation.
         r_trunc: truncation radius, arcsec.
         center_x, center_y: centre, arcsec.
     """
@@ -109,5 +109,7 @@ class TNFW(MassProfile):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         p = self.aligned(x)
         x, y = x - p["center_x"], y - p["center_y"]
-        scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))  # 4 rho_0 Rs over the critical density
+        scale = p["alpha_Rs"] / (
+            p["Rs"] * (1 - math.log(2))
+        )  # 4 rho_0 Rs over the critical density
         return scale, p["Rs"], p["r_trunc"] / p["Rs"], x, y, (x * x + y * y).clamp_min(R2_MIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def uniform_line_deflection(
     cosine = torch.where(at_end, 1.0, (a - length) * (a + length) + b * b)
     across = torch.atan2(sine, cosine)
     # On the line itself the mean of both sides, which is that of a chain of point masses.
-    across = across - torch.where((sine == 0) & (cosine < 0), torch.pi, 0.0)
+    across = across - math.pi * ((sine == 0) & (cosine < 0)).to(a.dtype)
 
     # (L / z)^2 as a complex number; the ratio first, whose square stays in the range of float32.
     ratio = torch.where(far, half_length / torch.sqrt(r2), 0.0)

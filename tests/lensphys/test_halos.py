@@ -83,7 +83,9 @@ def test_a_halo_has_all_its_digits_at_every_radius(tau, dtype, precision):
 @pytest.mark.parametrize("tau", [0.3, 5.0, 100.0, math.inf])
 def test_the_gradients_of_a_halo_are_good_to_1e_10_around_its_scale_radius(tau):
     # The series against the exact closed form, differentiated with 100 digits.
-    radii = 1 + np.array([0.0, 1e-12, 1e-9, -1e-9, 1e-6, -1e-4, 0.02, -0.05, 0.0954, 0.0955, -0.106])
+    radii = 1 + np.array(
+        [0.0, 1e-12, 1e-9, -1e-9, 1e-6, -1e-4, 0.02, -0.05, 0.0954, 0.0955, -0.106]
+    )
     x = torch.tensor(radii)[None].requires_grad_()
     psi_xx, _, psi_yy = halo(tau).hessian(x, torch.zeros_like(x))
     alpha, _ = halo(tau).deflection(x, torch.zeros_like(x))
@@ -95,7 +97,16 @@ def test_the_gradients_of_a_halo_are_good_to_1e_10_around_its_scale_radius(tau):
                 return exact(r, tau)[which] * (r if which == 0 else 2)
 
             h = 4e-3
-            rule = ((-4, 3), (-3, -32), (-2, 168), (-1, -672), (1, 672), (2, -168), (3, 32), (4, -3))
+            rule = (
+                (-4, 3),
+                (-3, -32),
+                (-2, 168),
+                (-1, -672),
+                (1, 672),
+                (2, -168),
+                (3, 32),
+                (4, -3),
+            )
             expected = sum(w * value(r + k * h) for k, w in rule) / (840 * h)
             assert slope == pytest.approx(expected, rel=1e-10, abs=1e-11)
 
