@@ -101,7 +101,8 @@ def _kernel(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) ->
         # Transformed in double precision and rounded once.
         transform = torch.fft.rfft2(torch.stack(maps))
         narrow = torch.complex128 if dtype == torch.float64 else torch.complex64
-        return transform.to(device, narrow)
+        kernel: Tensor = transform.to(device, narrow)
+        return kernel
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,8 +122,8 @@ class PixelatedConvergence(MassProfile):
         center_x, center_y: centre of the map, arcsec.
 
     Raises:
-        ValueError: also for a map that is not such a tensor or not finite, a pixel scale that is not
-            positive and finite, and positions outside of the map.
+        ValueError: also for a map that is not such a tensor or not finite, a pixel scale that is
+            not positive and finite, and positions outside of the map.
     """
 
     kappa: Tensor

@@ -15,10 +15,10 @@ from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
 
-#: Numbers in a map that is worked on at once, by default: on a CPU some maps then fit the caches,
-#: which is several times as fast as maps of a million numbers; on an accelerator it is large enough
-#: to keep it busy. Gradients take 50 to 100 maps.
-_BLOCK = {"cpu": 1 << 14, "cpu gradient": 1 << 17, "accelerator": 1 << 22}
+#: Bytes of a map that is worked on at once, by default. On a CPU small enough for the caches and for
+#: memory that need not be asked for anew at every step: larger maps take several times as long. A
+#: gradient gains from fewer blocks. On an accelerator, large enough to keep it busy.
+_BLOCK = {"cpu": 1 << 16, "cpu gradient": 1 << 19, "accelerator": 1 << 24}
 
 
 class Population:
@@ -75,14 +75,13 @@ class Population:
         psi = self._sum(lambda part, x, y: part.hessian(x, y), x, y, 3)
         return psi[0], psi[1], psi[2]
 
-    def _block(
-        self, images: int, pixels: int, device: torch.device, recomputed: bool
-    ) -> tuple[int, int]:
+    def _block(self, images: int, like: Tensor, recomputed: bool) -> tuple[int, int]:
         """How many images and how many deflectors are evaluated at once."""
         if self.chunk is not None:
             return max(1, images), self.chunk
-        use = ("cpu gradient" if recomputed else "cpu") if device.type == "cpu" else "accelerator"
-        numbers = _BLOCK[use] // max(1, pixels)
+        on_cpu = like.device.type == "cpu"
+        use = ("cpu gradient" if recomputed else "cpu") if on_cpu else "accelerator"
+        numbers = _BLOCK[use] // (like.element_size() * max(1, math.prod(like.shape[-2:])))
         at_once = max(1, min(images, numbers))
         return at_once, max(1, numbers // at_once)
 
@@ -93,14 +92,13 @@ class Population:
         tensors = {"x": x, "y": y}
         tensors |= {k: v for k, v in self._named.items() if isinstance(v, Tensor)}
         recomputed = _wants_gradient(self.profile, *tensors.values())
-        images, members = self._block(
-            batch[-1] if batch else 1, math.prod(x.shape[-2:]), x.device, recomputed
-        )
+        images, members = self._block(batch[-1] if batch else 1, x, recomputed)
         blocks = _Blocks(
             self.profile, self.mask, evaluate, count, batch, self.size, images, members, [*tensors]
         )
         if recomputed and blocks.rows * blocks.columns > 1:
-            return _Recomputed.apply(blocks, *tensors.values())  # type: ignore[no-any-return]
+            sums: Sequence[Tensor] = _Recomputed.apply(blocks, *tensors.values())
+            return sums
         return blocks.total(*tensors.values())
 
 
@@ -171,7 +169,8 @@ class _Blocks:
     def _by_image(self, value: Tensor, axis: int, batched: bool) -> Sequence[Tensor]:
         if self.rows == 1 or not batched or value.shape[axis] == 1:
             return [value] * self.rows
-        return value.split(self.images, axis)
+        parts: Sequence[Tensor] = value.split(self.images, axis)
+        return parts
 
     @functools.cached_property
     def _masks(self) -> Sequence[Sequence[Tensor]]:

@@ -50,7 +50,7 @@ def gradients(profile, parameters, method, x, y):
 def small_blocks(monkeypatch):
     """So that a small test is cut into blocks of images and of deflectors."""
     for name in module._BLOCK:
-        monkeypatch.setitem(module._BLOCK, name, 80)
+        monkeypatch.setitem(module._BLOCK, name, 640)
 
 
 @pytest.mark.parametrize("method", METHODS)
