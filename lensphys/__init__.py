@@ -15,14 +15,19 @@ from lensphys.lens import Lens, ThinLens
 from lensphys.light import Gaussian, LightProfile, PixelatedSource, Sersic, sersic_total_flux
 from lensphys.mass import (
     EPL,
+    NFW,
     NIE,
     SIE,
     SIS,
+    TNFW,
+    ConvergenceSheet,
     MassProfile,
     Multipole,
+    PixelatedConvergence,
     PointMass,
     Population,
     Shear,
+    UniformLine,
 )
 from lensphys.multiplane import MultiPlane
 from lensphys.noise import Noise, background_sigma
@@ -33,9 +38,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EPL",
+    "NFW",
     "NIE",
     "SIE",
     "SIS",
+    "TNFW",
+    "ConvergenceSheet",
     "CriticalCurve",
     "DeLens",
     "FitResult",
@@ -53,6 +61,7 @@ __all__ = [
     "Multipole",
     "Noise",
     "PixelPSF",
+    "PixelatedConvergence",
     "PixelatedSource",
     "PointMass",
     "Population",
@@ -62,6 +71,7 @@ __all__ = [
     "Sersic",
     "Shear",
     "ThinLens",
+    "UniformLine",
     "background_sigma",
     "critical_curves",
     "fit",

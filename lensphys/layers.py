@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lensphys.grid import pixel_grid
 from lensphys.lens import Lens
 from lensphys.psf import PSF
-from lensphys.render import Light, render
+from lensphys.render import Light, Pixels, render_on
 
 Shape = int | tuple[int, int]
 
@@ -65,7 +65,7 @@ class Render(_OnGrid):
         dtype: of the grid; torch's default where not given.
 
     Raises:
-        ValueError: on the first call, for a PSF that is sampled for another pixel scale.
+        ValueError: for a PSF that is sampled for another pixel scale.
     """
 
     def __init__(
@@ -79,18 +79,17 @@ class Render(_OnGrid):
     ) -> None:
         super().__init__(pixel_scale=pixel_scale, shape=shape, dtype=dtype)
         self.psf, self.supersampling = psf, supersampling
+        self._pixels = self._on_device()
+
+    def _on_device(self) -> Pixels:
+        return Pixels(self.x, self.y, psf=self.psf, supersampling=self.supersampling)
 
     def forward(self, lens: Lens, source: Light, lens_light: Light | None = None) -> Tensor:
         """Flux per pixel, of shape ``(B, ny, nx)`` or ``(ny, nx)``."""
-        return render(
-            lens,
-            source,
-            self.x,
-            self.y,
-            psf=self.psf,
-            supersampling=self.supersampling,
-            lens_light=lens_light,
-        )
+        # The grid is checked once, not on every call, so that a compiled graph has no gaps.
+        if (self._pixels.x.device, self._pixels.x.dtype) != (self.x.device, self.x.dtype):
+            self._pixels = self._on_device()
+        return render_on(self._pixels, lens, source, lens_light)
 
 
 class _BetweenPlanes(_OnGrid):

@@ -119,7 +119,13 @@ def render(
             for neither the pixels of the grid nor the finer ones, a supersampling below 1, or an
             empty list of light profiles.
     """
-    pixels = Pixels(x, y, psf=psf, supersampling=supersampling)
+    return render_on(Pixels(x, y, psf=psf, supersampling=supersampling), lens, source, lens_light)
+
+
+def render_on(
+    pixels: Pixels, lens: RayTracer, source: Light, lens_light: Light | None = None
+) -> Tensor:
+    """:func:`render` on pixels that are known already: what is called again and again."""
     image = _brightness("source", source, *lens.ray_trace(pixels.x, pixels.y))
     if lens_light is not None:
         image = image + _brightness("lens_light", lens_light, pixels.x, pixels.y)

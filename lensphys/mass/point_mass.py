@@ -50,13 +50,17 @@ class PointMass(MassProfile):
         psi_xx = theta2 / r2 * ((y * y - x * x) / r2)
         return psi_xx, theta2 / r2 * (-2 * x * y / r2), -psi_xx
 
-    def summed_deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+    def summed_deflection(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
         """Sum over the last parameter axis in one fused pass, or None where that is not offered.
 
         Offered on a CPU, without gradients, for one grid shared by the batch: one pass over the
         pixels in place of one a mass, at the rate of the arithmetic instead of the memory.
+        Masses where ``mask`` is False are left out.
         """
-        given = (self.theta_E, self.center_x, self.center_y)
+        present: Parameter = 1.0 if mask is None else mask
+        given = (self.theta_E, self.center_x, self.center_y, present)
         tensors = [value for value in (x, y, *given) if isinstance(value, Tensor)]
         wants_grad = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
         transformed = any(
@@ -74,7 +78,7 @@ class PointMass(MassProfile):
         alpha_x, alpha_y = (torch.empty(flat[0].shape[0], x.numel(), dtype=x.dtype) for _ in "xy")
         kernel = _point_mass_kernel()
         grid = x.contiguous().view(-1).numpy(), y.contiguous().view(-1).numpy()
-        each = (flat[0] ** 2, flat[1], flat[2], alpha_x.numpy(), alpha_y.numpy())
+        each = (flat[0] ** 2 * flat[3], flat[1], flat[2], alpha_x.numpy(), alpha_y.numpy())
         threads = max(1, min(torch.get_num_threads(), len(flat[0])))
         if threads == 1:
             kernel(*grid, *each)

@@ -1,0 +1,115 @@
+"""Truncated halo of Navarro, Frenk & White, such as a tidally stripped subhalo."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from lensphys.mass.base import MassProfile
+from lensphys.mass.nfw import R2_MIN, Projection, spherical_hessian
+from lensphys.parameters import Parameter, parameter
+
+
+class TruncatedProjection:
+    """Projection of ``tau^2 / (tau^2 + r^2) / (r (1 + r)^2)`` at ``u = R^2``, in units of Rs.
+
+    Baltz, Marshall & Oguri 2009 (JCAP 01, 015), appendix A, for n = 1. Their terms cancel each
+    other at small R, where the sum is smaller by ``R^2``, and at large R, by ``R^3``; here what
+    cancels is left out:
+
+    - with ``q = sqrt(tau^2 + u)`` as ``tau + d``, ``d = u / (tau + q)``, and ``L = ln(x / (tau +
+      q))`` as ``ln(x / 2) - ln(tau) - P``, ``P = ln(1 + d / 2 tau)``, every term is of order ``u``;
+    - with ``2 F - pi / x`` for F far outside of Rs, none grows with R.
+    """
+
+    def __init__(self, u: Tensor, tau: Tensor) -> None:
+        self.halo = Projection(u)
+        self.tau, self.tau2 = tau, tau * tau
+        self.q = torch.sqrt(u + self.tau2)
+        self.sum = tau + self.q
+        x = self.halo.x
+        #: ``-arcsinh(tau / x)``.
+        self.L = -torch.log1p(tau * (1 + tau / (self.q + x)) / x)
+        self.P = torch.log1p(u / (2 * tau * self.sum))
+        self.scale = self.tau2 / (self.tau2 + 1) ** 2
+
+    @property
+    def mean(self) -> Tensor:
+        """Half the mean convergence inside of R, in NFW's unit."""
+        inner = self.halo.mean - self.P / self.halo.u + self.L / (self.tau * self.sum)
+        return self.scale * ((self.tau2 - 1) * inner + self._remainder)
+
+    @property
+    def kappa(self) -> Tensor:
+        """Convergence, in NFW's unit."""
+        halo, q = self.halo, self.q
+        outside = halo.excess + math.pi * self.tau2 / (halo.x * q * (halo.x + q))
+        remainder = torch.where(halo.far_outside, outside, 2 * halo.F - math.pi / q)
+        logarithm = (self.tau2 - 1) * self.L / (self.tau * q)
+        return self.scale * ((self.tau2 + 1) * halo.kappa + logarithm + remainder)
+
+    @property
+    def potential(self) -> Tensor:
+        """Potential, in NFW's unit; 0 at the centre."""
+        halo, L, P = self.halo, self.L, self.P
+        delta = 2 * halo.u / (self.tau * self.sum)
+        inner = halo.potential - P * (2 * L + P + 2) + delta * L
+        outer = 2 * halo.u * (self._remainder - 2 * halo.mean) + 2 * math.pi * self.tau * P
+        return self.scale * ((self.tau2 - 1) * inner + outer)
+
+    @property
+    def _remainder(self) -> Tensor:
+        """``2 F - pi d / u``."""
+        halo, tau = self.halo, self.tau
+        shift = (halo.x + halo.u / self.sum) * tau / (halo.x + self.q)
+        outside = halo.excess + math.pi * shift / halo.u
+        return torch.where(halo.far_outside, outside, 2 * halo.F - math.pi / self.sum)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class TNFW(MassProfile):
+    """Spherical halo, ``rho ~ 1 / (r / Rs (1 + r / Rs)^2) * r_trunc^2 / (r_trunc^2 + r^2)``.
+
+    Baltz, Marshall & Oguri 2009 (JCAP 01, 015), eq. 3 with n = 1. The potential is 0 at the centre;
+    the convergence, which diverges as ``-ln R``, is cut off at 1e-8 arcsec. lenstronomy cuts
+    everything off at ``1e-3 Rs``.
+
+    Args:
+        Rs: scale radius, arcsec.
+        alpha_Rs: deflection at the scale radius, arcsec, that the halo has without truncation.
+        r_trunc: truncation radius, arcsec.
+        center_x, center_y: centre, arcsec.
+    """
+
+    Rs: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0)
+    r_trunc: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    center_x: Parameter = parameter(0.0, unit="arcsec")
+    center_y: Parameter = parameter(0.0, unit="arcsec")
+
+    def potential(self, x: Tensor, y: Tensor) -> Tensor:
+        scale, Rs, tau, _, _, r2 = self._geometry(x, y)
+        return 0.5 * scale * Rs * Rs * TruncatedProjection(r2 / (Rs * Rs), tau).potential
+
+    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        scale, Rs, tau, x, y, r2 = self._geometry(x, y)
+        mean = scale * TruncatedProjection(r2 / (Rs * Rs), tau).mean
+        return x * mean, y * mean
+
+    def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scale, Rs, tau, x, y, r2 = self._geometry(x, y)
+        halo = TruncatedProjection(r2 / (Rs * Rs), tau)
+        return spherical_hessian(x, y, r2, scale, halo.mean, 0.5 * halo.kappa)
+
+    def _geometry(
+        self, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        p = self.aligned(x)
+        x, y = x - p["center_x"], y - p["center_y"]
+        scale = p["alpha_Rs"] / (
+            p["Rs"] * (1 - math.log(2))
+        )  # 4 rho_0 Rs over the critical density
+        return scale, p["Rs"], p["r_trunc"] / p["Rs"], x, y, (x * x + y * y).clamp_min(R2_MIN)
