@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from lensphys.cosmology import DAYS
-from lensphys.parameters import Parameter, Profile, align, check_range, parameter_fields
+from lensphys.parameters import (
+    Parameter,
+    Profile,
+    align,
+    check_range,
+    parameter_fields,
+    shared_shape,
+)
 
 
 class Deflector(Protocol):
@@ -207,7 +214,7 @@ def batch_of(deflector: Deflector) -> tuple[int, ...]:
     if not isinstance(profile, Profile):
         return ()
     shapes = [_shape(getattr(profile, field.name)) for field in parameter_fields(profile)]
-    shape = tuple(torch.broadcast_shapes(*shapes))
+    shape = shared_shape(shapes)
     return shape if profile is deflector else shape[:-1]
 
 

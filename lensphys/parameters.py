@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -98,7 +99,7 @@ class Profile:
             check_range(field.name, value, meta["low"], meta["high"], meta["open_low"])
             shapes[field.name] = tuple(value.shape) if isinstance(value, Tensor) else ()
         try:
-            torch.broadcast_shapes(*set(shapes.values()))
+            shared_shape(shapes.values())
         except RuntimeError:
             given = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
             raise ValueError(f"parameters must share one batch shape, got {given}") from None
@@ -125,6 +126,27 @@ class Profile:
 def parameter_fields(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
     """The fields of a profile that are its parameters, declared with :func:`parameter`."""
     return [field for field in dataclasses.fields(profile) if "unit" in field.metadata]
+
+
+def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that all broadcast to.
+
+    Raises:
+        RuntimeError: where they do not go together.
+    """
+    different = set(shapes) - {()}
+    # torch.broadcast_shapes takes as long as several operations on a map.
+    return next(iter(different), ()) if len(different) < 2 else torch.broadcast_shapes(*different)
+
+
+def reverse_mode(*values: Tensor) -> bool:
+    """Whether backward derivatives are wanted, and no transform or forward ones in their place."""
+    return (
+        torch.is_grad_enabled()
+        and any(value.requires_grad for value in values)
+        and not any(traced(value) for value in values)
+        and all(torch.autograd.forward_ad.unpack_dual(v).tangent is None for v in values)
+    )
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:

@@ -83,7 +83,6 @@ class GaussianPSF:
         return along_y @ (image @ along_x.mT)
 
 
-@torch.compiler.assume_constant_result  # a compiled graph holds the matrix, not its making
 @functools.lru_cache(maxsize=32)
 def _banded(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix (n, n) that blurs n pixels; what falls off the edge comes from the edge."""

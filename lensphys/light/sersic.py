@@ -70,17 +70,17 @@ class Sersic(LightProfile):
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.aligned(x)
-        n, b = p["n_sersic"], b_n(p["n_sersic"])
-        _, _, r2 = self._scaled_radius(x, y, p)
+        b = b_n(p["n_sersic"])
+        _, _, r2 = self._radius(x, y, p)
         # The power as exp(log / n): the vectorised pair is six times as fast as torch.pow.
-        power = torch.exp(torch.log(r2) * (0.5 / n))
+        power = torch.exp(self._log_power(r2, p))
         return p["amplitude"] * torch.exp(torch.addcmul(b, -b, power))
 
     def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         p = self.aligned(x)
         n, b, e1, e2 = p["n_sersic"], b_n(p["n_sersic"]), p["e1"], p["e2"]
-        wx, wy, r2 = self._scaled_radius(x, y, p)
-        log = torch.log(r2) * (0.5 / n)
+        wx, wy, r2 = self._radius(x, y, p)
+        log = self._log_power(r2, p)
         power = torch.exp(log)
         unit = torch.exp(torch.addcmul(b, -b, power))
         brightness = p["amplitude"] * unit
@@ -88,9 +88,8 @@ class Sersic(LightProfile):
 
         # d log R = W . dW / |W|^2 + e . de / (1 - |e|^2), and none of it in the flat core
         area = 1 - e1 * e1 - e2 * e2
-        w2 = r2 * (area * p["R_sersic"] ** 2)
-        pull = torch.where(r2 > self._floor(p), -slope / w2, 0.0)
-        stretch = pull * w2 / area
+        stretch = torch.where(r2 > _R_MIN**2, -slope / area, 0.0)
+        pull = stretch / r2
         x, y = x - p["center_x"], y - p["center_y"]
         jacobian = {
             "amplitude": unit,
@@ -103,14 +102,14 @@ class Sersic(LightProfile):
         }
         return brightness, jacobian
 
-    def _scaled_radius(
-        self, x: Tensor, y: Tensor, p: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The stretched position, and ``(R / R_sersic)^2`` outside of the flat core."""
+    def _radius(self, x: Tensor, y: Tensor, p: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The stretched position, and ``R^2`` outside of the flat core."""
         wx, wy = stretched(x - p["center_x"], y - p["center_y"], p["e1"], p["e2"])
-        area = (1 - p["e1"] ** 2 - p["e2"] ** 2) * p["R_sersic"] ** 2
-        return wx, wy, torch.maximum((wx * wx + wy * wy) / area, self._floor(p))
+        scale = 1 / (1 - p["e1"] ** 2 - p["e2"] ** 2)
+        return wx, wy, (torch.addcmul(wx * wx, wy, wy) * scale).clamp_min(_R_MIN**2)
 
     @staticmethod
-    def _floor(p: dict[str, Tensor]) -> Tensor:
-        return (_R_MIN / p["R_sersic"]) ** 2
+    def _log_power(r2: Tensor, p: dict[str, Tensor]) -> Tensor:
+        """``log (R / R_sersic) / n``."""
+        n = p["n_sersic"]
+        return torch.addcmul(-torch.log(p["R_sersic"]) / n, 0.5 / n, torch.log(r2))

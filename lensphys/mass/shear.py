@@ -35,7 +35,8 @@ class Shear(MassProfile):
     def deflection(self, x: Tensor, y: Tensor) -> Vector:
         p = self.aligned(x)
         x, y = x - p["ra_0"], y - p["dec_0"]
-        return p["gamma1"] * x + p["gamma2"] * y, p["gamma2"] * x - p["gamma1"] * y
+        gamma1, gamma2 = p["gamma1"], p["gamma2"]
+        return torch.addcmul(gamma1 * x, gamma2, y), torch.addcmul(gamma2 * x, -gamma1, y)
 
     def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
         p = self.aligned(x)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from lensphys.ellipticity import elliptical_radius, stretched
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.parameters import Parameter, parameter, traced
+from lensphys.parameters import Parameter, parameter, reverse_mode, traced
 
 #: Below this ellipticity the power series in it is used: with six terms it is exact to 1e-19, and
 #: it has the gradient at q = 1 that the closed form, with its position angle, lacks.
@@ -28,6 +28,13 @@ def sie_deflection(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor
     Kormann, Schneider & Bartelmann 1994 (A&A 284, 285), eq. 27: in the frame of the ellipse
     ``alpha = theta_E sqrt(q) / f * (asin(f x / r), asinh(f / q * y / r))``, ``f^2 = 1 - q^2``.
     """
+    if reverse_mode(x, y, theta_E, e1, e2):
+        unit_x, unit_y = _UnitDeflection.apply(x, y, e1, e2)
+        return theta_E * unit_x, theta_E * unit_y
+    return _deflection(x, y, theta_E, e1, e2)
+
+
+def _deflection(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
     inverse = torch.rsqrt((x * x + y * y).clamp_min(_CORE**2))
     e = e1 * e1 + e2 * e2
     elliptical = e > _SERIES_BELOW**2
@@ -66,8 +73,9 @@ def _closed_form(cos: Tensor, sin: Tensor, theta_E: Tensor, e1: Tensor, e2: Tens
 
 def _asinh(v: Tensor) -> Tensor:
     """``torch.asinh`` by functions that torch vectorises: a fifth of the time."""
-    # Not v.abs(), whose gradient is 0 at v = 0, on the axis of the ellipse.
-    sign = torch.where(v < 0, -1.0, 1.0).to(v.dtype)
+    # From |v| with the sign of v: log1p(u) loses its digits as u goes to -1. Not v.abs(), whose
+    # gradient is 0 at v = 0, on the axis of the ellipse.
+    sign = torch.copysign(torch.ones((), dtype=v.dtype, device=v.device), v)
     v = sign * v
     v2 = v * v
     return sign * torch.log1p(v + v2 / (1 + torch.sqrt(1 + v2)))
@@ -147,6 +155,61 @@ def sie_deflection_by_ellipticity(
         (by_e[0] + by_conj[0], by_e[1] + by_conj[1]),
         (by_conj[1] - by_e[1], by_e[0] - by_conj[0]),
     )
+
+
+class _UnitDeflection(torch.autograd.Function):
+    """Deflection per theta_E, whose backward pass is the closed form of its derivatives.
+
+    A third of the time and of the memory of going back through every operation.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, e1: Tensor, e2: Tensor) -> Vector:
+        alpha = _deflection(x, y, torch.ones_like(e1), e1, e2)
+        ctx.save_for_backward(x, y, e1, e2, *alpha)
+        return alpha
+
+    @staticmethod
+    def backward(ctx: Any, gx: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, e1, e2, *alpha = ctx.saved_tensors
+        by_x = by_y = by_e1 = by_e2 = None
+        one = torch.ones_like(e1)
+        if any(ctx.needs_input_grad[:2]):
+            xx, xy, yy = sie_hessian(x, y, one, e1, e2)
+            by_x = torch.addcmul(gx * xx, gy, xy).sum_to_size(x.shape)
+            by_y = torch.addcmul(gx * xy, gy, yy).sum_to_size(y.shape)
+        if any(ctx.needs_input_grad[2:]):
+            unit = alpha[0], alpha[1]
+            if _everywhere(e1 * e1 + e2 * e2 > _SERIES_BELOW**2):
+                by_e1, by_e2 = _summed_by_ellipticity(x, y, e1, e2, unit, (gx, gy))
+            else:
+                each = sie_deflection_by_ellipticity(x, y, one, e1, e2, unit)
+                by_e1, by_e2 = (torch.addcmul(gx * dx, gy, dy) for dx, dy in each)
+            by_e1, by_e2 = by_e1.sum_to_size(e1.shape), by_e2.sum_to_size(e2.shape)
+        return by_x, by_y, by_e1, by_e2
+
+
+def _summed_by_ellipticity(
+    x: Tensor, y: Tensor, e1: Tensor, e2: Tensor, alpha: Vector, g: Vector
+) -> Vector:
+    """:func:`sie_deflection_by_ellipticity` times ``g``, summed over pixels: ``(..., 1, 1)``.
+
+    The derivatives are linear in ``a`` and ``h``, so that the sums of their products with ``g``
+    are all that is needed of the maps.
+    """
+    maps = torch.broadcast_tensors(*alpha, *_direction(x, y, e1, e2), *g)
+    *parts, gx, gy = maps
+    xax, xay, xwx, xwy = ((gx * part).sum((-2, -1), keepdim=True) for part in parts)
+    yax, yay, ywx, ywy = ((gy * part).sum((-2, -1), keepdim=True) for part in parts)
+    e = torch.complex(*torch.broadcast_tensors(e1, e2))
+    s2 = 1 - e1 * e1 - e2 * e2
+    # Sums of conj(g) times a, h and conj(h)
+    a = torch.complex(xax + yay, xay - yax)
+    h = torch.complex(xwx + ywy, xwy - ywx) * torch.rsqrt(s2)
+    h_conj = torch.complex(xwx - ywy, -xwy - ywx) * torch.rsqrt(s2)
+    by_e = -0.5 * (e.conj() * a / s2 + h_conj)
+    by_conj = 0.5 * ((h - a) / e.conj() - e * a / s2)
+    return (by_e + by_conj).real, (by_conj - by_e).imag
 
 
 def sie_hessian(

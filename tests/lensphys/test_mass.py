@@ -484,10 +484,10 @@ def rotated(parameters, phi):
         if first in turned:
             value = complex(turned[first], turned[second]) * np.exp(1j * spin * phi)
             turned[first], turned[second] = value.real, value.imag
-    if "phi_m" in turned:
-        turned["phi_m"] += phi
+    for angle in ("phi", "phi_m"):
+        if angle in turned:
+            turned[angle] += phi
     return turned
-    return turned | ({"phi": turned["phi"] + phi} if "phi" in turned else {})
 
 
 @each_random_profile
