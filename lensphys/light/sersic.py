@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from lensphys.ellipticity import stretched
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, parameter
+from lensphys.parameters import Parameter, parameter, reverse_mode
 
 #: Radius (arcsec) inside which the profile is flat, as in lenstronomy: the cusp of n > 1 has an
 #: infinite slope at the centre.
@@ -69,47 +69,113 @@ class Sersic(LightProfile):
     center_y: Parameter = parameter(0.0, unit="arcsec")
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
-        b = b_n(p["n_sersic"])
-        _, _, r2 = self._radius(x, y, p)
-        # The power as exp(log / n): the vectorised pair is six times as fast as torch.pow.
-        power = torch.exp(self._log_power(r2, p))
-        return p["amplitude"] * torch.exp(torch.addcmul(b, -b, power))
+        p = tuple(self.aligned(x).values())
+        if reverse_mode(x, y, *p):
+            brightness: Tensor = _Brightness.apply(x, y, *p)
+            return brightness
+        return p[0] * _Terms(x, y, *p[1:]).unit
 
     def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         p = self.aligned(x)
-        n, b, e1, e2 = p["n_sersic"], b_n(p["n_sersic"]), p["e1"], p["e2"]
-        wx, wy, r2 = self._radius(x, y, p)
-        log = self._log_power(r2, p)
-        power = torch.exp(log)
-        unit = torch.exp(torch.addcmul(b, -b, power))
-        brightness = p["amplitude"] * unit
-        slope = (b / n) * brightness * power  # minus the logarithmic derivative in R
+        amplitude, radius, n, e1, e2, _, _ = p.values()
+        t = _Terms(x, y, *list(p.values())[1:])
+        brightness = amplitude * t.unit
+        slope = (t.b / n) * brightness * t.power  # minus the logarithmic derivative in R
 
         # d log R = W . dW / |W|^2 + e . de / (1 - |e|^2), and none of it in the flat core
-        area = 1 - e1 * e1 - e2 * e2
-        stretch = torch.where(r2 > _R_MIN**2, -slope / area, 0.0)
-        pull = stretch / r2
-        x, y = x - p["center_x"], y - p["center_y"]
+        stretch = torch.where(t.r2 > _R_MIN**2, -slope * t.scale, 0.0)
+        pull = stretch / t.r2
         jacobian = {
-            "amplitude": unit,
-            "R_sersic": slope / p["R_sersic"],
-            "n_sersic": slope * log - (B_N_SLOPE * brightness) * (power - 1),
-            "e1": torch.addcmul(stretch * e1, pull, wy * y - wx * x),
-            "e2": torch.addcmul(stretch * e2, pull, -wx * y - wy * x),
-            "center_x": pull * torch.addcmul(e2 * wy, e1 - 1, wx),
-            "center_y": pull * torch.addcmul(e2 * wx, -e1 - 1, wy),
+            "amplitude": t.unit,
+            "R_sersic": slope / radius,
+            "n_sersic": slope * t.log - (B_N_SLOPE * brightness) * (t.power - 1),
+            "e1": torch.addcmul(stretch * e1, pull, t.wy * t.y - t.wx * t.x),
+            "e2": torch.addcmul(stretch * e2, pull, -t.wx * t.y - t.wy * t.x),
+            "center_x": pull * torch.addcmul(e2 * t.wy, e1 - 1, t.wx),
+            "center_y": pull * torch.addcmul(e2 * t.wx, -e1 - 1, t.wy),
         }
         return brightness, jacobian
 
-    def _radius(self, x: Tensor, y: Tensor, p: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """The stretched position, and ``R^2`` outside of the flat core."""
-        wx, wy = stretched(x - p["center_x"], y - p["center_y"], p["e1"], p["e2"])
-        scale = 1 / (1 - p["e1"] ** 2 - p["e2"] ** 2)
-        return wx, wy, (torch.addcmul(wx * wx, wy, wy) * scale).clamp_min(_R_MIN**2)
+
+class _Terms:
+    """The profile of unit amplitude, and what its derivatives are made of."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        R_sersic: Tensor,
+        n_sersic: Tensor,
+        e1: Tensor,
+        e2: Tensor,
+        center_x: Tensor,
+        center_y: Tensor,
+    ) -> None:
+        self.b = b_n(n_sersic)
+        self.scale = 1 / (1 - e1 * e1 - e2 * e2)
+        self.x, self.y = x - center_x, y - center_y
+        self.wx, self.wy = stretched(self.x, self.y, e1, e2)
+        #: R^2 outside of the flat core
+        self.r2 = (torch.addcmul(self.wx * self.wx, self.wy, self.wy) * self.scale).clamp_min(
+            _R_MIN**2
+        )
+        #: log(R / R_sersic) / n
+        self.log = torch.addcmul(
+            -torch.log(R_sersic) / n_sersic, 0.5 / n_sersic, torch.log(self.r2)
+        )
+        # The power as exp(log / n): the vectorised pair is six times as fast as torch.pow.
+        self.power = torch.exp(self.log)
+        self.unit = torch.exp(torch.addcmul(self.b, -self.b, self.power))
+
+
+class _Brightness(torch.autograd.Function):
+    """Surface brightness, whose backward pass is the closed form of its derivatives.
+
+    Half of the time and of the memory of going back through every operation.
+    """
 
     @staticmethod
-    def _log_power(r2: Tensor, p: dict[str, Tensor]) -> Tensor:
-        """``log (R / R_sersic) / n``."""
-        n = p["n_sersic"]
-        return torch.addcmul(-torch.log(p["R_sersic"]) / n, 0.5 / n, torch.log(r2))
+    def forward(ctx: Any, x: Tensor, y: Tensor, amplitude: Tensor, *shape: Tensor) -> Tensor:
+        ctx.terms = _Terms(x, y, *shape)
+        ctx.save_for_backward(x, y, amplitude, *shape)
+        return amplitude * ctx.terms.unit
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, amplitude, *shape = ctx.saved_tensors
+        radius, n, e1, e2, _, _ = shape
+        # What forward computed knows nothing of derivatives; those of derivatives need it anew.
+        t: _Terms = _Terms(x, y, *shape) if torch.is_grad_enabled() else ctx.terms
+        g_unit = g * t.unit
+        g_power = g_unit * t.power
+        factor = amplitude * t.b / n
+        outside = torch.where(t.r2 > _R_MIN**2, g_power, 0.0)
+        pull = outside / t.r2
+        tx, ty = pull * t.wx, pull * t.wy
+        factor_x = -factor * t.scale
+        by_x = torch.addcmul(factor_x * (1 - e1) * tx, -factor_x * e2, ty)
+        by_y = torch.addcmul(factor_x * (1 + e1) * ty, -factor_x * e2, tx)
+        needs = ctx.needs_input_grad
+        grads: list[Tensor | None] = [None] * 9
+        if needs[0]:
+            grads[0] = by_x.sum_to_size(x.shape)
+        if needs[1]:
+            grads[1] = by_y.sum_to_size(y.shape)
+        if needs[2]:
+            grads[2] = g_unit.sum_to_size(amplitude.shape)
+        if needs[3]:
+            grads[3] = (factor / radius * g_power).sum_to_size(radius.shape)
+        if needs[4]:
+            by_n = factor * g_power * t.log - B_N_SLOPE * amplitude * (g_power - g_unit)
+            grads[4] = by_n.sum_to_size(n.shape)
+        if needs[5]:
+            each = torch.addcmul(outside * e1, ty, t.y) - tx * t.x
+            grads[5] = (factor_x * each).sum_to_size(e1.shape)
+        if needs[6]:
+            each = outside * e2 - torch.addcmul(tx * t.y, ty, t.x)
+            grads[6] = (factor_x * each).sum_to_size(e2.shape)
+        if needs[7]:
+            grads[7] = (-by_x).sum_to_size(shape[4].shape)
+        if needs[8]:
+            grads[8] = (-by_y).sum_to_size(shape[5].shape)
+        return tuple(grads)

@@ -197,11 +197,10 @@ def _summed_by_ellipticity(
     The derivatives are linear in ``a`` and ``h``, so that the sums of their products with ``g``
     are all that is needed of the maps.
     """
-    maps = torch.broadcast_tensors(*alpha, *_direction(x, y, e1, e2), *g)
-    *parts, gx, gy = maps
+    (gx, gy), parts = g, (*alpha, *_direction(x, y, e1, e2))
     xax, xay, xwx, xwy = ((gx * part).sum((-2, -1), keepdim=True) for part in parts)
     yax, yay, ywx, ywy = ((gy * part).sum((-2, -1), keepdim=True) for part in parts)
-    e = torch.complex(*torch.broadcast_tensors(e1, e2))
+    e = torch.complex(e1 + 0 * e2, e2 + 0 * e1)
     s2 = 1 - e1 * e1 - e2 * e2
     # Sums of conj(g) times a, h and conj(h)
     a = torch.complex(xax + yay, xay - yax)
