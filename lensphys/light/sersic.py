@@ -136,9 +136,9 @@ class _Brightness(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, amplitude: Tensor, *shape: Tensor) -> Tensor:
-        ctx.terms = _Terms(x, y, *shape)
+        ctx.terms = terms = _Terms(x, y, *shape)
         ctx.save_for_backward(x, y, amplitude, *shape)
-        return amplitude * ctx.terms.unit
+        return amplitude * terms.unit
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
