@@ -1,0 +1,311 @@
+"""Time to render lensed sources, and to differentiate that, beside caustics and lenstronomy.
+
+    pip install caustics
+    python benchmarks/rendering.py [--batch 64] [--threads 2] [--rounds 30]
+
+SIE + external shear + Sersic source + Gaussian PSF, 64 x 64 pixels, float32 (lenstronomy: float64),
+without and with 100 point masses. All run in turn, round by round, with the same number of threads;
+lenstronomy, which has none, in as many processes. Figures are medians over the rounds and the
+median, 10% and 90% of the ratios within a round. A last table compares with what the machine
+allows: the bytes that the operations read and write at the rate of a plain addition, and the
+matrix products of the PSF alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import multiprocessing
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import lensphys as lp
+
+N_PIX, PIXEL_SCALE, FWHM = 64, 0.08, 0.08
+N_MASSES = 100
+
+Params = dict[str, Tensor]
+
+
+def draw(batch: int) -> Params:
+    """Parameters (B,) of as many lenses, and (B, K) of their point masses."""
+    generator = torch.Generator().manual_seed(0)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(batch, *shape, generator=generator)
+
+    return {
+        "theta_E": uniform(0.7, 1.5),
+        "e1": uniform(-0.2, 0.2),
+        "e2": uniform(-0.2, 0.2),
+        "gamma1": uniform(-0.08, 0.08),
+        "gamma2": uniform(-0.08, 0.08),
+        "amplitude": uniform(20, 50),
+        "R_sersic": uniform(0.1, 0.35),
+        "n_sersic": uniform(0.8, 2.0),
+        "source_e1": uniform(-0.2, 0.2),
+        "source_e2": uniform(-0.2, 0.2),
+        "source_x": uniform(-0.3, 0.3),
+        "source_y": uniform(-0.3, 0.3),
+        "mass_theta_E": uniform(0.005, 0.02, N_MASSES),
+        "mass_x": uniform(-2, 2, N_MASSES),
+        "mass_y": uniform(-2, 2, N_MASSES),
+    }
+
+
+def lensphys_render(masses: bool) -> Callable[[Params], Tensor]:
+    """Our image of a batch of parameters."""
+    psf = lp.GaussianPSF(fwhm=FWHM, pixel_scale=PIXEL_SCALE)
+    layer = lp.Render(pixel_scale=PIXEL_SCALE, shape=N_PIX, psf=psf)
+
+    def render(p: Params) -> Tensor:
+        deflectors: list[lp.MassProfile | lp.Population] = [
+            lp.SIE(theta_E=p["theta_E"], e1=p["e1"], e2=p["e2"]),
+            lp.Shear(gamma1=p["gamma1"], gamma2=p["gamma2"]),
+        ]
+        if masses:
+            points = lp.PointMass(
+                theta_E=p["mass_theta_E"], center_x=p["mass_x"], center_y=p["mass_y"]
+            )
+            deflectors.append(lp.Population(points))
+        source = lp.Sersic(
+            amplitude=p["amplitude"],
+            R_sersic=p["R_sersic"],
+            n_sersic=p["n_sersic"],
+            e1=p["source_e1"],
+            e2=p["source_e2"],
+            center_x=p["source_x"],
+            center_y=p["source_y"],
+        )
+        return layer(lp.ThinLens(deflectors), source)
+
+    return render
+
+
+def caustics_render(p: Params) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """The simulator of caustics under vmap, and its table of parameters."""
+    import caustics
+
+    cosmology = caustics.FlatLambdaCDM(name="cosmology")
+    sie = caustics.SIE(cosmology=cosmology, name="sie", x0=0.0, y0=0.0)
+    shear = caustics.ExternalShear(cosmology=cosmology, name="shear", x0=0.0, y0=0.0)
+    lens = caustics.SinglePlane(
+        cosmology=cosmology, lenses=[sie, shear], name="lens", z_l=0.5, z_s=1.0
+    )
+    source = caustics.Sersic(name="source")
+    kernel = lp.GaussianPSF(fwhm=FWHM, pixel_scale=PIXEL_SCALE).kernel().float()
+    simulator = caustics.LensSource(
+        lens=lens,
+        source=source,
+        pixelscale=PIXEL_SCALE,
+        pixels_x=N_PIX,
+        psf=torch.outer(kernel, kernel),
+    )
+    simulator.to(dtype=torch.float32)
+
+    def axis_ratio(e1: Tensor, e2: Tensor) -> tuple[Tensor, Tensor]:
+        e = torch.hypot(e1, e2)
+        return (1 - e) / (1 + e), 0.5 * torch.atan2(e2, e1)
+
+    q, phi = axis_ratio(p["e1"], p["e2"])
+    source_q, source_phi = axis_ratio(p["source_e1"], p["source_e2"])
+    columns = {
+        ("sie", "q"): q,
+        ("sie", "phi"): phi,
+        ("sie", "Rein"): p["theta_E"],
+        ("shear", "gamma_1"): p["gamma1"],
+        ("shear", "gamma_2"): p["gamma2"],
+        ("source", "x0"): p["source_x"],
+        ("source", "y0"): p["source_y"],
+        ("source", "q"): source_q,
+        ("source", "phi"): source_phi,
+        ("source", "n"): p["n_sersic"],
+        ("source", "Re"): p["R_sersic"],
+        ("source", "Ie"): p["amplitude"] * PIXEL_SCALE**2,
+    }
+    order = [(next(iter(d.parents)).name, d.name) for d in simulator.dynamic_params]
+    return torch.vmap(simulator), torch.stack([columns[key] for key in order], 1)
+
+
+@functools.cache
+def _lenstronomy(masses: bool):  # type: ignore[no-untyped-def]
+    from lenstronomy.Data.imaging_data import ImageData
+    from lenstronomy.Data.psf import PSF
+    from lenstronomy.ImSim.image_model import ImageModel
+    from lenstronomy.LensModel.lens_model import LensModel
+    from lenstronomy.LightModel.light_model import LightModel
+
+    corner = -(N_PIX - 1) / 2 * PIXEL_SCALE
+    data = ImageData(
+        image_data=np.zeros((N_PIX, N_PIX)),
+        ra_at_xy_0=corner,
+        dec_at_xy_0=corner,
+        transform_pix2angle=np.eye(2) * PIXEL_SCALE,
+    )
+    psf = PSF(psf_type="GAUSSIAN", fwhm=FWHM, pixel_size=PIXEL_SCALE)
+    lenses = ["SIE", "SHEAR"] + ["POINT_MASS"] * (N_MASSES if masses else 0)
+    source = LightModel(["SERSIC_ELLIPSE"])
+    return ImageModel(data, psf, LensModel(lenses), source_model_class=source)
+
+
+def lenstronomy_images(masses: bool, rows: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
+    """Images by lenstronomy, one after the other; the model is made once."""
+    model = _lenstronomy(masses)
+    images = []
+    for p in rows:
+        centre = {"center_x": 0.0, "center_y": 0.0}
+        lens = [
+            {"theta_E": p["theta_E"], "e1": p["e1"], "e2": p["e2"], **centre},
+            {"gamma1": p["gamma1"], "gamma2": p["gamma2"]},
+        ]
+        if masses:
+            points = zip(p["mass_theta_E"], p["mass_x"], p["mass_y"], strict=True)
+            lens += [{"theta_E": t, "center_x": x, "center_y": y} for t, x, y in points]
+        source = {
+            "amp": p["amplitude"],
+            "R_sersic": p["R_sersic"],
+            "n_sersic": p["n_sersic"],
+            "e1": p["source_e1"],
+            "e2": p["source_e2"],
+            "center_x": p["source_x"],
+            "center_y": p["source_y"],
+        }
+        images.append(model.image(lens, [source]))
+    return images
+
+
+def in_turn(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every case in every round, after two rounds of warming up."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for turn in range(rounds + 2):
+        for name, run in cases.items():
+            start = time.perf_counter()
+            run()
+            if turn >= 2:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def report(title: str, seconds: dict[str, list[float]], batch: int) -> None:
+    """One Markdown table; the first case is ours."""
+    ours, *others = seconds
+    print(f"\n{title}\n\n| | ms | images/s | lensphys is faster by |\n|---|---|---|---|")
+    for name in (ours, *others):
+        median = statistics.median(seconds[name])
+        faster = ""
+        if name != ours:
+            pairs = zip(seconds[name], seconds[ours], strict=True)
+            low, middle, high = np.quantile([a / b for a, b in pairs], [0.1, 0.5, 0.9])
+            faster = f"{middle:.1f} ({low:.1f} to {high:.1f})"
+        print(f"| {name} | {median * 1e3:.1f} | {batch / median:.0f} | {faster} |")
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        results = out if isinstance(out, tuple | list) else (out,)
+        tensors = [t for t in (*args, *results) if isinstance(t, Tensor)]
+        stored = {t.untyped_storage().data_ptr() for t in args if isinstance(t, Tensor)}
+        fresh = [t for t in results if isinstance(t, Tensor)]
+        if any(t.untyped_storage().data_ptr() not in stored for t in fresh):  # not a view
+            self.bytes += sum(t.numel() * t.element_size() for t in tensors)
+        return out
+
+
+def bounds(run: Callable[[], object], batch: int, rounds: int) -> None:
+    """How far a case is from what memory and arithmetic of the machine allow."""
+    with Traffic() as traffic:
+        run()
+    a = torch.rand(batch, N_PIX, N_PIX)
+    b, c, square = torch.rand_like(a), torch.empty_like(a), torch.rand(N_PIX, N_PIX)
+    seconds = in_turn(
+        {
+            "render": run,
+            "addition": lambda: torch.add(a, b, out=c),
+            "PSF": lambda: square @ (a @ square),
+        },
+        rounds,
+    )
+    render, addition, psf = (statistics.median(seconds[name]) for name in seconds)
+    rate = 3 * a.numel() * a.element_size() / addition
+    flops = 4 * batch * N_PIX**3
+    moved, image = traffic.bytes, a.numel() * a.element_size()
+    print(f"\n| forward render | ms |\n|---|---|\n| measured | {render * 1e3:.1f} |")
+    print(
+        f"| the {moved / 1e6:.0f} MB its operations move, at the {rate / 1e9:.0f} GB/s of an "
+        f"addition of such maps | {moved / rate * 1e3:.1f} |"
+    )
+    print(f"| the products of the PSF, {flops / psf / 1e9:.0f} Gflop/s | {psf * 1e3:.2f} |")
+    print(f"| writing the images once, at that rate | {image / rate * 1e3:.2f} |")
+
+
+def main() -> None:
+    """Runs all comparisons and prints their tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=30)
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(args.threads)
+
+    p = draw(args.batch)
+    rows = [{name: v[i].double().numpy() for name, v in p.items()} for i in range(args.batch)]
+    share = math.ceil(args.batch / args.threads)
+    shares = [rows[i : i + share] for i in range(0, args.batch, share)]
+    plain, substructure = lensphys_render(False), lensphys_render(True)
+    peer, table = caustics_render(p)
+
+    with multiprocessing.get_context("spawn").Pool(args.threads) as pool:
+
+        def theirs(masses: bool) -> list[np.ndarray]:
+            parts = pool.starmap(lenstronomy_images, [(masses, part) for part in shares])
+            return [image for part in parts for image in part]
+
+        with torch.no_grad():
+            for masses, render in ((False, plain), (True, substructure)):
+                images = render(p).double().numpy()
+                error = np.abs(images - np.stack(theirs(masses))).max() / images.max()
+                print(f"largest difference from lenstronomy: {error:.1e} of the peak")
+            error = (peer(table) - plain(p)).abs().max() / plain(p).max()
+            print(f"largest difference from caustics: {error:.1e} of the peak")
+
+            cases: dict[str, Callable[[], object]] = {
+                "lensphys": lambda: plain(p),
+                "caustics, vmap": lambda: peer(table),
+                "lenstronomy": lambda: theirs(False),
+            }
+            title = f"Forward, batch {args.batch}, {args.threads} threads"
+            report(title, in_turn(cases, args.rounds), args.batch)
+            cases = {"lensphys": lambda: substructure(p), "lenstronomy": lambda: theirs(True)}
+            report(f"Forward with {N_MASSES} point masses", in_turn(cases, args.rounds), args.batch)
+
+        leaves = {name: v.clone().requires_grad_() for name, v in p.items() if "mass" not in name}
+        leaf = table.clone().requires_grad_()
+        cases = {
+            "lensphys": lambda: torch.autograd.grad(
+                plain(leaves).square().sum(), tuple(leaves.values())
+            ),
+            "caustics, vmap": lambda: torch.autograd.grad(peer(leaf).square().sum(), leaf),
+        }
+        report("Forward and backward, all parameters", in_turn(cases, args.rounds), args.batch)
+        with torch.no_grad():
+            bounds(lambda: plain(p), args.batch, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
