@@ -93,7 +93,7 @@ class Sersic(LightProfile):
         stretch = pull * w2 / area
         x, y = x - p["center_x"], y - p["center_y"]
         jacobian = {
-            "amplitude": unit,
+            "amplitude": unit.expand_as(brightness),
             "R_sersic": slope / p["R_sersic"],
             "n_sersic": slope * log - (B_N_SLOPE * brightness) * (power - 1),
             "e1": torch.addcmul(stretch * e1, pull, wy * y - wx * x),
