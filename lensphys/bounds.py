@@ -28,6 +28,9 @@ _RANGES: dict[str, tuple[str, float, float, str]] = {
 _PREFIXES = ("source_", "lens_light_")
 #: Starting values are kept this fraction of the range away from its ends, where steps vanish.
 _MARGIN = 1e-3
+#: Coordinates go no further than this to either side, 1e-4 of the range away from its ends: a
+#: best fit at a bound would otherwise be looked for at infinity, where slopes are lost to rounding.
+EDGE = 9.0
 
 
 class Bounds:
@@ -78,7 +81,8 @@ class Bounds:
         """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``."""
         low, width = self._interval(index)
         s = torch.sigmoid(z)
-        value, slope = low + width * s, width * s * (1 - s)
+        # Not 1 - s, which has no digits left at the upper end.
+        value, slope = low + width * s, width * s * torch.sigmoid(-z)
         value = torch.where(self._log, torch.exp(value), value)
         return value, torch.where(self._log, value * slope, slope)
 
@@ -93,6 +97,11 @@ class Bounds:
         low = torch.where(self._log, torch.log(low), low)
         high = torch.where(self._log, torch.log(high), high)
         return low, high - low
+
+
+def free(z: Tensor, gradient: Tensor) -> Tensor:
+    """Which parameters may change: all but those at a bound that ``gradient`` points beyond."""
+    return (z.abs() < EDGE) | (z * gradient < 0)
 
 
 def check_names(what: str, given: Mapping[str, object], names: Sequence[str]) -> None:

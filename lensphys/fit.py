@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lensphys.bounds import Bounds
+from lensphys.bounds import EDGE, Bounds, free
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
@@ -388,9 +388,10 @@ class _Problem:
         scale = s.normal.diagonal(dim1=1, dim2=2)
         scale = scale.clamp_min(1e-12 * scale.amax(1, keepdim=True))
         damped = s.normal + torch.diag_embed(s.damping[:, None] * scale)
-        step = _solve(damped, s.gradient).clamp(-_MAX_STEP, _MAX_STEP)
+        step = _solve_free(damped, s.gradient, s.z, s.gradient).clamp(-_MAX_STEP, _MAX_STEP)
+        z = (s.z + step.to(s.z.dtype)).clamp(-EDGE, EDGE)
+        step = (z - s.z).double()
         expected = (step * (2 * s.gradient - (s.normal @ step[..., None])[..., 0])).sum(1)
-        z = s.z + step.to(s.z.dtype)
         chi2, normal, gradient = self.equations(z, s.index)
 
         # Below its own rounding a rise of chi^2 is none.
@@ -405,7 +406,15 @@ class _Problem:
         s.gradient = torch.where(accepted[:, None], gradient, s.gradient)
         s.steps = s.steps + 1
         undamped = s.normal + torch.diag_embed(1e-9 * scale)
-        s.converged = accepted & ((_solve(undamped, s.gradient) * s.gradient).sum(1) < tolerance)
+        newton = _solve_free(undamped, s.gradient, s.z, s.gradient)
+        s.converged = accepted & ((newton * s.gradient).sum(1) < tolerance)
+
+
+def _solve_free(matrix: Tensor, vector: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
+    """The solution for the parameters that may change; 0 for those held at a bound."""
+    may = free(z, gradient)
+    both = may[:, :, None] & may[:, None]
+    return _solve(torch.where(both, matrix, torch.diag_embed((~may).to(matrix))), vector * may)
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -444,7 +453,8 @@ class _Implicit(torch.autograd.Function):
                     for g in gradient.unbind(1)
                 ]
                 curvature = -torch.stack(rows, 1).double()
-                adjoint = _solve(curvature.mT, by_z[index].double()).to(z.dtype)
+                by_free = by_z[index].double()
+                adjoint = _solve_free(curvature.mT, by_free, z[index], gradient).to(z.dtype)
                 by_images[index], by_weight[index] = torch.autograd.grad(
                     gradient, leaves[1:], adjoint
                 )
