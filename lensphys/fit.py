@@ -118,8 +118,8 @@ def fit(
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
     Raises:
-        ValueError: for images or noise that are not finite, wrong shapes, unknown names, or
-            settings out of range.
+        ValueError: for images or noise that are not finite, wrong shapes, unknown names, too few
+            pixels that are not masked, or settings out of range.
     """
     return Fitter(
         pixel_scale=pixel_scale,
@@ -174,7 +174,7 @@ class Fitter:
         start: Mapping[str, Parameter] | None = None,
     ) -> FitResult:
         """Fits a batch of images; see :func:`fit`."""
-        images, weight = _checked(images, sigma)
+        images, weight = _checked(images, sigma, len(self.scene.names))
         pixels, templates = self._prepared(images, with_templates=start is None)
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
         with torch.no_grad():
@@ -216,34 +216,33 @@ class Fitter:
         ny, nx = images.shape[-2:]
         key = (ny, nx, images.dtype, images.device)
         pixels, templates = self._cached.get(key, (None, None))
-        if pixels is None:
-            x, y = pixel_grid((ny, nx), self._pixel_scale, dtype=images.dtype, device=images.device)
-            pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
-        if with_templates and templates is None:
-            with torch.no_grad():
+        # What is kept must serve later calls that differentiate, also when made without gradients.
+        with torch.inference_mode(False), torch.no_grad():
+            if pixels is None:
+                at = {"dtype": images.dtype, "device": images.device}
+                x, y = pixel_grid((ny, nx), self._pixel_scale, **at)
+                pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
+            if with_templates and templates is None:
                 templates = Templates(self.scene, pixels)
         self._cached[key] = pixels, templates
         return pixels, templates if with_templates else None
 
 
-def _checked(images: Tensor, sigma: Parameter) -> tuple[Tensor, Tensor]:
+def _checked(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
     """Images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        raise ValueError("images must be a tensor of floating-point numbers")
+    if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
+        raise ValueError("images must be a tensor of floating-point numbers, float32 or float64")
     if images.ndim not in (2, 3) or not images.numel():
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])
-    given = tuple(sigma.shape) if isinstance(sigma, Tensor) else ()
+    number, *size = images.shape
     sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device)
-    if given == (len(images),):
-        sigma = sigma[:, None, None]
-    try:
-        sigma = sigma.expand(images.shape)
-    except RuntimeError:
+    if tuple(sigma.shape) not in {(), (1,), (number,), (*size,), (1, *size), (number, *size)}:
         raise ValueError(
-            f"sigma must be a number, ({len(images)},) or a map of shape {tuple(images.shape)}, "
-            f"got {given}"
-        ) from None
+            f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "
+            f"got {tuple(sigma.shape)}"
+        )
+    sigma = (sigma[:, None, None] if sigma.ndim == 1 else sigma).expand(images.shape)
     broken = int((~torch.isfinite(images) & torch.isfinite(sigma)).sum())
     if broken:
         raise ValueError(
@@ -252,6 +251,11 @@ def _checked(images: Tensor, sigma: Parameter) -> tuple[Tensor, Tensor]:
     if not bool((sigma > 0).all()):
         raise ValueError("sigma must be positive (infinite where a pixel is masked)")
     masked = torch.isinf(sigma)
+    fewest = int((~masked).sum((-2, -1)).min())
+    if fewest <= parameters:
+        raise ValueError(
+            f"an image has {fewest} pixels that are not masked, too few for {parameters} parameters"
+        )
     # A masked pixel may hold anything: 0 times it must be 0.
     return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
 
