@@ -399,7 +399,7 @@ class _Problem:
         chi2, normal, gradient = self.equations(z, s.index)
 
         # Below its own rounding a rise of chi^2 is none.
-        accepted = chi2 <= s.chi2 * (1 + 4 * torch.finfo(s.z.dtype).eps)
+        accepted = chi2 <= s.chi2 * (1 + 16 * torch.finfo(s.z.dtype).eps)
         gain = (s.chi2 - chi2) / expected.clamp_min(1e-300)
         eased = s.damping * (1 - (2 * gain - 1) ** 3).clamp(0.1, 1)
         s.damping = torch.where(accepted, eased, s.damping * s.growth).clamp(1e-9, 1e12)
@@ -411,7 +411,7 @@ class _Problem:
         s.steps = s.steps + 1
         undamped = s.normal + torch.diag_embed(1e-9 * scale)
         newton = _solve_free(undamped, s.gradient, s.z, s.gradient)
-        s.converged = accepted & ((newton * s.gradient).sum(1) < tolerance)
+        s.converged = s.chi2.isfinite() & ((newton * s.gradient).sum(1) < tolerance)
 
 
 def _solve_free(matrix: Tensor, vector: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
