@@ -79,7 +79,9 @@ def test_ranges_follow_the_field_of_view_and_the_brightness_of_the_image():
         torch.testing.assert_close(column(wide.high, name), 2 * column(narrow.high, name))
     for name in ("source_amplitude", "lens_light_amplitude"):
         torch.testing.assert_close(column(wide.low, name), 10 * column(narrow.low, name))
-        torch.testing.assert_close(column(narrow.low, name)[1] / column(narrow.low, name)[0], PEAK[1] / PEAK[0])
+        torch.testing.assert_close(
+            column(narrow.low, name)[1] / column(narrow.low, name)[0], PEAK[1] / PEAK[0]
+        )
     for name in ("gamma", "e1", "gamma2", "source_n_sersic"):
         assert torch.equal(column(wide.high, name), column(narrow.high, name))
 

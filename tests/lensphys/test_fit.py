@@ -213,7 +213,10 @@ def test_the_covariance_is_the_scatter_over_realisations_of_the_noise():
     assert spread.diagonal().mean().item() == pytest.approx(1, abs=0.1)
     assert (spread - torch.eye(14)).abs().max() < 0.4
     torch.testing.assert_close(
-        result.covariance.double().mean(0).diagonal().sqrt(), expected.diagonal().sqrt(), rtol=0.05, atol=0
+        result.covariance.double().mean(0).diagonal().sqrt(),
+        expected.diagonal().sqrt(),
+        rtol=0.05,
+        atol=0,
     )
 
 
@@ -262,7 +265,9 @@ def test_float32_and_float64_agree(sample):
         assert narrow.params[name].dtype == torch.float32
         off = (wide.params[name] - narrow.params[name][:12]).abs()
         assert (off < 0.1 * wide.errors[name]).all(), name
-        torch.testing.assert_close(narrow.errors[name][:12].double(), wide.errors[name], rtol=0.05, atol=0)
+        torch.testing.assert_close(
+            narrow.errors[name][:12].double(), wide.errors[name], rtol=0.05, atol=0
+        )
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +376,7 @@ def test_a_fit_leaves_its_input_as_it_was(sample, fitter):
 
 def test_a_fit_stays_within_given_bounds_and_converges_there():
     truth = draw(2, seed=1)
-    truth["theta_E"][:] = 1.0
+    truth["theta_E"][:], truth["source_n_sersic"][:] = 1.0, 1.3
     images = image_of(truth) + 0.1 * noise_like(torch.empty(2, 32, 32), 3)
     ranges = {"theta_E": (0.8, 0.99), "source_n_sersic": (0.5, 1.2)}
     result = fit(images, 0.1, **KIND, bounds=ranges, start=truth)
@@ -458,8 +463,10 @@ def test_an_image_without_a_lens_gives_numbers_all_the_same(images, dtype):
 class Smooth:
     """Fits that are solved to rounding, from a start near the truth: functions of the images."""
 
-    def __init__(self, **settings):
+    def __init__(self, e1=None, **settings):
         self.truth = draw(2, seed=11)
+        if e1 is not None:
+            self.truth["e1"][:] = e1
         clean = image_of(self.truth, (20, 22))
         self.sigma = 0.02 * clean.amax((1, 2))
         self.images = clean + self.sigma[:, None, None] * noise_like(clean, 12)
@@ -532,13 +539,14 @@ def test_gradients_with_respect_to_sigma_are_those_of_the_whole_fit(layout, smoo
 
 
 def test_gradients_at_a_bound_are_those_of_the_whole_fit():
-    e1 = draw(2, seed=11)["e1"]
-    low = e1.max().item() + 0.05
-    smooth = Smooth(bounds={"e1": (low, low + 0.3)})
+    low = 0.05
+    smooth = Smooth(e1=0.0, bounds={"e1": (low, low + 0.3)})
     images = smooth.images.clone().requires_grad_()
     result = smooth(images, smooth.sigma)
     assert result.params["e1"].tolist() == pytest.approx([low] * 2, abs=1e-4)
-    (gradient,) = torch.autograd.grad(result.params["source_R_sersic"].sum(), images, retain_graph=True)
+    (gradient,) = torch.autograd.grad(
+        result.params["source_R_sersic"].sum(), images, retain_graph=True
+    )
     direction = smooth.sigma[:, None, None] * noise_like(images, 1)
     expected = central_difference(
         lambda at: smooth(at, smooth.sigma).params["source_R_sersic"].sum(),
@@ -683,7 +691,11 @@ REFUSED = {
     "array": ((IMAGE.numpy(), 1.0), {}, "images must be a tensor of floating-point numbers"),
     "integers": ((IMAGE.long(), 1.0), {}, "images must be a tensor of floating-point numbers"),
     "half": ((IMAGE.half(), 1.0), {}, "float32 or float64"),
-    "channels": ((IMAGE[:, None], 1.0), {}, r"images must be \(B, ny, nx\) .* got \(2, 1, 16, 18\)"),
+    "channels": (
+        (IMAGE[:, None], 1.0),
+        {},
+        r"images must be \(B, ny, nx\) .* got \(2, 1, 16, 18\)",
+    ),
     "no images": ((IMAGE[:0], 1.0), {}, r"images must be .* got \(0, 16, 18\)"),
     "few pixels": ((IMAGE[:, :3, :4], 1.0), {}, "12 pixels that are not masked, too few for 14"),
     "all masked": ((IMAGE, torch.tensor([1.0, math.inf])), {}, "an image has 0 pixels"),
