@@ -27,10 +27,12 @@ _CHUNK_ELSEWHERE = 512
 _DAMPING = 1e-2
 #: Largest change of a transformed parameter in one step.
 _MAX_STEP = 2.0
-#: Starting points in reserve, in multiples of those tried at first.
-_RETRY = 4
-#: Steps from each starting point before the best is chosen.
-_EXPLORE = 5
+#: Starting points of a second round, in multiples of those tried at first.
+_RETRY = 16
+#: Standard deviations of chi^2 beyond which noise does not explain a fit, which makes for one.
+_DEVIATIONS = 3
+#: After so many steps from each starting point one in four goes on, until one is left.
+_EXPLORE, _KEEP = 4, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,8 @@ def fit(
             points are found by matching templates.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
-        n_starts: starting points tried for every image where ``start`` is not given; four times as
-            many where these leave a chi^2 that noise does not explain.
+        n_starts: starting points tried for every image where ``start`` is not given; sixteen times
+            as many more where these leave a chi^2 that noise does not explain.
         max_steps: evaluations of the model, at most, from the best starting point on.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
@@ -184,9 +186,9 @@ class Fitter:
             problem = _Problem(self.scene, pixels, bounds, images.detach(), weight.detach())
             if templates is None:
                 points = given_start(self.scene, start or {}, half_field, peak)[:, None]
+                found = problem.best_of(points, self._max_steps, self._tolerance)
             else:
-                points = templates.best(images, weight, _RETRY * self._n_starts)
-            found = problem.solve(points, self._n_starts, self._max_steps, self._tolerance)
+                found = problem.solve(templates, self._n_starts, self._max_steps, self._tolerance)
             covariance = problem.covariance(found.z)
             converged = found.converged
 
@@ -335,30 +337,41 @@ class _Problem:
         )
         return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
-    def solve(self, points: Tensor, starts: int, max_steps: int, tolerance: float) -> _State:
-        """The best fit of every image from starting points ``(B, M, P)``, the likeliest first.
+    def solve(self, templates: Templates, starts: int, max_steps: int, tolerance: float) -> _State:
+        """The best fit of every image from the ``starts`` templates that are most like it.
 
-        The first ``starts`` are tried; where they end in a chi^2 that noise does not explain, all
-        are. What is not in the scene, such as substructure, makes a fit be tried again for nothing.
+        Where they end in a chi^2 that noise does not explain, more and other ones are tried. What
+        is not in the scene, such as substructure, makes a fit be tried again for nothing.
         """
-        index = torch.arange(len(points), device=points.device)
-        found = self._best_of(points[:, :starts], index, max_steps, tolerance)
+        points = templates.best(self.images, self.weight, starts)
+        found = self.best_of(points, max_steps, tolerance)
         dof = (self.weight > 0).sum((-2, -1)) - points.shape[-1]
-        poor = torch.nonzero(~(found.chi2 < dof + 5 * torch.sqrt(2.0 * dof.clamp_min(0))))[:, 0]
-        if poor.numel() and points.shape[1] > starts:
-            again = self._best_of(points[poor, starts:], poor, max_steps, tolerance)
+        poor = torch.nonzero(~(found.chi2 < dof + _DEVIATIONS * torch.sqrt(2.0 * dof)))[:, 0]
+        if poor.numel():
+            points = templates.best(
+                self.images[poor], self.weight[poor], _RETRY * starts, distinct=True
+            )
+            again = self.best_of(points, max_steps, tolerance, poor)
             better = again.chi2 < found.chi2[poor]
             found.put(poor[better], again.take(better))
         return found
 
-    def _best_of(self, points: Tensor, index: Tensor, max_steps: int, tolerance: float) -> _State:
+    def best_of(
+        self, points: Tensor, max_steps: int, tolerance: float, index: Tensor | None = None
+    ) -> _State:
+        """The best fit of every image, or those of ``index``, from points ``(B, M, P)``."""
+        if index is None:
+            index = torch.arange(len(points), device=points.device)
         images, starts = points.shape[:2]
         each = index.repeat_interleave(starts)
         state = self.start(self.bounds.inverse(points.flatten(0, 1), each), each)
-        if starts > 1:
+        while starts > 1:
             self.descend(state, _EXPLORE, tolerance)
-            best = state.chi2.view(images, starts).nan_to_num(math.inf).argmin(1)
-            state = state.take(best + starts * torch.arange(images, device=points.device))
+            kept = max(starts // _KEEP, 1)
+            chi2 = state.chi2.view(images, starts).nan_to_num(math.inf)
+            best = chi2.topk(kept, dim=1, largest=False).indices
+            first = starts * torch.arange(images, device=points.device)
+            state, starts = state.take((best + first[:, None]).flatten()), kept
         state.steps.zero_()
         self.descend(state, max_steps, tolerance)
         return state
