@@ -64,12 +64,11 @@ class Bounds:
         for name in names:
             unit, least, most, scale = _RANGES[_bare(name)]
             per_image = peak if unit == "peak" else torch.full_like(peak, units[unit])
-            least, most = least * per_image, most * per_image
             if name in overrides:
-                given = _checked(name, overrides[name], positive=scale == "log")
-                least, most = (torch.full_like(peak, bound) for bound in given)
-            low.append(least)
-            high.append(most)
+                least, most = _checked(name, overrides[name], positive=scale == "log")
+                per_image = torch.ones_like(peak)
+            low.append(least * per_image)
+            high.append(most * per_image)
             log.append(scale == "log")
         self.low, self.high = torch.stack(low, -1), torch.stack(high, -1)
         self._log = torch.tensor(log, device=peak.device)

@@ -221,8 +221,8 @@ class Fitter:
         # What is kept must serve later calls that differentiate, also when made without gradients.
         with torch.inference_mode(False), torch.no_grad():
             if pixels is None:
-                at = {"dtype": images.dtype, "device": images.device}
-                x, y = pixel_grid((ny, nx), self._pixel_scale, **at)
+                dtype, device = images.dtype, images.device
+                x, y = pixel_grid((ny, nx), self._pixel_scale, dtype=dtype, device=device)
                 pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
             if with_templates and templates is None:
                 templates = Templates(self.scene, pixels)

@@ -85,6 +85,12 @@ def fitter():
 
 
 @pytest.fixture(scope="module")
+def wide_fitter():
+    """Another one, for float64."""
+    return Fitter(**KIND)
+
+
+@pytest.fixture(scope="module")
 def sample(fitter):
     """128 lenses of peak S/N 30, float32: truth, images, sigma, chi^2 of the truth, and fits."""
     truth = draw(128, seed=5)
@@ -257,9 +263,9 @@ def test_the_light_of_the_lens_is_part_of_the_result():
 # What the result may not depend on
 
 
-def test_float32_and_float64_agree(sample):
+def test_float32_and_float64_agree(sample, wide_fitter):
     _, images, sigma, _, narrow = sample
-    wide = fit(images[:12].double(), sigma[:12].double(), **KIND)
+    wide = wide_fitter(images[:12].double(), sigma[:12].double())
     for name in wide.names:
         assert wide.params[name].dtype == torch.float64
         assert narrow.params[name].dtype == torch.float32
@@ -268,11 +274,6 @@ def test_float32_and_float64_agree(sample):
         torch.testing.assert_close(
             narrow.errors[name][:12].double(), wide.errors[name], rtol=0.05, atol=0
         )
-
-
-@pytest.fixture(scope="module")
-def wide_fitter():
-    return Fitter(**KIND)
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
@@ -302,8 +303,8 @@ def test_one_image_is_a_batch_of_one(sample, fitter):
 
 
 def test_sigma_may_be_a_number_one_an_image_or_a_map(sample, fitter):
-    _, images, _, _, _ = sample
-    images, sigma = images[:2], 0.05
+    _, images, sigma, _, _ = sample
+    images, sigma = images[:2] / (2 * sigma[:2, None, None]), 0.5
     expected = stacked(fitter(images, sigma).params)
     for other in (
         torch.tensor(sigma),
@@ -354,7 +355,7 @@ def test_the_unit_of_flux_is_of_no_account(unit, sample, fitter):
 
 def test_a_fitter_serves_images_of_every_shape(sample, fitter):
     _, images, sigma, _, _ = sample
-    for shape in ((32, 32), (30, 32), (32, 28), (32, 32)):
+    for shape in ((32, 32), (32, 28), (32, 32)):
         top, left = (32 - shape[0]) // 2, (32 - shape[1]) // 2
         cut = images[:4, top : top + shape[0], left : left + shape[1]]
         result = fitter(cut, sigma[:4])
@@ -404,7 +405,7 @@ def test_a_parameter_held_at_its_bound_leaves_the_others_their_best_fit():
 
 def test_no_fit_leaves_the_default_ranges():
     images = noise_like(torch.empty(6, 24, 24), 4)
-    result = fit(images, 1.0, **KIND, n_starts=1)
+    result = fit(images, 1.0, **KIND, start={"source_center_x": 0.3})
     params = stacked(result.params)
     peak = images.amax((1, 2)) / PIXEL**2
     limits = Bounds(result.names, 12 * PIXEL, peak, {})
@@ -443,11 +444,16 @@ NOTHING = {
 }
 
 
+@pytest.fixture(scope="module")
+def hasty_fitter():
+    return Fitter(**KIND, lens_light=True, n_starts=1, max_steps=15)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("images", NOTHING.values(), ids=NOTHING)
-def test_an_image_without_a_lens_gives_numbers_all_the_same(images, dtype):
+def test_an_image_without_a_lens_gives_numbers_all_the_same(images, dtype, hasty_fitter):
     images = images.to(dtype).requires_grad_()
-    result = fit(images, 1.0, **KIND, lens_light=True, n_starts=1, max_steps=15)
+    result = hasty_fitter(images, 1.0)
     assert torch.isfinite(stacked(result.params)).all()
     assert torch.isfinite(result.model).all()
     assert torch.isfinite(result.chi2_dof).all()
