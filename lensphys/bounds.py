@@ -25,9 +25,14 @@ _RANGES: dict[str, tuple[str, float, float, str]] = {
     "R_sersic": ("half field", 1e-3, 2.0, "log"),
     "n_sersic": ("", 0.3, 8.0, "log"),
 }
+#: What the profiles allow beyond that; two components of up to 0.7 are always an ellipticity.
+_ALLOWED = {"gamma": (1.05, 2.95), "n_sersic": (0.3, 10.0), "e1": (-0.7, 0.7), "e2": (-0.7, 0.7)}
 _PREFIXES = ("source_", "lens_light_")
 #: Starting values are kept this fraction of the range away from its ends, where steps vanish.
 _MARGIN = 1e-3
+#: Coordinates go no further than this to either side, 1e-4 of the range away from its ends: a
+#: best fit at a bound would otherwise be looked for at infinity, where slopes are lost to rounding.
+EDGE = 9.0
 
 
 class Bounds:
@@ -42,7 +47,8 @@ class Bounds:
         overrides: ``name: (low, high)``.
 
     Raises:
-        ValueError: for an unknown name, or bounds that are not two finite numbers in order.
+        ValueError: for an unknown name, or bounds that are not two finite numbers in order or
+            leave the range of the parameter.
     """
 
     def __init__(
@@ -56,20 +62,13 @@ class Bounds:
         units = {"": 1.0, "half field": half_field}
         low, high, log = [], [], []
         for name in names:
-            unit, lowest, highest, scale = _RANGES[_bare(name)]
+            unit, least, most, scale = _RANGES[_bare(name)]
             per_image = peak if unit == "peak" else torch.full_like(peak, units[unit])
-            least, most = lowest * per_image, highest * per_image
             if name in overrides:
-                given = tuple(float(bound) for bound in overrides[name])
-                if len(given) != 2 or not all(map(math.isfinite, given)) or given[0] >= given[1]:
-                    raise ValueError(
-                        f"bounds of {name} must be two finite numbers, low < high, got {given}"
-                    )
-                if scale == "log" and given[0] <= 0:
-                    raise ValueError(f"bounds of {name} must be positive, got {given}")
-                least, most = (torch.full_like(peak, bound) for bound in given)
-            low.append(least)
-            high.append(most)
+                least, most = _checked(name, overrides[name], positive=scale == "log")
+                per_image = torch.ones_like(peak)
+            low.append(least * per_image)
+            high.append(most * per_image)
             log.append(scale == "log")
         self.low, self.high = torch.stack(low, -1), torch.stack(high, -1)
         self._log = torch.tensor(log, device=peak.device)
@@ -78,7 +77,8 @@ class Bounds:
         """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``."""
         low, width = self._interval(index)
         s = torch.sigmoid(z)
-        value, slope = low + width * s, width * s * (1 - s)
+        # Not 1 - s, which has no digits left at the upper end.
+        value, slope = low + width * s, width * s * torch.sigmoid(-z)
         value = torch.where(self._log, torch.exp(value), value)
         return value, torch.where(self._log, value * slope, slope)
 
@@ -95,6 +95,11 @@ class Bounds:
         return low, high - low
 
 
+def free(z: Tensor, gradient: Tensor) -> Tensor:
+    """Which parameters may change: all but those at a bound that ``gradient`` points beyond."""
+    return (z.abs() < EDGE) | (z * gradient < 0)
+
+
 def check_names(what: str, given: Mapping[str, object], names: Sequence[str]) -> None:
     """Refuses names that are not parameters, with the nearest one that is.
 
@@ -106,6 +111,21 @@ def check_names(what: str, given: Mapping[str, object], names: Sequence[str]) ->
             near = difflib.get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
             raise ValueError(f"{what} names an unknown parameter {name!r}{hint}")
+
+
+def _checked(name: str, given: tuple[float, float], *, positive: bool) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"bounds of {name} must be two finite numbers, low < high, got {given}")
+    if positive and low <= 0:
+        raise ValueError(f"bounds of {name} must be positive, got {given}")
+    least, most = _ALLOWED.get(_bare(name), (-math.inf, math.inf))
+    if low < least or high > most:
+        raise ValueError(f"bounds of {name} must lie within {least:g} and {most:g}, got {given}")
+    return low, high
 
 
 def _bare(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lensphys.bounds import Bounds
+from lensphys.bounds import EDGE, Bounds, free
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
@@ -27,10 +27,12 @@ _CHUNK_ELSEWHERE = 512
 _DAMPING = 1e-2
 #: Largest change of a transformed parameter in one step.
 _MAX_STEP = 2.0
-#: Starting points in reserve, in multiples of those tried at first.
-_RETRY = 4
-#: Steps from each starting point before the best is chosen.
-_EXPLORE = 5
+#: Starting points of a second round, in multiples of those tried at first.
+_RETRY = 16
+#: Standard deviations of chi^2 beyond which noise does not explain a fit, which makes for one.
+_DEVIATIONS = 3
+#: After so many steps from each starting point one in four goes on, until one is left.
+_EXPLORE, _KEEP = 4, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,14 +114,14 @@ def fit(
             points are found by matching templates.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
-        n_starts: starting points tried for every image where ``start`` is not given; four times as
-            many where these leave a chi^2 that noise does not explain.
+        n_starts: starting points tried for every image where ``start`` is not given; sixteen times
+            as many more where these leave a chi^2 that noise does not explain.
         max_steps: evaluations of the model, at most, from the best starting point on.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
     Raises:
-        ValueError: for images or noise that are not finite, wrong shapes, unknown names, or
-            settings out of range.
+        ValueError: for images or noise that are not finite, wrong shapes, unknown names, too few
+            pixels that are not masked, or settings out of range.
     """
     return Fitter(
         pixel_scale=pixel_scale,
@@ -174,7 +176,7 @@ class Fitter:
         start: Mapping[str, Parameter] | None = None,
     ) -> FitResult:
         """Fits a batch of images; see :func:`fit`."""
-        images, weight = _checked(images, sigma)
+        images, weight = _checked(images, sigma, len(self.scene.names))
         pixels, templates = self._prepared(images, with_templates=start is None)
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
         with torch.no_grad():
@@ -184,9 +186,9 @@ class Fitter:
             problem = _Problem(self.scene, pixels, bounds, images.detach(), weight.detach())
             if templates is None:
                 points = given_start(self.scene, start or {}, half_field, peak)[:, None]
+                found = problem.best_of(points, self._max_steps, self._tolerance)
             else:
-                points = templates.best(images, weight, _RETRY * self._n_starts)
-            found = problem.solve(points, self._n_starts, self._max_steps, self._tolerance)
+                found = problem.solve(templates, self._n_starts, self._max_steps, self._tolerance)
             covariance = problem.covariance(found.z)
             converged = found.converged
 
@@ -216,34 +218,33 @@ class Fitter:
         ny, nx = images.shape[-2:]
         key = (ny, nx, images.dtype, images.device)
         pixels, templates = self._cached.get(key, (None, None))
-        if pixels is None:
-            x, y = pixel_grid((ny, nx), self._pixel_scale, dtype=images.dtype, device=images.device)
-            pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
-        if with_templates and templates is None:
-            with torch.no_grad():
+        # What is kept must serve later calls that differentiate, also when made without gradients.
+        with torch.inference_mode(False), torch.no_grad():
+            if pixels is None:
+                dtype, device = images.dtype, images.device
+                x, y = pixel_grid((ny, nx), self._pixel_scale, dtype=dtype, device=device)
+                pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
+            if with_templates and templates is None:
                 templates = Templates(self.scene, pixels)
         self._cached[key] = pixels, templates
         return pixels, templates if with_templates else None
 
 
-def _checked(images: Tensor, sigma: Parameter) -> tuple[Tensor, Tensor]:
+def _checked(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
     """Images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        raise ValueError("images must be a tensor of floating-point numbers")
+    if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
+        raise ValueError("images must be a tensor of floating-point numbers, float32 or float64")
     if images.ndim not in (2, 3) or not images.numel():
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])
-    given = tuple(sigma.shape) if isinstance(sigma, Tensor) else ()
+    number, *size = images.shape
     sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device)
-    if given == (len(images),):
-        sigma = sigma[:, None, None]
-    try:
-        sigma = sigma.expand(images.shape)
-    except RuntimeError:
+    if tuple(sigma.shape) not in {(), (1,), (number,), (*size,), (1, *size), (number, *size)}:
         raise ValueError(
-            f"sigma must be a number, ({len(images)},) or a map of shape {tuple(images.shape)}, "
-            f"got {given}"
-        ) from None
+            f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "
+            f"got {tuple(sigma.shape)}"
+        )
+    sigma = (sigma[:, None, None] if sigma.ndim == 1 else sigma).expand(images.shape)
     broken = int((~torch.isfinite(images) & torch.isfinite(sigma)).sum())
     if broken:
         raise ValueError(
@@ -252,6 +253,11 @@ def _checked(images: Tensor, sigma: Parameter) -> tuple[Tensor, Tensor]:
     if not bool((sigma > 0).all()):
         raise ValueError("sigma must be positive (infinite where a pixel is masked)")
     masked = torch.isinf(sigma)
+    fewest = int((~masked).sum((-2, -1)).min())
+    if fewest <= parameters:
+        raise ValueError(
+            f"an image has {fewest} pixels that are not masked, too few for {parameters} parameters"
+        )
     # A masked pixel may hold anything: 0 times it must be 0.
     return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
 
@@ -331,30 +337,41 @@ class _Problem:
         )
         return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
-    def solve(self, points: Tensor, starts: int, max_steps: int, tolerance: float) -> _State:
-        """The best fit of every image from starting points ``(B, M, P)``, the likeliest first.
+    def solve(self, templates: Templates, starts: int, max_steps: int, tolerance: float) -> _State:
+        """The best fit of every image from the ``starts`` templates that are most like it.
 
-        The first ``starts`` are tried; where they end in a chi^2 that noise does not explain, all
-        are. What is not in the scene, such as substructure, makes a fit be tried again for nothing.
+        Where they end in a chi^2 that noise does not explain, more and other ones are tried. What
+        is not in the scene, such as substructure, makes a fit be tried again for nothing.
         """
-        index = torch.arange(len(points), device=points.device)
-        found = self._best_of(points[:, :starts], index, max_steps, tolerance)
+        points = templates.best(self.images, self.weight, starts)
+        found = self.best_of(points, max_steps, tolerance)
         dof = (self.weight > 0).sum((-2, -1)) - points.shape[-1]
-        poor = torch.nonzero(~(found.chi2 < dof + 5 * torch.sqrt(2.0 * dof.clamp_min(0))))[:, 0]
-        if poor.numel() and points.shape[1] > starts:
-            again = self._best_of(points[poor, starts:], poor, max_steps, tolerance)
+        poor = torch.nonzero(~(found.chi2 < dof + _DEVIATIONS * torch.sqrt(2.0 * dof)))[:, 0]
+        if poor.numel():
+            points = templates.best(
+                self.images[poor], self.weight[poor], _RETRY * starts, distinct=True
+            )
+            again = self.best_of(points, max_steps, tolerance, poor)
             better = again.chi2 < found.chi2[poor]
             found.put(poor[better], again.take(better))
         return found
 
-    def _best_of(self, points: Tensor, index: Tensor, max_steps: int, tolerance: float) -> _State:
+    def best_of(
+        self, points: Tensor, max_steps: int, tolerance: float, index: Tensor | None = None
+    ) -> _State:
+        """The best fit of every image, or those of ``index``, from points ``(B, M, P)``."""
+        if index is None:
+            index = torch.arange(len(points), device=points.device)
         images, starts = points.shape[:2]
         each = index.repeat_interleave(starts)
         state = self.start(self.bounds.inverse(points.flatten(0, 1), each), each)
-        if starts > 1:
+        while starts > 1:
             self.descend(state, _EXPLORE, tolerance)
-            best = state.chi2.view(images, starts).nan_to_num(math.inf).argmin(1)
-            state = state.take(best + starts * torch.arange(images, device=points.device))
+            kept = max(starts // _KEEP, 1)
+            chi2 = state.chi2.view(images, starts).nan_to_num(math.inf)
+            best = chi2.topk(kept, dim=1, largest=False).indices
+            first = starts * torch.arange(images, device=points.device)
+            state, starts = state.take((best + first[:, None]).flatten()), kept
         state.steps.zero_()
         self.descend(state, max_steps, tolerance)
         return state
@@ -388,13 +405,14 @@ class _Problem:
         scale = s.normal.diagonal(dim1=1, dim2=2)
         scale = scale.clamp_min(1e-12 * scale.amax(1, keepdim=True))
         damped = s.normal + torch.diag_embed(s.damping[:, None] * scale)
-        step = _solve(damped, s.gradient).clamp(-_MAX_STEP, _MAX_STEP)
+        step = _solve_free(damped, s.gradient, s.z, s.gradient).clamp(-_MAX_STEP, _MAX_STEP)
+        z = (s.z + step.to(s.z.dtype)).clamp(-EDGE, EDGE)
+        step = (z - s.z).double()
         expected = (step * (2 * s.gradient - (s.normal @ step[..., None])[..., 0])).sum(1)
-        z = s.z + step.to(s.z.dtype)
         chi2, normal, gradient = self.equations(z, s.index)
 
         # Below its own rounding a rise of chi^2 is none.
-        accepted = chi2 <= s.chi2 * (1 + 4 * torch.finfo(s.z.dtype).eps)
+        accepted = chi2 <= s.chi2 * (1 + 16 * torch.finfo(s.z.dtype).eps)
         gain = (s.chi2 - chi2) / expected.clamp_min(1e-300)
         eased = s.damping * (1 - (2 * gain - 1) ** 3).clamp(0.1, 1)
         s.damping = torch.where(accepted, eased, s.damping * s.growth).clamp(1e-9, 1e12)
@@ -405,7 +423,15 @@ class _Problem:
         s.gradient = torch.where(accepted[:, None], gradient, s.gradient)
         s.steps = s.steps + 1
         undamped = s.normal + torch.diag_embed(1e-9 * scale)
-        s.converged = accepted & ((_solve(undamped, s.gradient) * s.gradient).sum(1) < tolerance)
+        newton = _solve_free(undamped, s.gradient, s.z, s.gradient)
+        s.converged = s.chi2.isfinite() & ((newton * s.gradient).sum(1) < tolerance)
+
+
+def _solve_free(matrix: Tensor, vector: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
+    """The solution for the parameters that may change; 0 for those held at a bound."""
+    may = free(z, gradient)
+    both = may[:, :, None] & may[:, None]
+    return _solve(torch.where(both, matrix, torch.diag_embed((~may).to(matrix))), vector * may)
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -444,7 +470,8 @@ class _Implicit(torch.autograd.Function):
                     for g in gradient.unbind(1)
                 ]
                 curvature = -torch.stack(rows, 1).double()
-                adjoint = _solve(curvature.mT, by_z[index].double()).to(z.dtype)
+                by_free = by_z[index].double()
+                adjoint = _solve_free(curvature.mT, by_free, z[index], gradient).to(z.dtype)
                 by_images[index], by_weight[index] = torch.autograd.grad(
                     gradient, leaves[1:], adjoint
                 )

@@ -19,6 +19,13 @@ _TEMPLATES = 4096
 #: Templates are compared on images of about this many pixels a side, where an arc is wide enough
 #: to meet that of its neighbour.
 _SIDE = 16
+#: Templates are matched as if they were good to this fraction of the brightness: they lie so far
+#: apart that the brightest pixels would otherwise decide alone.
+_MODEL_ERROR = 0.15
+#: Distinct templates are chosen among this many, and correlate by less than this.
+_CANDIDATES, _ALIKE = 512, 0.8
+#: Images matched at once, for the memory that their scores take.
+_IMAGES = 128
 #: Radii of the lens light tried beside a template, in half fields.
 _LIGHT_RADII = (0.05, 0.12, 0.3)
 
@@ -57,12 +64,17 @@ class Templates:
         self.params, self._maps = params, maps.flatten(1)
         self._light = self._light_maps(pixels, half_field)
 
-    def best(self, images: Tensor, weight: Tensor, count: int) -> Tensor:
+    def best(self, images: Tensor, weight: Tensor, count: int, *, distinct: bool = False) -> Tensor:
         """The parameters ``(B, count, P)`` of the templates that fit each image best, in order.
 
         Each template has the amplitude that suits the image, and so has the light of the lens
-        where the scene has any; ``weight`` is ``1 / sigma``.
+        where the scene has any; ``weight`` is ``1 / sigma``. No two ``distinct`` ones look alike.
         """
+        parts = zip(images.split(_IMAGES), weight.split(_IMAGES), strict=True)
+        return torch.cat([self._best(*part, count, distinct) for part in parts])
+
+    def _best(self, images: Tensor, weight: Tensor, count: int, distinct: bool) -> Tensor:
+        weight = weight * torch.rsqrt(1 + (_MODEL_ERROR * images * weight).square())
         inverse = self._binned(weight.square()).flatten(1)
         signal = self._binned(images * weight.square()).flatten(1)
         tiny = torch.finfo(inverse.dtype).tiny
@@ -81,13 +93,26 @@ class Templates:
             amplitude = torch.where(better, a, amplitude)
             light_amplitude = torch.where(better, b, light_amplitude)
             light = torch.where(better, k, light)
-        chosen = score.topk(min(count, score.shape[1]), dim=1).indices
+        count = min(count, score.shape[1])
+        chosen = self._distinct(score, count) if distinct else score.topk(count, dim=1).indices
         params = self._scene.named(self.params[chosen])
         params["source_amplitude"] = amplitude.gather(1, chosen)
         if self._scene.lens_light:
             params["lens_light_amplitude"] = light_amplitude.gather(1, chosen)
             params["lens_light_R_sersic"] = self._radii[light.gather(1, chosen)]
         return torch.stack(list(params.values()), -1)
+
+    def _distinct(self, score: Tensor, count: int) -> Tensor:
+        """The highest scores ``(B, count)`` among templates that differ from one another."""
+        rank, index = score.topk(min(_CANDIDATES, score.shape[1]), dim=1)
+        maps = torch.nn.functional.normalize(self._maps[index], dim=2)
+        penalty, chosen = rank[:, :1] + 1, []
+        for _ in range(count):
+            best = rank.argmax(1, keepdim=True)
+            chosen.append(index.gather(1, best))
+            like = (maps @ maps.gather(1, best[..., None].expand(-1, -1, maps.shape[2])).mT)[..., 0]
+            rank = torch.where(like > _ALIKE, rank - penalty, rank)
+        return torch.cat(chosen, 1)
 
     def _light_maps(self, pixels: Pixels, half_field: float) -> Tensor:
         """Lens light of unit amplitude and several radii, ``(L, pixels)``; none in a dark scene."""

@@ -86,7 +86,7 @@ class Sersic(LightProfile):
         stretch = torch.where(t.r2 > _R_MIN**2, -slope * t.scale, 0.0)
         pull = stretch / t.r2
         jacobian = {
-            "amplitude": t.unit,
+            "amplitude": t.unit.expand_as(brightness),
             "R_sersic": slope / radius,
             "n_sersic": slope * t.log - (B_N_SLOPE * brightness) * (t.power - 1),
             "e1": torch.addcmul(stretch * e1, pull, t.wy * t.y - t.wx * t.x),
