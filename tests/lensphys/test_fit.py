@@ -735,7 +735,11 @@ REFUSED = {
     "tolerance": ((IMAGE, 1.0), {"tolerance": 0.0}, "tolerance must be positive"),
     "tolerance NaN": ((IMAGE, 1.0), {"tolerance": math.nan}, "tolerance must be positive"),
     "PSF": ((IMAGE, 1.0), {"psf": GaussianPSF(0.1, 0.05)}, r"psf\.pixel_scale is 0\.05 arcsec"),
-    "supersampling": ((IMAGE, 1.0), {"supersampling": 0}, "supersampling must be at least 1"),
+    "supersampling": (
+        (IMAGE, 1.0),
+        {"supersampling": 0},
+        "supersampling must be a whole number from 1 on",
+    ),
     "pixels": ((IMAGE, 1.0), {"pixel_scale": 0.0}, "pixel_scale must be positive"),
 }
 
