@@ -304,7 +304,7 @@ class _Problem:
         params, slope = self.bounds.forward(z, index)
         maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
         maps[:, 0] = self.images[index] - maps[:, 0]
-        maps = (maps * self.weight[index, None]).flatten(2)
+        maps = maps.mul_(self.weight[index, None]).flatten(2)
         slope = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
         return (maps @ maps.mT).double() * slope[:, :, None] * slope[:, None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
@@ -68,6 +69,7 @@ class Pixels:
                     f"psf.pixel_scale is {psf.pixel_scale:g} arcsec but the grid has pixels of "
                     f"{dx:g} arcsec{finer}; sample the PSF for the pixels of the grid"
                 )
+        _keep_freed_memory()
         self.shape = (x.shape[-2], x.shape[-1])
         self.pixel_scale = dx
         self.x, self.y = (x, y) if supersampling == 1 else _sub_pixels(x, y, dx, supersampling)
@@ -83,6 +85,17 @@ class Pixels:
         if self._factor > 1:
             image = _pixel_means(image, self._factor)
         return image if self._after is None else self._after.convolve(image)
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Lets the C library keep the memory of maps that were freed, for the next ones.
+
+    glibc gives freed maps back to the system and asks for them anew, page by page, which takes as
+    long as the arithmetic on them; it stops doing so once a block of this size has been freed. No
+    page of the block is touched, and at most 62 MiB are kept. Elsewhere this does nothing.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
 
 
 def render(
