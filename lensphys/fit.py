@@ -28,7 +28,7 @@ _DAMPING = 1e-2
 #: Largest change of a transformed parameter in one step.
 _MAX_STEP = 2.0
 #: Starting points of a second round, in multiples of those tried at first.
-_RETRY = 16
+_RETRY = 8
 #: Standard deviations of chi^2 beyond which noise does not explain a fit, which makes for one.
 _DEVIATIONS = 3
 #: After so many steps from each starting point one in four goes on, until one is left.
@@ -114,8 +114,8 @@ def fit(
             points are found by matching templates.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
-        n_starts: starting points tried for every image where ``start`` is not given; sixteen times
-            as many more where these leave a chi^2 that noise does not explain.
+        n_starts: starting points tried for every image where ``start`` is not given; eight times as
+            many more where these leave a chi^2 that noise does not explain.
         max_steps: evaluations of the model, at most, from the best starting point on.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
