@@ -19,7 +19,6 @@ myst_heading_anchors = 3  # links such as fitting.md#what-is-fitted
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True

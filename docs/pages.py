@@ -217,20 +217,19 @@ def tabulate_parameters(
         "   :widths: 18 42 14 14 12",
         "",
     ]
-    rows = [["parameter", "", "unit", "valid", "default"]]
+    # Parameters that differ in nothing but the name, such as those of a centre, share a row.
+    together: dict[tuple[str, ...], list[str]] = {}
     for field in fields:
         meta = field.metadata
-        rows.append(
-            [
-                f"``{field.name}``",
-                meanings[field.name],
-                meta["unit"] or "1" if "unit" in meta else "setting",
-                valid_range(meta["low"], meta["high"], meta["open_low"])
-                if "unit" in meta
-                else f"``{field.type}``",
-                "" if field.default is dataclasses.MISSING else f"``{field.default!r}``",
-            ]
-        )
+        if "unit" in meta:
+            kind = meta["unit"] or "1", valid_range(meta["low"], meta["high"], meta["open_low"])
+        else:
+            kind = "setting", f"``{field.type}``"
+        default = "" if field.default is dataclasses.MISSING else f"``{field.default!r}``"
+        row = (meanings[field.name], *kind, default)
+        together.setdefault(row, []).append(f"``{field.name}``")
+    rows = [["parameter", "", "unit", "valid", "default"]]
+    rows += [[", ".join(names), *row] for row, names in together.items()]
     for row in rows:
         marks = ["   * - ", *["     - "] * (len(row) - 1)]
         table += [mark + cell for mark, cell in zip(marks, row, strict=True)]

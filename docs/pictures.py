@@ -37,7 +37,7 @@ def draw_mass(mass: Any, width: float, path: Path) -> None:
     figure = Figure(figsize=(8.6, 6.9))
     # Placed by hand: matplotlib's search for a layout takes longer than all the rest.
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    figure.subplots_adjust(left=0.08, right=0.93, bottom=0.07, top=0.98, wspace=0.32, hspace=0.06)
+    figure.subplots_adjust(left=0.075, right=0.905, bottom=0.07, top=0.98, wspace=0.37, hspace=0.06)
     (convergence, deflection), (potential, magnification) = axes
     norm, cmap = _convergence_scale(kappa)
     _show(figure, convergence, kappa, width, r"convergence $\kappa$", norm=norm, cmap=cmap)

@@ -35,7 +35,7 @@ print(f"the galaxy appears {float(lensed.sum()) / total:.1f} times as bright")
 source_x, source_y = lp.pixel_grid(200, 0.008)  # the source plane, closer up
 unlensed = source.surface_brightness(source_x, source_y)
 
-figure, axes = plt.subplots(1, 3, figsize=(11, 4.9), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(11, 4.65), layout="constrained")
 brightness = "surface brightness [flux / arcsec$^2$]"
 panels = [
     ("source plane", unlensed, 0.8, None, "magma", brightness),
