@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import profiles
+import torch
 from pictures import draw_instruments, draw_light, draw_mass
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -37,8 +38,9 @@ SHOWN = (
     "lsst_i",
     "roman_f129",
 )
-#: One core a process: three examples run at once.
+#: One thread a process: the examples run at once, beside the drawing.
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+torch.set_num_threads(1)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
