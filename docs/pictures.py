@@ -168,7 +168,7 @@ def _show(figure: Figure, ax: Axes, image: Map, width: float, label: str, **how:
         steps = (1, 2, 5) if norm.vmax < 200 * norm.vmin else (1,)
         bar.set_ticks(ticker.LogLocator(subs=steps))
         bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-        bar.ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+        bar.minorticks_off()
 
 
 def _save(figure: Figure, path: Path) -> None:
