@@ -42,7 +42,7 @@ def draw_mass(mass: Any, width: float, path: Path) -> None:
     norm, cmap = _convergence_scale(kappa)
     _show(figure, convergence, kappa, width, r"convergence $\kappa$", norm=norm, cmap=cmap)
     if np.abs(kappa).max() < _NONE:
-        convergence.text(0, 0, "no convergence", color="white", ha="center", va="center")
+        convergence.text(0, 0, "0 in every pixel", color="white", ha="center", va="center")
     length = np.hypot(alpha_x, alpha_y)
     # Next to a point mass the deflection has no bound.
     longest = float(min(length.max(), 5 * np.median(length)))
@@ -144,7 +144,8 @@ def _convergence_scale(kappa: Map) -> tuple[Normalize, str]:
     """Logarithmic where the convergence is positive; about zero where it has both signs."""
     if np.abs(kappa).max() < _NONE:
         return Normalize(0.0, 1.0), "magma"
-    if kappa.min() < -_NONE:
+    # Between the pixels of a map the convergence may swing a little below zero.
+    if kappa.min() < -0.01 * kappa.max():
         top = float(np.quantile(np.abs(kappa), 0.995))
         return SymLogNorm(0.02 * top, vmin=-top, vmax=top), "RdBu_r"
     positive = kappa[kappa > _NONE]
