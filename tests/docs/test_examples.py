@@ -24,9 +24,8 @@ def test_the_galaxy_inside_both_caustics_has_five_images_that_make_it_as_bright_
     example = run_example("critical_curves")
     source = example.source
     images = lp.image_positions(example.lens, source.center_x, source.center_y, window=5.0)
-    # Two more, faint ones, next to the companion, which is a lens of its own.
-    bright = images.magnification[images.mask].abs() > 0.05
-    assert int(bright.sum()) == 5
+    assert int(images.mask.sum()) == 5
+    assert images.magnification.abs().min() < 0.1  # the one at the centre
     x, y = lp.pixel_grid(1000, 0.005, dtype=torch.float64)
     lensed = source.surface_brightness(*example.lens.ray_trace(x, y)).sum()
     ratio = float(lensed / source.surface_brightness(x, y).sum())
