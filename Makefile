@@ -1,6 +1,7 @@
 # make demo: the main job on a small scale, from nothing to a table and pictures.
 # make test: the tests.
-# Both set up a virtual environment in .venv first; nothing outside this folder is touched.
+# make docs: the site, in docs/_build/html.
+# All set up a virtual environment in .venv first; nothing outside this folder is touched.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # Byte code is compiled on first import, for what is imported: half a minute less to wait.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile --quiet
 
-.PHONY: demo test lint setup setup-dev clean
+.PHONY: demo test docs lint setup setup-dev clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python cli.py demo
@@ -18,6 +19,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files
@@ -38,5 +43,9 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo docs/_build docs/generated

@@ -1,0 +1,42 @@
+"""Settings of the site; `make docs` builds it. See `pages.py` for the pages made of docstrings."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lensphys
+
+project = "lensphys"
+author = copyright = "the lensphys authors"
+version = release = lensphys.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pages"]
+exclude_patterns = ["_build", "generated/instruments.md"]
+source_suffix = {".md": "markdown"}
+
+myst_heading_anchors = 3  # links such as fitting.md#what-is-fitted
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+python_use_unqualified_type_names = True
+add_module_names = False
+
+# A reference that leads nowhere is an error. Types of other packages cannot be looked up offline.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(torch|numpy|astropy|collections|typing|np)\b.*"),
+    # Aliases, of which the signature shows what they stand for.
+    (
+        "py:.*",
+        r"(.*\.)?(Parameter|Cosmology|Number|Area|Distances|Light|Shape|Vector|Order|Kind|FLRW)",
+    ),
+]
+
+html_theme = "furo"
+html_title = "lensphys"
+html_show_sphinx = False
+html_copy_source = False
+html_show_copyright = False
