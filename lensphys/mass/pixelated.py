@@ -82,7 +82,7 @@ def _multipoles(x: Tensor, y: Tensor, p: int, q: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def _kernel(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _kernel(shape: tuple[int, int], device: torch.device) -> Tensor:
     """Transforms ``(9, 2 ny + 2, nx + 2)`` of what a pixel does to all nodes, in pixels."""
     # Outside inference mode even when called in it, since the cached tensor outlives the call.
     with torch.inference_mode(False):
@@ -98,10 +98,7 @@ def _kernel(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) ->
             torch.where(far, _multipoles(safe, y, p, q), square_pixel(x, y, p, q))
             for p, q in _ORDERS
         ]
-        # Transformed in double precision and rounded once.
-        transform = torch.fft.rfft2(torch.stack(maps))
-        narrow = torch.complex128 if dtype == torch.float64 else torch.complex64
-        kernel: Tensor = transform.to(device, narrow)
+        kernel: Tensor = torch.fft.rfft2(torch.stack(maps)).to(device)
         return kernel
 
 
@@ -170,7 +167,7 @@ class PixelatedConvergence(MassProfile):
         ny, nx = kappa.shape[-2:]
         padded = (2 * ny + 2, 2 * nx + 2)
         transform = torch.fft.rfft2(kappa, s=padded).unsqueeze(-3)
-        maps = torch.fft.irfft2(transform * _kernel((ny, nx), like.dtype, like.device), s=padded)
+        maps = torch.fft.irfft2(transform * _kernel((ny, nx), like.device), s=padded)
         maps = torch.roll(maps, (1, 1), (-2, -1))[..., : ny + 2, : nx + 2]
         # ln(r / arcsec) in place of ln(r / pixel)
         constant = kappa.sum((-2, -1)) * (math.log(self.pixel_scale) / math.pi)
@@ -180,6 +177,9 @@ class PixelatedConvergence(MassProfile):
         )
 
     def _interpolated(self, x: Tensor, y: Tensor, orders: list[tuple[int, int]]) -> list[Tensor]:
+        # In double precision throughout: a curvature is the difference of potentials that agree to
+        # one part in the square of the number of pixels.
+        narrow, x, y = x.dtype, x.double(), y.double()
         nodes = self._nodes(x)
         ny, nx = nodes.shape[-2:]
         place = []
@@ -209,7 +209,7 @@ class PixelatedConvergence(MassProfile):
                 for channel, (k, m) in enumerate(_ORDERS):
                     weight = along_x[dx][k] * along_y[dy][m]
                     total = total + weight * values[..., channel, :, :]
-            found.append(total)
+            found.append(total.to(narrow))
         return found
 
 
