@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from lensphys.parameters import Parameter
+
 #: Default range of each parameter, and its unit: a bare number, the pixel, half the field of
 #: view, or the brightest surface brightness of the image. A third "log" says that the logarithm
 #: is what a step changes.
@@ -45,10 +47,15 @@ class Bounds:
         half_field: half the width of the images, arcsec.
         peak: the largest surface brightness of each image, ``(B,)``.
         overrides: ``name: (low, high)``.
+        fixed: values, numbers or ``(B,)``, of parameters that are not fitted.
+
+    Attributes:
+        held: which parameters are fixed, ``(P,)``.
 
     Raises:
-        ValueError: for an unknown name, or bounds that are not two finite numbers in order or
-            leave the range of the parameter.
+        ValueError: for an unknown name, for bounds that are not two finite numbers in order or
+            leave the range of the parameter, and for fixed values that are not finite or of a
+            wrong shape.
     """
 
     def __init__(
@@ -57,30 +64,40 @@ class Bounds:
         half_field: float,
         peak: Tensor,
         overrides: Mapping[str, tuple[float, float]],
+        fixed: Mapping[str, Parameter] | None = None,
     ) -> None:
+        fixed = fixed or {}
         check_names("bounds", overrides, names)
+        check_names("fixed", fixed, names)
         units = {"": 1.0, "half field": half_field}
         low, high, log = [], [], []
         for name in names:
             unit, least, most, scale = _RANGES[_bare(name)]
-            per_image = peak if unit == "peak" else torch.full_like(peak, units[unit])
+            scaled = peak if unit == "peak" else torch.full_like(peak, units[unit])
             if name in overrides:
                 least, most = _checked(name, overrides[name], positive=scale == "log")
-                per_image = torch.ones_like(peak)
-            low.append(least * per_image)
-            high.append(most * per_image)
+                scaled = torch.ones_like(peak)
+            low.append(least * scaled)
+            high.append(most * scaled)
             log.append(scale == "log")
         self.low, self.high = torch.stack(low, -1), torch.stack(high, -1)
         self._log = torch.tensor(log, device=peak.device)
+        self.held = torch.tensor([name in fixed for name in names], device=peak.device)
+        values = [per_image(f"fixed {name}", fixed.get(name, 0.0), peak) for name in names]
+        self._fixed = torch.stack(values, -1)
 
     def forward(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``."""
+        """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``.
+
+        Those that are fixed have their value whatever ``z`` is.
+        """
         low, width = self._interval(index)
         s = torch.sigmoid(z)
         # Not 1 - s, which has no digits left at the upper end.
         value, slope = low + width * s, width * s * torch.sigmoid(-z)
         value = torch.where(self._log, torch.exp(value), value)
-        return value, torch.where(self._log, value * slope, slope)
+        slope = torch.where(self._log, value * slope, slope)
+        return torch.where(self.held, self._fixed[index], value), slope * ~self.held
 
     def inverse(self, params: Tensor, index: Tensor) -> Tensor:
         """The coordinates of parameters ``(b, P)``; those out of bounds are moved inside."""
@@ -88,16 +105,15 @@ class Bounds:
         value = torch.where(self._log, torch.log(params.clamp_min(1e-30)), params)
         return torch.logit(((value - low) / width).clamp(_MARGIN, 1 - _MARGIN))
 
+    def free(self, z: Tensor, gradient: Tensor) -> Tensor:
+        """Which parameters may change: neither fixed, nor at a bound that ``gradient`` leaves."""
+        return ((z.abs() < EDGE) | (z * gradient < 0)) & ~self.held
+
     def _interval(self, index: Tensor) -> tuple[Tensor, Tensor]:
         low, high = self.low[index], self.high[index]
         low = torch.where(self._log, torch.log(low), low)
         high = torch.where(self._log, torch.log(high), high)
         return low, high - low
-
-
-def free(z: Tensor, gradient: Tensor) -> Tensor:
-    """Which parameters may change: all but those at a bound that ``gradient`` points beyond."""
-    return (z.abs() < EDGE) | (z * gradient < 0)
 
 
 def check_names(what: str, given: Mapping[str, object], names: Sequence[str]) -> None:
@@ -111,6 +127,22 @@ def check_names(what: str, given: Mapping[str, object], names: Sequence[str]) ->
             near = difflib.get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
             raise ValueError(f"{what} names an unknown parameter {name!r}{hint}")
+
+
+def per_image(name: str, value: Parameter, like: Tensor) -> Tensor:
+    """A number or ``(B,)`` as ``(B,)``, in the dtype and on the device of ``like``.
+
+    Raises:
+        ValueError: for another shape, or a value that is not finite.
+    """
+    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    if value.ndim and value.shape != like.shape:
+        raise ValueError(
+            f"{name} must be a number or of shape {tuple(like.shape)}, got {tuple(value.shape)}"
+        )
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(f"{name} must be finite")
+    return value.expand(like.shape).detach()
 
 
 def _checked(name: str, given: tuple[float, float], *, positive: bool) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lensphys.bounds import EDGE, Bounds, free
+from lensphys.bounds import EDGE, Bounds
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
@@ -41,11 +41,13 @@ class FitResult:
 
     Attributes:
         params, errors: by parameter name, each ``(B,)``: maximum-likelihood values, and their
-            standard errors from the Fisher matrix, infinite where the data do not constrain them.
+            standard errors from the Fisher matrix, infinite where the data do not constrain them
+            and 0 where a parameter is fixed.
         names: order of the parameters in ``covariance``.
         covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit.
-        chi2_dof: ``(B,)``, chi^2 over the number of pixels less that of parameters.
-        converged: ``(B,)``, whether no step is expected to lower chi^2 by more than the tolerance.
+        chi2_dof: ``(B,)``, chi^2 over the number of pixels less that of fitted parameters.
+        converged: ``(B,)``, whether no step is expected to lower chi^2 by more than the tolerance:
+            a minimum, perhaps a local one; whether it explains the image is what ``chi2_dof`` says.
         steps: ``(B,)``, evaluations of the model since the best starting point was chosen.
         model: best-fit images, ``(B, ny, nx)``.
         residual: ``(image - model) / sigma``, ``(B, ny, nx)``; 0 where a pixel is masked.
@@ -89,6 +91,7 @@ def fit(
     lens_light: bool = False,
     supersampling: int = 1,
     start: Mapping[str, Parameter] | None = None,
+    fixed: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     n_starts: int = 3,
     max_steps: int = 50,
@@ -112,6 +115,7 @@ def fit(
         start: starting values by parameter name, numbers or ``(B,)``; what it does not name starts
             from a round lens and a round source at the centre. Where nothing is given, starting
             points are found by matching templates.
+        fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
         n_starts: starting points tried for every image where ``start`` is not given; eight times as
@@ -133,7 +137,7 @@ def fit(
         n_starts=n_starts,
         max_steps=max_steps,
         tolerance=tolerance,
-    )(images, sigma, start=start)
+    )(images, sigma, start=start, fixed=fixed)
 
 
 class Fitter:
@@ -174,15 +178,18 @@ class Fitter:
         sigma: Parameter,
         *,
         start: Mapping[str, Parameter] | None = None,
+        fixed: Mapping[str, Parameter] | None = None,
     ) -> FitResult:
         """Fits a batch of images; see :func:`fit`."""
-        images, weight = _checked(images, sigma, len(self.scene.names))
+        fixed = fixed or {}
+        fitted = len(self.scene.names) - len(fixed)
+        images, weight = _checked(images, sigma, fitted)
         pixels, templates = self._prepared(images, with_templates=start is None)
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
         with torch.no_grad():
             peak = images.amax((-2, -1)) / pixels.pixel_scale**2
             peak = torch.where(peak > 0, peak, 1.0)
-            bounds = Bounds(self.scene.names, half_field, peak, self._bounds)
+            bounds = Bounds(self.scene.names, half_field, peak, self._bounds, fixed)
             problem = _Problem(self.scene, pixels, bounds, images.detach(), weight.detach())
             if templates is None:
                 points = given_start(self.scene, start or {}, half_field, peak)[:, None]
@@ -198,7 +205,7 @@ class Fitter:
         params = self.scene.named(bounds.forward(z, everything)[0])
         model = problem.model(params)
         residual = (images - model) * weight
-        dof = (weight > 0).sum((-2, -1)) - len(self.scene.names)
+        dof = problem.degrees_of_freedom()
         errors = covariance.diagonal(dim1=1, dim2=2).sqrt()
         return FitResult(
             params=params,
@@ -294,6 +301,10 @@ class _Problem:
         self.images, self.weight = images, weight
         self.chunk = _CHUNK.get(images.device.type, _CHUNK_ELSEWHERE)
 
+    def degrees_of_freedom(self) -> Tensor:
+        """Number of pixels less that of fitted parameters, ``(B,)``."""
+        return (self.weight > 0).sum((-2, -1)) - (~self.bounds.held).sum()
+
     def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``chi^2``, the normal matrix and the downhill gradient in ``z``, float64."""
         parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
@@ -326,6 +337,7 @@ class _Problem:
         index = torch.arange(len(z), device=z.device)
         slope = self.bounds.forward(z, index)[1].double()
         _, normal, _ = self.equations(z, index)
+        normal = normal + torch.diag(self.bounds.held.double())  # of which slope then leaves 0
         # To unit diagonal first: units of the parameters differ by many orders of magnitude.
         scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt()
         factor, info = torch.linalg.cholesky_ex(normal * scale[:, :, None] * scale[:, None])
@@ -345,7 +357,7 @@ class _Problem:
         """
         points = templates.best(self.images, self.weight, starts)
         found = self.best_of(points, max_steps, tolerance)
-        dof = (self.weight > 0).sum((-2, -1)) - points.shape[-1]
+        dof = self.degrees_of_freedom()
         poor = torch.nonzero(~(found.chi2 < dof + _DEVIATIONS * torch.sqrt(2.0 * dof)))[:, 0]
         if poor.numel():
             points = templates.best(
@@ -405,7 +417,9 @@ class _Problem:
         scale = s.normal.diagonal(dim1=1, dim2=2)
         scale = scale.clamp_min(1e-12 * scale.amax(1, keepdim=True))
         damped = s.normal + torch.diag_embed(s.damping[:, None] * scale)
-        step = _solve_free(damped, s.gradient, s.z, s.gradient).clamp(-_MAX_STEP, _MAX_STEP)
+        step = _solve_free(damped, s.gradient, self.bounds.free(s.z, s.gradient)).clamp(
+            -_MAX_STEP, _MAX_STEP
+        )
         z = (s.z + step.to(s.z.dtype)).clamp(-EDGE, EDGE)
         step = (z - s.z).double()
         expected = (step * (2 * s.gradient - (s.normal @ step[..., None])[..., 0])).sum(1)
@@ -423,13 +437,12 @@ class _Problem:
         s.gradient = torch.where(accepted[:, None], gradient, s.gradient)
         s.steps = s.steps + 1
         undamped = s.normal + torch.diag_embed(1e-9 * scale)
-        newton = _solve_free(undamped, s.gradient, s.z, s.gradient)
+        newton = _solve_free(undamped, s.gradient, self.bounds.free(s.z, s.gradient))
         s.converged = s.chi2.isfinite() & ((newton * s.gradient).sum(1) < tolerance)
 
 
-def _solve_free(matrix: Tensor, vector: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
-    """The solution for the parameters that may change; 0 for those held at a bound."""
-    may = free(z, gradient)
+def _solve_free(matrix: Tensor, vector: Tensor, may: Tensor) -> Tensor:
+    """The solution for the parameters that may change; 0 for the others."""
     both = may[:, :, None] & may[:, None]
     return _solve(torch.where(both, matrix, torch.diag_embed((~may).to(matrix))), vector * may)
 
@@ -470,8 +483,8 @@ class _Implicit(torch.autograd.Function):
                     for g in gradient.unbind(1)
                 ]
                 curvature = -torch.stack(rows, 1).double()
-                by_free = by_z[index].double()
-                adjoint = _solve_free(curvature.mT, by_free, z[index], gradient).to(z.dtype)
+                may = problem.bounds.free(z[index], gradient)
+                adjoint = _solve_free(curvature.mT, by_z[index].double(), may).to(z.dtype)
                 by_images[index], by_weight[index] = torch.autograd.grad(
                     gradient, leaves[1:], adjoint
                 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lensphys.bounds import check_names
+from lensphys.bounds import check_names, per_image
 from lensphys.light import Sersic
 from lensphys.parameters import Parameter
 from lensphys.render import Pixels
@@ -171,13 +171,5 @@ def given_start(
     columns = []
     for name in scene.names:
         default = peak if name.endswith("amplitude") else neutral.get(name, 0.0)
-        value = torch.as_tensor(start.get(name, default), dtype=peak.dtype, device=peak.device)
-        if value.ndim and value.shape != peak.shape:
-            raise ValueError(
-                f"start of {name} must be a number or of shape {tuple(peak.shape)}, "
-                f"got {tuple(value.shape)}"
-            )
-        if not bool(torch.isfinite(value).all()):
-            raise ValueError(f"start of {name} must be finite")
-        columns.append(value.expand(peak.shape))
-    return torch.stack(columns, -1).detach()
+        columns.append(per_image(f"start of {name}", start.get(name, default), peak))
+    return torch.stack(columns, -1)

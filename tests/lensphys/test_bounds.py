@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensphys.bounds import EDGE, Bounds, free
+from lensphys.bounds import EDGE, Bounds
 from lensphys.scene import LensScene
 
 NAMES = LensScene("EPL", lens_light=True).names
@@ -115,9 +115,24 @@ def test_values_out_of_bounds_are_moved_inside(value, expected):
 
 
 def test_a_parameter_is_held_where_it_would_leave_its_range():
-    z = torch.tensor([[-EDGE, -EDGE, EDGE, EDGE, 0.0, 8.9, EDGE]])
-    downhill = torch.tensor([[-1.0, 1.0, 1.0, -1.0, 5.0, 5.0, 0.0]])
-    assert free(z, downhill).tolist() == [[False, True, False, True, True, True, False]]
+    signs = {"theta_E": (-1, -1), "gamma": (-1, 1), "e1": (1, 1), "e2": (1, -1), "center_x": (0, 5)}
+    z, downhill = (torch.zeros(1, len(NAMES)) for _ in range(2))
+    for name, (side, pull) in signs.items():
+        column(z, name)[:], column(downhill, name)[:] = side * EDGE, pull
+    may = bounds().free(z, downhill)
+    held = [name for name, free in zip(NAMES, may[0].tolist(), strict=True) if not free]
+    assert held == ["theta_E", "e1"]
+
+
+def test_a_fixed_parameter_has_its_value_whatever_its_coordinate():
+    fixed = {"gamma": 2.1, "center_x": torch.tensor([0.1, -0.2], dtype=torch.float64)}
+    limits = Bounds(NAMES, HALF_FIELD, PEAK, {}, fixed)
+    params, slope = limits.forward(coordinates(), EVERY)
+    assert column(params, "gamma").tolist() == [2.1, 2.1]
+    assert column(params, "center_x").tolist() == [0.1, -0.2]
+    for name in fixed:
+        assert not column(slope, name).any()
+        assert not column(limits.free(coordinates(), slope), name).any()
 
 
 WRONG = {

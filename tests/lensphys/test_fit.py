@@ -403,6 +403,41 @@ def test_a_parameter_held_at_its_bound_leaves_the_others_their_best_fit():
         torch.testing.assert_close(held.params[name], pinched.params[name], rtol=0, atol=1e-5)
 
 
+def test_fixed_parameters_are_not_fitted_and_leave_the_others_their_best_fit():
+    truth = draw(3, seed=31)
+    images = image_of(truth)
+    noisy = images + 0.02 * noise_like(images, 32)
+    fixed = {"source_n_sersic": truth["source_n_sersic"], "gamma1": 0.03}
+    narrow = {"gamma1": (0.03 - 1e-7, 0.03 + 1e-7)}
+    settings = {**KIND, "start": nudged(truth), "tolerance": 1e-10}
+    result = fit(noisy, 0.02, fixed=fixed, **settings)
+    pinched = fit(
+        noisy, 0.02, fixed={"source_n_sersic": truth["source_n_sersic"]}, bounds=narrow, **settings
+    )
+    free = fit(noisy, 0.02, **settings)
+
+    assert result.converged.all()
+    for name, value in fixed.items():
+        torch.testing.assert_close(result.params[name], torch.as_tensor(value).double().expand(3))
+        assert not result.errors[name].any()
+    for name in result.names:
+        torch.testing.assert_close(result.params[name], pinched.params[name], rtol=1e-4, atol=1e-5)
+        if name not in fixed:
+            assert (result.errors[name] > 0).all()
+            assert (result.errors[name] <= free.errors[name] * 1.05).all()
+    dof = 32 * 32 - len(result.names) + len(fixed)
+    torch.testing.assert_close(result.chi2_dof, result.residual.square().sum((1, 2)) / dof)
+
+
+def test_gradients_of_a_fit_with_fixed_parameters_are_finite():
+    truth = draw(2, seed=33)
+    images = image_of(truth).requires_grad_()
+    result = fit(images, 0.02, fixed={"gamma1": truth["gamma1"]}, start=nudged(truth), **KIND)
+    sum(result.params.values()).sum().backward()
+    assert torch.isfinite(images.grad).all()
+    assert images.grad.abs().amax((1, 2)).min() > 0
+
+
 def test_no_fit_leaves_the_default_ranges():
     images = noise_like(torch.empty(6, 24, 24), 4)
     result = fit(images, 1.0, **KIND, start={"source_center_x": 0.3})
@@ -735,6 +770,8 @@ REFUSED = {
     "tolerance": ((IMAGE, 1.0), {"tolerance": 0.0}, "tolerance must be positive"),
     "tolerance NaN": ((IMAGE, 1.0), {"tolerance": math.nan}, "tolerance must be positive"),
     "PSF": ((IMAGE, 1.0), {"psf": GaussianPSF(0.1, 0.05)}, r"psf\.pixel_scale is 0\.05 arcsec"),
+    "fixed name": ((IMAGE, 1.0), {"fixed": {"gama1": 0.0}}, "fixed names an unknown .* gamma1"),
+    "fixed NaN": ((IMAGE, 1.0), {"fixed": {"gamma1": math.nan}}, "fixed gamma1 must be finite"),
     "supersampling": (
         (IMAGE, 1.0),
         {"supersampling": 0},
