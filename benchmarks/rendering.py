@@ -4,12 +4,11 @@
     python benchmarks/rendering.py [--batch 64] [--threads 2] [--rounds 30]
 
 SIE + external shear + Sersic source + Gaussian PSF, 64 x 64 pixels, float32 (lenstronomy: float64),
-without and with 100 point masses. Each package runs in a process of its own, as it would alone, and
-in turn with the others, round by round, with the same number of threads; lenstronomy, without any, in as
-many processes. Figures are medians over the rounds and the median, 10% and 90% of the ratios within
-a round. A last table compares with what the machine
-allows: the bytes that the operations read and write at the rate of a plain addition, and the
-matrix products of the PSF alone.
+without and with 100 point masses. Each package runs in a process of its own, as it would alone, in
+turn with the others, round by round, with the same number of threads; lenstronomy, which has none,
+in as many processes. Figures are medians over the rounds, and the median, 10% and 90% of the ratios
+within a round. A last table compares with what the machine allows: the bytes that the operations
+read and write at the rate of a plain addition, and the matrix products of the PSF alone.
 """
 
 from __future__ import annotations
