@@ -139,14 +139,23 @@ def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     return next(iter(different), ()) if len(different) < 2 else torch.broadcast_shapes(*different)
 
 
+def transformed(*values: Tensor) -> bool:
+    """Whether a compiler, a transform of torch.func or forward-mode derivatives are at work.
+
+    A function with a backward pass of its own cannot be called then; under a transform not even on
+    tensors that it leaves alone.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or any(torch.autograd.forward_ad.unpack_dual(v).tangent is not None for v in values)
+    )
+
+
 def reverse_mode(*values: Tensor) -> bool:
     """Whether backward derivatives are wanted, and no transform or forward ones in their place."""
-    return (
-        torch.is_grad_enabled()
-        and any(value.requires_grad for value in values)
-        and not any(traced(value) for value in values)
-        and all(torch.autograd.forward_ad.unpack_dual(v).tangent is None for v in values)
-    )
+    wanted = torch.is_grad_enabled() and any(value.requires_grad for value in values)
+    return wanted and not transformed(*values)
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import parameter_fields
+from lensphys.parameters import parameter_fields, reverse_mode
 
 #: Bytes of a map that is worked on at once, by default. On a CPU small enough for the caches and
 #: for memory that need not be asked for anew at every step: larger maps take several times as long.
@@ -116,6 +115,12 @@ class _Blocks:
     images: int
     members: int
     names: list[str]
+    #: The mask, by row and column of blocks.
+    _masks: Sequence[Sequence[Tensor]] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        masks = () if self.mask is None else self._cut(self.mask)
+        object.__setattr__(self, "_masks", masks)
 
     @property
     def rows(self) -> int:
@@ -172,10 +177,6 @@ class _Blocks:
             return [value] * self.rows
         parts: Sequence[Tensor] = value.split(self.images, axis)
         return parts
-
-    @functools.cached_property
-    def _masks(self) -> Sequence[Sequence[Tensor]]:
-        return () if self.mask is None else self._cut(self.mask)
 
     def _cut(self, value: Tensor) -> Sequence[Sequence[Tensor]]:
         """A parameter ``(B, K)`` in blocks; axes that it lacks are repeated."""
@@ -261,11 +262,6 @@ def _wants_gradient(profile: MassProfile, *values: Tensor) -> bool:
     """Whether a backward pass to the tensors, and to nothing else, may follow."""
     names = {field.name for field in parameter_fields(profile)}
     others = [getattr(profile, f.name) for f in dataclasses.fields(profile) if f.name not in names]
-    transformed = any(
-        torch._C._functorch.is_functorch_wrapped_tensor(v)
-        or torch.autograd.forward_ad.unpack_dual(v).tangent is not None
-        for v in values
+    return reverse_mode(*values) and not any(
+        isinstance(v, Tensor) and v.requires_grad for v in others
     )
-    if transformed or any(isinstance(v, Tensor) and v.requires_grad for v in others):
-        return False
-    return torch.is_grad_enabled() and any(value.requires_grad for value in values)

@@ -198,8 +198,9 @@ def _summed_by_ellipticity(
     are all that is needed of the maps.
     """
     (gx, gy), parts = g, (*alpha, *_direction(x, y, e1, e2))
-    xax, xay, xwx, xwy = ((gx * part).sum((-2, -1), keepdim=True) for part in parts)
-    yax, yay, ywx, ywy = ((gy * part).sum((-2, -1), keepdim=True) for part in parts)
+    pixels = tuple(range(-min(gx.ndim, 2), 0))  # a list of points has but one axis
+    xax, xay, xwx, xwy = ((gx * part).sum(pixels, keepdim=True) for part in parts)
+    yax, yay, ywx, ywy = ((gy * part).sum(pixels, keepdim=True) for part in parts)
     e = torch.complex(e1 + 0 * e2, e2 + 0 * e1)
     s2 = 1 - e1 * e1 - e2 * e2
     # Sums of conj(g) times a, h and conj(h)

@@ -280,6 +280,34 @@ def test_an_sie_agrees_with_lenstronomys_default_up_to_its_core(parameters):
         assert (error < 1e-8 + 1.1e-10 / r).all()
 
 
+@pytest.mark.parametrize("name", ["NIE", "EPL", "TNFW", "uniform line", "population"])
+def test_a_profile_compiles_in_one_graph(name, grid):
+    build, parameters = PROFILES[name]
+    profile = build(**{k: torch.tensor(v, dtype=torch.float64) for k, v in parameters.items()})
+    torch._dynamo.reset()
+    compiled = torch.compile(profile.deflection, backend="eager", fullgraph=True)
+    expected = profile.deflection(*grid)
+    torch.testing.assert_close(compiled(*grid), expected, rtol=1e-13, atol=1e-13)
+
+
+@each_profile
+def test_gradients_do_not_depend_on_how_points_are_laid_out(build, parameters, grid):
+    """A list of points serves as well as a grid of them."""
+    leaves = {
+        k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in parameters.items()
+    }
+    lists = [v.flatten() for v in grid]
+    gradients = [
+        torch.autograd.grad(
+            sum(v.square().sum() for v in build(**leaves).deflection(*at)),
+            tuple(leaves.values()),
+            allow_unused=True,
+        )
+        for at in (grid, lists)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+
+
 @each_random_profile
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())

@@ -149,6 +149,20 @@ def test_the_fused_sum_leaves_masked_masses_out(dtype, grid):
     assert (found[0][1] == 0).all()
 
 
+def test_a_transform_of_something_else_leaves_the_gradients_of_blocks_alone(grid):
+    leaf = torch.full((4,), 0.3, dtype=torch.float64, requires_grad=True)
+    center = torch.linspace(-1, 1, 4, dtype=torch.float64)
+    population = Population(PointMass(theta_E=leaf, center_x=center), chunk=2)
+
+    def total(factor):
+        return factor * population.deflection(*grid)[0].square().sum()
+
+    factors = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    together = torch.autograd.grad(torch.func.vmap(total)(factors).sum(), leaf)[0]
+    expected = torch.autograd.grad(total(factors.sum()), leaf)[0]
+    torch.testing.assert_close(together, expected, rtol=1e-12, atol=0)
+
+
 def test_transforms_of_torch_func_pass_through_a_masked_population(grid):
     parameters, mask = halos(B, K), MASKS["of each image"]
 

@@ -195,6 +195,24 @@ def test_vmap_over_scenes_is_a_batch_of_them(name, sky):
     torch.testing.assert_close(found, image_of(SCENE | {name: batch}, *sky), rtol=1e-11, atol=0)
 
 
+@pytest.mark.parametrize("name", ["theta_E", "mass", "source_x"])
+def test_transforms_of_the_source_leave_the_gradients_of_the_lens_alone(name, sky):
+    """A transform refuses custom backward passes, also of what it does not touch."""
+    leaf = torch.tensor(SCENE[name], dtype=torch.float64, requires_grad=True)
+
+    def image(amplitude):
+        return image_of(SCENE | {name: leaf, "amplitude": amplitude}, *sky)
+
+    amplitude = torch.tensor([20.0, 30.0], dtype=torch.float64)
+    expected = image(amplitude)
+    found = torch.func.vmap(image)(amplitude)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    gradients = [torch.autograd.grad(v.square().sum(), leaf)[0] for v in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=0)
+    _, forward = torch.func.jvp(image, (amplitude,), (torch.ones_like(amplitude),))
+    torch.testing.assert_close(forward, expected / amplitude[:, None, None], rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("name", SCENE)
 def test_forward_derivatives_are_backward_derivatives(name, sky):
     value = torch.tensor(SCENE[name], dtype=torch.float64)
