@@ -236,3 +236,11 @@ BAD_MASKS = {
 def test_a_mask_that_does_not_go_with_the_parameters_is_refused(mask):
     with pytest.raises(ValueError, match=r"^mask must "):
         Population(PointMass(theta_E=torch.ones(2, 3)), mask=mask)
+
+
+def test_a_population_is_one_profile_and_of_the_batch_of_the_grid():
+    with pytest.raises(ValueError, match=r"^profile must be one mass profile"):
+        Population([PointMass(theta_E=1.0)])
+    x = torch.zeros(3, 4, 4)
+    with pytest.raises(ValueError, match=r"the population \(2,\), positions \(3,\)"):
+        Population(PointMass(theta_E=torch.ones(2, 5))).deflection(x, x)

@@ -16,6 +16,7 @@ from lenstronomy.LightModel.light_model import LightModel
 from lensphys import (
     SIE,
     GaussianPSF,
+    PixelatedSource,
     PointMass,
     Population,
     Sersic,
@@ -313,3 +314,29 @@ def test_a_grid_without_square_pixels_is_refused(distort, plain):
 def test_a_single_row_of_pixels_is_refused(plain):
     with pytest.raises(ValueError, match="at least 2 pixels a side"):
         render(*plain, *pixel_grid((1, 9), PIXEL))
+
+
+@pytest.mark.parametrize("name", ["source", "lens_light"])
+@pytest.mark.parametrize(
+    "light",
+    [
+        Sersic(amplitude=torch.ones(3), R_sersic=0.2, n_sersic=1.0),
+        PixelatedSource(image=torch.ones(3, 4, 4), pixel_scale=0.1),
+    ],
+    ids=["Sersic", "pixels"],
+)
+def test_light_of_another_batch_than_the_lens_is_refused(name, light, sky):
+    lens = ThinLens([SIE(theta_E=torch.ones(2))])
+    given = {"source": Sersic(amplitude=1.0, R_sersic=0.2, n_sersic=1.0)} | {name: light}
+    with pytest.raises(ValueError, match=r"^batches must have one shape, got .*\(3,\), .*\(2,\)$"):
+        render(lens, x=sky[0], y=sky[1], **given)
+
+
+def test_what_is_no_lens_and_what_is_no_light_is_refused(plain, sky):
+    lens, source = plain
+    with pytest.raises(ValueError, match=r"^lens must be a ThinLens or another that traces rays"):
+        render(SIE(theta_E=1.0), source, *sky)
+    with pytest.raises(ValueError, match=r"^source must be a light profile, got SIE"):
+        render(lens, SIE(theta_E=1.0), *sky)
+    with pytest.raises(ValueError, match=r"^x must be a tensor of floating-point numbers, got nd"):
+        render(lens, source, *(v.numpy() for v in sky))
