@@ -180,7 +180,7 @@ class _UnitDeflection(torch.autograd.Function):
             by_y = torch.addcmul(gx * xy, gy, yy).sum_to_size(y.shape)
         if any(ctx.needs_input_grad[2:]):
             unit = alpha[0], alpha[1]
-            if _everywhere(e1 * e1 + e2 * e2 > _SERIES_BELOW**2):
+            if _everywhere(e1 * e1 + e2 * e2 > _JACOBIAN_SERIES_BELOW**2):
                 by_e1, by_e2 = _summed_by_ellipticity(x, y, e1, e2, unit, (gx, gy))
             else:
                 each = sie_deflection_by_ellipticity(x, y, one, e1, e2, unit)
