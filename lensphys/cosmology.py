@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, Profile, parameter, traced
+from lensphys.parameters import Parameter, Profile, check_real, concrete, parameter
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -143,10 +143,13 @@ def theta_E_of_mass(
             data sets do.
 
     Raises:
-        ValueError: for a mass that is not positive, or a source that is not behind the lens.
+        ValueError: for a mass that is not positive, a source that is not behind the lens, or
+            distances of another kind.
     """
     check_behind(z_lens, z_source)
     _check_positive("mass", mass, "solar masses")
+    if distances not in ("angular_diameter", "luminosity"):
+        raise ValueError(f"distances must be 'angular_diameter' or 'luminosity', got {distances!r}")
     if distances == "luminosity":
         d_l, d_s = (
             transverse_comoving_distance(0.0, z, cosmology) * (1 + z) for z in (z_lens, z_source)
@@ -235,9 +238,11 @@ def check_behind(
     source: str = "z_source",
 ) -> None:
     """Raises ValueError unless ``0 < z_lens < z_source``, calling them ``lens`` and ``source``."""
-    if any(isinstance(z, Tensor) and traced(z) for z in (z_lens, z_source)):
+    check_real(lens, z_lens)
+    check_real(source, z_source)
+    if not (concrete(z_lens) and concrete(z_source)):
         return
-    ordered = (z_lens > 0) & (z_lens < z_source)  # type: ignore[operator]
+    ordered = (z_lens > 0) & (z_lens < z_source) & (z_source < math.inf)  # type: ignore[operator]
     if not (bool(ordered.all()) if isinstance(ordered, Tensor) else ordered):
         shown = [
             "a tensor" if isinstance(z, Tensor) and z.numel() > 1 else f"{float(z)}"
@@ -250,8 +255,9 @@ def check_behind(
 
 
 def _check_positive(name: str, value: Parameter, unit: str) -> None:
+    check_real(name, value)
     if isinstance(value, Tensor):
-        valid = traced(value) or bool((torch.isfinite(value) & (value > 0)).all())
+        valid = not concrete(value) or bool((torch.isfinite(value) & (value > 0)).all())
     else:
         valid = math.isfinite(value) and value > 0
     if not valid:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.lens import Lens
+from lensphys.parameters import check_window
 
 Kind = Literal["tangential", "radial"]
 
@@ -68,15 +68,12 @@ def critical_curves(
         center_x, center_y: middle of the square, arcsec.
 
     Raises:
-        ValueError: for a batch of lenses, a window that is not positive, and one that a critical
-            curve leaves.
+        ValueError: for a batch of lenses, a window or its middle that is not finite, fewer than 4
+            pixels, and a window that a critical curve leaves.
     """
     from skimage.measure import find_contours
 
-    if not (math.isfinite(window) and window > 0):
-        raise ValueError(f"window must be positive and finite (arcsec), got {window}")
-    if n_pix < 4:
-        raise ValueError(f"n_pix must be at least 4, got {n_pix}")
+    check_window(window, n_pix, center_x, center_y)
     step = window / n_pix
     index = torch.arange(n_pix + 1, dtype=torch.float64) - n_pix / 2
     x, y = torch.meshgrid(
@@ -121,9 +118,11 @@ def _polished(lens: Lens, x: Tensor, y: Tensor, step: float) -> tuple[Tensor, Te
     start_x, start_y = x[:-1], y[:-1]
     x, y = start_x, start_y
     for _ in range(_STEPS):
-        at_x, at_y = x.clone().requires_grad_(), y.clone().requires_grad_()
-        det = _determinant(lens, at_x[None], at_y[None])[0]
-        slope_x, slope_y = torch.autograd.grad(det.sum(), (at_x, at_y))
+        # Also for a caller who wants no gradients.
+        with torch.inference_mode(False), torch.enable_grad():
+            at_x, at_y = x.clone().requires_grad_(), y.clone().requires_grad_()
+            det = _determinant(lens, at_x[None], at_y[None])[0]
+            slope_x, slope_y = torch.autograd.grad(det.sum(), (at_x, at_y))
         det = det.detach()
         if bool((det.abs() < 0.1 * _ACCURACY).all()):
             break

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from lensphys.parameters import check_width
 
 
 def pixel_grid(
@@ -27,13 +30,17 @@ def pixel_grid(
         ``(i - (n - 1) / 2) * pixel_scale``, so that the grid is symmetric about 0.
 
     Raises:
-        ValueError: for a grid without pixels or a pixel scale that is not positive and finite.
+        ValueError: for a grid that has no whole number of pixels, or a pixel scale that is not
+            positive and finite.
     """
-    ny, nx = (shape, shape) if isinstance(shape, int) else shape
+    sides = tuple(shape) if isinstance(shape, Sequence) else (shape, shape)
+    whole = [isinstance(n, int | np.integer) and not isinstance(n, bool) for n in sides]
+    if len(sides) != 2 or not all(whole):
+        raise ValueError(f"shape must be a whole number of pixels or two, (ny, nx), got {shape!r}")
+    ny, nx = sides
     if ny < 1 or nx < 1:
         raise ValueError(f"shape must have at least one pixel a side, got {(ny, nx)}")
-    if not (math.isfinite(pixel_scale) and pixel_scale > 0):
-        raise ValueError(f"pixel_scale must be positive and finite (arcsec), got {pixel_scale}")
+    check_width("pixel_scale", pixel_scale)
     # Computed in float64 and rounded once, so that float32 coordinates carry half an ulp at most.
     x = (torch.arange(nx, dtype=torch.float64) - (nx - 1) / 2) * pixel_scale
     y = (torch.arange(ny, dtype=torch.float64) - (ny - 1) / 2) * pixel_scale

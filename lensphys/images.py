@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.lens import Lens
-from lensphys.parameters import Parameter
+from lensphys.parameters import Parameter, check_number, check_window
 
 Order = Literal["arrival", "magnification"]
 
@@ -84,13 +84,12 @@ def image_positions(
         arcsec to another is counted once, one fainter than 1e-14 not at all.
 
     Raises:
-        ValueError: for a window that is not positive, sources and lenses that do not go together,
-            and a source whose image is a ring.
+        ValueError: for a window, its middle or a source that is not finite, fewer than 4 cells,
+            sources and lenses that do not go together, and a source whose image is a ring.
     """
-    if not (math.isfinite(window) and window > 0):
-        raise ValueError(f"window must be positive and finite (arcsec), got {window}")
-    if n_pix < 4:
-        raise ValueError(f"n_pix must be at least 4, got {n_pix}")
+    check_window(window, n_pix, center_x, center_y)
+    check_number("beta_x", beta_x)
+    check_number("beta_y", beta_y)
     if order not in ("arrival", "magnification"):
         raise ValueError(f"order must be 'arrival' or 'magnification', got {order!r}")
     given = (beta_x, beta_y)

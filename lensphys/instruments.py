@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lensphys.grid import pixel_grid
 from lensphys.noise import Noise, background_sigma
-from lensphys.parameters import Parameter
+from lensphys.parameters import Parameter, check_count, is_number
 from lensphys.psf import GaussianPSF, MoffatPSF
 
 Number = TypeVar("Number", float, Tensor)
@@ -120,8 +120,7 @@ class Instrument:
         Raises:
             ValueError: for a supersampling below 1.
         """
-        if isinstance(supersampling, bool) or supersampling < 1:
-            raise ValueError(f"supersampling must be a whole number from 1 on, got {supersampling}")
+        check_count("supersampling", supersampling)
         scale = self.pixel_scale / supersampling
         if self.psf_beta is None:
             return GaussianPSF(self.psf_fwhm, scale, self.psf_truncation)
@@ -170,7 +169,7 @@ def _check(
 ) -> None:
     for name in names:
         value = getattr(owner, name)
-        if not (math.isfinite(value) and value >= low and value > above):
+        if not (is_number(value) and value >= low and value > above):
             allowed = f"above {above:g}" if above > -math.inf else f"from {low:g} on"
             raise ValueError(f"{name} must be finite and {allowed}, got {value}")
 

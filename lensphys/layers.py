@@ -117,6 +117,10 @@ class _BetweenPlanes(_OnGrid):
         self, name: str, image: Tensor, shape: tuple[int, int], lens: Lens
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image as ``(B, C, ny, nx)``; indices and weights of the pixels around each ray."""
+        if not isinstance(image, Tensor) or not image.is_floating_point():
+            # Weights cast to whole numbers would all be zero.
+            kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
+            raise ValueError(f"{name} must be a tensor of floating-point numbers, got {kind}")
         if image.ndim not in (2, 3, 4) or tuple(image.shape[-2:]) != shape:
             raise ValueError(
                 f"{name} must be of shape (ny, nx), (B, ny, nx) or (B, C, ny, nx) with pixels "
@@ -171,7 +175,8 @@ class ReLens(_BetweenPlanes):
             Surface brightness, with the axes of the source and the batch of source and lens.
 
         Raises:
-            ValueError: for a source of other pixels, or of another batch than the lens.
+            ValueError: for a source of other pixels, of whole numbers, or of another batch than
+                the lens.
         """
         flat, index, weight = self._corners("source", source, self.source_shape, lens)
         flat = flat.flatten(-2)
@@ -210,7 +215,8 @@ class DeLens(_BetweenPlanes):
             it fades to that.
 
         Raises:
-            ValueError: for an image of other pixels, or of another batch than the lens.
+            ValueError: for an image of other pixels, of whole numbers, or of another batch than
+                the lens.
         """
         flat, index, weight = self._corners("image", image, self.shape, lens)
         flat = flat.flatten(-2)

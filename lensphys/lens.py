@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lensphys.cosmology import DAYS
-from lensphys.parameters import (
-    Parameter,
-    Profile,
-    align,
-    check_range,
-    parameter_fields,
-    shared_shape,
-)
+from lensphys.parameters import Parameter, align, check_batches, check_number, check_positions
 
 
 class Deflector(Protocol):
@@ -40,14 +33,25 @@ class Lens:
     """
 
     def __init__(self, deflectors: Sequence[Deflector], **parameters: Parameter) -> None:
+        if not isinstance(deflectors, Sequence):
+            kind = type(deflectors).__name__
+            raise ValueError(f"deflectors must be a list of mass profiles, got {kind}")
         if not deflectors:
             raise ValueError("a lens needs at least one deflector")
+        for i, deflector in enumerate(deflectors):
+            if not hasattr(deflector, "deflection"):
+                kind = type(deflector).__name__
+                raise ValueError(f"deflector {i} must be a mass profile, got {kind}")
         self.deflectors = tuple(deflectors)
         self._batches = [
-            (f"{_name(d)} (deflector {i})", batch_of(d)) for i, d in enumerate(deflectors)
+            (f"{_name(d)} (deflector {i})", tuple(getattr(d, "batch_shape", ())))
+            for i, d in enumerate(deflectors)
         ]
-        self._batches += [(name, _shape(value)) for name, value in parameters.items()]
-        _check_batches(self._batches)
+        self._batches += [
+            (name, tuple(value.shape) if isinstance(value, Tensor) else ())
+            for name, value in parameters.items()
+        ]
+        check_batches(self._batches)
 
     def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Source-plane position ``beta(theta)``, arcsec."""
@@ -91,12 +95,13 @@ class Lens:
             ValueError: where they do not go together, naming each.
         """
         named = self._batches + [(name, tuple(shape)) for name, shape in shapes.items()]
-        _check_batches(named)
+        check_batches(named)
         return tuple(torch.broadcast_shapes(*(shape for _, shape in named)))
 
     def _check_grid(self, x: Tensor, y: Tensor) -> None:
+        check_positions(x, y)
         grid = [("the grid's x", tuple(x.shape[:-2])), ("the grid's y", tuple(y.shape[:-2]))]
-        _check_batches(self._batches + grid)
+        check_batches(self._batches + grid)
 
 
 class ThinLens(Lens):
@@ -156,8 +161,8 @@ class ThinLens(Lens):
         self,
         x: Tensor,
         y: Tensor,
-        beta_x: Tensor | None = None,
-        beta_y: Tensor | None = None,
+        beta_x: Parameter | None = None,
+        beta_y: Parameter | None = None,
     ) -> Tensor:
         """Fermat potential ``(theta - beta)^2 / 2 - psi(theta)``, arcsec^2; less arrives earlier.
 
@@ -165,13 +170,25 @@ class ThinLens(Lens):
 
         Args:
             x, y: image positions, arcsec.
-            beta_x, beta_y: source position, arcsec, one for all images; where not given, that
-                which each ray comes from.
+            beta_x, beta_y: source position, arcsec, one for all images: numbers, or ``(B,)``; or
+                one for each image, maps like ``x``. Where not given, that which each ray comes
+                from.
+
+        Raises:
+            ValueError: for one coordinate of the source without the other, or one that is not
+                finite.
         """
         if (beta_x is None) != (beta_y is None):
             raise ValueError("beta_x and beta_y must be given together")
         if beta_x is None or beta_y is None:
             beta_x, beta_y = self.ray_trace(x, y)
+        else:
+            check_number("beta_x", beta_x)
+            check_number("beta_y", beta_y)
+            # More axes than (B,) are those of a map.
+            beta_x, beta_y = (
+                v if isinstance(v, Tensor) and v.ndim > 1 else align(v, x) for v in (beta_x, beta_y)
+            )
         return 0.5 * ((x - beta_x) ** 2 + (y - beta_y) ** 2) - self.potential(x, y)
 
     def arrival_time(
@@ -179,8 +196,8 @@ class ThinLens(Lens):
         x: Tensor,
         y: Tensor,
         D_dt: Parameter,
-        beta_x: Tensor | None = None,
-        beta_y: Tensor | None = None,
+        beta_x: Parameter | None = None,
+        beta_y: Parameter | None = None,
     ) -> Tensor:
         """Arrival time, days, against a straight ray through an empty lens.
 
@@ -201,38 +218,7 @@ def summed(maps: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
     return [sum(parts[1:], start=parts[0]) for parts in zip(*maps, strict=True)]
 
 
-def check_number(name: str, value: Any, low: float = -torch.inf, open_low: bool = False) -> None:
-    """Raises ValueError unless ``value`` is a finite number or tensor from ``low`` on."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
-        raise ValueError(f"{name} must be a number or a tensor, got {type(value).__name__}")
-    check_range(name, value, low, torch.inf, open_low)
-
-
-def batch_of(deflector: Deflector) -> tuple[int, ...]:
-    """Batch shape of a deflector's parameters; that of a population is without its last axis."""
-    profile: Any = getattr(deflector, "profile", deflector)
-    if not isinstance(profile, Profile):
-        return ()
-    shapes = [_shape(getattr(profile, field.name)) for field in parameter_fields(profile)]
-    shape = shared_shape(shapes)
-    return shape if profile is deflector else shape[:-1]
-
-
-def _shape(value: Parameter) -> tuple[int, ...]:
-    return tuple(value.shape) if isinstance(value, Tensor) else ()
-
-
 def _name(deflector: Deflector) -> str:
     profile = getattr(deflector, "profile", None)
     kind = type(deflector).__name__
     return kind if profile is None else f"{kind} of {type(profile).__name__}"
-
-
-def _check_batches(named: Sequence[tuple[str, tuple[int, ...]]]) -> None:
-    # Sizes are compared one by one: torch.broadcast_shapes raises within a compiled graph.
-    sizes: dict[int, int] = {}
-    for _, shape in named:
-        for axis, size in enumerate(reversed(shape)):
-            if size != 1 and sizes.setdefault(axis, size) != size:
-                given = ", ".join(f"{name} {shape}" for name, shape in named if shape)
-                raise ValueError(f"batches must have one shape, got {given}")

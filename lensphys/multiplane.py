@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lensphys import cosmology as cosmo
 from lensphys.cosmology import DAYS, Cosmology, FlatLambdaCDM
-from lensphys.lens import Deflector, Lens, check_number, summed
-from lensphys.parameters import Parameter, align, traced
+from lensphys.lens import Deflector, Lens, summed
+from lensphys.parameters import Parameter, align, check_number, traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,9 @@ class MultiPlane(Lens):
         cosmology: Cosmology,
         z_source_convention: Parameter | None = None,
     ) -> None:
+        if not hasattr(redshifts, "__len__"):
+            kind = type(redshifts).__name__
+            raise ValueError(f"redshifts must be a list, one for each deflector, got {kind}")
         if len(deflectors) != len(redshifts):
             raise ValueError(
                 f"redshifts must be one for each deflector, got {len(redshifts)} for "

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,6 +73,82 @@ def check_range(name: str, value: Parameter, low: float, high: float, open_low: 
         raise ValueError(f"{name} must be {allowed}, got {shown}")
 
 
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+) -> None:
+    """Raises ValueError unless ``value`` is a number or a tensor of real ones, all in the range."""
+    check_real(name, value)
+    check_range(name, value, low, high, open_low)
+
+
+def check_real(name: str, value: Any) -> None:
+    """Raises ValueError unless ``value`` is a number or a tensor of real ones."""
+    if isinstance(value, bool) or not isinstance(
+        value, float | int | Tensor | np.floating | np.integer
+    ):
+        kind = type(value).__name__
+        raise ValueError(f"{name} must be a number or a tensor, got {kind}")
+    if isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool):
+        raise ValueError(f"{name} must be a number or a tensor of real ones, got {value.dtype}")
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number from 1 on."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raises ValueError unless ``value`` is a whole number from 1 on."""
+    if not is_count(value):
+        raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite number."""
+    one = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
+    one = one or (isinstance(value, Tensor) and value.numel() == 1)
+    return one and math.isfinite(value)
+
+
+def check_width(name: str, value: Any) -> None:
+    """Raises ValueError unless ``value`` is one positive and finite number, arcsec."""
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"{name} must be positive and finite (arcsec), got {value!r}")
+
+
+def check_window(window: Any, n_pix: Any, center_x: Any, center_y: Any) -> None:
+    """Raises ValueError unless a square to search has a width, a middle and some pixels."""
+    check_width("window", window)
+    if not is_count(n_pix) or n_pix < 4:
+        raise ValueError(f"n_pix must be at least 4, a whole number, got {n_pix!r}")
+    for name, value in (("center_x", center_x), ("center_y", center_y)):
+        if not is_number(value):
+            raise ValueError(f"{name} must be a finite number (arcsec), got {value!r}")
+
+
+def check_batches(named: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+    """Raises ValueError, naming each, unless batch shapes go together."""
+    # Sizes are compared one by one: torch.broadcast_shapes raises within a compiled graph.
+    sizes: dict[int, int] = {}
+    for _, shape in named:
+        for axis, size in enumerate(reversed(shape)):
+            if size != 1 and sizes.setdefault(axis, size) != size:
+                given = ", ".join(f"{name} {shape}" for name, shape in named if shape)
+                raise ValueError(f"batches must have one shape, got {given}")
+
+
+def check_positions(x: Any, y: Any) -> None:
+    """Raises ValueError unless coordinates are tensors of floating-point numbers."""
+    for name, value in (("x", x), ("y", y)):
+        if not (isinstance(value, Tensor) and value.is_floating_point()):
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{name} must be a tensor of floating-point numbers, got {kind}")
+
+
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Profile:
     """What mass and light profiles share: named parameters, checked and aligned with a grid.
@@ -91,12 +168,8 @@ class Profile:
     def __post_init__(self) -> None:
         shapes = {}
         for field in parameter_fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
-                kind = type(value).__name__
-                raise ValueError(f"{field.name} must be a number or a tensor, got {kind}")
-            meta = field.metadata
-            check_range(field.name, value, meta["low"], meta["high"], meta["open_low"])
+            value, meta = getattr(self, field.name), field.metadata
+            check_number(field.name, value, meta["low"], meta["high"], meta["open_low"])
             shapes[field.name] = tuple(value.shape) if isinstance(value, Tensor) else ()
         try:
             shared_shape(shapes.values())
@@ -114,11 +187,25 @@ class Profile:
         """The names of the physical parameters."""
         return tuple(field.name for field in parameter_fields(cls))
 
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The shape that all parameters broadcast to."""
+        values = (getattr(self, field.name) for field in parameter_fields(self))
+        return shared_shape(tuple(v.shape) for v in values if isinstance(v, Tensor))
+
     def aligned(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters in the dtype and on the device of ``like``, with two trailing axes.
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
+
+        Raises:
+            ValueError: for positions ``like`` that are no floating-point tensor, or a batch of them
+                that does not go with that of the profile.
         """
+        check_positions(like, like)
+        if like.ndim > 2:
+            name = type(self).__name__
+            check_batches([(name, self.batch_shape), ("positions", tuple(like.shape[:-2]))])
         named = ((field.name, getattr(self, field.name)) for field in parameter_fields(self))
         return {name: align(value, like) for name, value in named}
 
@@ -139,14 +226,23 @@ def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     return next(iter(different), ()) if len(different) < 2 else torch.broadcast_shapes(*different)
 
 
+def transformed(*values: Tensor) -> bool:
+    """Whether a compiler, a transform of torch.func or forward-mode derivatives are at work.
+
+    A function with a backward pass of its own cannot be called then; under a transform not even on
+    tensors that it leaves alone.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or any(torch.autograd.forward_ad.unpack_dual(v).tangent is not None for v in values)
+    )
+
+
 def reverse_mode(*values: Tensor) -> bool:
     """Whether backward derivatives are wanted, and no transform or forward ones in their place."""
-    return (
-        torch.is_grad_enabled()
-        and any(value.requires_grad for value in values)
-        and not any(traced(value) for value in values)
-        and all(torch.autograd.forward_ad.unpack_dual(v).tangent is None for v in values)
-    )
+    wanted = torch.is_grad_enabled() and any(value.requires_grad for value in values)
+    return wanted and not transformed(*values)
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:

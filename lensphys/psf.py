@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.parameters import traced
+from lensphys.parameters import check_count, is_number, traced
 
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -32,11 +32,9 @@ class PSF(Protocol):
 def _check_psf(psf: GaussianPSF | MoffatPSF | PixelPSF, *positive: str) -> None:
     for name in (*positive, "pixel_scale"):
         value = getattr(psf, name)
-        if not (math.isfinite(value) and value > 0):
+        if not (is_number(value) and value > 0):
             raise ValueError(f"{name} must be positive and finite, got {value}")
-    factor = psf.supersampling
-    if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-        raise ValueError(f"supersampling must be a whole number from 1 on, got {factor}")
+    check_count("supersampling", psf.supersampling)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +121,7 @@ class MoffatPSF:
 
     def __post_init__(self) -> None:
         _check_psf(self, "fwhm", "truncation")
-        if not (math.isfinite(self.beta) and self.beta > 1):
+        if not (is_number(self.beta) and self.beta > 1):
             raise ValueError(f"beta must be finite and above 1, got {self.beta}")
 
     def kernel(self) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lensphys.grid import grid_spacing, is_regular
+from lensphys.parameters import check_batches, check_count, check_positions
 from lensphys.psf import PSF
 
 
@@ -50,16 +51,13 @@ class Pixels:
     def __init__(
         self, x: Tensor, y: Tensor, *, psf: PSF | None = None, supersampling: int = 1
     ) -> None:
+        check_positions(x, y)
         dx, dy = grid_spacing(x, y)
         if not math.isclose(dx, dy, rel_tol=1e-5) or dx <= 0 or not is_regular(x, y):
             raise ValueError(
                 f"the grid must be regular and of square pixels, got {dx:g} x {dy:g} arcsec"
             )
-        whole = isinstance(supersampling, int) and not isinstance(supersampling, bool)
-        if not whole or supersampling < 1:
-            raise ValueError(
-                f"supersampling must be a whole number from 1 on, got {supersampling!r}"
-            )
+        check_count("supersampling", supersampling)
         on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=1e-5)
         if psf is not None and not on_grid:
             fine = dx / supersampling
@@ -129,8 +127,9 @@ def render(
 
     Raises:
         ValueError: for a grid that is not a regular one of square pixels, a PSF that is sampled
-            for neither the pixels of the grid nor the finer ones, a supersampling below 1, or an
-            empty list of light profiles.
+            for neither the pixels of the grid nor the finer ones, a supersampling below 1, an
+            empty list of light profiles, what is no lens or no light profile, and batches that do
+            not go together.
     """
     return render_on(Pixels(x, y, psf=psf, supersampling=supersampling), lens, source, lens_light)
 
@@ -139,9 +138,15 @@ def render_on(
     pixels: Pixels, lens: RayTracer, source: Light, lens_light: Light | None = None
 ) -> Tensor:
     """:func:`render` on pixels that are known already: what is called again and again."""
+    if not hasattr(lens, "ray_trace"):
+        kind = type(lens).__name__
+        raise ValueError(f"lens must be a ThinLens or another that traces rays, got {kind}")
     image = _brightness("source", source, *lens.ray_trace(pixels.x, pixels.y))
     if lens_light is not None:
-        image = image + _brightness("lens_light", lens_light, pixels.x, pixels.y)
+        shine = _brightness("lens_light", lens_light, pixels.x, pixels.y)
+        batches = [("lens_light", tuple(shine.shape[:-2])), ("rays", tuple(image.shape[:-2]))]
+        check_batches(batches)
+        image = image + shine
     return pixels.collect(image)
 
 
@@ -150,6 +155,9 @@ def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:
     profiles = light if isinstance(light, Sequence) else (light,)
     if not profiles:
         raise ValueError(f"{name} must hold at least one light profile")
+    for profile in profiles:
+        if not hasattr(profile, "surface_brightness"):
+            raise ValueError(f"{name} must be a light profile, got {type(profile).__name__}")
     maps = [profile.surface_brightness(x, y) for profile in profiles]
     return sum(maps[1:], start=maps[0])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, parameter, traced
+from lensphys.parameters import Parameter, parameter, shared_shape, traced
 
 Interpolation = Literal["linear", "cubic"]
 
@@ -137,6 +137,10 @@ class PixelatedSource(LightProfile):
             ) from None
         # Converted once, since an array would be copied to the device again and again.
         object.__setattr__(self, "image", image)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return shared_shape([super().batch_shape, tuple(self.image.shape[:-2])])
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.aligned(x)

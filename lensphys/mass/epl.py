@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import ClassVar, NamedTuple
 
@@ -208,6 +207,7 @@ class EPL(MassProfile):
     """
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
+    _modulus: ClassVar[float]  # of each instance its own; no field
 
     theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=math.inf)
     gamma: Parameter = parameter(low=1.05, high=2.95)
@@ -215,6 +215,11 @@ class EPL(MassProfile):
     e2: Parameter = parameter(0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")
     center_y: Parameter = parameter(0.0, unit="arcsec")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Looked at once, and here: a compiled graph cannot.
+        object.__setattr__(self, "_modulus", self._largest_ellipticity())
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         # The potential is homogeneous of degree 3 - gamma about its centre (Euler's theorem).
@@ -288,9 +293,7 @@ class EPL(MassProfile):
     def _terms(self, dtype: torch.dtype) -> int:
         return series_terms(self._modulus, dtype)
 
-    @functools.cached_property
-    def _modulus(self) -> float:
-        """The largest ellipticity of the batch, looked at once."""
+    def _largest_ellipticity(self) -> float:
         if not (concrete(self.e1) and concrete(self.e2)):
             return _FLATTEST_UNSEEN
         square = self.e1 * self.e1 + self.e2 * self.e2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, parameter
+from lensphys.parameters import Parameter, check_count, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.
 _CORE = 1e-10
@@ -53,8 +53,7 @@ class Multipole(MassProfile):
     r_E: Parameter = parameter(1.0, unit="arcsec", low=0.0, open_low=True)
 
     def __post_init__(self) -> None:
-        if isinstance(self.m, bool) or not isinstance(self.m, int) or self.m < 1:
-            raise ValueError(f"m must be a whole number from 1 on, got {self.m!r}")
+        check_count("m", self.m)
         super().__post_init__()
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:

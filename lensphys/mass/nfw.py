@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 
 import torch
@@ -60,7 +59,7 @@ class Projection:
         """Convergence ``(F - 1) / (1 - u)``."""
         return torch.where(self.near, self._kappa_near, (self.F - 1) / self.far)
 
-    @functools.cached_property
+    @property
     def mean(self) -> Tensor:
         """Half the mean convergence inside of R: ``(ln(x / 2) + F) / u``."""
         inside = (0.5 * self.p / self.v - self.log) / (self.s * (1 + self.s))
@@ -126,7 +125,6 @@ class NFW(MassProfile):
     def _geometry(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         p = self.aligned(x)
         x, y = x - p["center_x"], y - p["center_y"]
-        scale = p["alpha_Rs"] / (
-            p["Rs"] * (1 - math.log(2))
-        )  # 4 rho_0 Rs over the critical density
+        # 4 rho_0 Rs over the critical density
+        scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))
         return scale, p["Rs"], x, y, (x * x + y * y).clamp_min(R2_MIN)

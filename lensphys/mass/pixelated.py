@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, align, parameter, traced
+from lensphys.parameters import Parameter, check_width, parameter, shared_shape, traced
 
 #: Derivatives ``d^p/dx^p d^q/dy^q`` of the potential that are known at the pixel centres.
 _ORDERS = tuple(itertools.product(range(3), range(3)))
@@ -139,9 +139,7 @@ class PixelatedConvergence(MassProfile):
             raise ValueError(f"kappa must have shape (ny, nx) or (B, ny, nx), got {shape}")
         if not traced(kappa) and not torch.isfinite(kappa.detach()).all():
             raise ValueError("kappa must be finite, got a map with NaN or infinite pixels")
-        scale = self.pixel_scale
-        if not isinstance(scale, int | float) or not (math.isfinite(scale) and scale > 0):
-            raise ValueError(f"pixel_scale must be a positive and finite number, got {scale}")
+        check_width("pixel_scale", self.pixel_scale)
         if kappa.ndim == 3:
             centers = [v for v in (self.center_x, self.center_y) if isinstance(v, Tensor)]
             for shape in {tuple(v.shape) for v in centers} - {(), (1,), (kappa.shape[0],)}:
@@ -149,6 +147,10 @@ class PixelatedConvergence(MassProfile):
                     f"kappa and its centre must share one batch shape, got {tuple(kappa.shape)} "
                     f"and {shape}"
                 )
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return shared_shape([super().batch_shape, tuple(self.kappa.shape[:-2])])
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         return self._interpolated(x, y, [(0, 0)])[0] * self.pixel_scale**2
@@ -180,11 +182,12 @@ class PixelatedConvergence(MassProfile):
         # In double precision throughout: a curvature is the difference of potentials that agree to
         # one part in the square of the number of pixels.
         narrow, x, y = x.dtype, x.double(), y.double()
+        center = self.aligned(x)
         nodes = self._nodes(x)
         ny, nx = nodes.shape[-2:]
         place = []
-        for v, center, n in ((x, self.center_x, nx), (y, self.center_y, ny)):
-            at = (v - align(center, x)) / self.pixel_scale + (n - 1) / 2
+        for v, middle, n in ((x, center["center_x"], nx), (y, center["center_y"], ny)):
+            at = (v - middle) / self.pixel_scale + (n - 1) / 2
             if (
                 not traced(at)
                 and not ((at.detach() - (n - 1) / 2).abs() <= (n - 2) / 2 + 1e-3).all()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, parameter
+from lensphys.parameters import Parameter, parameter, transformed
 
 #: Squared distance (arcsec^2) below which the singular centre is cut off; the gradient of the
 #: Hessian, which grows as its inverse square, then stays in the range of float32.
@@ -63,12 +63,7 @@ class PointMass(MassProfile):
         given = (self.theta_E, self.center_x, self.center_y, present)
         tensors = [value for value in (x, y, *given) if isinstance(value, Tensor)]
         wants_grad = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
-        transformed = any(
-            torch._C._functorch.is_functorch_wrapped_tensor(v)
-            or torch.autograd.forward_ad.unpack_dual(v).tangent is not None
-            for v in tensors
-        )
-        if wants_grad or transformed or x.device.type != "cpu" or x.ndim != 2:
+        if wants_grad or transformed(*tensors) or x.device.type != "cpu" or x.ndim != 2:
             return None
         params = torch.broadcast_tensors(
             *(torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import parameter_fields
+from lensphys.parameters import check_batches, check_positions, parameter_fields, reverse_mode
 
 #: Bytes of a map that is worked on at once, by default. On a CPU small enough for the caches and
 #: for memory that need not be asked for anew at every step: larger maps take several times as long.
@@ -38,13 +37,19 @@ class Population:
             receive no gradient. A population of varying size is padded with any valid parameters.
 
     Raises:
-        ValueError: where no parameter of the profile has an axis to sum over, for a chunk below 1,
-            and for a mask that is not boolean or does not go with the parameters.
+        ValueError: for what is no mass profile, where no parameter of it has an axis to sum over,
+            for a chunk below 1, and for a mask that is not boolean or does not go with the
+            parameters.
     """
 
     def __init__(
         self, profile: MassProfile, chunk: int | None = None, mask: Tensor | None = None
     ) -> None:
+        if not isinstance(profile, MassProfile):
+            raise ValueError(
+                "profile must be one mass profile, whose parameters are those of all members, got "
+                f"{type(profile).__name__}"
+            )
         named = {f.name: getattr(profile, f.name) for f in parameter_fields(profile)}
         shapes = [value.shape for value in named.values() if isinstance(value, Tensor)]
         shape = torch.broadcast_shapes(*shapes) if shapes else torch.Size()
@@ -58,6 +63,11 @@ class Population:
         self.size = shape[-1]
         self._batch = _masked_shape(mask, shape)[:-1]
         self._named = named
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The shape of parameters and mask without the axis that is summed over."""
+        return tuple(self._batch)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Lensing potential, arcsec^2."""
@@ -89,6 +99,9 @@ class Population:
     def _sum(
         self, evaluate: Callable[..., tuple[Tensor, ...]], x: Tensor, y: Tensor, count: int
     ) -> Sequence[Tensor]:
+        check_positions(x, y)
+        grid = [("positions", tuple(v.shape[:-2])) for v in (x, y)]
+        check_batches([("the population", self.batch_shape), *grid])
         batch = torch.broadcast_shapes(self._batch, x.shape[:-2], y.shape[:-2])
         tensors = {"x": x, "y": y}
         tensors |= {k: v for k, v in self._named.items() if isinstance(v, Tensor)}
@@ -116,6 +129,12 @@ class _Blocks:
     images: int
     members: int
     names: list[str]
+    #: The mask, by row and column of blocks.
+    _masks: Sequence[Sequence[Tensor]] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        masks = () if self.mask is None else self._cut(self.mask)
+        object.__setattr__(self, "_masks", masks)
 
     @property
     def rows(self) -> int:
@@ -172,10 +191,6 @@ class _Blocks:
             return [value] * self.rows
         parts: Sequence[Tensor] = value.split(self.images, axis)
         return parts
-
-    @functools.cached_property
-    def _masks(self) -> Sequence[Sequence[Tensor]]:
-        return () if self.mask is None else self._cut(self.mask)
 
     def _cut(self, value: Tensor) -> Sequence[Sequence[Tensor]]:
         """A parameter ``(B, K)`` in blocks; axes that it lacks are repeated."""
@@ -261,11 +276,6 @@ def _wants_gradient(profile: MassProfile, *values: Tensor) -> bool:
     """Whether a backward pass to the tensors, and to nothing else, may follow."""
     names = {field.name for field in parameter_fields(profile)}
     others = [getattr(profile, f.name) for f in dataclasses.fields(profile) if f.name not in names]
-    transformed = any(
-        torch._C._functorch.is_functorch_wrapped_tensor(v)
-        or torch.autograd.forward_ad.unpack_dual(v).tangent is not None
-        for v in values
+    return reverse_mode(*values) and not any(
+        isinstance(v, Tensor) and v.requires_grad for v in others
     )
-    if transformed or any(isinstance(v, Tensor) and v.requires_grad for v in others):
-        return False
-    return torch.is_grad_enabled() and any(value.requires_grad for value in values)

@@ -180,13 +180,37 @@ class _UnitDeflection(torch.autograd.Function):
             by_y = torch.addcmul(gx * xy, gy, yy).sum_to_size(y.shape)
         if any(ctx.needs_input_grad[2:]):
             unit = alpha[0], alpha[1]
-            if _everywhere(e1 * e1 + e2 * e2 > _SERIES_BELOW**2):
-                by_e1, by_e2 = _summed_by_ellipticity(x, y, e1, e2, unit, (gx, gy))
-            else:
-                each = sie_deflection_by_ellipticity(x, y, one, e1, e2, unit)
-                by_e1, by_e2 = (torch.addcmul(gx * dx, gy, dy) for dx, dy in each)
+            by_e1, by_e2 = _pulled_by_ellipticity(x, y, e1, e2, unit, (gx, gy))
             by_e1, by_e2 = by_e1.sum_to_size(e1.shape), by_e2.sum_to_size(e2.shape)
         return by_x, by_y, by_e1, by_e2
+
+
+def _pulled_by_ellipticity(
+    x: Tensor, y: Tensor, e1: Tensor, e2: Tensor, alpha: Vector, g: Vector
+) -> Vector:
+    """:func:`sie_deflection_by_ellipticity` times ``g``, not yet summed to the shape of e1, e2."""
+    closed = e1 * e1 + e2 * e2 > _JACOBIAN_SERIES_BELOW**2
+    if _everywhere(closed):
+        return _summed_by_ellipticity(x, y, e1, e2, alpha, g)
+
+    def each(*maps: Tensor) -> Vector:
+        x, y, e1, e2, ax, ay, gx, gy = maps
+        pairs = sie_deflection_by_ellipticity(x, y, torch.ones_like(e1), e1, e2, (ax, ay))
+        by_e1, by_e2 = (torch.addcmul(gx * dx, gy, dy) for dx, dy in pairs)
+        return by_e1, by_e2
+
+    maps = (x, y, e1, e2, *alpha, *g)
+    if closed.device.type != "cpu" or closed.ndim != 3 or any(traced(part) for part in maps):
+        return each(*maps)
+    # The few lenses that are nearly round, apart from the others.
+    round_ones = torch.nonzero(~closed[:, 0, 0])[:, 0]
+    sums = _summed_by_ellipticity(
+        x, y, torch.where(closed, e1, 0.5), torch.where(closed, e2, 0.0), alpha, g
+    )
+    batch = closed.shape[0]
+    theirs = each(*(v[round_ones] if v.ndim == 3 and v.shape[0] == batch else v for v in maps))
+    of_e1, of_e2 = (v.sum((-2, -1), keepdim=True) for v in theirs)
+    return sums[0].index_copy(0, round_ones, of_e1), sums[1].index_copy(0, round_ones, of_e2)
 
 
 def _summed_by_ellipticity(
@@ -198,8 +222,9 @@ def _summed_by_ellipticity(
     are all that is needed of the maps.
     """
     (gx, gy), parts = g, (*alpha, *_direction(x, y, e1, e2))
-    xax, xay, xwx, xwy = ((gx * part).sum((-2, -1), keepdim=True) for part in parts)
-    yax, yay, ywx, ywy = ((gy * part).sum((-2, -1), keepdim=True) for part in parts)
+    pixels = tuple(range(-min(gx.ndim, 2), 0))  # a list of points has but one axis
+    xax, xay, xwx, xwy = ((gx * part).sum(pixels, keepdim=True) for part in parts)
+    yax, yay, ywx, ywy = ((gy * part).sum(pixels, keepdim=True) for part in parts)
     e = torch.complex(e1 + 0 * e2, e2 + 0 * e1)
     s2 = 1 - e1 * e1 - e2 * e2
     # Sums of conj(g) times a, h and conj(h)

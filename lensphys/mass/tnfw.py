@@ -109,7 +109,6 @@ class TNFW(MassProfile):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         p = self.aligned(x)
         x, y = x - p["center_x"], y - p["center_y"]
-        scale = p["alpha_Rs"] / (
-            p["Rs"] * (1 - math.log(2))
-        )  # 4 rho_0 Rs over the critical density
+        # 4 rho_0 Rs over the critical density
+        scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))
         return scale, p["Rs"], p["r_trunc"] / p["Rs"], x, y, (x * x + y * y).clamp_min(R2_MIN)

@@ -247,3 +247,17 @@ def test_tensors_of_redshifts_out_of_order_are_refused():
 def test_a_cosmology_out_of_range_is_refused_by_name(name, bad):
     with pytest.raises(ValueError, match=f"^{name} must be finite and in "):
         FlatLambdaCDM(**({"H0": 70.0, "Om0": 0.3} | {name: bad}))
+
+
+@pytest.mark.parametrize("bad", [None, "0.5", [0.5]])
+def test_a_redshift_that_is_no_number_is_refused_by_name(bad):
+    with pytest.raises(ValueError, match=r"^z_source must be a number or a tensor, got "):
+        theta_E_of_mass(1e12, 0.5, bad, FlatLambdaCDM(H0=70.0, Om0=0.3))
+
+
+def test_a_source_at_infinity_and_unknown_distances_are_refused():
+    cosmology = FlatLambdaCDM(H0=70.0, Om0=0.3)
+    with pytest.raises(ValueError, match="z_source must lie behind the lens"):
+        theta_E_of_mass(1e12, 0.5, math.inf, cosmology)
+    with pytest.raises(ValueError, match="distances must be 'angular_diameter' or 'luminosity'"):
+        theta_E_of_mass(1e12, 0.5, 1.0, cosmology, distances="comoving")

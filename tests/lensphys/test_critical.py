@@ -165,3 +165,18 @@ def test_bad_requests_are_refused():
             critical_curves(lens, window=bad)
     with pytest.raises(ValueError, match=r"^n_pix must be at least 4"):
         critical_curves(lens, window=4.0, n_pix=3)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_curves_are_the_same_where_no_gradients_are_wanted(mode):
+    lens = ThinLens([SIE(theta_E=1.0, e1=0.1), Shear(gamma1=0.05, gamma2=0.0)])
+    with mode():
+        found = critical_curves(lens, window=4.0)
+    for ours, expected in zip(found, critical_curves(lens, window=4.0), strict=True):
+        torch.testing.assert_close(ours.x, expected.x, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None, "0"])
+def test_the_middle_of_the_window_is_finite(bad):
+    with pytest.raises(ValueError, match=r"^center_y must be a finite number"):
+        critical_curves(ThinLens([SIE(theta_E=1.0)]), window=4.0, center_y=bad)

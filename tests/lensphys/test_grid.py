@@ -82,3 +82,19 @@ def test_a_pixel_scale_that_is_not_a_length_is_refused(scale):
 def test_a_single_row_of_pixels_has_no_spacing(shape):
     with pytest.raises(ValueError, match="at least 2 pixels a side"):
         grid_spacing(*pixel_grid(shape, 0.1))
+
+
+@pytest.mark.parametrize("shape", [64.0, (4.5, 3), (4,), (2, 3, 4), True, "64", None])
+def test_a_grid_has_whole_numbers_of_pixels(shape):
+    with pytest.raises(ValueError, match=r"^shape must be a whole number of pixels or two"):
+        pixel_grid(shape, 0.05)
+
+
+def test_a_number_of_pixels_may_be_numpys():
+    assert pixel_grid(np.int64(4), np.float32(0.5))[0].shape == (4, 4)
+
+
+@pytest.mark.parametrize("scale", ["0.05", None, [0.05]])
+def test_a_pixel_scale_is_a_number(scale):
+    with pytest.raises(ValueError, match=r"^pixel_scale must be positive and finite"):
+        pixel_grid(4, scale)

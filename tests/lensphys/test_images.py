@@ -14,6 +14,7 @@ from lensphys import (
     SIE,
     FlatLambdaCDM,
     MultiPlane,
+    PixelatedConvergence,
     PointMass,
     Population,
     Shear,
@@ -323,3 +324,21 @@ def test_bad_requests_are_refused():
         images(lens, torch.zeros(2), torch.zeros(3))
     with pytest.raises(ValueError, match=r"of shape \(B,\), got batch \(2, 3\)"):
         images(lens, torch.zeros(2, 3), 0.0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, torch.tensor([0.1, math.inf]), None, "0.1", [0.1]])
+def test_a_source_is_at_a_finite_position(bad):
+    with pytest.raises(ValueError, match=r"^beta_y must be "):
+        image_positions(ThinLens([SIE(theta_E=1.0)]), 0.0, bad, window=4.0)
+
+
+def test_the_batch_may_be_that_of_a_convergence_map():
+    """Of a deflector whose batch no parameter carries."""
+    y, x = torch.meshgrid(*[torch.linspace(-2, 2, 41, dtype=torch.float64)] * 2, indexing="ij")
+    kappa = torch.stack([s * torch.exp(-(x**2 + y**2)) for s in (1.2, 1.6)])
+    maps = PixelatedConvergence(kappa=kappa, pixel_scale=0.1)
+    found = image_positions(ThinLens([maps]), 0.1, 0.05, window=3.5)
+    for i in range(2):
+        one = ThinLens([PixelatedConvergence(kappa=kappa[i], pixel_scale=0.1)])
+        alone = image_positions(one, 0.1, 0.05, window=3.5)
+        torch.testing.assert_close(found.x[i][found.mask[i]], alone.x, rtol=0, atol=1e-9)

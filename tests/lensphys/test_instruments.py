@@ -214,3 +214,8 @@ def test_a_band_goes_with_lenstronomys_names():
     assert {f.name for f in dataclasses.fields(Band)} <= set(
         SingleBand.__init__.__code__.co_varnames
     )
+
+
+def test_the_psf_of_sub_pixels_needs_a_whole_number_of_them():
+    with pytest.raises(ValueError, match=r"^supersampling must be a whole number from 1 on"):
+        lp.instrument("euclid_vis").psf(1.5)

@@ -296,3 +296,11 @@ def test_rays_that_go_astray_leave_no_trace():
     assert (source == 0).all()
     assert (coverage == 0).all()
     assert math.isfinite(coverage.sum().item())
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_an_image_of_whole_numbers_is_refused(layer, dtype):
+    """Weights between 0 and 1 would all be cast to 0."""
+    with pytest.raises(ValueError, match="must be a tensor of floating-point numbers, got torch"):
+        between(layer)(given(layer).to(dtype), no_lens())

@@ -275,6 +275,12 @@ def test_a_lens_without_deflectors_is_refused():
         ThinLens([])
 
 
+@pytest.mark.parametrize("bad", [SIE(theta_E=1.0), None, [None], [1.0]])
+def test_what_is_no_list_of_deflectors_is_refused(bad):
+    with pytest.raises(ValueError, match=r"^deflectors? .*must be a (list of )?mass profile"):
+        ThinLens(bad)
+
+
 @pytest.mark.filterwarnings("ignore:Cosmology is provided")
 @settings(max_examples=15, deadline=None)
 @given(p=macro_models(), z_lens=st.floats(0.1, 1), behind=st.floats(0.2, 2))
@@ -328,6 +334,15 @@ def test_the_delay_between_the_images_of_an_sis_is_twice_theta_E_times_beta():
     x = torch.tensor([[1.2, -0.6]], dtype=torch.float64)
     near, far = lens.fermat_potential(x, 0 * x, beta, 0 * beta)[0]
     assert (far - near).item() == pytest.approx(2 * 0.9 * 0.3, rel=1e-12)
+
+
+def test_each_lens_of_a_batch_may_have_a_source_of_its_own():
+    x, y = pixel_grid((3, 2), 0.7, dtype=torch.float64)
+    theta_E, beta = torch.tensor([[0.9, 1.1], [0.3, -0.2]], dtype=torch.float64)
+    together = ThinLens([SIE(theta_E=theta_E)]).fermat_potential(x, y, beta, 0.1)
+    for i in range(2):
+        alone = ThinLens([SIE(theta_E=theta_E[i])]).fermat_potential(x, y, beta[i], 0.1)
+        torch.testing.assert_close(together[i], alone, rtol=1e-14, atol=0)
 
 
 def test_arrival_times_have_the_right_gradients_in_the_cosmology_too(check_gradients):

@@ -280,6 +280,48 @@ def test_an_sie_agrees_with_lenstronomys_default_up_to_its_core(parameters):
         assert (error < 1e-8 + 1.1e-10 / r).all()
 
 
+@pytest.mark.parametrize("name", ["NIE", "EPL", "TNFW", "uniform line", "population"])
+def test_a_profile_compiles_in_one_graph(name, grid):
+    build, parameters = PROFILES[name]
+    profile = build(**{k: torch.tensor(v, dtype=torch.float64) for k, v in parameters.items()})
+    torch._dynamo.reset()
+    compiled = torch.compile(profile.deflection, backend="eager", fullgraph=True)
+    expected = profile.deflection(*grid)
+    torch.testing.assert_close(compiled(*grid), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("ellipticity", [0.0, 2e-3, 0.01, 0.05, 0.3])
+def test_single_precision_serves_the_curvature_of_an_sie(ellipticity):
+    """The closed form of the derivatives divides by the ellipticity, once for each order."""
+    x, y = pixel_grid(32, 0.1, dtype=torch.float64)
+    found = []
+    for dtype in (torch.float64, torch.float32):
+        e1 = torch.tensor(ellipticity, dtype=dtype, requires_grad=True)
+        alpha = SIE(theta_E=1.0, e1=e1, e2=0.0).deflection(x.to(dtype) + 0.01, y.to(dtype))
+        total = (alpha[0] * x.to(dtype).sin() + alpha[1] * y.to(dtype)).sum()
+        slope = torch.autograd.grad(total, e1, create_graph=True)[0]
+        found.append(torch.stack([slope, torch.autograd.grad(slope, e1)[0]]).double())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=0)
+
+
+@each_profile
+def test_gradients_do_not_depend_on_how_points_are_laid_out(build, parameters, grid):
+    """A list of points serves as well as a grid of them."""
+    leaves = {
+        k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in parameters.items()
+    }
+    lists = [v.flatten() for v in grid]
+    gradients = [
+        torch.autograd.grad(
+            sum(v.square().sum() for v in build(**leaves).deflection(*at)),
+            tuple(leaves.values()),
+            allow_unused=True,
+        )
+        for at in (grid, lists)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+
+
 @each_random_profile
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())

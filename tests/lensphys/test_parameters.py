@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -91,6 +92,38 @@ def test_an_axis_ratio_of_zero_or_less_is_refused(cls, bad, given_as):
 def test_what_is_no_number_is_refused_by_name(cls, name, bad):
     with pytest.raises(ValueError, match=f"^{name} must be a number or a tensor, got "):
         build(cls, **{name: bad})
+
+
+@pytest.mark.parametrize("bad", [torch.tensor(True), torch.tensor(1j)])
+@pytest.mark.parametrize(("cls", "name"), EVERY_PARAMETER)
+def test_a_tensor_of_something_else_than_real_numbers_is_refused_by_name(cls, name, bad):
+    with pytest.raises(ValueError, match=f"^{name} must be a number or a tensor of real ones, got"):
+        build(cls, **{name: bad})
+
+
+@pytest.mark.parametrize("number", [np.float32(1.5), np.float64(1.5), np.int64(2)])
+def test_a_number_of_numpys_is_a_number(number, grid):
+    found, expected = (SIE(theta_E=v).deflection(*grid) for v in (number, float(number)))
+    torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("bad", [np.ones((2, 3)), torch.ones(2, 3, dtype=torch.long), 1.0, None])
+@pytest.mark.parametrize("cls", VALID)
+def test_positions_that_are_no_real_tensors_are_refused(cls, bad):
+    """Whole numbers would round the parameters to whole numbers too."""
+    profile = build(cls)
+    maps = profile.surface_brightness if isinstance(profile, LightProfile) else profile.deflection
+    with pytest.raises(ValueError, match=r"^x must be a tensor of floating-point numbers, got "):
+        maps(bad, bad)
+
+
+@pytest.mark.parametrize("cls", VALID)
+def test_a_batch_that_does_not_go_with_that_of_the_grid_is_refused(cls):
+    name, value = next(iter(VALID[cls].items()))
+    profile, x = build(cls, **{name: torch.full((2,), value)}), torch.ones(3, 4, 5)
+    maps = profile.surface_brightness if isinstance(profile, LightProfile) else profile.deflection
+    with pytest.raises(ValueError, match=rf"{cls.__name__} \(2,\), positions \(3,\)$"):
+        maps(x, x)
 
 
 @pytest.mark.parametrize("cls", VALID)

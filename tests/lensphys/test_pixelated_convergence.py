@@ -205,8 +205,8 @@ BAD = {
     "no pixels": ({"kappa": torch.ones(0, 4)}, "kappa must have shape"),
     "whole numbers": ({"kappa": torch.ones(4, 4, dtype=torch.int64)}, "kappa must be a tensor of"),
     "a list": ({"kappa": [[1.0]]}, "kappa must be a tensor of floating-point numbers, got list"),
-    "no scale": ({"pixel_scale": 0.0}, "pixel_scale must be a positive and finite number"),
-    "nan scale": ({"pixel_scale": math.nan}, "pixel_scale must be a positive and finite number"),
+    "no scale": ({"pixel_scale": 0.0}, "pixel_scale must be positive and finite"),
+    "nan scale": ({"pixel_scale": math.nan}, "pixel_scale must be positive and finite"),
     "centre": ({"center_x": math.nan}, "center_x must be finite"),
     "batch": (
         {"kappa": torch.ones(3, 4, 4), "center_x": torch.ones(2)},

@@ -149,6 +149,20 @@ def test_the_fused_sum_leaves_masked_masses_out(dtype, grid):
     assert (found[0][1] == 0).all()
 
 
+def test_a_transform_of_something_else_leaves_the_gradients_of_blocks_alone(grid):
+    leaf = torch.full((4,), 0.3, dtype=torch.float64, requires_grad=True)
+    center = torch.linspace(-1, 1, 4, dtype=torch.float64)
+    population = Population(PointMass(theta_E=leaf, center_x=center), chunk=2)
+
+    def total(factor):
+        return factor * population.deflection(*grid)[0].square().sum()
+
+    factors = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    together = torch.autograd.grad(torch.func.vmap(total)(factors).sum(), leaf)[0]
+    expected = torch.autograd.grad(total(factors.sum()), leaf)[0]
+    torch.testing.assert_close(together, expected, rtol=1e-12, atol=0)
+
+
 def test_transforms_of_torch_func_pass_through_a_masked_population(grid):
     parameters, mask = halos(B, K), MASKS["of each image"]
 
@@ -222,3 +236,11 @@ BAD_MASKS = {
 def test_a_mask_that_does_not_go_with_the_parameters_is_refused(mask):
     with pytest.raises(ValueError, match=r"^mask must "):
         Population(PointMass(theta_E=torch.ones(2, 3)), mask=mask)
+
+
+def test_a_population_is_one_profile_and_of_the_batch_of_the_grid():
+    with pytest.raises(ValueError, match=r"^profile must be one mass profile"):
+        Population([PointMass(theta_E=1.0)])
+    x = torch.zeros(3, 4, 4)
+    with pytest.raises(ValueError, match=r"the population \(2,\), positions \(3,\)"):
+        Population(PointMass(theta_E=torch.ones(2, 5))).deflection(x, x)

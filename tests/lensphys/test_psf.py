@@ -249,3 +249,10 @@ def test_a_supersampling_that_is_no_count_is_refused(bad):
 def test_a_pixel_psf_without_a_pixel_scale_is_refused(bad):
     with pytest.raises(ValueError, match=r"^pixel_scale must be positive and finite"):
         PixelPSF(KERNEL, bad)
+
+
+@pytest.mark.parametrize("bad", [None, "0.1", [0.1]])
+@pytest.mark.parametrize("name", ["fwhm", "pixel_scale", "truncation"])
+def test_a_width_that_is_no_number_is_refused_by_name(name, bad):
+    with pytest.raises(ValueError, match=f"^{name} must be positive and finite"):
+        GaussianPSF(**({"fwhm": 0.1, "pixel_scale": 0.05} | {name: bad}))

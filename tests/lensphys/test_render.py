@@ -16,6 +16,7 @@ from lenstronomy.LightModel.light_model import LightModel
 from lensphys import (
     SIE,
     GaussianPSF,
+    PixelatedSource,
     PointMass,
     Population,
     Sersic,
@@ -195,6 +196,24 @@ def test_vmap_over_scenes_is_a_batch_of_them(name, sky):
     torch.testing.assert_close(found, image_of(SCENE | {name: batch}, *sky), rtol=1e-11, atol=0)
 
 
+@pytest.mark.parametrize("name", ["theta_E", "mass", "source_x"])
+def test_transforms_of_the_source_leave_the_gradients_of_the_lens_alone(name, sky):
+    """A transform refuses custom backward passes, also of what it does not touch."""
+    leaf = torch.tensor(SCENE[name], dtype=torch.float64, requires_grad=True)
+
+    def image(amplitude):
+        return image_of(SCENE | {name: leaf, "amplitude": amplitude}, *sky)
+
+    amplitude = torch.tensor([20.0, 30.0], dtype=torch.float64)
+    expected = image(amplitude)
+    found = torch.func.vmap(image)(amplitude)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    gradients = [torch.autograd.grad(v.square().sum(), leaf)[0] for v in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=0)
+    _, forward = torch.func.jvp(image, (amplitude,), (torch.ones_like(amplitude),))
+    torch.testing.assert_close(forward, expected / amplitude[:, None, None], rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("name", SCENE)
 def test_forward_derivatives_are_backward_derivatives(name, sky):
     value = torch.tensor(SCENE[name], dtype=torch.float64)
@@ -295,3 +314,29 @@ def test_a_grid_without_square_pixels_is_refused(distort, plain):
 def test_a_single_row_of_pixels_is_refused(plain):
     with pytest.raises(ValueError, match="at least 2 pixels a side"):
         render(*plain, *pixel_grid((1, 9), PIXEL))
+
+
+@pytest.mark.parametrize("name", ["source", "lens_light"])
+@pytest.mark.parametrize(
+    "light",
+    [
+        Sersic(amplitude=torch.ones(3), R_sersic=0.2, n_sersic=1.0),
+        PixelatedSource(image=torch.ones(3, 4, 4), pixel_scale=0.1),
+    ],
+    ids=["Sersic", "pixels"],
+)
+def test_light_of_another_batch_than_the_lens_is_refused(name, light, sky):
+    lens = ThinLens([SIE(theta_E=torch.ones(2))])
+    given = {"source": Sersic(amplitude=1.0, R_sersic=0.2, n_sersic=1.0)} | {name: light}
+    with pytest.raises(ValueError, match=r"^batches must have one shape, got .*\(3,\), .*\(2,\)$"):
+        render(lens, x=sky[0], y=sky[1], **given)
+
+
+def test_what_is_no_lens_and_what_is_no_light_is_refused(plain, sky):
+    lens, source = plain
+    with pytest.raises(ValueError, match=r"^lens must be a ThinLens or another that traces rays"):
+        render(SIE(theta_E=1.0), source, *sky)
+    with pytest.raises(ValueError, match=r"^source must be a light profile, got SIE"):
+        render(lens, SIE(theta_E=1.0), *sky)
+    with pytest.raises(ValueError, match=r"^x must be a tensor of floating-point numbers, got nd"):
+        render(lens, source, *(v.numpy() for v in sky))
