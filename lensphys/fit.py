@@ -14,7 +14,7 @@ from lensphys.bounds import EDGE, Bounds
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
-from lensphys.parameters import Parameter
+from lensphys.parameters import Parameter, check_number
 from lensphys.psf import PSF
 from lensphys.render import Pixels
 from lensphys.scene import LensScene
@@ -164,8 +164,7 @@ class Fitter:
         for name, count in (("n_starts", n_starts), ("max_steps", max_steps)):
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name} must be a whole number from 1 on, got {count!r}")
-        if not tolerance > 0:
-            raise ValueError(f"tolerance must be positive, got {tolerance}")
+        check_number("tolerance", tolerance, low=0.0, open_low=True)
         self.scene = LensScene(mass, lens_light=lens_light)
         self._pixel_scale, self._psf, self._supersampling = pixel_scale, psf, supersampling
         self._bounds = dict(bounds or {})
@@ -245,7 +244,11 @@ def _checked(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor,
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])
     number, *size = images.shape
-    sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device)
+    try:
+        sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device)
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(sigma).__name__
+        raise ValueError(f"sigma must be a number or a tensor, got {kind}") from None
     if tuple(sigma.shape) not in {(), (1,), (number,), (*size,), (1, *size), (number, *size)}:
         raise ValueError(
             f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "

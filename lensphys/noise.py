@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, Profile, align, parameter
+from lensphys.parameters import Parameter, Profile, align, check_number, parameter
 
 
 def background_sigma(
@@ -31,13 +31,23 @@ def background_sigma(
         exposure_time: of one exposure, s.
         num_exposures: number ``N`` of exposures.
         pixel_scale: arcsec.
+
+    Raises:
+        ValueError: for a number that is not finite, a negative read noise, or an exposure, number
+            of exposures or pixel that is not positive.
     """
+    check_number("read_noise", read_noise, low=0.0)
+    check_number("sky_brightness", sky_brightness)
+    check_number("magnitude_zero_point", magnitude_zero_point)
+    check_number("exposure_time", exposure_time, low=0.0, open_low=True)
+    check_number("num_exposures", num_exposures, low=0.0, open_low=True)
+    check_number("pixel_scale", pixel_scale, low=0.0, open_low=True)
     total_time = exposure_time * num_exposures
     sky = 10 ** (-0.4 * (sky_brightness - magnitude_zero_point)) * pixel_scale**2
     return math.sqrt(num_exposures * read_noise**2 + total_time * sky) / total_time
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Noise(Profile):
     """Gaussian background and Poisson shot noise of an image in e-/s.
 

@@ -274,3 +274,21 @@ def test_noise_without_a_background_is_allowed():
 def test_noise_of_two_batches_is_refused():
     with pytest.raises(ValueError, match=r"background_sigma \(2,\), exposure_time \(3,\)"):
         Noise(torch.ones(2), torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("exposure_time", 0.0), ("exposure_time", -1.0), ("read_noise", -4.0), ("pixel_scale", 0.0)]
+    + [("sky_brightness", math.nan), ("num_exposures", 0)],
+)
+def test_a_background_that_cannot_be_is_refused(name, value):
+    numbers = {
+        "read_noise": 4.2,
+        "sky_brightness": 22.35,
+        "magnitude_zero_point": 24.0,
+        "exposure_time": 565.0,
+        "num_exposures": 4,
+        "pixel_scale": 0.101,
+    }
+    with pytest.raises(ValueError, match=f"{name} must be finite and in"):
+        background_sigma(**numbers | {name: value})
