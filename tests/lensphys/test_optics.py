@@ -278,8 +278,14 @@ def test_noise_of_two_batches_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("exposure_time", 0.0), ("exposure_time", -1.0), ("read_noise", -4.0), ("pixel_scale", 0.0)]
-    + [("sky_brightness", math.nan), ("num_exposures", 0)],
+    [
+        ("exposure_time", 0.0),
+        ("exposure_time", -1.0),
+        ("read_noise", -4.0),
+        ("pixel_scale", 0.0),
+        ("sky_brightness", math.nan),
+        ("num_exposures", 0),
+    ],
 )
 def test_a_background_that_cannot_be_is_refused(name, value):
     numbers = {
