@@ -47,7 +47,7 @@ def background_sigma(
     return math.sqrt(num_exposures * read_noise**2 + total_time * sky) / total_time
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Noise(Profile):
     """Gaussian background and Poisson shot noise of an image in e-/s.
 
