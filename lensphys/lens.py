@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,7 +26,7 @@ class Deflector(Protocol):
         """Second derivatives of the potential."""
 
 
-class Lens:
+class Lens(abc.ABC):
     """What a lens of one plane and of several have in common: maps that follow from the Jacobian.
 
     Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
@@ -53,20 +54,20 @@ class Lens:
         ]
         check_batches(self._batches)
 
+    @abc.abstractmethod
     def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Source-plane position ``beta(theta)``, arcsec."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Derivatives of ``beta`` with respect to ``theta``: ``(xx, xy, yx, yy)``.
 
         ``xy`` is that of ``beta_x`` with respect to ``y``.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def fermat_potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Arrival time over time-delay distance, arcsec^2."""
-        raise NotImplementedError
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(psi_xx, psi_xy, psi_yy)``: the symmetric part of the derivatives of the deflection."""

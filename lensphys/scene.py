@@ -10,7 +10,7 @@ from torch import Tensor
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
 from lensphys.mass import EPL, SIE, MassProfile, Shear
-from lensphys.render import Pixels
+from lensphys.render import Pixels, render_on
 
 #: The main deflectors of a scene, one line each.
 MASSES: dict[str, type[MassProfile]] = {"SIE": SIE, "EPL": EPL}
@@ -64,12 +64,7 @@ class LensScene:
 
     def image(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
         """The noise-free image, flux per pixel."""
-        brightness = self.source(params).surface_brightness(
-            *self.lens(params).ray_trace(pixels.x, pixels.y)
-        )
-        if (light := self.light(params)) is not None:
-            brightness = brightness + light.surface_brightness(pixels.x, pixels.y)
-        return pixels.collect(brightness)
+        return render_on(pixels, self.lens(params), self.source(params), self.light(params))
 
     def image_and_jacobian(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
         """The image, and its derivative with respect to every parameter: ``(B, 1 + P, ny, nx)``.

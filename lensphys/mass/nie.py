@@ -20,9 +20,7 @@ _CORE = 1e-10
 _SERIES_BELOW = 1e-3
 
 
-def _arctan(
-    wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor, w2: Tensor | float = 1.0
-) -> tuple[Tensor, Tensor]:
+def _arctan(wx: Tensor, wy: Tensor, e1: Tensor, e2: Tensor, w2: Tensor) -> tuple[Tensor, Tensor]:
     """Real and imaginary part of ``w T(conj(e) w^2)`` for ``|w|^2 = w2``, at most 1."""
     e = e1 * e1 + e2 * e2
     elliptical = e > _SERIES_BELOW**2
