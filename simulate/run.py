@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import functools
 import json
 import multiprocessing
 import os
@@ -18,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from simulate.backends import Renderer, make_renderer
 from simulate.config import SimulateConfig
 from simulate.errors import InputError
 from simulate.folders import held
-from simulate.instruments import Instrument, instrument
-from simulate.observe import OBSERVATIONS
-from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
+from simulate.images import attributes, make_images, make_renderers
+from simulate.instruments import instrument
+from simulate.scenes import Prior
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -138,43 +136,6 @@ def _silent(count: int) -> None:
     """No progress bar."""
 
 
-def make_images(
-    config: SimulateConfig,
-    prior: Prior,
-    renderers: list[tuple[Instrument, Renderer]],
-    start: int,
-    stop: int,
-) -> tuple[Scene, list[np.ndarray[Any, np.dtype[np.float32]]]]:
-    """Scenes of images ``start`` to ``stop - 1`` and their images through each instrument.
-
-    Returns:
-        The scene table, and an array (stop - start, 1, ny, nx) for each renderer.
-    """
-    scene = prior.draw(start, stop)
-    observe, _ = OBSERVATIONS[config.observation]
-    exposures = scene.params["exposure_time"].numpy()
-    results = []
-    for (camera, renderer), stream in zip(renderers, (NOISE, NOISE_LOW_RESOLUTION), strict=False):
-        rng = functools.partial(_noise_generator, config, start, stream)
-        images = observe(renderer.render(scene), camera.background_sigma, exposures, rng)
-        results.append(images[:, None].astype(np.float32))
-    return scene, results
-
-
-def _noise_generator(
-    config: SimulateConfig, start: int, stream: int, i: int
-) -> np.random.Generator:
-    return generator(config, start + i, stream)
-
-
-def make_renderers(config: SimulateConfig) -> list[tuple[Instrument, Renderer]]:
-    """The instrument and its renderer; with ``pairs`` also those of the lower resolution."""
-    cameras = [instrument(config.instrument)]
-    if config.pairs:
-        cameras.append(cameras[0].coarser(config.pairs))
-    return [(camera, make_renderer(config, camera)) for camera in cameras]
-
-
 def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     """Render one shard and write it; returns its SHA-256."""
     prior, renderers = Prior(config), make_renderers(config)
@@ -193,32 +154,8 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     if config.pairs:
         columns["image_lr"] = np.concatenate([part[1] for part in images])
     path = out / shard.file
-    write_shard(path, columns, params, _attributes(config, prior, renderers))
+    write_shard(path, columns, params, attributes(config, prior, renderers))
     return sha256(path)
-
-
-def _attributes(
-    config: SimulateConfig, prior: Prior, renderers: list[tuple[Instrument, Renderer]]
-) -> dict[str, Any]:
-    camera = renderers[0][0]
-    attrs = {
-        "label_names": list(config.classes),
-        "pixel_scale": camera.pixel_scale,
-        "unit": OBSERVATIONS[config.observation][1],
-        "preset": config.preset,
-        "model": config.model,
-        "psf_fwhm": camera.psf_fwhm,
-        "psf_truncation": camera.psf_truncation,
-        "background_sigma": camera.background_sigma,
-        "alpha_scale": prior.alpha_scale,
-        "instrument": config.instrument,
-    }
-    if config.pairs:
-        coarse = renderers[1][0]
-        attrs["pixel_scale_lr"] = coarse.pixel_scale
-        attrs["psf_fwhm_lr"] = coarse.psf_fwhm
-        attrs["background_sigma_lr"] = coarse.background_sigma
-    return attrs
 
 
 def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Iterator[tuple[Shard, str]]:
