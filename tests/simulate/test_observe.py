@@ -9,9 +9,9 @@ from lenstronomy.SimulationAPI.ObservationConfig import HST, Euclid
 from scipy import stats
 
 from simulate.errors import InputError
+from simulate.images import make_images, make_renderers
 from simulate.instruments import INSTRUMENTS, instrument
 from simulate.observe import OBSERVATIONS, counts, doubled, noise_free
-from simulate.run import make_images, make_renderers
 from simulate.scenes import Prior
 
 BANDS = [name for name, camera in INSTRUMENTS.items() if camera.band]

@@ -9,8 +9,8 @@ from learn.radial import radial_features
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.config import CLASSES
 from simulate.errors import InputError
+from simulate.images import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.run import make_images, make_renderers
 from simulate.scenes import NOISE, SCENE, Prior, Scene, generator
 
 N = 3000
