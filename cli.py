@@ -101,15 +101,14 @@ def simulate_command(
 
     Example: `python cli.py simulate --model 2 --n 50000`
     """
-    from simulate.config import SimulateConfig, load_config, simulate_config_path
-    from simulate.errors import InputError
+    from simulate.presets import load_simulate_config
     from simulate.run import simulate
 
-    path = simulate_config_path(model, preset)
-    settings = load_config(
-        SimulateConfig,
-        config or path,
+    settings = load_simulate_config(
+        model,
+        preset,
         sets or (),
+        path=config,
         n=n,
         backend=backend and backend.value,
         classes=None if classes is None else classes.split(","),
@@ -119,11 +118,6 @@ def simulate_command(
         device=device and device.value,
         seed=seed,
     )
-    if (settings.model, settings.preset) != (model, preset):
-        raise InputError(
-            f"{config or path} is for model {settings.model}, preset {settings.preset}; give "
-            f"--model {settings.model} --preset {settings.preset}"
-        )
     folder, made = simulate(settings, partial(_image_progress, context))
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
     typer.echo(f"picture: {folder / 'preview.png'}")

@@ -19,7 +19,7 @@ import time
 import types
 from pathlib import Path
 
-from simulate.config import SimulateConfig, load_config, simulate_config_path
+from simulate.presets import load_simulate_config
 from simulate.run import simulate
 
 
@@ -28,9 +28,8 @@ def ours(backend: str, n: int, workers: int) -> float:
     seconds = 0.0
     for size in (workers * 64, n):
         with tempfile.TemporaryDirectory() as folder:
-            config = load_config(
-                SimulateConfig,
-                simulate_config_path(2, "published"),
+            config = load_simulate_config(
+                2,
                 n=size,
                 backend=backend,
                 workers=workers,

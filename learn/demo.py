@@ -14,12 +14,11 @@ from learn.summary import print_table, read_metrics
 from learn.train import pretrain
 from simulate.config import (
     ConfigT,
-    SimulateConfig,
     Strict,
     load_config,
     shipped_config,
-    simulate_config_path,
 )
+from simulate.presets import load_simulate_config
 from simulate.run import Progress, simulate
 
 
@@ -39,9 +38,8 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
     console = Console()
     pictures = []
     for step in config.simulate:
-        path = simulate_config_path(step["model"], "published")
         folder = out / f"model{step['model']}"
-        settings = load_config(SimulateConfig, path, **step, out=folder)
+        settings = load_simulate_config(**step, out=folder)
         _announce(console, f"simulate Model {step['model']}, {settings.n} images")
         simulate(settings, progress)
         pictures.append(folder / "preview.png")

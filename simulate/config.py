@@ -52,73 +52,17 @@ class CosmologyConfig(Strict):
     Ob0: float = Field(ge=0, le=1)
 
 
-class MassScaleConfig(Strict):
-    """How a mass becomes an Einstein radius."""
+class MultiPlaneConfig(Strict):
+    """Redshifts where deflections are reduced to another source than the true one."""
 
+    z_lens: float
+    z_source: float
+    z_source_convention: float
     cosmology: CosmologyConfig
-    distances: Literal["angular_diameter", "luminosity"]
-
-
-class LensConfig(EllipticalConfig):
-    """The main lens, the same in every image: an SIE with external shear."""
-
-    mass: float = Field(gt=0, description="solar masses")
-    gamma1: float
-    gamma2: float
-    z_lens: float = Field(gt=0)
-    z_source: float = Field(gt=0)
-    z_source_convention: float | None = Field(
-        description="source redshift the parameters are reduced to; null: that of the source"
-    )
-    cosmology: CosmologyConfig
-    mass_scale: MassScaleConfig
-
-
-class SourceConfig(EllipticalConfig):
-    """The lensed galaxy: a Sersic profile at a random position."""
-
-    amplitude: float | None = Field(description="surface brightness at R_sersic, or null")
-    magnitude: float | None = Field(ge=-50, le=50, description="AB magnitude, or null")
-    R_sersic: float = Field(gt=0)
-    n_sersic: float = Field(ge=0.3, le=10)
-    center_half_width: float = Field(ge=0, description="centre uniform in +- this, arcsec")
-
-
-class CDMConfig(Strict):
-    """Subhaloes as point masses."""
-
-    n_subhalos: int = Field(gt=0)
-    mass_min: float = Field(gt=0)
-    mass_max: float = Field(gt=0)
-    mass_slope: float = Field(description="exponent of dN/dm")
-    r_min: float = Field(ge=0, description="arcsec from the centre")
-    r_max: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.mass_min > self.mass_max or self.r_min > self.r_max:
-            raise ValueError("mass_min and r_min must not be above mass_max and r_max")
-        return self
-
-
-class AxionConfig(Strict):
-    """A vortex as equal point masses on a line through the centre."""
-
-    n_masses: int = Field(gt=0)
-    total_mass: float = Field(gt=0, description="solar masses")
-    log10_mass_min: float = Field(description="axion mass, log10 eV")
-    log10_mass_max: float
-    half_length: float = Field(gt=0, description="arcsec at an axion mass of 1e-22 eV")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.log10_mass_min > self.log10_mass_max:
-            raise ValueError("log10_mass_min must not be above log10_mass_max")
-        return self
 
 
 class SimulateConfig(Strict):
-    """Everything that a data set follows from."""
+    """What every data set follows from; each preset adds its priors."""
 
     model: int
     preset: str
@@ -127,15 +71,12 @@ class SimulateConfig(Strict):
     classes: tuple[str, ...]
     backend: Literal["torch", "lenstronomy"]
     instrument: str
-    observation: Literal["counts", "doubled", "noise_free"]
+    observation: Literal["counts", "doubled", "noise_free", "detector"]
     exposure_log10: tuple[float, float] | None = Field(
         description="log10 of the exposure time, uniform between the two; null: the instrument's"
     )
+    supersampling: int = Field(gt=0, le=16, description="rays along a side of a pixel")
     pairs: int | None = Field(gt=1, description="also images with pixels this much coarser")
-    lens: LensConfig
-    source: SourceConfig
-    cdm: CDMConfig
-    axion: AxionConfig
     device: Literal["auto", "cpu", "cuda"]
     workers: int | None = Field(gt=0, description="processes; null: one a core")
     shard_size: int = Field(gt=0)
@@ -157,6 +98,10 @@ class SimulateConfig(Strict):
         if limits and limits[0] > limits[1]:
             raise ValueError("the first must not be above the second")
         return limits
+
+    def planes(self) -> MultiPlaneConfig | None:
+        """The redshifts of a lens that is traced through several planes, or None."""
+        return None
 
     def identity(self) -> dict[str, Any]:
         """What the images depend on: the configuration without place and pace."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from simulate.backends import Renderer, make_renderer
 from simulate.config import SimulateConfig
 from simulate.instruments import Instrument, instrument
-from simulate.observe import OBSERVATIONS
+from simulate.observe import OBSERVATIONS, noise_sigma
 from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
 
 
@@ -20,7 +23,7 @@ def make_images(
     renderers: list[tuple[Instrument, Renderer]],
     start: int,
     stop: int,
-) -> tuple[Scene, list[np.ndarray[Any, np.dtype[np.float32]]]]:
+) -> tuple[Scene, list[NDArray[np.float32]]]:
     """Scenes of images ``start`` to ``stop - 1`` and their images through each instrument.
 
     Returns:
@@ -29,12 +32,37 @@ def make_images(
     scene = prior.draw(start, stop)
     observe, _ = OBSERVATIONS[config.observation]
     exposures = scene.params["exposure_time"].numpy()
-    results = []
+    results: list[NDArray[np.float32]] = []
     for (camera, renderer), stream in zip(renderers, (NOISE, NOISE_LOW_RESOLUTION), strict=False):
+        models = renderer.render(scene)
+        if prior.twins and not results:
+            strengths = signal_to_noise(scene, models, camera, renderer)
+            scene = dataclasses.replace(scene, params=scene.params | strengths)
         rng = functools.partial(_noise_generator, config, start, stream)
-        images = observe(renderer.render(scene), camera.background_sigma, exposures, rng)
+        images = observe(models, camera.background_sigma, exposures, rng)
         results.append(images[:, None].astype(np.float32))
     return scene, results
+
+
+def signal_to_noise(
+    scene: Scene, models: NDArray[np.floating], camera: Instrument, renderer: Renderer
+) -> dict[str, torch.Tensor]:
+    """How strong a signal each image holds, (B,) columns.
+
+    ``peak_snr`` is that of the brightest pixel; ``perturbation_snr`` that of the difference from
+    the same scene without substructure, in all pixels together.
+    """
+    sigma = noise_sigma(models, camera.background_sigma, scene.params["exposure_time"].numpy())
+    perturbation = np.zeros(len(scene))
+    for part in scene.substructure:
+        rows = part.rows.numpy()
+        twins = renderer.render(scene.without_substructure().select(part.rows))
+        difference = (models[rows] - twins) / sigma[rows]
+        perturbation[rows] = np.sqrt((difference**2).sum((-2, -1), dtype=np.float64))
+    return {
+        "peak_snr": torch.from_numpy((models / sigma).max((-2, -1)).astype(np.float64)),
+        "perturbation_snr": torch.from_numpy(perturbation),
+    }
 
 
 def _noise_generator(
@@ -44,11 +72,16 @@ def _noise_generator(
 
 
 def make_renderers(config: SimulateConfig) -> list[tuple[Instrument, Renderer]]:
-    """The instrument and its renderer; with ``pairs`` also those of the lower resolution."""
-    cameras = [instrument(config.instrument)]
+    """The instrument and its renderer; with ``pairs`` also those of the lower resolution.
+
+    The coarser pixels are met by as many rays an arcsec as the finer ones.
+    """
+    camera, rays = instrument(config.instrument), config.supersampling
+    renderers = [(camera, make_renderer(config, camera, rays))]
     if config.pairs:
-        cameras.append(cameras[0].coarser(config.pairs))
-    return [(camera, make_renderer(config, camera)) for camera in cameras]
+        coarse = camera.coarser(config.pairs)
+        renderers.append((coarse, make_renderer(config, coarse, rays * config.pairs)))
+    return renderers
 
 
 def attributes(
@@ -65,6 +98,7 @@ def attributes(
         "psf_fwhm": camera.psf_fwhm,
         "psf_truncation": camera.psf_truncation,
         "background_sigma": camera.background_sigma,
+        "main_profile": prior.main,
         "alpha_scale": prior.alpha_scale,
         "instrument": config.instrument,
     }

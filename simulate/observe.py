@@ -60,9 +60,38 @@ def counts(
     return images
 
 
+def detector(
+    models: Images,
+    background_sigma: float,
+    exposures: NDArray[np.float64],
+    rng: Callable[[int], np.random.Generator],
+) -> Images:
+    """What a detector counts, as a rate: shot noise on electrons, and the noise of the background.
+
+    The background of sky and read-out, which is not in the model, leaves its noise alone.
+    """
+    images = np.empty_like(models)
+    for i, (model, exposure) in enumerate(zip(models, exposures, strict=True)):
+        random = rng(i)
+        electrons = random.poisson(exposure * model)
+        background = random.standard_normal(model.shape, np.float32) * background_sigma
+        images[i] = electrons / exposure + background
+    return images
+
+
+def noise_sigma(
+    models: Images, background_sigma: float, exposures: NDArray[np.float64]
+) -> NDArray[np.floating]:
+    """Standard deviation of :func:`detector` in each pixel, (B, ny, nx)."""
+    per_electron = (1 / exposures[:, None, None]).astype(models.dtype)
+    sigma: NDArray[np.floating] = np.sqrt(background_sigma**2 + models * per_electron)
+    return sigma
+
+
 #: What ``observation`` in a configuration may name, with the unit of the image.
 OBSERVATIONS: dict[str, tuple[Observation, str]] = {
     "noise_free": (noise_free, "e-/s"),
     "doubled": (doubled, "2 e-/s"),
     "counts": (counts, "counts"),
+    "detector": (detector, "e-/s"),
 }

@@ -22,7 +22,7 @@ from simulate.errors import InputError
 from simulate.folders import held
 from simulate.images import attributes, make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.scenes import Prior
+from simulate.presets import make_prior
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -102,7 +102,7 @@ def simulate(
             that cannot be written to.
     """
     config = resolve(config)
-    Prior(config)
+    make_prior(config)
     out = default_out(config)
     shards = [
         Shard(number, start, min(start + config.shard_size, config.n))
@@ -138,7 +138,7 @@ def _silent(count: int) -> None:
 
 def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     """Render one shard and write it; returns its SHA-256."""
-    prior, renderers = Prior(config), make_renderers(config)
+    prior, renderers = make_prior(config), make_renderers(config)
     size = max(1, _BLOCK_PIXELS[config.device] // renderers[0][0].n_pix ** 2)
     scenes, images = [], []
     # Blocks are aligned to the image number and always whole, so that neither the size of a shard

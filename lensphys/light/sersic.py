@@ -31,14 +31,17 @@ def b_n(n_sersic: Number) -> Number:
     return B_N_SLOPE * n_sersic - 0.3271
 
 
-def sersic_total_flux(amplitude: float, R_sersic: float, n_sersic: float) -> float:
+def sersic_total_flux(amplitude: Number, R_sersic: Number, n_sersic: Number) -> Number:
     """Flux to infinity of a Sersic profile, in units of the amplitude times arcsec^2.
 
     Graham & Driver 2005 (PASA 22, 118), eq. 2; the circularised radius makes it independent of
-    the ellipticity.
+    the ellipticity. Numbers, or tensors of one shape.
     """
-    b = b_n(n_sersic)
-    shape = n_sersic * math.exp(b) / math.pow(b, 2 * n_sersic) * math.gamma(2 * n_sersic)
+    n, b = n_sersic, b_n(n_sersic)
+    if isinstance(n, Tensor):
+        shape = n * torch.exp(b - 2 * n * torch.log(b) + torch.lgamma(2 * n))
+    else:
+        shape = n * math.exp(b) / math.pow(b, 2 * n) * math.gamma(2 * n)
     return amplitude * R_sersic**2 * 2 * math.pi * shape
 
 

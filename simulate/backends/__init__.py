@@ -19,13 +19,13 @@ class Renderer(Protocol):
         """Noise-free images (B, ny, nx), flux per pixel."""
 
 
-def make_renderer(config: SimulateConfig, camera: Instrument) -> Renderer:
+def make_renderer(config: SimulateConfig, camera: Instrument, supersampling: int) -> Renderer:
     """The renderer that a configuration asks for."""
     # Imported where needed: a run pays for one of the two libraries only.
     if config.backend == "lenstronomy":
         from simulate.backends.lenstronomy import LenstronomyRenderer
 
-        return LenstronomyRenderer(camera, config.lens)
+        return LenstronomyRenderer(camera, config.planes(), supersampling=supersampling)
     from simulate.backends.torch import TorchRenderer
 
-    return TorchRenderer(camera, device=config.device)
+    return TorchRenderer(camera, supersampling=supersampling, device=config.device)

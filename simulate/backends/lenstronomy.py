@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,16 @@ from lenstronomy.Util import util
 from numpy.typing import NDArray
 
 from lensphys.cosmology import flat_lambda_cdm
-from simulate.config import LensConfig
+from simulate.config import MultiPlaneConfig
 from simulate.instruments import Instrument
 from simulate.scenes import Scene
+
+#: Names of our mass profiles in lenstronomy.
+_NAMES = {"SIE": "SIE", "EPL": "EPL", "PointMass": "POINT_MASS", "TNFW": "TNFW"}
+#: Point masses that stand for a uniform line, which lenstronomy does not have.
+_LINE_MASSES = 2000
+
+Params = dict[str, float]
 
 
 class LenstronomyRenderer:
@@ -26,14 +35,21 @@ class LenstronomyRenderer:
     Args:
         camera: pixels and PSF. With a photometric band the image is made by ``SimAPI``, without
             one by ``ImageModel``, as DeepLenseSim does.
-        lens: redshifts and cosmology; with a ``z_source_convention`` all deflectors are traced by
-            lenstronomy's multi-plane lens.
+        planes: redshifts of a lens whose deflectors are traced by lenstronomy's multi-plane lens;
+            None: a single plane.
+        supersampling: rays along a side of a pixel.
     """
 
-    def __init__(self, camera: Instrument, lens: LensConfig) -> None:
-        self._camera, self._lens = camera, lens
-        # Building the model costs as much as using it; it depends on the number of masses only.
-        self._models: dict[int, Any] = {}
+    def __init__(
+        self, camera: Instrument, planes: MultiPlaneConfig | None = None, *, supersampling: int = 1
+    ) -> None:
+        self._camera, self._planes = camera, planes
+        self._numerics = {
+            "supersampling_factor": supersampling,
+            "supersampling_convolution": False,
+        }
+        # Building the model costs as much as using it; it depends on the deflectors only.
+        self._models: dict[tuple[str, ...], Any] = {}
 
     def render(self, scene: Scene) -> NDArray[np.floating]:
         """Noise-free images (B, ny, nx), flux per pixel."""
@@ -41,23 +57,22 @@ class LenstronomyRenderer:
 
     def _render_one(self, scene: Scene, i: int) -> NDArray[np.float64]:
         p = {name: float(values[i]) for name, values in scene.params.items()}
-        main = {name: p[name] for name in ("theta_E", "e1", "e2", "center_x", "center_y")}
-        kwargs_lens = [main, {"gamma1": p["gamma1"], "gamma2": p["gamma2"]}]
-        rows = zip(scene.theta_E[i].tolist(), scene.x[i].tolist(), scene.y[i].tolist(), strict=True)
-        kwargs_lens += [
-            {"theta_E": theta_E, "center_x": x, "center_y": y} for theta_E, x, y in rows if theta_E
-        ]
+        main = {name: p[name] for name in ("e1", "e2", "center_x", "center_y")}
+        main |= {"theta_E": p["theta_E_main"]} | ({"gamma": p["gamma"]} if "gamma" in p else {})
+        lenses = [(_NAMES[scene.main], main)]
+        lenses += [("SHEAR", {"gamma1": p["gamma1"], "gamma2": p["gamma2"]})]
+        lenses += _substructure(scene, i)
         names = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
         source = {name: p[f"source_{name}"] for name in names} | {"amp": p["source_amplitude"]}
-        count = len(kwargs_lens) - 2
-        if count not in self._models:
-            self._models[count] = self._build(count)
-        image: NDArray[np.float64] = self._models[count].image(kwargs_lens, [source], None, None)
+        models = tuple(name for name, _ in lenses)
+        if models not in self._models:
+            self._models[models] = self._build(list(models))
+        parameters = [params for _, params in lenses]
+        image: NDArray[np.float64] = self._models[models].image(parameters, [source], None, None)
         return image
 
-    def _build(self, n_masses: int) -> Any:
-        camera, lens = self._camera, self._lens
-        lens_models = ["SIE", "SHEAR"] + ["POINT_MASS"] * n_masses
+    def _build(self, lens_models: list[str]) -> Any:
+        camera, planes = self._camera, self._planes
         if camera.band is None:
             return self._build_bare(lens_models)
         # A lower-resolution twin has the band of its instrument but its own pixels and PSF.
@@ -76,20 +91,19 @@ class LenstronomyRenderer:
             "lens_model_list": lens_models,
             "source_light_model_list": ["SERSIC_ELLIPSE"],
         }
-        if lens.z_source_convention is not None:
-            c = lens.cosmology
+        if planes is not None:
             model |= {
-                "lens_redshift_list": [lens.z_lens] * len(lens_models),
-                "source_redshift_list": [lens.z_source],
-                "z_source": lens.z_source,
-                "z_source_convention": lens.z_source_convention,
-                "cosmo": flat_lambda_cdm(c.H0, c.Om0, c.Ob0),
+                "lens_redshift_list": [planes.z_lens] * len(lens_models),
+                "source_redshift_list": [planes.z_source],
+                "z_source": planes.z_source,
+                "z_source_convention": planes.z_source_convention,
+                "cosmo": flat_lambda_cdm(**planes.cosmology.model_dump()),
             }
         sim = SimAPI(numpix=camera.n_pix, kwargs_single_band=band, kwargs_model=model)
-        return sim.image_model_class({"point_source_supersampling_factor": 1})
+        return sim.image_model_class(self._numerics | {"point_source_supersampling_factor": 1})
 
     def _build_bare(self, lens_models: list[str]) -> Any:
-        camera, lens = self._camera, self._lens
+        camera, planes = self._camera, self._planes
         _, _, ra_0, dec_0, _, _, transform, _ = util.make_grid_with_coordtransform(
             numPix=camera.n_pix, deltapix=camera.pixel_scale, subgrid_res=1, inverse=False
         )
@@ -106,20 +120,43 @@ class LenstronomyRenderer:
             truncation=camera.psf_truncation,
         )
         lens_model = LensModel(lens_models)
-        if lens.z_source_convention is not None:
-            c = lens.cosmology
+        if planes is not None:
             lens_model = LensModel(
                 lens_models,
-                z_source=lens.z_source,
-                lens_redshift_list=[lens.z_lens] * len(lens_models),
+                z_source=planes.z_source,
+                lens_redshift_list=[planes.z_lens] * len(lens_models),
                 multi_plane=True,
-                z_source_convention=lens.z_source_convention,
-                cosmo=flat_lambda_cdm(c.H0, c.Om0, c.Ob0),
+                z_source_convention=planes.z_source_convention,
+                cosmo=flat_lambda_cdm(**planes.cosmology.model_dump()),
             )
         return ImageModel(
             data,
             psf,
             lens_model_class=lens_model,
             source_model_class=LightModel(["SERSIC_ELLIPSE"]),
-            kwargs_numerics={"supersampling_factor": 1, "supersampling_convolution": False},
+            kwargs_numerics=self._numerics,
         )
+
+
+def _substructure(scene: Scene, i: int) -> Iterator[tuple[str, Params]]:
+    """Deflectors of the i-th image beside its main lens: lenstronomy's name and parameters."""
+    for part in scene.substructure:
+        for row in (part.rows == i).nonzero()[:, 0].tolist():
+            columns = [values[row].tolist() for values in part.params.values()]
+            for each in zip(*columns, strict=True):
+                params = dict(zip(part.params, each, strict=True))
+                if part.profile == "UniformLine":
+                    yield from _line(**params)
+                elif params.get("theta_E", params.get("alpha_Rs")):
+                    yield _NAMES[part.profile], params
+
+
+def _line(
+    theta_E: float, half_length: float, phi: float, center_x: float, center_y: float
+) -> Iterator[tuple[str, Params]]:
+    """A uniform line as many point masses in the middle of equal pieces."""
+    each = theta_E / math.sqrt(_LINE_MASSES)
+    for k in range(_LINE_MASSES):
+        along = half_length * ((2 * k + 1) / _LINE_MASSES - 1)
+        x, y = center_x + along * math.cos(phi), center_y + along * math.sin(phi)
+        yield "POINT_MASS", {"theta_E": each, "center_x": x, "center_y": y}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 import lensphys as lp
+from lensphys.render import Pixels, render_on
 from simulate.instruments import Instrument
-from simulate.scenes import Scene
+from simulate.scenes import Deflectors, Scene
 
 
 class TorchRenderer:
@@ -17,53 +20,81 @@ class TorchRenderer:
 
     Args:
         camera: pixels and PSF.
+        supersampling: rays along a side of a pixel.
         device: ``cpu`` or ``cuda``.
         dtype: of the computation; images agree with lenstronomy to about 1e-6 of the peak in
             float32 and 1e-9 in float64.
     """
 
     def __init__(
-        self, camera: Instrument, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        camera: Instrument,
+        *,
+        supersampling: int = 1,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._device, self._dtype = device, dtype
-        self._x, self._y = lp.pixel_grid(
-            camera.n_pix, camera.pixel_scale, dtype=dtype, device=device
-        )
-        self._psf = lp.GaussianPSF(
+        self._like = torch.empty(0, dtype=dtype, device=device)
+        x, y = lp.pixel_grid(camera.n_pix, camera.pixel_scale, dtype=dtype, device=device)
+        psf = lp.GaussianPSF(
             fwhm=camera.psf_fwhm, pixel_scale=camera.pixel_scale, truncation=camera.psf_truncation
         )
+        self._pixels = Pixels(x, y, psf=psf, supersampling=supersampling)
 
     @torch.inference_mode()
     def render(self, scene: Scene) -> NDArray[np.floating]:
         """Noise-free images (B, ny, nx), flux per pixel."""
-        image = lp.render(self._lens(scene), self._source(scene), self._x, self._y, psf=self._psf)
+        image = render_on(self._pixels, self._lens(scene), self._source(scene))
         return image.expand(len(scene), *image.shape[-2:]).cpu().numpy()
 
-    def _lens(self, scene: Scene) -> lp.ThinLens:
-        sie = self._params(scene, "theta_E", "e1", "e2", "center_x", "center_y")
-        shear = self._params(scene, "gamma1", "gamma2")
-        deflectors: list[lp.MassProfile | lp.Population] = [lp.SIE(**sie), lp.Shear(**shear)]
-        if scene.theta_E.shape[1]:
-            theta_E, x, y = (
-                t.to(self._device, self._dtype) for t in (scene.theta_E, scene.x, scene.y)
-            )
-            masses = lp.PointMass(theta_E=theta_E, center_x=x, center_y=y)
-            deflectors.append(lp.Population(masses))
-        return lp.ThinLens(deflectors, alpha_scale=scene.alpha_scale)
+    def _lens(self, scene: Scene) -> _SceneLens:
+        profile = getattr(lp, scene.main)
+        columns = scene.params | {"theta_E": scene.params["theta_E_main"]}
+        main = profile(**self._params(columns, *profile.parameter_names()))
+        shear = lp.Shear(**self._params(scene.params, "gamma1", "gamma2"))
+        parts = [
+            (part.rows.to(self._like.device), self._population(part)) for part in scene.substructure
+        ]
+        return _SceneLens(lp.ThinLens([main, shear]), parts, len(scene), scene.alpha_scale)
+
+    def _population(self, part: Deflectors) -> lp.Population:
+        profile = getattr(lp, part.profile)
+        return lp.Population(profile(**{k: v.to(self._like) for k, v in part.params.items()}))
 
     def _source(self, scene: Scene) -> lp.Sersic:
         names = ("amplitude", "R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
-        params = self._params(scene, *(f"source_{name}" for name in names))
+        params = self._params(scene.params, *(f"source_{name}" for name in names))
         return lp.Sersic(**dict(zip(names, params.values(), strict=True)))
 
-    def _params(self, scene: Scene, *names: str) -> dict[str, float | Tensor]:
+    def _params(self, columns: dict[str, Tensor], *names: str) -> dict[str, float | Tensor]:
         """Parameters in the working precision; one number where all images share it.
 
         The published models have one macro lens, whose deflection is then computed once a batch.
         """
         params: dict[str, float | Tensor] = {}
         for name in names:
-            values = scene.params[name]
+            values = columns[name]
             shared = bool((values == values[0]).all())
-            params[name] = values[0].item() if shared else values.to(self._device, self._dtype)
+            params[name] = values[0].item() if shared else values.to(self._like)
         return params
+
+
+@dataclasses.dataclass(frozen=True)
+class _SceneLens:
+    """A main lens in every image of a batch, and substructure of several kinds, each in some."""
+
+    main: lp.ThinLens
+    parts: list[tuple[Tensor, lp.Population]]
+    images: int
+    alpha_scale: float
+
+    def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        alpha_x, alpha_y = self.main.deflection(x, y)
+        if self.parts:
+            alpha_x, alpha_y = (
+                alpha.expand(self.images, *alpha.shape[-2:]).clone() for alpha in (alpha_x, alpha_y)
+            )
+        for rows, population in self.parts:
+            for alpha, part in zip((alpha_x, alpha_y), population.deflection(x, y), strict=True):
+                alpha.index_add_(0, rows, part)
+        return x - self.alpha_scale * alpha_x, y - self.alpha_scale * alpha_y

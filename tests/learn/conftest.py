@@ -5,7 +5,8 @@ import pytest
 from pytorch_lightning import seed_everything
 
 from learn.config import FinetuneConfig, PretrainConfig
-from simulate.config import SimulateConfig, load_config, shipped_config, simulate_config_path
+from simulate.config import load_config, shipped_config
+from simulate.presets import load_simulate_config
 from simulate.run import simulate
 
 TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3, "patch_size": 16, "image_size": 64}
@@ -13,10 +14,7 @@ TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3, "patch_size": 16, "image_si
 
 def simulated(folder: Path, model: int, n: int, **overrides: Any) -> Path:
     """A small data set, made by the real program."""
-    path = simulate_config_path(model, "published")
-    config = load_config(
-        SimulateConfig, path, n=n, workers=1, out=folder, device="cpu", **overrides
-    )
+    config = load_simulate_config(model, n=n, workers=1, out=folder, device="cpu", **overrides)
     return simulate(config)[0]
 
 

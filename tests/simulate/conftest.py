@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from simulate.config import SimulateConfig, load_config, simulate_config_path
+from simulate.config import SimulateConfig
+from simulate.presets import load_simulate_config
 from simulate.run import simulate
 
 Configure = Callable[..., SimulateConfig]
@@ -16,9 +17,10 @@ Configure = Callable[..., SimulateConfig]
 def configure() -> Configure:
     """The shipped configuration of a model, with keys and ``a.b=c`` strings changed."""
 
-    def load(model: int = 2, *sets: str, **changes: Any) -> SimulateConfig:
-        path = simulate_config_path(model, "published")
-        return load_config(SimulateConfig, path, sets, device="cpu", workers=1, **changes)
+    def load(
+        model: int = 2, *sets: str, preset: str = "published", **changes: Any
+    ) -> SimulateConfig:
+        return load_simulate_config(model, preset, sets, device="cpu", workers=1, **changes)
 
     return load
 

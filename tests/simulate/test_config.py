@@ -7,7 +7,6 @@ import yaml
 
 from simulate.config import (
     CLASSES,
-    SimulateConfig,
     config_folder,
     load_config,
     read_yaml,
@@ -17,12 +16,13 @@ from simulate.config import (
 )
 from simulate.errors import InputError
 from simulate.instruments import INSTRUMENTS, instrument
+from simulate.published import PublishedConfig
 
 MODEL_2 = simulate_config_path(2, "published")
 
 
 def load(*sets, path=MODEL_2, **overrides):
-    return load_config(SimulateConfig, path, sets, **overrides)
+    return load_config(PublishedConfig, path, sets, **overrides)
 
 
 def error_of(*sets, path=MODEL_2, **overrides):
@@ -61,7 +61,7 @@ def test_the_identity_of_a_data_set_is_all_but_place_and_pace():
     other = load(out="elsewhere", workers=7)
     assert config.identity() == other.identity()
     assert config.identity() != load(seed=1).identity()
-    assert config.identity().keys() == SimulateConfig.model_fields.keys() - {"out", "workers"}
+    assert config.identity().keys() == PublishedConfig.model_fields.keys() - {"out", "workers"}
     assert yaml.safe_load(yaml.safe_dump(config.identity())) == config.identity()
 
 

@@ -12,7 +12,7 @@ from simulate.errors import InputError
 from simulate.images import make_images, make_renderers
 from simulate.instruments import INSTRUMENTS, instrument
 from simulate.observe import OBSERVATIONS, counts, doubled, noise_free
-from simulate.scenes import Prior
+from simulate.published import PublishedPrior
 
 BANDS = [name for name, camera in INSTRUMENTS.items() if camera.band]
 SIGMA, EXPOSURE = 0.01, 2000.0
@@ -164,7 +164,7 @@ def test_a_factor_that_leaves_no_image_is_refused(factor):
 def pairs(request, configure):
     """Noise-free images of 9 scenes at both resolutions."""
     config = configure(request.param, n=9, pairs=2, observation="noise_free")
-    return make_images(config, Prior(config), make_renderers(config), 0, 9)[1]
+    return make_images(config, PublishedPrior(config), make_renderers(config), 0, 9)[1]
 
 
 def test_a_pair_shows_one_scene_at_two_resolutions(pairs):
@@ -185,7 +185,7 @@ def test_a_pair_has_the_same_flux(pairs):
 def test_a_pair_has_independent_noise(configure):
     """In a corner, where there is background only; image by image, as exposures differ."""
     config = configure(1, n=30, pairs=2)
-    _, (high, low) = make_images(config, Prior(config), make_renderers(config), 0, 30)
+    _, (high, low) = make_images(config, PublishedPrior(config), make_renderers(config), 0, 30)
     n = low.shape[-1]
     binned = high.reshape(30, n, 2, n, 2).sum((2, 4))
     corners = [image.reshape(30, n, n)[:, :12, :12].reshape(30, -1) for image in (binned, low)]
@@ -199,5 +199,7 @@ def test_without_pairs_the_image_is_the_same(configure):
     images = []
     for pairs in (None, 2):
         config = configure(1, n=6, pairs=pairs)
-        images.append(make_images(config, Prior(config), make_renderers(config), 0, 6)[1][0])
+        images.append(
+            make_images(config, PublishedPrior(config), make_renderers(config), 0, 6)[1][0]
+        )
     assert np.array_equal(*images)

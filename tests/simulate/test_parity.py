@@ -14,7 +14,8 @@ from simulate.backends.torch import TorchRenderer
 from simulate.config import CLASSES
 from simulate.instruments import instrument
 from simulate.observe import doubled
-from simulate.scenes import Prior, Scene
+from simulate.published import PublishedPrior
+from simulate.scenes import Deflectors, Scene
 
 FILE = Path(__file__).parents[1] / "data" / "deeplensesim.h5"
 CASES = [
@@ -51,15 +52,18 @@ def published(model: int, name: str, image: int) -> Published:
         )
 
 
-def scene_of(data: Published, prior: Prior) -> Scene:
+def scene_of(data: Published, prior: PublishedPrior) -> Scene:
     """A scene of one image: drawn parameters from the data, the constant ones from our prior."""
     scene = prior.draw(0, 1)
     params = {name: values.clone() for name, values in scene.params.items()}
     params["source_center_x"][0], params["source_center_y"][0] = data.source_xy
     for name, value in zip(("theta_E", "e1", "e2", "center_x", "center_y"), data.main, strict=True):
         params[name][0] = value
-    theta_E, x, y = torch.from_numpy(data.substructure.T[:, None].copy())
-    return dataclasses.replace(scene, params=params, theta_E=theta_E, x=x, y=y)
+    params["theta_E_main"] = params["theta_E"]
+    columns = torch.from_numpy(data.substructure.T[:, None].copy())
+    masses = dict(zip(("theta_E", "center_x", "center_y"), columns, strict=True))
+    substructure = (Deflectors("PointMass", torch.tensor([0]), masses),) if columns.numel() else ()
+    return dataclasses.replace(scene, params=params, substructure=substructure)
 
 
 def deviation(image: NDArray[np.floating], reference: NDArray[np.float64]) -> float:
@@ -71,8 +75,8 @@ def deviation(image: NDArray[np.floating], reference: NDArray[np.float64]) -> fl
 @pytest.mark.parametrize(("model", "name", "image"), CASES)
 def test_lenstronomy_backend_reproduces_deeplensesim(configure, model, name, image):
     config, data = configure(model), published(model, name, image)
-    renderer = LenstronomyRenderer(instrument(config.instrument), config.lens)
-    assert deviation(renderer.render(scene_of(data, Prior(config))), data.model) < 1e-10
+    renderer = LenstronomyRenderer(instrument(config.instrument), config.planes())
+    assert deviation(renderer.render(scene_of(data, PublishedPrior(config))), data.model) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,9 @@ def test_lenstronomy_backend_reproduces_deeplensesim(configure, model, name, ima
 def test_torch_backend_reproduces_deeplensesim(configure, model, name, image, dtype, tolerance):
     config, data = configure(model), published(model, name, image)
     renderer = TorchRenderer(instrument(config.instrument), dtype=dtype)
-    assert deviation(renderer.render(scene_of(data, Prior(config))), data.model) < tolerance
+    assert (
+        deviation(renderer.render(scene_of(data, PublishedPrior(config))), data.model) < tolerance
+    )
 
 
 @pytest.mark.parametrize("model", [2, 3])
@@ -91,7 +97,9 @@ def test_published_images_of_models_2_and_3_are_the_doubled_model(configure, mod
     config, data = configure(model), published(model, name, 0)
     assert config.observation == "doubled"
     camera = instrument(config.instrument)
-    rendered = TorchRenderer(camera, dtype=torch.float64).render(scene_of(data, Prior(config)))
+    rendered = TorchRenderer(camera, dtype=torch.float64).render(
+        scene_of(data, PublishedPrior(config))
+    )
     ours = doubled(rendered, camera.background_sigma, np.ones(1), np.random.default_rng)
     assert data.saved is not None
     assert deviation(ours, data.saved) < 1e-8
@@ -99,7 +107,7 @@ def test_published_images_of_models_2_and_3_are_the_doubled_model(configure, mod
 
 @pytest.mark.parametrize(("model", "name", "image"), CASES)
 def test_the_constant_main_lens_is_that_of_deeplensesim(configure, model, name, image):
-    params = Prior(configure(model)).draw(0, 1).params
+    params = PublishedPrior(configure(model)).draw(0, 1).params
     ours = [params[key].item() for key in ("theta_E", "e1", "e2", "center_x", "center_y")]
     assert published(model, name, image).main == pytest.approx(ours, rel=1e-9, abs=1e-12)
 
@@ -112,4 +120,4 @@ def test_an_axion_vortex_of_deeplensesim_is_a_line_of_our_length(configure, mode
     half_length = config.axion.half_length * 1e-22 / data.axion_mass
     assert np.hypot(x, y)[[0, -1]] == pytest.approx([half_length] * 2, rel=1e-9)
     each = config.axion.total_mass / config.axion.n_masses
-    assert theta_E == pytest.approx(np.full(100, Prior(config).theta_E(each)), rel=1e-9)
+    assert theta_E == pytest.approx(np.full(100, PublishedPrior(config).theta_E(each)), rel=1e-9)

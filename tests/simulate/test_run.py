@@ -18,8 +18,8 @@ import pytest
 from simulate import run, shards
 from simulate.config import CLASSES
 from simulate.errors import InputError
+from simulate.published import PublishedPrior
 from simulate.run import simulate
-from simulate.scenes import Prior
 
 ROOT = Path(__file__).parents[2]
 SHARDS = [f"shard-0000{number}.h5" for number in range(3)]
@@ -77,7 +77,7 @@ def test_a_shard_holds_images_labels_and_parameters(undisturbed, name):
 
 
 def test_parameters_are_those_of_the_scenes(undisturbed, small_config):
-    data, scene = shards.read(undisturbed), Prior(small_config).draw(0, 96)
+    data, scene = shards.read(undisturbed), PublishedPrior(small_config).draw(0, 96)
     assert (data.label == scene.label.numpy()).all()
     assert data.params.keys() == scene.params.keys()
     for name, values in data.params.items():
@@ -162,15 +162,15 @@ def program(tmp_path):
 import os, signal
 from pathlib import Path
 from simulate import run
-from simulate.config import SimulateConfig, load_config, simulate_config_path
+from simulate.presets import load_simulate_config
 
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
     out = Path({str(out)!r})
-    config = load_config(
-        SimulateConfig, simulate_config_path(2, "published"),
+    config = load_simulate_config(
+        2,
         device="cpu", workers=1, n=96, shard_size=32, seed=5, out=out,
     )
 {"".join(f"    {line}" for line in body.splitlines(keepends=True))}

@@ -1,5 +1,7 @@
 """Scenes follow the published distributions, and image k is always the same."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from simulate.config import CLASSES
 from simulate.errors import InputError
 from simulate.images import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.scenes import NOISE, SCENE, Prior, Scene, generator
+from simulate.published import PublishedPrior
+from simulate.scenes import NOISE, SCENE, Deflectors, Scene, generator
 
 N = 3000
 #: Chance that a test of a true distribution fails; the seeds are fixed, so it fails never or always
@@ -20,11 +23,18 @@ P = 1e-3
 
 @pytest.fixture(scope="module")
 def scene(configure):
-    return Prior(configure(1)).draw(0, N)
+    return PublishedPrior(configure(1)).draw(0, N)
 
 
 def of_class(scene, name):
     return (scene.label == CLASSES.index(name)).numpy()
+
+
+def substructure_of(scene, wanted):
+    """Parameters of the point masses of some images, which have equally many."""
+    (part,) = [part for part in scene.substructure if wanted[part.rows[0]]]
+    assert (part.rows.numpy() == np.flatnonzero(wanted)).all()
+    return part.params
 
 
 def uniform(low, high):
@@ -57,14 +67,17 @@ def test_exposure_of_model_1_is_log_uniform(scene):
 
 def test_images_without_substructure_have_none(scene):
     none = of_class(scene, "no_sub")
-    assert not scene.theta_E[none].any()
+    for part in scene.substructure:
+        assert not none[part.rows].any()
     assert not scene.params["substructure_mass"][none].any()
 
 
 def test_there_are_always_25_subhaloes(scene):
     cdm = of_class(scene, "cdm")
     assert (scene.params["n_substructure"][cdm] == 25).all()
-    assert ((scene.theta_E[cdm] > 0).sum(1) == 25).all()
+    masses = substructure_of(scene, cdm)
+    assert (masses["theta_E"] > 0).all()
+    assert masses["theta_E"].shape == (cdm.sum(), 25)
 
 
 def test_the_vortex_is_100_masses_of_3e10_solar_masses_in_all(scene):
@@ -90,26 +103,27 @@ def test_vortex_length_is_inverse_to_the_axion_mass(scene):
     )
     assert length == pytest.approx(0.06 / (2 * mass) * 1e-22, rel=1e-9)
     assert stats.kstest(angle, uniform(0, 2 * np.pi)).pvalue > P
-    x, y = scene.x[axion].numpy(), scene.y[axion].numpy()
+    masses = substructure_of(scene, axion)
+    x, y = masses["center_x"].numpy(), masses["center_y"].numpy()
     assert np.hypot(x, y).max(1) == pytest.approx(length, rel=1e-9)
     assert np.abs(x * np.sin(angle)[:, None] - y * np.cos(angle)[:, None]).max() < 1e-9
 
 
 @pytest.mark.parametrize("model", [1, 2, 3])
 def test_einstein_radius_of_the_main_lens_is_the_published_one(configure, model):
-    prior = Prior(configure(model))
+    prior = PublishedPrior(configure(model))
     assert prior.theta_E(1e12) == pytest.approx(1.28149057, rel=1e-8)
     assert (prior.draw(0, 3).params["theta_E"] == prior.theta_E(1e12)).all()
 
 
 def test_einstein_radius_goes_as_the_root_of_the_mass(configure):
-    prior = Prior(configure())
+    prior = PublishedPrior(configure())
     assert prior.theta_E(4e8) == pytest.approx(2 * prior.theta_E(1e8), rel=1e-12)
 
 
 @pytest.mark.parametrize(("model", "scale"), [(1, 1.0), (2, 0.6343147), (3, 0.6343147)])
 def test_deflections_are_rescaled_in_the_multi_plane_models(configure, model, scale):
-    assert Prior(configure(model)).alpha_scale == pytest.approx(scale, abs=1e-7)
+    assert PublishedPrior(configure(model)).alpha_scale == pytest.approx(scale, abs=1e-7)
 
 
 def assert_same_images(a: Scene, b: Scene):
@@ -117,42 +131,34 @@ def assert_same_images(a: Scene, b: Scene):
     assert torch.equal(a.label, b.label)
     for name, values in a.params.items():
         assert torch.equal(values.nan_to_num(-1), b.params[name].nan_to_num(-1)), name
-    k = max(a.theta_E.shape[1], b.theta_E.shape[1])
-    for name in ("theta_E", "x", "y"):
-        padded = [
-            torch.nn.functional.pad(getattr(s, name), (0, k - getattr(s, name).shape[1]))
-            for s in (a, b)
-        ]
-        assert torch.equal(*padded), name
-
-
-def part(scene: Scene, inside: slice) -> Scene:
-    return Scene(
-        scene.index[inside],
-        scene.label[inside],
-        {name: values[inside] for name, values in scene.params.items()},
-        *(values[inside] for values in (scene.theta_E, scene.x, scene.y)),
-        scene.alpha_scale,
-    )
+    assert len(a.substructure) == len(b.substructure)
+    for one, other in zip(a.substructure, b.substructure, strict=True):
+        assert one.profile == other.profile
+        assert torch.equal(one.rows, other.rows)
+        count = min(v.shape[1] for s in (one, other) for v in s.params.values())
+        for name, values in one.params.items():
+            assert torch.equal(values[:, :count], other.params[name][:, :count]), name
 
 
 @pytest.mark.parametrize("model", [1, 2])
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 2), (3, 4), (7, 20), (39, 40)])
 def test_an_image_does_not_depend_on_the_others(configure, model, start, stop):
-    whole = Prior(configure(model, n=40)).draw(0, 40)
-    alone = Prior(configure(model, n=1000, shard_size=7)).draw(start, stop)
-    assert_same_images(part(whole, slice(start, stop)), alone)
+    whole = PublishedPrior(configure(model, n=40)).draw(0, 40)
+    alone = PublishedPrior(configure(model, n=1000, shard_size=7)).draw(start, stop)
+    assert_same_images(whole.select(torch.arange(start, stop)), alone)
 
 
 def test_the_backend_does_not_change_the_scenes(configure):
-    scenes = [Prior(configure(backend=name)).draw(0, 9) for name in ("torch", "lenstronomy")]
+    scenes = [
+        PublishedPrior(configure(backend=name)).draw(0, 9) for name in ("torch", "lenstronomy")
+    ]
     assert_same_images(*scenes)
 
 
 @pytest.mark.parametrize(("model", "seed"), [(2, 1), (3, 0), (3, 1)])
 def test_another_seed_or_model_makes_other_images(configure, model, seed):
     reference, other = (
-        Prior(c).draw(0, 99) for c in (configure(2, seed=0), configure(model, seed=seed))
+        PublishedPrior(c).draw(0, 99) for c in (configure(2, seed=0), configure(model, seed=seed))
     )
     for name in ("source_center_x", "source_center_y"):
         a, b = reference.params[name], other.params[name]
@@ -179,17 +185,17 @@ def test_streams_of_one_image_are_independent(configure):
 )
 def test_a_configuration_that_describes_no_lens_is_refused(configure, sets, message):
     with pytest.raises(InputError, match=message):
-        Prior(configure(2, *sets))
+        PublishedPrior(configure(2, *sets))
 
 
 def test_a_magnitude_needs_a_zero_point(configure):
     with pytest.raises(InputError, match="zero point"):
-        Prior(configure(1, "source.amplitude=null", "source.magnitude=20"))
+        PublishedPrior(configure(1, "source.amplitude=null", "source.magnitude=20"))
 
 
 def test_a_magnitude_fixes_the_flux_of_the_source(configure):
     """Magnitude 20 at zero point 24 is 39.8 e-/s, so many as the unlensed source has."""
-    params = Prior(configure(2)).draw(0, 1).params
+    params = PublishedPrior(configure(2)).draw(0, 1).params
     radius = np.linspace(0, 10, 200_001)
     amplitude, R = params["source_amplitude"].item(), params["source_R_sersic"].item()
     brightness = amplitude * np.exp(-(1.9992 - 0.3271) * (radius / R - 1))
@@ -219,8 +225,10 @@ def independent_scene(template: Scene, name: str, rng: np.random.Generator) -> S
     params = {key: values.clone() for key, values in template.params.items()}
     for axis in "xy":
         params[f"source_center_{axis}"] = torch.from_numpy(rng.uniform(-0.35, 0.35, n))
-    masses = (torch.from_numpy(values) for values in (theta_E, x, y))
-    return Scene(template.index, template.label, params, *masses, template.alpha_scale)
+    columns = {"theta_E": theta_E, "center_x": x, "center_y": y}
+    masses = {key: torch.from_numpy(values) for key, values in columns.items()}
+    substructure = (Deflectors("PointMass", torch.arange(n), masses),) if k else ()
+    return dataclasses.replace(template, params=params, substructure=substructure)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -231,9 +239,9 @@ def test_images_look_like_those_of_independent_draws(configure, name):
     """
     n = 120
     config = configure(2, seed=11, classes=[name])
-    scene, (ours,) = make_images(config, Prior(config), make_renderers(config), 0, n)
+    scene, (ours,) = make_images(config, PublishedPrior(config), make_renderers(config), 0, n)
     theirs = independent_scene(scene, name, np.random.default_rng(22))
-    renderer = LenstronomyRenderer(instrument(config.instrument), config.lens)
+    renderer = LenstronomyRenderer(instrument(config.instrument), config.planes())
     reference = 2 * renderer.render(theirs)
     samples = radial_features(ours), radial_features(reference)
     assert samples[0].shape == (n, 42)
@@ -246,7 +254,7 @@ def test_the_comparison_of_populations_can_tell_them_apart(configure):
     features = []
     for name in ("no_sub", "axion"):
         config = configure(2, seed=11, classes=[name])
-        _, (images,) = make_images(config, Prior(config), make_renderers(config), 0, 120)
+        _, (images,) = make_images(config, PublishedPrior(config), make_renderers(config), 0, 120)
         features.append(radial_features(images))
     p = [stats.ks_2samp(a, b).pvalue for a, b in zip(features[0].T, features[1].T, strict=True)]
     assert min(p) * 42 * len(CLASSES) < 1e-6

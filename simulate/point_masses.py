@@ -1,29 +1,31 @@
-"""Dark-matter substructure of the three classes, as point masses (the ``published`` preset)."""
+"""Dark-matter substructure of the three classes as point masses: the preset ``published``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.config import SimulateConfig
+if TYPE_CHECKING:
+    from simulate.published import PublishedConfig
 
 #: Point masses in the lens plane, (3, K): mass in solar masses, x and y in arcsec.
 PointMasses = NDArray[np.float64]
-Draw = Callable[[SimulateConfig, np.random.Generator], tuple[PointMasses, dict[str, float]]]
+Draw = Callable[["PublishedConfig", np.random.Generator], tuple[PointMasses, dict[str, float]]]
 
 
 def draw_no_sub(
-    config: SimulateConfig, rng: np.random.Generator
+    config: PublishedConfig, rng: np.random.Generator
 ) -> tuple[PointMasses, dict[str, float]]:
     """No substructure."""
     return np.empty((3, 0)), {}
 
 
 def draw_cdm(
-    config: SimulateConfig, rng: np.random.Generator
+    config: PublishedConfig, rng: np.random.Generator
 ) -> tuple[PointMasses, dict[str, float]]:
     """Subhaloes with a power-law mass function, uniform in radius and angle.
 
@@ -45,7 +47,7 @@ def draw_cdm(
 
 
 def draw_axion(
-    config: SimulateConfig, rng: np.random.Generator
+    config: PublishedConfig, rng: np.random.Generator
 ) -> tuple[PointMasses, dict[str, float]]:
     """A vortex: equal point masses on a line through the centre, at a random angle.
 

@@ -1,0 +1,71 @@
+"""The presets: what may be drawn, and how a configuration of each is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from simulate.config import SimulateConfig, load_config, simulate_config_path, suggestion
+from simulate.errors import InputError
+from simulate.physical import PhysicalConfig, PhysicalPrior
+from simulate.published import PublishedConfig, PublishedPrior
+from simulate.scenes import Prior
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """The schema of a preset's configuration, and what draws its scenes."""
+
+    schema: type[SimulateConfig]
+    prior: Callable[[Any], Prior]
+
+
+#: One line a preset.
+PRESETS = {
+    "published": Preset(PublishedConfig, PublishedPrior),
+    "physical": Preset(PhysicalConfig, PhysicalPrior),
+}
+
+
+def load_simulate_config(
+    model: int,
+    preset: str = "published",
+    sets: Iterable[str] = (),
+    *,
+    path: Path | None = None,
+    **overrides: Any,
+) -> SimulateConfig:
+    """The configuration of a model in a preset, with ``a.b=c`` strings and overrides applied.
+
+    Args:
+        model: DeepLense Model 1, 2 or 3.
+        preset: a key of :data:`PRESETS`.
+        sets: ``a.b=c`` strings.
+        path: a YAML file in place of the shipped one.
+        overrides: keys at the top level; None: not given.
+
+    Raises:
+        InputError: for what is not offered, and as :func:`simulate.config.load_config`.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset '{preset}'{suggestion(preset, PRESETS)}")
+    shipped = simulate_config_path(model, preset)
+    path = path or shipped
+    config = load_config(PRESETS[preset].schema, path, sets, **overrides)
+    if (config.model, config.preset) != (model, preset):
+        raise InputError(
+            f"{path} is for model {config.model}, preset {config.preset}; give "
+            f"--model {config.model} --preset {config.preset}"
+        )
+    return config
+
+
+def make_prior(config: SimulateConfig) -> Prior:
+    """What draws the scenes of a configuration.
+
+    Raises:
+        InputError: for a configuration that describes no lens.
+    """
+    return PRESETS[config.preset].prior(config)
