@@ -219,6 +219,27 @@ def finetune_command(
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
 
 
+@app.command("audit")
+def audit_command(
+    data: Annotated[Path, typer.Argument(help="Data set, such as data/model2-physical.")],
+    out: Out = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Check that a data set is honest: no shortcut to its classes, and a signal to be found.
+
+    Example: `python cli.py audit data/model2-physical`
+    """
+    from learn.audit import AuditConfig, audit
+    from learn.summary import print_audit
+    from simulate.config import load_config, shipped_config
+
+    path = config or shipped_config("audit", "audit", "audit")
+    print_audit(audit(data, load_config(AuditConfig, path, sets or (), out=out, seed=seed)))
+    typer.echo(f"picture: {(out or data) / 'audit.png'}")
+
+
 @app.command("demo")
 def demo_command(
     context: typer.Context,

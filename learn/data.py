@@ -116,7 +116,8 @@ def split(
         n_validation = round(len(members) * validation_fraction)
         rest = rng.permutation(members[n_test:])
         validation, train = rest[:n_validation], rest[n_validation:]
-        if not (n_test and n_validation and len(train)):
+        unwatched = validation_fraction > 0 and not n_validation
+        if unwatched or not (n_test and len(train)):
             raise InputError(
                 f"{len(members)} images of class {name} are too few to split into training, "
                 "validation and test; simulate more with --n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,30 @@ def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> N
     Console().print(table)
 
 
+def print_audit(result: dict[str, Any]) -> None:
+    """Print what the checks of a data set found, and whether it passed them."""
+    count = f"{result['images']} images, {result['labels_per_class']} labels a class"
+    table = Table(title=f"Honesty: {count}", title_justify="left")
+    for name in ("check", "found", "95%", "allowed", ""):
+        table.add_column(name)
+    limit = result["radial_auc_max"]
+    for name, auc in result["radial_auc"].items():
+        interval = _between(result["radial_auc_95"][name])
+        verdict = _VERDICTS[auc <= limit]
+        what = f"no shortcut: radial AUC, {name}"
+        table.add_row(what, f"{auc:.3f}", interval, f"at most {limit:g}", verdict)
+    interval, allowed = (_between(result[f"twin_accuracy_{key}"]) for key in ("95", "allowed"))
+    verdict = _VERDICTS[result["passed"]["twin"]]
+    accuracy = f"{result['twin_accuracy']:.3f}"
+    table.add_row("signal: accuracy on twin residuals", accuracy, interval, allowed, verdict)
+    Console().print(table)
+
+
+def _between(limits: Sequence[float]) -> str:
+    return f"{limits[0]:.3g} to {limits[1]:.3g}"
+
+
+_VERDICTS = {True: "passed", False: "[bold red]failed[/]"}
 _BASELINES = {"radial": "radial-feature regression", "bicubic": "bicubic"}
 _DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB"}
 

@@ -213,7 +213,9 @@ class PhysicalPrior:
             flux = source.flux.quantile(next(u))
         params["source_flux"] = flux
         R, n = (torch.from_numpy(params[f"source_{name}"]) for name in ("R_sersic", "n_sersic"))
-        params["source_amplitude"] = flux / np.asarray(lp.sersic_total_flux(torch.ones_like(R), R, n))
+        params["source_amplitude"] = flux / np.asarray(
+            lp.sersic_total_flux(torch.ones_like(R), R, n)
+        )
         params["exposure_time"] = self._exposure(next(u))
         params["substructure_fraction"] = self.config.substructure_fraction.quantile(next(u))
         return params

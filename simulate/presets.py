@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from simulate.config import SimulateConfig, load_config, simulate_config_path, suggestion
+from simulate.config import (
+    SimulateConfig,
+    checked,
+    load_config,
+    simulate_config_path,
+    suggestion,
+)
 from simulate.errors import InputError
 from simulate.physical import PhysicalConfig, PhysicalPrior
 from simulate.published import PublishedConfig, PublishedPrior
@@ -69,3 +75,20 @@ def make_prior(config: SimulateConfig) -> Prior:
         InputError: for a configuration that describes no lens.
     """
     return PRESETS[config.preset].prior(config)
+
+
+def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
+    """The configuration that a data set was made from.
+
+    Args:
+        identity: the entry ``config`` of its manifest.
+        changes: keys to replace.
+
+    Raises:
+        InputError: for a data set of another kind or version.
+    """
+    preset = identity.get("preset")
+    if preset not in PRESETS:
+        raise InputError(f"the data set was not made by a preset of this program: {preset}")
+    values = {"out": None, "workers": None} | identity | changes
+    return checked(PRESETS[preset].schema, values, "the manifest of the data set")
