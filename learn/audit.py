@@ -83,7 +83,8 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
         labels_per_class=config.labels_per_class,
         seed=config.seed,
     )
-    with held(config.out or folder) as out:
+    out = config.out or folder
+    with held(out):
         radial = _radial_aucs(data, parts)
         probability = _twin_probabilities(data, parts, config)
         truth = data.label[parts.test]
