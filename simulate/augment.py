@@ -122,7 +122,7 @@ class LensBatch:
             elif attrs["unit"] == "e-/s":
                 sigma = float(attrs[f"background_sigma{suffix}"])
             fwhm = float(attrs[f"psf_fwhm{suffix}"])
-            columns = (torch.full((len(image),), v).double().to(device) for v in (fwhm, sigma))
+            columns = (image.new_full((len(image),), v, dtype=torch.float64) for v in (fwhm, sigma))
             return Optics(float(attrs[f"pixel_scale{suffix}"]), *columns)
 
         low = None if data.image_lr is None else torch.from_numpy(data.image_lr[indices]).to(device)
@@ -307,7 +307,8 @@ class ExtraNoise:
         known = [optics.background_sigma for optics in (batch.optics, batch.optics_lr) if optics]
         if not all(bool((sigma > 0).all()) for sigma in known):
             raise InputError(
-                "snr_factor needs images whose background noise is known and not zero; give sigma"
+                "snr_factor needs images whose background noise is known (after a blur it is not) and "
+                "not zero; give sigma"
             )
         return add_noise(batch, generator, extra * known[0], extra * known[-1])
 
@@ -517,7 +518,8 @@ def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
 
     The cosine series through the pixels (DCT-II) is evaluated where the light comes from: exact for
     light without structure below two pixels, as a Fourier phase, but without its jump from one edge
-    to the other. Noise keeps its level, which any interpolation between neighbours smooths away.
+    to the other. Noise keeps its level (to one frequency in ``n``), which interpolation between
+    neighbours would smooth away.
     """
 
     def along(n: int, offset: Tensor) -> Tensor:

@@ -190,7 +190,7 @@ class TestAgainstTheSimulator:
         torch.testing.assert_close(new.optics.psf_fwhm, torch.full((8,), wider * FWHM).double())
         sizes = {"n_pix": N_PIX // FACTOR, "scale": FACTOR * SCALE}
         low = render(batch.params, fwhm=wider * FWHM, **sizes)
-        assert off(new.image_lr, low, border=3) < 1e-3  # its PSF is barely wider than a pixel
+        assert off(new.image_lr, low, border=3) < 2e-3  # its PSF is barely wider than a pixel
 
     def test_the_pixels_of_a_narrow_gaussian_would_not_do(self) -> None:
         """Why the blur is not :class:`lensphys.GaussianPSF`."""
@@ -366,8 +366,10 @@ class TestNoise:
     def test_a_shift_keeps_the_level_of_the_noise(self) -> None:
         batch, half = self.batch(1.0), torch.full((40,), 0.5 * SCALE)
         new = augment.shift(batch, half, half)
-        # One frequency of 64 on each axis has no half-pixel phase; bilinear would leave 0.5.
-        assert (new.image.std() / batch.image.std()).item() == pytest.approx(1 - 1 / 64, abs=0.01)
+        inside = (..., slice(6, -6), slice(6, -6))
+        level = (new.image[inside].std() / batch.image[inside].std()).item()
+        # One frequency of 64 on each axis has no half-pixel phase. Bilinear would leave 0.5.
+        assert level == pytest.approx(1 - 1 / 64, abs=0.004)
 
     def test_after_a_blur_the_noise_of_a_pixel_is_not_known(self) -> None:
         new = Broaden(0.3).apply(self.batch(1.0), random(0))
@@ -450,11 +452,11 @@ class TestBadInput:
             Broaden(0.3).apply(batch, random(0))
 
     def test_a_lower_snr_needs_noise(self) -> None:
-        with pytest.raises(InputError, match="known and not zero; give sigma"):
+        with pytest.raises(InputError, match="known .* and not zero; give sigma"):
             ExtraNoise(snr_factor=2.0).apply(pictures(sigma=0.0), random(0))
 
     def test_a_shift_stays_inside_the_field(self) -> None:
-        with pytest.raises(InputError, match="below half the field, 0.48 arcsec"):
+        with pytest.raises(InputError, match=r"below half the field, 0\.48 arcsec"):
             augment.shift(pictures(), torch.full((3,), 0.5), torch.zeros(3))
 
     def test_half_a_position_is_refused(self) -> None:
