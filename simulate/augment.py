@@ -307,8 +307,8 @@ class ExtraNoise:
         known = [optics.background_sigma for optics in (batch.optics, batch.optics_lr) if optics]
         if not all(bool((sigma > 0).all()) for sigma in known):
             raise InputError(
-                "snr_factor needs images whose background noise is known (after a blur it is not) and "
-                "not zero; give sigma"
+                "snr_factor needs images whose background noise is known (after a blur it is not) "
+                "and not zero; give sigma"
             )
         return add_noise(batch, generator, extra * known[0], extra * known[-1])
 
@@ -449,12 +449,13 @@ def broaden(batch: LensBatch, fwhm: Tensor) -> LensBatch:
     before = batch.optics.psf_fwhm
     if bool(before.isnan().any()):
         raise InputError("the width of the PSF of the images is not known; give optics.psf_fwhm")
-    if bool((fwhm < before).any()):
+    # A width that was given in single precision is not refused for its rounding.
+    if bool((fwhm < (1 - 1e-6) * before).any()):
         raise InputError(
             f"the PSF can only become wider: fwhm {fwhm.min().item():g} arcsec is below the "
             f"{before.max().item():g} arcsec of the images"
         )
-    missing = torch.sqrt((fwhm - before) * (fwhm + before))
+    missing = torch.sqrt((fwhm - before).clamp_min(0) * (fwhm + before))
 
     def optics(before: Optics) -> Optics:
         sigma = before.background_sigma
@@ -505,12 +506,12 @@ def turned(images: Tensor, symmetry: Tensor) -> Tensor:
         raise InputError(
             f"only square images can be turned, got {images.shape[-2]} x {images.shape[-1]} pixels"
         )
-    swap, flip_x, flip_y = (
-        step[:, None, None, None] for step in _steps(symmetry.to(images.device))
-    )
-    images = torch.where(swap, images.mT, images)
-    images = torch.where(flip_x, images.flip(-1), images)
-    return torch.where(flip_y, images.flip(-2), images)
+    n = images.shape[-1]
+    pixels = torch.arange(n * n, device=images.device).view(n, n)
+    turns = [torch.rot90(pixels, k) for k in range(4)]
+    source = torch.stack([*turns, *(pixels.flip(-1) for pixels in turns)]).flatten(1)
+    source = source[symmetry.to(images.device)][:, None].expand(*images.shape[:2], -1)
+    return images.flatten(-2).gather(-1, source).view(images.shape)
 
 
 def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:

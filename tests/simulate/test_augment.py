@@ -446,13 +446,20 @@ class TestBadInput:
         with pytest.raises(InputError, match=r"fwhm 0.1 arcsec is below the 0.2 arcsec"):
             Broaden(0.1).apply(pictures(), random(0))
 
+    def test_a_psf_of_the_same_width_changes_nothing(self) -> None:
+        batch = pictures()
+        known = dataclasses.replace(batch.optics, psf_fwhm=torch.full((3,), FWHM))  # float32
+        new = Broaden(FWHM).apply(dataclasses.replace(batch, optics=known), random(0))
+        torch.testing.assert_close(new.image, batch.image, rtol=0, atol=1e-6)
+        assert torch.equal(new.optics.background_sigma, batch.optics.background_sigma)
+
     def test_a_psf_of_unknown_width_cannot_be_broadened(self) -> None:
         batch = dataclasses.replace(pictures(), optics=optics(3, fwhm=math.nan))
         with pytest.raises(InputError, match="not known"):
             Broaden(0.3).apply(batch, random(0))
 
     def test_a_lower_snr_needs_noise(self) -> None:
-        with pytest.raises(InputError, match="known .* and not zero; give sigma"):
+        with pytest.raises(InputError, match=r"known .* and not zero; give sigma"):
             ExtraNoise(snr_factor=2.0).apply(pictures(sigma=0.0), random(0))
 
     def test_a_shift_stays_inside_the_field(self) -> None:
