@@ -27,7 +27,7 @@ add_module_names = False
 # A reference that leads nowhere is an error. Types of other packages cannot be looked up offline.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|numpy|astropy|collections|typing|np)\b.*"),
+    ("py:.*", r"(torch|numpy|astropy|collections|pathlib|typing|np)\b.*"),
     # Aliases, of which the signature shows what they stand for.
     (
         "py:.*",

@@ -19,7 +19,7 @@ from typing import Any
 
 import profiles
 import torch
-from pictures import draw_instruments, draw_light, draw_mass
+from pictures import draw_augmentations, draw_instruments, draw_light, draw_mass
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -27,6 +27,7 @@ import lensphys
 from lensphys.instruments import INSTRUMENTS
 from lensphys.mass import MassProfile
 from lensphys.parameters import Profile
+from simulate import augment
 
 DRAW = {"mass": draw_mass, "light": draw_light}
 #: Whose pictures stand beside each other on the page of the instruments.
@@ -77,6 +78,8 @@ def generate(app: Sphinx) -> None:
     if not _fresh(folder / "instruments.png", *drawing):
         draw_instruments(list(SHOWN), folder / "instruments.png")
     _write(folder / "instruments.md", instrument_table())
+    if not _fresh(folder / "augmentations.png", *drawing, Path(augment.__file__)):
+        draw_augmentations(folder / "augmentations.png")
     for output, process in running.items():
         text, errors = process.communicate()
         if process.returncode:

@@ -1,4 +1,4 @@
-"""The figures on the pages of the profiles."""
+"""The figures on the pages of the profiles, the instruments and the augmentations."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import lensphys as lp
+from simulate import augment
 
 _N_PIX = 240
 #: What is less is the rounding of zero.
@@ -133,6 +134,62 @@ def draw_instruments(names: list[str], path: Path) -> None:
         width = len(image) * telescope.pixel_scale
         _show(figure, ax, image, width, "flux [e-/s]", cmap="magma")
         ax.set_title(name, fontsize=10)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("y [arcsec]")
+    for ax in axes[-1]:
+        ax.set_xlabel("x [arcsec]")
+    _save(figure, path)
+
+
+def draw_augmentations(path: Path) -> None:
+    """One lens under each augmentation, with its centre and axis as its labels have them."""
+    scale, fwhm, n_pix = 0.08, 0.16, 64
+    labels = {"theta_E": 1.2, "e1": 0.2, "e2": 0.12, "center_x": 0.25, "center_y": -0.1}
+    shear = {"gamma1": 0.03, "gamma2": 0.04}
+    placed = {"center_x": 0.33, "center_y": 0.0}
+    shape = {"R_sersic": 0.2, "n_sersic": 1.0}
+    x, y = lp.pixel_grid(n_pix, scale, dtype=torch.float64)
+    image = lp.render(
+        lp.ThinLens([lp.SIE(**labels), lp.Shear(**shear)]),
+        lp.Sersic(amplitude=10.0, **placed, **shape),
+        x,
+        y,
+        psf=lp.GaussianPSF(fwhm, scale / 4),
+        supersampling=4,
+    )
+    columns = labels | shear | {f"source_{name}": value for name, value in placed.items()}
+    random = torch.Generator().manual_seed(1)
+    sigma = 0.02 * image.max()
+    bare = augment.LensBatch(
+        image[None, None],
+        {name: torch.tensor([value]).double() for name, value in columns.items()},
+        augment.Optics(scale, torch.tensor([fwhm]), torch.zeros(1)),
+    )
+    before = augment.ExtraNoise(sigma=float(sigma)).apply(bare, random)
+    quarter, by = torch.tensor([1]), torch.tensor([0.5]).double()
+    top = float(image.max())
+    shown = {
+        "before": before,
+        "Symmetry: a quarter turn": augment.turn(before, quarter),
+        "Shift: 0.5 arcsec along x and y": augment.shift(before, by, by),
+        "ExtraNoise(snr_factor=5)": augment.ExtraNoise(snr_factor=5.0).apply(before, random),
+        "Broaden(fwhm=0.5)": augment.Broaden(fwhm=0.5).apply(before, random),
+        f"Offset({0.2 * top:.3f})": augment.Offset(0.2 * top).apply(before, random),
+    }
+    figure = Figure(figsize=(9, 5.6), layout="compressed")
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    norm = Normalize(-0.1 * top, top)
+    for ax, (title, batch) in zip(axes.flat, shown.items(), strict=True):
+        _show(figure, ax, batch.image[0, 0].numpy(), n_pix * scale, "flux", norm=norm, cmap="magma")
+        e1, e2, *centre = (
+            float(batch.params[name]) for name in ("e1", "e2", "center_x", "center_y")
+        )
+        phi = 0.5 * math.atan2(e2, e1)
+        along = np.array([-0.5, 0.5])
+        ends = (c + along * f(phi) for c, f in zip(centre, (math.cos, math.sin), strict=True))
+        ax.plot(*ends, color="deepskyblue", linewidth=1.3)
+        ax.plot(*centre, "+", color="white", markersize=8)
+        ax.set_title(title, fontsize=10)
     for ax in axes[:, 0]:
         ax.set_ylabel("y [arcsec]")
     for ax in axes[-1]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from simulate.augment import turned
+
 
 def random_d4(*images: Tensor) -> tuple[Tensor, ...]:
     """Turn and flip each image at random, one of the eight symmetries of the square.
@@ -19,12 +21,5 @@ def random_d4(*images: Tensor) -> tuple[Tensor, ...]:
     Returns:
         The transformed stacks.
     """
-    count = len(images[0])
-    symmetry = torch.randint(8, (count,)).to(images[0].device)
-    turned = [torch.empty_like(stack) for stack in images]
-    for k in range(8):
-        chosen = (symmetry == k).nonzero().squeeze(1)
-        for stack, out in zip(images, turned, strict=True):
-            view = torch.rot90(stack[chosen], k % 4, (-2, -1))
-            out[chosen] = view.flip(-1) if k >= 4 else view
-    return tuple(turned)
+    symmetry = torch.randint(8, (len(images[0]),)).to(images[0].device)
+    return tuple(turned(stack, symmetry) for stack in images)
