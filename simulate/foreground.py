@@ -149,6 +149,9 @@ class RingConfig(Strict):
 class SpiralConfig(Strict):
     """A disc with two spiral arms, seen face-on."""
 
+    disc_size: PositiveLimits = Field(
+        description="half-light radius along the major axis over R_sersic of an early type"
+    )
     bulge_share: Share
     bulge_size: PositiveLimits = Field(description="R_sersic of the bulge over that of the disc")
     axis_ratio: AxisRatio
@@ -167,6 +170,9 @@ class SpiralConfig(Strict):
 class EdgeOnConfig(Strict):
     """A disc seen from the side."""
 
+    disc_size: PositiveLimits = Field(
+        description="half-light radius along the major axis over R_sersic of an early type"
+    )
     bulge_share: Share
     bulge_size: PositiveLimits = Field(description="R_sersic of the bulge over that of the disc")
     axis_ratio: AxisRatio
@@ -492,9 +498,8 @@ def _spiral(
     at: Mapping[str, float],
 ) -> Profiles:
     spiral = config.spiral
-    radius, _ = _early_type(config.galaxy, rng, theta_E)
-    share, size = rng.uniform(*spiral.bulge_share), radius * rng.uniform(*spiral.bulge_size)
-    shape = _any_ellipse(spiral.axis_ratio, rng)
+    radius, size, share = _disc(config, spiral, rng, theta_E)
+    q, angle = rng.uniform(*spiral.axis_ratio), rng.uniform(0, math.pi)
     pitch = math.radians(rng.uniform(*spiral.pitch))
     disc = {
         "arm_contrast": rng.uniform(*spiral.arm_contrast),
@@ -502,7 +507,9 @@ def _spiral(
         "R_core": 2 * size,
         "phi_arm": rng.uniform(0, 2 * math.pi),
     }
-    _, exponential = _sersic(flux * (1 - share), radius, _DISC, **shape, **at)
+    _, exponential = _sersic(
+        flux * (1 - share), radius * math.sqrt(q), _DISC, **_ellipse(q, angle), **at
+    )
     return [
         _sersic(flux * share, size, _BULGE, **_ellipse(1.0, 0.0), **at),
         ("spiral", {**exponential, **disc}),
@@ -517,12 +524,11 @@ def _edge_on(
     at: Mapping[str, float],
 ) -> Profiles:
     edge_on = config.edge_on
-    radius, _ = _early_type(config.galaxy, rng, theta_E)
-    share, size = rng.uniform(*edge_on.bulge_share), radius * rng.uniform(*edge_on.bulge_size)
+    radius, size, share = _disc(config, edge_on, rng, theta_E)
     q, angle = rng.uniform(*edge_on.axis_ratio), rng.uniform(0, math.pi)
     return [
         _sersic(flux * share, size, _BULGE, **_ellipse(math.sqrt(q), angle), **at),
-        _sersic(flux * (1 - share), radius, _DISC, **_ellipse(q, angle), **at),
+        _sersic(flux * (1 - share), radius * math.sqrt(q), _DISC, **_ellipse(q, angle), **at),
     ]
 
 
@@ -566,6 +572,18 @@ def _early_type(
     radius = theta_E * 10 ** rng.normal(config.log10_size, config.log10_size_scatter)
     n_sersic = rng.normal(config.n_sersic, config.n_sersic_scatter)
     return radius, float(np.clip(n_sersic, *config.n_sersic_limits))
+
+
+def _disc(
+    config: NonLensConfig,
+    kind: SpiralConfig | EdgeOnConfig,
+    rng: np.random.Generator,
+    theta_E: float,
+) -> tuple[float, float, float]:
+    """Half-light radii of a disc from above and of its bulge (arcsec), and the bulge's share."""
+    radius, _ = _early_type(config.galaxy, rng, theta_E)
+    radius *= rng.uniform(*kind.disc_size)
+    return radius, radius * rng.uniform(*kind.bulge_size), rng.uniform(*kind.bulge_share)
 
 
 def _sersic(
