@@ -504,7 +504,7 @@ def _spiral(
     disc = {
         "arm_contrast": rng.uniform(*spiral.arm_contrast),
         "pitch": pitch if rng.uniform() < 0.5 else math.pi - pitch,
-        "R_core": 2 * size,
+        "R_core": size,
         "phi_arm": rng.uniform(0, 2 * math.pi),
     }
     _, exponential = _sersic(
