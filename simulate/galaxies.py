@@ -196,7 +196,8 @@ def prepare(
     The sky is the sigma-clipped median of the border. What is connected with the centre, above the
     threshold in the smoothed image, is the galaxy; a margin about it fades into darkness, and
     neighbours, which have peaks of their own, are left out. The stamp is centred on the centroid,
-    and a galaxy that is larger than the stamp is made smaller.
+    and a galaxy that is larger than the stamp is made smaller. One that fills its image on all
+    sides loses its outskirts to the sky.
 
     Args:
         image: (H, W), or (H, W, 3) in colour.
@@ -377,7 +378,7 @@ def _without_sky(band: Image, image: NDArray[Any]) -> tuple[Image, float]:
     _, median, sigma = sigma_clipped_stats(band[border], sigma=3.0, maxiters=10)
     # In whole numbers, noise can hide below the rounding.
     rounding = 1 / np.sqrt(12) if image.dtype.kind in "ui" else 0.0
-    floor = 1e-6 * float(np.abs(band).max())
+    floor = 1e-6 * float(np.abs(band).max()) + np.finfo(np.float64).tiny
     return band - median, max(float(sigma), rounding, floor)
 
 
@@ -391,9 +392,12 @@ def _detect(
     """
     # White noise, averaged over 4 pi s^2 pixels.
     level = threshold * sigma / np.sqrt(4 * np.pi * _SMOOTHING**2)
+    above = smooth > level
+    if not above.any():
+        return above, above
     depth = np.log(smooth.clip(min=level) / level)
     peaks, _ = ndimage.label(h_maxima(depth, np.log(_SADDLE)), np.ones((3, 3)))
-    objects = watershed(-depth, peaks, mask=smooth > level)
+    objects = watershed(-depth, peaks, mask=above)
     rows, columns = np.indices(smooth.shape)
     middle = [(side - 1) / 2 for side in smooth.shape]
     near = np.hypot(rows - middle[0], columns - middle[1]) <= _CENTRAL * min(smooth.shape)
@@ -402,7 +406,7 @@ def _detect(
     galaxy = (objects == inside.argmax()) & (objects > 0)
     if galaxy.sum() < _MIN_AREA:
         galaxy[:] = False
-    return galaxy, (smooth > level) & ~galaxy
+    return galaxy, above & ~galaxy
 
 
 def _fraction_saturated(image: NDArray[Any], galaxy: NDArray[np.bool_]) -> float:

@@ -86,7 +86,7 @@ def test_a_galaxy_is_found_above_its_sky_and_brought_to_the_middle(row, column, 
     # Half of the light of a Gaussian is within 1.1774 sigma.
     assert radius == pytest.approx(1.1774 * sigma, rel=0.02)
     expected = blob(64, 31.5, 31.5, sigma, 1.0)
-    assert np.abs(stamp - expected).max() < 0.03 * expected.max()
+    assert np.abs(stamp - expected).max() < 0.06 * expected.max()  # 5 sigma of the noise
     rows, columns = np.indices(stamp.shape) - 31.5
     assert abs((stamp * rows).sum()) < 0.1
     assert abs((stamp * columns).sum()) < 0.1
@@ -141,7 +141,7 @@ def test_the_half_light_radius_of_a_gaussian_is_found_between_pixels(sigma, row)
 REJECTED = {
     "not_finite": np.where(np.arange(80) == 3, np.nan, blob() + noise((80, 80))),
     "empty": noise((80, 80)),
-    "truncated": blob(sigma=20.0, flux=20000.0) + noise((80, 80)),
+    "truncated": blob(sigma=4.0)[39] * np.ones((80, 1)) + noise((80, 80)),
     "unresolved": blob(sigma=1.2) + noise((80, 80)),
     "saturated": (60 * blob() + noise((80, 80))).clip(0, 255).astype(np.uint8),
 }
@@ -309,7 +309,7 @@ def test_a_file_that_does_not_serve_is_refused_in_one_line(tmp_path, name, conte
 
 
 def test_a_path_where_there_is_nothing_is_refused(tmp_path):
-    with pytest.raises(InputError, match="^there are no galaxy images at"):
+    with pytest.raises(InputError, match=r"^there are no galaxy images at"):
         load_galaxies(configured(path=tmp_path / "none.h5"))
     with pytest.raises(InputError, match="holds no FITS file"):
         load_galaxies(configured(path=tmp_path))
