@@ -396,9 +396,8 @@ def draw_non_lens(
         InputError: for a magnitude and an instrument without zero point.
     """
     fractions = config.fractions.model_dump()
-    kind = int(
-        np.searchsorted(np.cumsum([fractions[k] for k in NON_LENS_KINDS]), rng.uniform() * 0.999999)
-    )
+    weights = np.array([fractions[name] for name in NON_LENS_KINDS])
+    kind = int(rng.choice(len(weights), p=weights / weights.sum()))
     drawn = rng.uniform(
         *config.theta_E
     )  # drawn in any case, so that the rest does not depend on it

@@ -49,7 +49,8 @@ def _picture(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     stretched = np.arcsinh(12 * intensity) / np.arcsinh(12.0)
     colours = seen * (stretched / np.where(intensity == 0, 1.0, intensity))
     # Whole picture within range; the sky is dark, but not black.
-    return (20 + 210 * np.moveaxis(colours, 0, -1)).clip(0, 255).astype(np.uint8)
+    picture = (20 + 210 * np.moveaxis(colours, 0, -1)).clip(0, 255)
+    return np.asarray(picture, np.uint8)
 
 
 def _galaxy(

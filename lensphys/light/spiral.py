@@ -47,7 +47,9 @@ def arms(
     # Clamped, since the slope of the root (m = 1) is infinite at the centre.
     modulus = (r2 / w).clamp_min(torch.finfo(w.dtype).tiny)
     concentration = arm_contrast * modulus ** (0.5 * m)
-    return torch.exp(arm_contrast * power_real - concentration) / torch.special.i0e(concentration)
+    peaked = torch.exp(arm_contrast * power_real - concentration)
+    factor: Tensor = peaked / torch.special.i0e(concentration)
+    return factor
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,8 +57,9 @@ class Spiral(LightProfile):
     """Sersic disc whose light is gathered in logarithmic spiral arms.
 
     The ellipse is the circle of the disc, inclined by ``cos i = q`` and circularised as in
-    :class:`lensphys.Sersic`; the arms are circular in its plane. The mean brightness on each ellipse,
-    and so the total flux, is that of the Sersic profile: see :func:`lensphys.sersic_total_flux`.
+    :class:`lensphys.Sersic`; the arms are circular in its plane. The mean brightness on each
+    ellipse, and so the total flux, is that of the Sersic profile: see
+    :func:`lensphys.sersic_total_flux`.
     Arms after Kennicutt 1981 (AJ 86, 1847), unwinding at the centre as in Peng et al. 2010
     (AJ 139, 2097).
 
