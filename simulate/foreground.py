@@ -398,9 +398,7 @@ def draw_non_lens(
     fractions = config.fractions.model_dump()
     weights = np.array([fractions[name] for name in NON_LENS_KINDS])
     kind = int(rng.choice(len(weights), p=weights / weights.sum()))
-    drawn = rng.uniform(
-        *config.theta_E
-    )  # drawn in any case, so that the rest does not depend on it
+    drawn = rng.uniform(*config.theta_E)  # also where it is given: the rest stays the same
     theta_E = drawn if theta_E is None else theta_E
     _, flux = _brightness(config.galaxy.brightness, rng, camera, theta_E, "non_lens.galaxy")
     at = {name: rng.normal(0.0, config.center_scatter) for name in ("center_x", "center_y")}

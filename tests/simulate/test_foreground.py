@@ -25,9 +25,9 @@ from simulate.foreground import (
 )
 from simulate.instruments import instrument
 
-VALUES = read_yaml(Path(__file__).parent / "foreground" / "vis.yaml")
-LENS_LIGHT = checked(LensLightConfig, VALUES["lens_light"], "vis.yaml")
-NON_LENS = checked(NonLensConfig, VALUES["non_lens"], "vis.yaml")
+VALUES = read_yaml(Path(__file__).parent / "foreground.yaml")
+LENS_LIGHT = checked(LensLightConfig, VALUES["lens_light"], "foreground.yaml")
+NON_LENS = checked(NonLensConfig, VALUES["non_lens"], "foreground.yaml")
 VIS = instrument("euclid_vis")
 MASS = {"theta_E": 1.1, "e1": 0.1, "e2": -0.05}
 
