@@ -58,8 +58,7 @@ class Spiral(LightProfile):
 
     The ellipse is the circle of the disc, inclined by ``cos i = q`` and circularised as in
     :class:`lensphys.Sersic`; the arms are circular in its plane. The mean brightness on each
-    ellipse, and so the total flux, is that of the Sersic profile: see
-    :func:`lensphys.sersic_total_flux`.
+    ellipse, and so the total flux, is that of the Sersic profile (``lp.sersic_total_flux``).
     Arms after Kennicutt 1981 (AJ 86, 1847), unwinding at the centre as in Peng et al. 2010
     (AJ 139, 2097).
 
