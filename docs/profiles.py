@@ -67,8 +67,17 @@ light = lp.PixelatedSource(image=30 * torch.exp(-r / 0.2) * arms, pixel_scale=0.
         width=2.5,
         caption="A galaxy of two arms, on pixels of 0.025 arcsec.",
     ),
+    "Ring": Example("light = lp.Ring(amp=10.0, R_ring=0.7, sigma=0.1, e1=0.1, e2=0.1)", width=2.5),
     "Sersic": Example(
         "light = lp.Sersic(amplitude=20.0, R_sersic=0.4, n_sersic=2.0, e1=0.2, e2=0.1)", width=2.5
+    ),
+    "Spiral": Example(
+        """\
+light = lp.Spiral(
+    amplitude=20.0, R_sersic=0.5, n_sersic=1.0, arm_contrast=1.5, pitch=0.35, R_core=0.15, e1=0.1
+)""",
+        width=2.5,
+        caption="Two arms.",
     ),
 }
 

@@ -12,7 +12,15 @@ from lensphys.images import ImagePositions, image_positions
 from lensphys.instruments import Instrument, instrument
 from lensphys.layers import DeLens, RayTrace, ReLens, Render
 from lensphys.lens import Lens, ThinLens
-from lensphys.light import Gaussian, LightProfile, PixelatedSource, Sersic, sersic_total_flux
+from lensphys.light import (
+    Gaussian,
+    LightProfile,
+    PixelatedSource,
+    Ring,
+    Sersic,
+    Spiral,
+    sersic_total_flux,
+)
 from lensphys.mass import (
     EPL,
     NFW,
@@ -68,8 +76,10 @@ __all__ = [
     "RayTrace",
     "ReLens",
     "Render",
+    "Ring",
     "Sersic",
     "Shear",
+    "Spiral",
     "ThinLens",
     "UniformLine",
     "background_sigma",

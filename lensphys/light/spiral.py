@@ -1,0 +1,109 @@
+"""Sersic disc with logarithmic spiral arms."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lensphys.ellipticity import stretched
+from lensphys.light.base import LightProfile
+from lensphys.light.sersic import sersic_unit
+from lensphys.parameters import Parameter, check_count, parameter
+
+
+def arms(
+    u: Tensor,
+    v: Tensor,
+    m: int,
+    arm_contrast: Tensor,
+    pitch: Tensor,
+    R_core: Tensor,
+    phi_arm: Tensor,
+) -> Tensor:
+    """Factor on the brightness of a disc at the position ``u, v`` in its plane, arcsec.
+
+    Arms run along logarithmic spirals, ``phi = ln(R) / tan(pitch)`` (Kennicutt 1981, AJ 86, 1847).
+    With ``w = R^2 + R_core^2`` in place of ``R^2`` they unwind inside ``R_core``, as by the
+    coordinate rotation of Peng et al. 2010 (AJ 139, 2097). Across the arms brightness follows a von
+    Mises distribution, whose mean over the angle is 1: the arms move light around and add none.
+    """
+    r2 = u * u + v * v
+    w = r2 + R_core * R_core
+    winding = phi_arm + 0.5 * torch.log(w / (R_core * R_core)) / torch.tan(pitch)
+    cos, sin = torch.cos(winding), torch.sin(winding)
+    # (u + iv) exp(-i winding) / sqrt(w), to the power of m: smooth at the centre, unlike the angle.
+    inverse = torch.rsqrt(w)
+    real, imaginary = inverse * (u * cos + v * sin), inverse * (v * cos - u * sin)
+    power_real, power_imaginary = real, imaginary
+    for _ in range(m - 1):
+        power_real, power_imaginary = (
+            power_real * real - power_imaginary * imaginary,
+            power_real * imaginary + power_imaginary * real,
+        )
+    # Clamped, since the slope of the root (m = 1) is infinite at the centre.
+    modulus = (r2 / w).clamp_min(torch.finfo(w.dtype).tiny)
+    concentration = arm_contrast * modulus ** (0.5 * m)
+    peaked = torch.exp(arm_contrast * power_real - concentration)
+    factor: Tensor = peaked / torch.special.i0e(concentration)
+    return factor
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Spiral(LightProfile):
+    """Sersic disc whose light is gathered in logarithmic spiral arms.
+
+    The ellipse is the circle of the disc, inclined by ``cos i = q`` and circularised as in
+    :class:`lensphys.Sersic`; the arms are circular in its plane. The mean brightness on each
+    ellipse, and so the total flux, is that of the Sersic profile (``lp.sersic_total_flux``).
+    Arms after Kennicutt 1981 (AJ 86, 1847), unwinding at the centre as in Peng et al. 2010
+    (AJ 139, 2097).
+
+    Args:
+        m: number of arms, a whole number from 1 on; not a parameter, one for all of a batch.
+        amplitude: mean surface brightness at ``R_sersic``, flux per arcsec^2.
+        R_sersic: circularised half-light radius, arcsec.
+        n_sersic: Sersic index, from 0.3 to 10; 1 for an exponential disc.
+        arm_contrast: how much of the light is in the arms: 0 for none, far out the crest is
+            ``exp(2 arm_contrast)`` times as bright as between the arms.
+        pitch: angle between arms and circles, rad; beyond ``pi / 2`` they wind the other way.
+        R_core: radius inside which the arms fade and unwind, arcsec.
+        phi_arm: direction of an arm at the centre, in the plane of the disc, rad.
+        e1, e2: ellipticity ``(1 - q) / (1 + q) * (cos 2 phi, sin 2 phi)``.
+        center_x, center_y: centre, arcsec.
+
+    Raises:
+        ValueError: also for a number of arms that is no whole number from 1 on.
+    """
+
+    ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
+
+    m: int = 2
+    amplitude: Parameter = parameter(unit="flux / arcsec^2", low=0.0)
+    R_sersic: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    n_sersic: Parameter = parameter(low=0.3, high=10.0)
+    arm_contrast: Parameter = parameter(low=0.0, high=20.0)
+    pitch: Parameter = parameter(unit="rad", low=0.05, high=math.pi - 0.05)
+    R_core: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    phi_arm: Parameter = parameter(0.0, unit="rad")
+    e1: Parameter = parameter(0.0)
+    e2: Parameter = parameter(0.0)
+    center_x: Parameter = parameter(0.0, unit="arcsec")
+    center_y: Parameter = parameter(0.0, unit="arcsec")
+
+    def __post_init__(self) -> None:
+        check_count("m", self.m)
+        super().__post_init__()
+
+    def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
+        p = self.aligned(x)
+        e1, e2 = p["e1"], p["e2"]
+        at = (p["center_x"], p["center_y"])
+        disc = sersic_unit(x, y, p["R_sersic"], p["n_sersic"], e1, e2, *at)
+        inverse = torch.rsqrt(1 - e1 * e1 - e2 * e2)
+        u, v = stretched(inverse * (x - at[0]), inverse * (y - at[1]), e1, e2)
+        winding = (p["arm_contrast"], p["pitch"], p["R_core"], p["phi_arm"])
+        return p["amplitude"] * disc * arms(u, v, self.m, *winding)
