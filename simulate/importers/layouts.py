@@ -97,7 +97,7 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
     if path.is_file():
         return _one_file(path, label_names)
     if not path.is_dir():
-        raise InputError(f"there is no {printable(str(path))} to import")
+        raise InputError(f"there is no file or folder {printable(str(path))} to import")
     splits = tuple(name for name in SPLITS if (path / name).is_dir())
     layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
     kinds = sorted(set().union(*layouts.values()))

@@ -176,6 +176,7 @@ def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any
     """What the data set depends on, as the manifest keeps it."""
     return {
         "command": "import",
+        "preset": PRESET,
         "source": source.path.resolve().name,
         "layout": source.layout,
         "n_files": len(source.entries),
