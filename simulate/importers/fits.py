@@ -105,10 +105,10 @@ def _bad_pixels(file: fits.HDUList, shape: tuple[int, ...]) -> NDArray[np.bool_]
         mask = np.asarray(hdu.data)
         named = any(str(key).startswith("MP_") for key in hdu.header)
         if not named or mask.dtype.kind not in "iu":
-            return mask != 0
+            return np.asarray(mask != 0)
         planes = [hdu.header[f"MP_{name}"] for name in _BAD_PLANES if f"MP_{name}" in hdu.header]
         bits = sum(1 << int(plane) for plane in planes)
-        return (mask.astype(np.int64) & bits) != 0
+        return np.asarray((mask.astype(np.int64) & bits) != 0)
     return None
 
 

@@ -87,8 +87,7 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether in Fortran's order, data type, and where the data start."""
     if not data.startswith(_MAGIC):
         raise BrokenFileError("it is not an .npy file" if data else "it is empty")
-    version = tuple(data[6:8])
-    width = {(1, 0): 2, (2, 0): 4}.get(version)
+    width = {b"\x01\x00": 2, b"\x02\x00": 4}.get(data[6:8])
     if width is None:
         raise BrokenFileError("it has an .npy format that no plain array needs")
     start = 8 + width + int.from_bytes(data[8 : 8 + width], "little")

@@ -345,7 +345,7 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
     if not (out / MANIFEST).exists():
         if any(out.iterdir()):
             raise InputError(f"{out} holds other files; choose an empty folder with --out")
-        manifest = {
+        manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "complete": False,
             "n": len(source.entries),

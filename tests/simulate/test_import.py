@@ -494,6 +494,12 @@ def shortened_fits(path):
     path.write_bytes(path.read_bytes()[:5800])
 
 
+def claims_a_million_pixels_on_a_side(path):
+    head = fits.PrimaryHDU(np.ones((8, 8))).header
+    head["NAXIS1"], head["NAXIS2"] = 10**6, 10**6
+    path.write_bytes(head.tostring().encode() + bytes(2880))
+
+
 DAMAGES = {
     "truncated": (cut_short, "damaged or truncated"),
     "empty": (lambda path: path.write_bytes(b""), "it is empty"),
@@ -539,6 +545,7 @@ def test_an_image_of_other_shape_and_the_same_bytes_is_skipped(deeplensesim, imp
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"SIMPLE  = nonsense" * 400),
         lambda path: fits.PrimaryHDU().writeto(path, overwrite=True),
+        claims_a_million_pixels_on_a_side,
         lambda path: fits.PrimaryHDU(np.ones((3, 8, 8))).writeto(path, overwrite=True),
     ],
 )
