@@ -51,6 +51,7 @@ class Source:
 
     Attributes:
         path: the folder, or the one file.
+        folder: what the names of files are relative to.
         layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs`` or ``unlabelled``.
         label_names: names of the classes.
         split_names: ``train``, ``val``, ``test``, as far as they are there.
@@ -59,6 +60,7 @@ class Source:
     """
 
     path: Path
+    folder: Path
     layout: str
     label_names: tuple[str, ...]
     split_names: tuple[str, ...]
@@ -72,7 +74,7 @@ class Source:
 
     def file(self, name: str) -> Path:
         """Where a file lies."""
-        return self.path / name if self.path.is_dir() else self.path
+        return self.folder / name
 
     def digest(self) -> str:
         """SHA-256 of the names and sizes of all files."""
@@ -126,7 +128,7 @@ def _one_file(path: Path, label_names: tuple[str, ...] | None) -> Source:
     if label_names and len(label_names) > 1:
         raise InputError("--label-names: one file is of one class")
     entry = Entry(path.name, path.stat().st_size, 0, -1, None, 0)
-    return Source(path, UNLABELLED, label_names or (UNLABELLED,), (), True, (entry,))
+    return Source(path, path.parent, UNLABELLED, label_names or (UNLABELLED,), (), True, (entry,))
 
 
 def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:
@@ -213,7 +215,7 @@ def _source(
         raise InputError(
             f"{printable(str(path))} mixes .npy and FITS files; import each from its own folder"
         )
-    return Source(path, kind, names, splits, formats.pop(), entries)
+    return Source(path, path, kind, names, splits, formats.pop(), entries)
 
 
 def _files(path: Path, folder: str) -> Iterator[tuple[str, int]]:

@@ -28,7 +28,19 @@ _OPCODES = (
     "SHORT_BINSTRING BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS "
     "MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD"
 )
-_NAMES = frozenset(_OPCODES.split())
+#: Bytes of the argument of each, or where that is said.
+_ARGUMENTS = {
+    ord(opcode.code): opcode.arg.n if opcode.arg else 0
+    for opcode in pickletools.opcodes
+    if opcode.name in _OPCODES.split()
+}
+_WIDTHS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_STOP, _LONG_BINPUT = ord("."), ord("r")
 _MAX_OPCODES = 1000
 _NUMBERS = re.compile(r"[fiu][248]|[iu]1|f16|b1")
 
@@ -148,19 +160,37 @@ def read_image_and_mass(data: bytes) -> tuple[NDArray[Any], float]:
 
 def _check_opcodes(data: bytes) -> None:
     """Refuse what numpy does not write, before anything is allocated for it."""
-    end = 0
-    for count, (opcode, argument, position) in enumerate(pickletools.genops(data)):
-        if opcode.name not in _NAMES:
-            raise pickle.UnpicklingError(f"it has the opcode {opcode.name}")
-        if count == _MAX_OPCODES:
-            raise pickle.UnpicklingError(f"it has more than {_MAX_OPCODES} opcodes")
+    place = 0
+    for _ in range(_MAX_OPCODES):
+        if place >= len(data):
+            raise pickle.UnpicklingError("it is truncated")
+        code = data[place]
+        if code not in _ARGUMENTS:
+            raise pickle.UnpicklingError(f"it has the opcode {code:#04x}")
+        start, place = place + 1, _after(data, place + 1, _ARGUMENTS[code])
         # The place in the memo is allocated, with all that are below it.
-        if opcode.name == "LONG_BINPUT" and isinstance(argument, int) and argument > _MAX_OPCODES:
+        if code == _LONG_BINPUT and _integer(data, start, 4) > _MAX_OPCODES:
             raise pickle.UnpicklingError("it numbers its parts beyond their count")
-        assert position is not None
-        end = position + 1
-    if end != len(data):
-        raise pickle.UnpicklingError("something follows it")
+        if code == _STOP:
+            break
+    else:
+        raise pickle.UnpicklingError(f"it has more than {_MAX_OPCODES} opcodes")
+    if place != len(data):
+        raise pickle.UnpicklingError("it is truncated, or something follows it")
+
+
+def _after(data: bytes, place: int, size: int) -> int:
+    """Where an argument ends: of so many bytes, or of as many as its first bytes or lines say."""
+    if size >= 0:
+        return place + size
+    if size == pickletools.UP_TO_NEWLINE:  # of GLOBAL alone, which has two lines
+        return data.index(b"\n", data.index(b"\n", place) + 1) + 1
+    width = _WIDTHS[size]
+    return place + width + _integer(data, place, width)
+
+
+def _integer(data: bytes, place: int, width: int) -> int:
+    return int.from_bytes(data[place : place + width], "little")
 
 
 def _members(found: object) -> list[Any]:

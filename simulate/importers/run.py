@@ -179,6 +179,7 @@ def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any
         "preset": PRESET,
         "source": source.path.resolve().name,
         "layout": source.layout,
+        "classes": list(source.label_names),
         "n_files": len(source.entries),
         "files_sha256": source.digest(),
         "pairs": form.factor,

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,7 +92,11 @@ def survey(source: Source, config: ImportConfig) -> Form:
 def _found(source: Source, broken: dict[str, str]) -> Iterator[_Found]:
     alike: dict[object, list[Entry]] = {}
     for entry in source.entries:
-        key = entry.name if source.fits else (Path(entry.name).parent, entry.size, entry.low_size)
+        key = (
+            entry.name
+            if source.fits
+            else (entry.name.rpartition("/")[0], entry.size, entry.low_size)
+        )
         alike.setdefault(key, []).append(entry)
     for entries in alike.values():
         for entry in entries:
