@@ -123,6 +123,69 @@ def simulate_command(
     typer.echo(f"picture: {folder / 'preview.png'}")
 
 
+@app.command("import")
+def import_command(
+    context: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A folder of images, or one FITS file.")
+    ],
+    out: Out = None,
+    model: Annotated[
+        int | None,
+        typer.Option("--model", help="The images are those of DeepLense Model 1, 2 or 3."),
+    ] = None,
+    instrument: Annotated[
+        str | None,
+        typer.Option("--instrument", help="Note the PSF and noise of this preset: euclid_vis."),
+    ] = None,
+    pixel_scale: Annotated[
+        float | None,
+        typer.Option("--pixel-scale", help="arcsec. Default: of the model, preset or FITS header."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", help="Crop to this many pixels about the centre.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help="Of the fluxes: e-/s.")] = None,
+    label_names: Annotated[
+        str | None,
+        typer.Option("--label-names", help="Class folders in the order of their labels: a,b."),
+    ] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Bring published images into the form of a data set: .npy folders and FITS cutouts.
+
+    Folders: no_sub/ cdm/ axion/ (DeepLenseSim), no/ sphere/ vort/ (DeepLense tests), HR/ LR/
+    (pairs), each also below train/ val/ test/; FITS files, or folders of them. Nothing in a file
+    is executed.
+    Run the same command again to go on after an interruption.
+
+    Example: `python cli.py import Model_II --model 2 --out data/deeplense2`
+    """
+    from simulate.config import load_config, shipped_config
+    from simulate.importers.config import ImportConfig
+
+    path = shipped_config("import", "import", "command")
+    settings = load_config(
+        ImportConfig,
+        config or path,
+        sets or (),
+        out=out,
+        model=model,
+        instrument=instrument,
+        pixel_scale=pixel_scale,
+        size=size,
+        unit=unit,
+        label_names=None if label_names is None else label_names.split(","),
+    )
+    from simulate.importers.run import import_images
+
+    progress = partial(_image_progress, context, what="import")
+    folder, made = import_images(source, settings, progress, _warn)
+    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+    typer.echo(f"picture: {folder / 'preview.png'}")
+
+
 @app.command("pretrain")
 def pretrain_command(
     method: Annotated[str, typer.Option("--method", help="mae or ijepa.")],
@@ -258,11 +321,20 @@ def demo_command(
     demo(load_config(DemoConfig, path, sets or ()), out, partial(_image_progress, context))
 
 
-def _image_progress(context: typer.Context, total: int, done: int) -> Progress:
+def _warn(line: str) -> None:
+    """Print one line to standard error, above a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
+def _image_progress(
+    context: typer.Context, total: int, done: int, what: str = "simulate"
+) -> Progress:
     """A progress bar over images on the terminal, closed with the command whatever ends it."""
     from tqdm import tqdm
 
-    bar = tqdm(total=total, initial=done, unit="img", desc="simulate", disable=done == total)
+    bar = tqdm(total=total, initial=done, unit="img", desc=what, disable=done == total)
     context.call_on_close(bar.close)  # else an error message starts in the middle of its line
 
     def report(count: int) -> None:

@@ -14,7 +14,7 @@ from simulate import run, shards
 from simulate.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["simulate", "pretrain", "finetune", "demo"]
+COMMANDS = ["simulate", "import", "pretrain", "finetune", "demo"]
 SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
 
 
@@ -135,6 +135,14 @@ sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
         ("finetune --task classify --encoder none", "`python cli.py simulate --model 3"),
         ("finetune --task superres --encoder none", "`python cli.py simulate --model 1 --pairs 2"),
         ("finetune --task classify --encoder none --data d", "`python cli.py simulate"),
+        ("import none", "there is no file or folder none"),
+        ("import .", ". has none of the known layouts: known are no_sub/ cdm/ axion/"),
+        ("import . --model 1 --instrument euclid_vis", "give --model or --instrument"),
+        ("import . --pixel-scale -1", "pixel_scale: Input should be greater than 0"),
+        ("import . --size 1", "size: "),
+        ("import . --label-names a,,b", "label_names.1: "),
+        ("import . --label-names a,a", "must name each class once"),
+        ("import . --set fil=zero", "(did you mean 'fill'?)"),
         ("demo --set simulat=3", "(did you mean 'simulate'?)"),
     ],
 )
@@ -210,6 +218,23 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
 
 
 # Good input.
+
+
+def test_import_writes_a_data_set_and_names_what_it_skips(call, tmp_path):
+    for name in ("no_sub", "cdm"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(3):
+            np.save(tmp_path / "set" / name / f"{i}.npy", np.eye(8))
+    (tmp_path / "set" / "cdm" / "1.npy").write_bytes(b"")
+    line = "import set --pixel-scale 0.05 --unit ADU"
+    code, out, err = call(line)
+    assert code == 0
+    assert out == "wrote data/imported/set\npicture: data/imported/set/preview.png\n"
+    assert "skipped cdm/1.npy: it is empty\n" in err
+    data = shards.read(Path("data/imported/set"))
+    assert data.label.tolist() == [0, 1, 0, 0, 1]
+    assert data.attrs["unit"] == "ADU"
+    assert "already complete: data/imported/set" in call(line)[1]
 
 
 def test_both_backends_make_the_same_data_set(call):

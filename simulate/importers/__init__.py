@@ -1,0 +1,1 @@
+"""Published images (.npy, FITS), brought into the form of a data set."""

@@ -1,0 +1,40 @@
+"""Options of ``python cli.py import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from simulate.config import Strict
+
+Name = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/\\]+$")]
+
+
+class ImportConfig(Strict):
+    """How images become a data set; defaults live in ``configs/import/import.yaml``."""
+
+    pixel_scale: float | None = Field(gt=0, description="arcsec")
+    size: int | None = Field(gt=1, description="pixels on a side to crop to")
+    unit: str | None = Field(min_length=1)
+    model: int | None = Field(description="DeepLense Model 1, 2 or 3")
+    instrument: str | None = Field(description="preset with the PSF and noise of the images")
+    label_names: tuple[Name, ...] | None = Field(
+        min_length=1, description="class folders, in the order of their labels"
+    )
+    fill: Literal["median", "zero"] = Field(description="value of bad pixels")
+    shard_size: int = Field(gt=0)
+    out: Path | None = Field(description="folder; null: data/imported/<name of the source>")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.model is not None and self.instrument is not None:
+            raise ValueError("--model implies an instrument; give --model or --instrument")
+        if self.label_names and len(set(self.label_names)) != len(self.label_names):
+            raise ValueError("--label-names must name each class once")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What the data set depends on: the options without its place."""
+        return self.model_dump(mode="json", exclude={"out"})

@@ -1,0 +1,126 @@
+"""FITS cutouts: the image extension, its pixel scale from the WCS, and its bad pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+
+from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.npy import image_shape, one_image
+
+_SCIENCE = ("SCI", "SCIENCE", "IMAGE")
+_MASK = "MASK"
+#: Planes of a mask that are named in its header (``MP_BAD``) and make a pixel useless. Others say
+#: what was found there, as Rubin's and Subaru's DETECTED, which covers every lens.
+_BAD_PLANES = ("BAD", "NO_DATA", "SAT", "CR")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image says."""
+
+    shape: tuple[int, int]
+    """(ny, nx)"""
+    pixel_widths: tuple[float, float] | None
+    """arcsec, along x and y; None without WCS"""
+    unit: str | None
+
+
+def read_header(path: Path) -> ImageHeader:
+    """The header of the image in a FITS file; no pixel is read.
+
+    Raises:
+        BrokenFileError: for a file that is damaged or has no image in one band.
+    """
+    with _opened(path) as file:
+        image = _image(file)
+        unit = str(image.header.get("BUNIT", "")).strip()
+        return ImageHeader(image_shape(image.shape), _pixel_widths(image.header), unit or None)
+
+
+def read_fits(path: Path) -> NDArray[Any]:
+    """The image (ny, nx) in a FITS file, NaN where its mask says that a pixel is bad.
+
+    Raises:
+        BrokenFileError: for a file that is damaged or has no image in one band.
+    """
+    with _opened(path) as file:
+        image = _image(file)
+        shape = image_shape(image.shape)
+        _check_complete(path, image)
+        bad = _bad_pixels(file, image.shape)
+        pixels = one_image(np.asarray(image.data)).astype(np.float64)
+        if bad is not None:
+            pixels[bad.reshape(shape)] = np.nan
+        return pixels
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(path, memmap=False) as file:
+                yield file
+    except BrokenFileError:
+        raise
+    except Exception as error:  # a damaged file makes astropy raise anything
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        raise BrokenFileError(f"it cannot be read as FITS: {reason}") from None
+
+
+def _image(file: fits.HDUList) -> Any:
+    """The extension called SCI or IMAGE, else the first that holds an image."""
+    images = [hdu for hdu in file if hdu.is_image and len(hdu.shape) >= 2]
+    named = [hdu for hdu in images if hdu.name in _SCIENCE]
+    if not images:
+        raise BrokenFileError("it has no image extension")
+    return (named or images)[0]
+
+
+def _check_complete(path: Path, image: Any) -> None:
+    """Refuse an image that ends before its last pixel; astropy may fill it up with zeros."""
+    if path.name.lower().endswith(".gz") or isinstance(image, fits.CompImageHDU):
+        return  # their decompression finds it
+    missing = image.fileinfo()["datLoc"] + image.size - path.stat().st_size
+    if missing > 0:
+        raise BrokenFileError(f"it is truncated: {missing} bytes of its image are missing")
+
+
+def _bad_pixels(file: fits.HDUList, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    for hdu in file:
+        if hdu.name != _MASK or not hdu.is_image or tuple(hdu.shape) != tuple(shape):
+            continue
+        mask = np.asarray(hdu.data)
+        named = any(str(key).startswith("MP_") for key in hdu.header)
+        if not named or mask.dtype.kind not in "iu":
+            return np.asarray(mask != 0)
+        planes = [hdu.header[f"MP_{name}"] for name in _BAD_PLANES if f"MP_{name}" in hdu.header]
+        bits = sum(1 << int(plane) for plane in planes)
+        return np.asarray((mask.astype(np.int64) & bits) != 0)
+    return None
+
+
+def _pixel_widths(header: fits.Header) -> tuple[float, float] | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = WCS(header)
+    # Without these, pixels would be one degree wide.
+    says_how_large = any(key in header for key in ("CD1_1", "CD1_2", "CDELT1"))
+    if not wcs.has_celestial or not says_how_large:
+        return None
+    x, y = (float(scale) * 3600 for scale in proj_plane_pixel_scales(wcs.celestial))
+    if not (np.isfinite([x, y]).all() and min(x, y) > 0):
+        raise BrokenFileError("its WCS gives no pixel scale")
+    return x, y

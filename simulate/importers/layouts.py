@@ -1,0 +1,250 @@
+"""How published images lie in folders, and which files they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from simulate.errors import InputError
+from simulate.importers.errors import printable
+
+#: Names of class folders, in the order of their labels.
+CLASS_FOLDERS = {
+    "deeplensesim": ("no_sub", "cdm", "axion"),
+    "deeplense-tests": ("no", "sphere", "vort"),
+}
+HIGH, LOW = "HR", "LR"
+SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+_FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+_KNOWN = (
+    "known are no_sub/ cdm/ axion/ and no/ sphere/ vort/ with .npy or FITS files, HR/ LR/ with "
+    "files of the same names, each of these also below train/ val/ test/, and FITS files or "
+    "folders of them; --label-names a,b imports class folders of other names"
+)
+
+
+class Entry(NamedTuple):
+    """One image."""
+
+    name: str
+    """of its file, relative to the source"""
+    size: int
+    """of the file in bytes"""
+    label: int
+    split: int
+    """position in ``Source.split_names``, or -1"""
+    low: str | None
+    """file of the same image at low resolution, in a layout of pairs"""
+    low_size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Images to import, in the order in which they are.
+
+    Attributes:
+        path: the folder, or the one file.
+        folder: what the names of files are relative to.
+        layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs`` or ``unlabelled``.
+        label_names: names of the classes.
+        split_names: ``train``, ``val``, ``test``, as far as they are there.
+        fits: whether the files are FITS, else .npy.
+        entries: one an image; classes take turns.
+    """
+
+    path: Path
+    folder: Path
+    layout: str
+    label_names: tuple[str, ...]
+    split_names: tuple[str, ...]
+    fits: bool
+    entries: tuple[Entry, ...]
+
+    @property
+    def pairs(self) -> bool:
+        """Whether each image comes at two resolutions."""
+        return self.layout == "pairs"
+
+    def file(self, name: str) -> Path:
+        """Where a file lies."""
+        return self.folder / name
+
+    def digest(self) -> str:
+        """SHA-256 of the names and sizes of all files."""
+        digest = hashlib.sha256()
+        for entry in self.entries:
+            low = "" if entry.low is None else f"{entry.low}\0{entry.low_size}"
+            line = f"{entry.name}\0{entry.size}\0{entry.label}\0{low}\n"
+            digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Source:
+    """Find the images below a folder, or in one FITS file.
+
+    Args:
+        path: folder or file.
+        label_names: class folders, in the order of their labels; None: by their names.
+
+    Raises:
+        InputError: where nothing is there, or it lies in no known layout, or in two.
+    """
+    if path.is_file():
+        return _one_file(path, label_names)
+    if not path.is_dir():
+        raise InputError(f"there is no file or folder {printable(str(path))} to import")
+    splits = tuple(name for name in SPLITS if (path / name).is_dir())
+    layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
+    kinds = sorted(set().union(*layouts.values()))
+    if splits and (beside := _layouts(path, label_names)):
+        known = [name for name in beside if name != "classes"]
+        kinds = sorted({*kinds, *(f"{name} beside {'/ '.join(splits)}/" for name in known)})
+    if not kinds:
+        raise InputError(f"{printable(str(path))} has none of the known layouts: {_KNOWN}")
+    if len(kinds) > 1:
+        raise InputError(
+            f"{printable(str(path))} mixes layouts ({', '.join(kinds)}); import each from a folder "
+            "of its own, or choose class folders with --label-names a,b"
+        )
+    names = _ordered(kinds[0], [layout.get(kinds[0], ()) for layout in layouts.values()])
+    if label_names:
+        names = label_names
+    rows = [_rows(path, split, kinds[0], names, number) for number, split in enumerate(layouts)]
+    return _source(path, kinds[0], names, splits, rows)
+
+
+def _one_file(path: Path, label_names: tuple[str, ...] | None) -> Source:
+    if not path.name.lower().endswith(_FITS):
+        raise InputError(
+            f"{printable(str(path))} is not a FITS file; import a folder of .npy files"
+        )
+    if label_names and len(label_names) > 1:
+        raise InputError("--label-names: one file is of one class")
+    entry = Entry(path.name, path.stat().st_size, 0, -1, None, 0)
+    return Source(path, path.parent, UNLABELLED, label_names or (UNLABELLED,), (), True, (entry,))
+
+
+def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:
+    """Layouts that a folder is in, with the folders of their classes."""
+    inside = [child for child in folder.iterdir() if not child.name.startswith(".")]
+    below = {child.name for child in inside if child.is_dir()}
+    if label_names:
+        return {"classes": label_names} if below.issuperset(label_names) else {}
+    found: dict[str, tuple[str, ...]] = {}
+    for kind, classes in CLASS_FOLDERS.items():
+        present = tuple(name for name in classes if name in below)
+        if present and any(_has_images(folder / name) for name in present):
+            found[kind] = present
+    if {HIGH, LOW} <= below:
+        found["pairs"] = ()
+    if any(_is_fits(child.name) for child in inside):
+        found[UNLABELLED] = ()
+    if not found:
+        present = tuple(sorted(name for name in below if _has_images(folder / name, fits=True)))
+        if present:
+            found["classes"] = present
+    return found
+
+
+def _ordered(kind: str, present: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    names = set(itertools.chain.from_iterable(present))
+    if not names:
+        return (UNLABELLED,)
+    return tuple(sorted(names, key=(*CLASS_FOLDERS.get(kind, ()), *sorted(names)).index))
+
+
+def _rows(
+    path: Path, split: str, kind: str, names: tuple[str, ...], number: int
+) -> list[list[Entry]]:
+    """Images of one split, a list a class."""
+    position = number if split else -1
+    if kind == "pairs":
+        return [list(_pairs(path, split, position))]
+    folders = [_join(split, name) for name in names] if kind != UNLABELLED else [split]
+    return [
+        [Entry(name, size, label, position, None, 0) for name, size in _files(path, folder)]
+        for label, folder in enumerate(folders)
+    ]
+
+
+def _pairs(path: Path, split: str, position: int) -> Iterator[Entry]:
+    """High- and low-resolution files of one name; what has no partner stays without."""
+    high = {_stem(name, HIGH): (name, size) for name, size in _files(path, _join(split, HIGH))}
+    low = {_stem(name, LOW): (name, size) for name, size in _files(path, _join(split, LOW))}
+    for stem in sorted(high.keys() | low.keys()):
+        name, size = high.get(stem) or low[stem]
+        partner, partner_size = low.get(stem, (None, 0)) if stem in high else (None, 0)
+        yield Entry(name, size, 0, position, partner, partner_size)
+
+
+def _stem(name: str, resolution: str) -> str:
+    """What the two files of a pair share: ``HR_7.npy`` and ``LR_7.npy`` go together too."""
+    return re.sub(rf"(?<![A-Za-z]){resolution}(?![A-Za-z])", "", Path(name).name)
+
+
+def _source(
+    path: Path,
+    kind: str,
+    names: tuple[str, ...],
+    splits: tuple[str, ...],
+    rows: list[list[list[Entry]]],
+) -> Source:
+    classes = [list(itertools.chain.from_iterable(parts)) for parts in zip(*rows, strict=True)]
+    # Classes take turns, so that any first part of the data set has all of them.
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*classes))
+    entries = tuple(entry for entry in turns if entry is not None)
+    if not entries:
+        raise InputError(
+            f"{printable(str(path))} has no .npy or FITS files in its folders; {_KNOWN}"
+        )
+    empty = [name for name, members in zip(names, classes, strict=True) if not members]
+    if empty:
+        raise InputError(
+            f"{printable(str(path))} has no .npy or FITS files in {', '.join(empty)}; name the "
+            f"classes to import with --label-names, or complete the folder"
+        )
+    formats = {_is_fits(name) for e in entries for name in (e.name, e.low) if name is not None}
+    if len(formats) > 1:
+        raise InputError(
+            f"{printable(str(path))} mixes .npy and FITS files; import each from its own folder"
+        )
+    return Source(path, path, kind, names, splits, formats.pop(), entries)
+
+
+def _files(path: Path, folder: str) -> Iterator[tuple[str, int]]:
+    """Image files of a folder and their sizes, in the order of their names."""
+    place = path / folder
+    if not place.is_dir():
+        return
+    with os.scandir(place) as scan:
+        found = sorted(
+            (child.name, child.stat().st_size) for child in scan if _is_image(child.name, child)
+        )
+    for name, size in found:
+        yield _join(folder, name), size
+
+
+def _has_images(folder: Path, *, fits: bool = False) -> bool:
+    with os.scandir(folder) as scan:
+        return any(_is_image(c.name, c) and (not fits or _is_fits(c.name)) for c in scan)
+
+
+def _is_image(name: str, child: os.DirEntry[str]) -> bool:
+    # Archives made on a Mac bring a "._1.npy" beside each "1.npy".
+    wanted = name.lower().endswith((".npy", *_FITS)) and not name.startswith(".")
+    return wanted and child.is_file()
+
+
+def _is_fits(name: str) -> bool:
+    return name.lower().endswith(_FITS) and not Path(name).name.startswith(".")
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -1,0 +1,387 @@
+"""Import published images: shard by shard, resumable after any kind of death."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from simulate.config import SimulateConfig
+from simulate.errors import InputError
+from simulate.folders import held
+from simulate.importers.config import ImportConfig
+from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.layouts import Entry, Source, find_images
+from simulate.importers.survey import Form, read_pixels, survey
+from simulate.shards import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    read_manifest,
+    sha256,
+    write_shard,
+    write_text,
+)
+
+#: ``preset`` of a data set that was not made here.
+PRESET = "imported"
+#: ``model`` and ``unit`` of images of which nobody said.
+UNKNOWN = "unknown"
+#: Broken files that are named one by one.
+_NAMED = 10
+
+#: Called with the number of files that have just been dealt with.
+Progress = Callable[[int], None]
+
+
+def default_out(source: Path, config: ImportConfig) -> Path:
+    """The folder of the data set where none is given."""
+    name = source.resolve().name.partition(".")[0] or "images"
+    return config.out or Path("data") / "imported" / name
+
+
+def import_images(
+    path: Path,
+    config: ImportConfig,
+    progress: Callable[[int, int], Progress] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[Path, bool]:
+    """Make a data set of images in files, or what is missing of it.
+
+    Args:
+        path: a folder in a known layout, or one FITS file.
+        config: the options.
+        progress: called with the number of files in all and of those already dealt with; returns
+            what to call with each number of files done.
+        warn: called with a line for each of the first files that cannot be imported.
+
+    Returns:
+        The folder, and whether anything had to be made.
+
+    Raises:
+        InputError: for files that are no images or do not go together, an option that is missing,
+            and a folder that holds something else or cannot be written to.
+    """
+    source = find_images(path, config.label_names)
+    form = survey(source, config)
+    attrs = attributes(source, config, form)
+    identity = _identity(source, config, form)
+    out = default_out(path, config)
+    parts = [
+        source.entries[start : start + config.shard_size]
+        for start in range(0, len(source.entries), config.shard_size)
+    ]
+    with held(out):
+        manifest = _open_manifest(out, source, identity)
+        done = {entry["file"]: entry for entry in manifest["shards"] if _intact(out, entry)}
+        missing = sum(len(part) for number, part in enumerate(parts) if _file(number) not in done)
+        report = progress(len(source.entries), len(source.entries) - missing) if progress else None
+        if not missing and manifest["complete"] and (out / "preview.png").is_file():
+            return out, False
+
+        warnings = _Warnings(warn or (lambda line: None))
+        for number, part in enumerate(parts):
+            if _file(number) not in done:
+                done[_file(number)] = _make_shard(
+                    out / _file(number), source, part, form, config, attrs, warnings
+                )
+                manifest["shards"] = [done[key] for key in sorted(done)]
+                manifest["complete"] = False
+                _write_manifest(out, manifest)
+                if report:
+                    report(len(part))
+        warnings.close()
+        _finish(out, manifest, source)
+    return out, True
+
+
+def attributes(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
+    """The attributes of a shard; what nobody said is absent.
+
+    Raises:
+        InputError: for an unknown instrument or model, or a pixel scale that nobody gave.
+    """
+    model = None if config.model is None else load_simulate_config(config.model)
+    name = model.instrument if model else config.instrument
+    attrs: dict[str, Any] = {
+        "label_names": list(source.label_names),
+        "preset": PRESET,
+        "model": UNKNOWN if model is None else model.model,
+        "unit": config.unit or form.unit or UNKNOWN,
+        "pixel_scale": form.pixel_scale or config.pixel_scale or math.nan,
+    }
+    if name is not None:
+        attrs |= _optics(name, attrs["pixel_scale"])
+    if model is not None:
+        attrs |= _published_attributes(model, config, form)
+    if math.isnan(attrs["pixel_scale"]):
+        kind = "FITS headers have no WCS that gives" if source.fits else ".npy files do not say"
+        raise InputError(
+            f"the {kind} the pixel scale; give --pixel-scale ARCSEC, --model 1, 2 or 3 of "
+            "DeepLense, or --instrument NAME"
+        )
+    if form.factor:
+        attrs["pixel_scale_lr"] = attrs["pixel_scale"] * form.factor
+    if source.split_names:
+        attrs["split_names"] = list(source.split_names)
+    return attrs
+
+
+def _optics(name: str, pixel_scale: float) -> dict[str, Any]:
+    """PSF and noise of an instrument, on pixels of another width where that is known."""
+    from simulate.instruments import instrument
+
+    camera = instrument(name)
+    if not math.isnan(pixel_scale):
+        camera = dataclasses.replace(camera, pixel_scale=pixel_scale)
+    attrs = {
+        "instrument": name,
+        "pixel_scale": camera.pixel_scale,
+        "psf_fwhm": camera.psf_fwhm,
+        "psf_truncation": camera.psf_truncation,
+    }
+    if camera.background_sigma > 0:
+        attrs["background_sigma"] = camera.background_sigma
+    return attrs
+
+
+def _published_attributes(
+    model: SimulateConfig, config: ImportConfig, form: Form
+) -> dict[str, Any]:
+    from simulate.instruments import instrument
+    from simulate.observe import OBSERVATIONS
+    from simulate.presets import make_prior
+
+    side = instrument(model.instrument).n_pix
+    if form.shape != (side, side):
+        raise InputError(
+            f"--model {model.model} has images of {side} x {side} pixels, these have "
+            f"{form.shape[0]} x {form.shape[1]}; give their --instrument or --pixel-scale instead"
+        )
+    unit = config.unit or form.unit or OBSERVATIONS[model.observation][1]
+    return {"unit": unit, "alpha_scale": make_prior(model).alpha_scale}
+
+
+def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
+    """What the data set depends on, as the manifest keeps it."""
+    return {
+        "command": "import",
+        "preset": PRESET,
+        "source": source.path.resolve().name,
+        "layout": source.layout,
+        "classes": list(source.label_names),
+        "n_files": len(source.entries),
+        "files_sha256": source.digest(),
+        "pairs": form.factor,
+        **config.identity(),
+    }
+
+
+def _make_shard(
+    path: Path,
+    source: Source,
+    part: tuple[Entry, ...],
+    form: Form,
+    config: ImportConfig,
+    attrs: dict[str, Any],
+    warnings: _Warnings,
+) -> dict[str, Any]:
+    """Read the images of one shard and write it; returns its entry in the manifest."""
+    n, size = len(part), form.size
+    columns: dict[str, NDArray[Any]] = {
+        "image": np.empty((n, 1, size, size), np.float32),
+        "label": np.empty(n, np.int64),
+    }
+    if form.factor:
+        low = size // form.factor
+        columns["image_lr"] = np.empty((n, 1, low, low), np.float32)
+    params = {name: np.full(n, np.nan) for name in _param_names(source)}
+    skipped, i = [], 0
+    for entry in part:
+        try:
+            images, mass, bad = _one(source, entry, form, config)
+        except BrokenFileError as error:
+            skipped.append(entry.name)
+            warnings.add(entry.name, error)
+            continue
+        columns["label"][i] = entry.label
+        for name, image in zip(("image", "image_lr"), images, strict=False):
+            columns[name][i, 0] = image
+        row = {"n_bad_pixels": bad, "axion_mass": mass, "split": entry.split}
+        for name in params:
+            params[name][i] = row[name] if name in row else math.log10(mass)
+        i += 1
+    write_shard(
+        path,
+        {name: values[:i] for name, values in columns.items()},
+        {name: values[:i] for name, values in params.items()},
+        attrs,
+    )
+    return {"file": path.name, "n": i, "sha256": sha256(path), "skipped": skipped}
+
+
+def _param_names(source: Source) -> list[str]:
+    names = ["n_bad_pixels"]
+    if "axion" in source.label_names:
+        names += ["axion_mass", "log10_axion_mass"]
+    if source.split_names:
+        names.append("split")
+    return names
+
+
+def _one(
+    source: Source, entry: Entry, form: Form, config: ImportConfig
+) -> tuple[list[NDArray[np.float32]], float, int]:
+    """The image, at both resolutions in a layout of pairs, its axion mass, and its bad pixels."""
+    if entry.name in form.broken:
+        raise BrokenFileError(form.broken[entry.name])
+    high, mass = read_pixels(source, entry.name)
+    if mass <= 0 or math.isinf(mass):
+        raise BrokenFileError(f"its axion mass is {mass:g} eV")
+    if not form.factor:
+        _check_shape(high, form, config)
+        images = [_cropped(high, form.size)]
+    else:
+        assert entry.low is not None  # the survey has found those without
+        low, _ = read_pixels(source, entry.low)
+        _check_shape(high, form, config)
+        if any(a != b * form.factor for a, b in zip(high.shape, low.shape, strict=True)):
+            raise BrokenFileError(f"its partner has {low.shape[0]} x {low.shape[1]} pixels")
+        images = _cropped_pair(high, low, form.size, form.factor)
+    filled = [_filled(image, config.fill) for image in images]
+    return [image for image, _ in filled], mass, filled[0][1]
+
+
+def _check_shape(image: NDArray[Any], form: Form, config: ImportConfig) -> None:
+    fits_in = min(image.shape) >= form.size if config.size else image.shape == form.shape
+    if not fits_in:
+        raise BrokenFileError(
+            f"it has {image.shape[0]} x {image.shape[1]} pixels, the others {form.shape[0]} x "
+            f"{form.shape[1]}"
+        )
+
+
+def _cropped(image: NDArray[Any], size: int) -> NDArray[Any]:
+    y, x = ((n - size) // 2 for n in image.shape)
+    return image[y : y + size, x : x + size]
+
+
+def _cropped_pair(
+    high: NDArray[Any], low: NDArray[Any], size: int, factor: int
+) -> list[NDArray[Any]]:
+    """Both cropped to the same field: to whole pixels of the low resolution."""
+    side = size // factor
+    y, x = ((n - side) // 2 for n in low.shape)
+    top, left = y * factor, x * factor
+    return [high[top : top + size, left : left + size], low[y : y + side, x : x + side]]
+
+
+def _filled(image: NDArray[Any], fill: str) -> tuple[NDArray[np.float32], int]:
+    """The image with finite pixels, and how many had to be filled."""
+    with np.errstate(over="ignore"):
+        pixels = image.astype(np.float32)
+    good = np.isfinite(pixels)
+    if good.all():
+        return pixels, 0
+    if not good.any():
+        raise BrokenFileError("it has no good pixel")
+    pixels[~good] = np.median(pixels[good]) if fill == "median" else 0.0
+    return pixels, int(np.count_nonzero(~good))
+
+
+class _Warnings:
+    """Broken files: the first ones by name, the others as a count."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn, self._count = warn, 0
+
+    def add(self, name: str, error: BrokenFileError) -> None:
+        self._count += 1
+        if self._count <= _NAMED:
+            self._warn(f"skipped {printable(name)}: {error}")
+
+    def close(self) -> None:
+        if self._count > _NAMED:
+            self._warn(
+                f"skipped {self._count - _NAMED} more files; {MANIFEST} names all {self._count}"
+            )
+
+
+def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
+    """Write the counts and the picture, and mark the data set complete."""
+    shards = manifest["shards"]
+    names = [name for shard in shards for name in shard["skipped"]]
+    total = sum(shard["n"] for shard in shards)
+    if not total:
+        for shard in shards:
+            (out / shard["file"]).unlink()
+        (out / MANIFEST).unlink()
+        raise InputError(f"none of the {len(names)} images in {source.path} can be imported")
+    counts = np.zeros(len(source.label_names), int)
+    for shard in shards:
+        with h5py.File(out / shard["file"], "r") as file:
+            counts += np.bincount(file["label"][()], minlength=len(counts))
+
+    from simulate.preview import write_preview
+
+    write_preview(out, next(shard["file"] for shard in shards if shard["n"]))
+    manifest["n"] = total
+    manifest["counts"] = dict(zip(source.label_names, counts.tolist(), strict=True))
+    manifest["skipped"] = {"n": len(names), "names": names}
+    manifest["complete"] = True
+    _write_manifest(out, manifest)
+
+
+def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[str, Any]:
+    if not (out / MANIFEST).exists():
+        if any(out.iterdir()):
+            raise InputError(f"{out} holds other files; choose an empty folder with --out")
+        manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "complete": False,
+            "n": len(source.entries),
+            "seed": None,
+            "label_names": list(source.label_names),
+            "counts": {},
+            "skipped": {"n": 0, "names": []},
+            "config": identity,
+            "shards": [],
+        }
+        _write_manifest(out, manifest)
+        return manifest
+    manifest = read_manifest(out)
+    old = manifest["config"]
+    if old.get("command") != "import":
+        raise InputError(f"{out} holds a data set that was simulated; choose another --out")
+    for key, value in identity.items():
+        if old.get(key) == value:
+            continue
+        if key in ("files_sha256", "n_files") and old.get("source") == identity["source"]:
+            raise InputError(
+                f"the files in {source.path} are not those that {out} was made of; choose another "
+                "--out or delete the folder"
+            )
+        raise InputError(
+            f"{out} holds a data set with {key} = {old.get(key)}, not {value}; choose another "
+            "--out or delete the folder"
+        )
+    return manifest
+
+
+def _file(number: int) -> str:
+    return f"shard-{number:05d}.h5"
+
+
+def _intact(out: Path, entry: dict[str, Any]) -> bool:
+    path = out / entry["file"]
+    return path.is_file() and sha256(path) == str(entry["sha256"])
+
+
+def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")

@@ -1,0 +1,230 @@
+"""What images have in common, found out before the first of them is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulate.errors import InputError
+from simulate.importers.config import ImportConfig
+from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.layouts import Entry, Source
+from simulate.importers.npy import read_npy
+
+Shape = tuple[int, int]
+#: Relative, of pixel scales that count as one; across a distorted camera they differ by less.
+_TOLERANCE = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """The form that all images of a data set have."""
+
+    shape: Shape
+    """(ny, nx) of the images as they lie in their files"""
+    size: int
+    """pixels on a side, after the crop"""
+    factor: int | None
+    """pixels of the high resolution to one of the low, in a layout of pairs"""
+    pixel_scale: float | None
+    """arcsec, from the FITS header"""
+    unit: str | None
+    """from the FITS header"""
+    broken: Mapping[str, str]
+    """why images cannot be imported, by file, as far as the survey saw"""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What one file says of its image."""
+
+    name: str
+    shape: Shape
+    low: Shape | None
+    pixel_scale: float | None
+    unit: str | None
+
+
+def read_pixels(source: Source, name: str) -> tuple[NDArray[Any], float]:
+    """The image (ny, nx) in a file, and the axion mass in eV, NaN where it has none.
+
+    Raises:
+        BrokenFileError: for a file that cannot be imported.
+    """
+    path = source.file(name)
+    try:
+        if not source.fits:
+            return read_npy(path)
+        from simulate.importers.fits import read_fits
+
+        return read_fits(path), math.nan
+    except OSError as error:
+        raise BrokenFileError(f"it cannot be read: {error.strerror}") from None
+
+
+def survey(source: Source, config: ImportConfig) -> Form:
+    """Look at the headers of all FITS files, or at one .npy file of each size in each folder.
+
+    A .npy file that turns out to differ from its like is then a broken one.
+
+    Raises:
+        InputError: where no file can be read, or the images do not go together.
+    """
+    broken: dict[str, str] = {}
+    found = list(_found(source, broken))
+    size = _common_size(source, config, found)
+    return Form(
+        found[0].shape,
+        size,
+        _common_factor(source, found, size),
+        _common_scale(found, config),
+        _common_unit(found, config),
+        broken,
+    )
+
+
+def _found(source: Source, broken: dict[str, str]) -> Iterator[_Found]:
+    alike: dict[object, list[Entry]] = {}
+    for entry in source.entries:
+        key = (
+            entry.name
+            if source.fits
+            else (entry.name.rpartition("/")[0], entry.size, entry.low_size)
+        )
+        alike.setdefault(key, []).append(entry)
+    for entries in alike.values():
+        for entry in entries:
+            try:
+                yield _look(source, entry)
+            except BrokenFileError as error:
+                broken[entry.name] = str(error)
+                continue
+            break
+    if len(broken) == len(source.entries):
+        name, reason = next(iter(broken.items()))
+        raise InputError(
+            f"none of the {len(source.entries)} images in {printable(str(source.path))} can be "
+            f"read; {printable(name)}: {reason}"
+        )
+
+
+def _look(source: Source, entry: Entry) -> _Found:
+    if source.pairs and entry.low is None:
+        raise BrokenFileError("it has no partner of its name at the other resolution")
+    if not source.fits:
+        shape = read_pixels(source, entry.name)[0].shape
+        low = read_pixels(source, entry.low)[0].shape if entry.low is not None else None
+        return _Found(entry.name, shape, low, None, None)  # type: ignore[arg-type]
+    from simulate.importers.fits import read_header
+
+    try:
+        header = read_header(source.file(entry.name))
+        low = read_header(source.file(entry.low)).shape if entry.low is not None else None
+    except OSError as error:
+        raise BrokenFileError(f"it cannot be read: {error.strerror}") from None
+    scale = _square(entry.name, header.pixel_widths) if header.pixel_widths else None
+    return _Found(entry.name, header.shape, low, scale, header.unit)
+
+
+def _square(name: str, widths: tuple[float, float]) -> float:
+    x, y = widths
+    if abs(x / y - 1) > _TOLERANCE:
+        raise InputError(
+            f"{printable(name)} has pixels of {x:.4g} x {y:.4g} arcsec; resample the images to "
+            "square pixels"
+        )
+    return math.sqrt(x * y)
+
+
+def _common_size(source: Source, config: ImportConfig, found: list[_Found]) -> int:
+    shapes: dict[Shape, str] = {}
+    for item in found:
+        shapes.setdefault(item.shape, item.name)
+    least = min(itertools.chain.from_iterable(shapes))
+    if config.size is not None:
+        for shape, name in shapes.items():
+            if min(shape) < config.size:
+                raise InputError(
+                    f"--size {config.size}: {printable(name)} has {_by(shape)} pixels; "
+                    f"--size {least} serves all images"
+                )
+        return config.size
+    if len(shapes) > 1:
+        (one, name), (other, other_name) = list(shapes.items())[:2]
+        raise InputError(
+            f"the images differ in size: {printable(name)} has {_by(one)} pixels, "
+            f"{printable(other_name)} {_by(other)}; crop all about their centres with "
+            f"--size {least} or less"
+        )
+    if len(set(next(iter(shapes)))) > 1:
+        raise InputError(
+            f"the images are not square but have {_by(next(iter(shapes)))} pixels; crop them "
+            f"about their centres with --size {least} or less"
+        )
+    return least
+
+
+def _common_factor(source: Source, found: list[_Found], size: int) -> int | None:
+    if not source.pairs:
+        return None
+    factors: dict[tuple[float, float], str] = {}
+    for item in found:
+        assert item.low is not None
+        y, x = (high / low for high, low in zip(item.shape, item.low, strict=True))
+        factors.setdefault((y, x), f"{printable(item.name)}: {_by(item.shape)}, {_by(item.low)}")
+    y, x = next(iter(factors))
+    if len(factors) > 1 or y != x or y != int(y) or y < 2:
+        raise InputError(
+            "the pixels of the high-resolution images must be one multiple of those of the low "
+            f"resolution, from 2 on; found {'; '.join(list(factors.values())[:2])}"
+        )
+    if size % int(y):
+        raise InputError(
+            f"--size {size} cannot be divided by {int(y)}, the ratio of the two resolutions"
+        )
+    return int(y)
+
+
+def _common_scale(found: list[_Found], config: ImportConfig) -> float | None:
+    scales = [(item.pixel_scale, item.name) for item in found if item.pixel_scale is not None]
+    without = [item.name for item in found if item.pixel_scale is None]
+    if not scales:
+        return None
+    if without and config.pixel_scale is None:
+        raise InputError(
+            f"{printable(without[0])} has no WCS that gives its pixel scale; give --pixel-scale"
+        )
+    (low, first), (high, second) = min(scales), max(scales)
+    if high > low * (1 + _TOLERANCE):
+        raise InputError(
+            f"the images differ in pixel scale: {printable(first)} has {low:.4g} arcsec, "
+            f"{printable(second)} {high:.4g}; import each from a folder of its own"
+        )
+    scale = float(np.median([scale for scale, _ in scales]))
+    if config.pixel_scale and abs(config.pixel_scale / scale - 1) > _TOLERANCE:
+        raise InputError(
+            f"--pixel-scale {config.pixel_scale:g}: the WCS of {printable(first)} says {low:.4g} "
+            "arcsec"
+        )
+    return scale
+
+
+def _common_unit(found: list[_Found], config: ImportConfig) -> str | None:
+    units = {item.unit: item.name for item in found}
+    if config.unit is None and len(units) > 1:
+        (one, name), (other, other_name) = list(units.items())[:2]
+        raise InputError(
+            f"the images differ in unit (BUNIT): {printable(name)} has {printable(str(one))}, "
+            f"{printable(other_name)} {printable(str(other))}; --unit names one for all"
+        )
+    return printable(str(found[0].unit)) if found[0].unit else None
+
+
+def _by(shape: Shape) -> str:
+    return f"{shape[0]} x {shape[1]}"
