@@ -138,6 +138,7 @@ class SimulateConfig(Strict):
     axion: AxionConfig
     device: Literal["auto", "cpu", "cuda"]
     workers: int | None = Field(gt=0, description="processes; null: one a core")
+    scheduler: str | None = Field(description="address of a Dask scheduler; null: this machine")
     shard_size: int = Field(gt=0)
     out: Path | None = Field(description="folder; null: data/model<model>")
 
@@ -160,7 +161,7 @@ class SimulateConfig(Strict):
 
     def identity(self) -> dict[str, Any]:
         """What the images depend on: the configuration without place and pace."""
-        return self.model_dump(mode="json", exclude={"out", "workers"})
+        return self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
