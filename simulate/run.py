@@ -26,7 +26,7 @@ from simulate.shards import (
     write_shard,
     write_text,
 )
-from simulate.workers import in_process, on_cluster, on_processes
+from simulate.workers import in_process, on_cluster, on_processes, reach
 
 #: Pixels rendered at once: on a CPU what stays in a core's cache, on a GPU what keeps it busy.
 _BLOCK_PIXELS = {"cpu": 2**17, "cuda": 2**22}
@@ -66,7 +66,7 @@ def resolve(config: SimulateConfig) -> SimulateConfig:
     """
     import torch
 
-    if config.scheduler and config.workers:
+    if config.scheduler is not None and config.workers:
         raise InputError("give --workers or --scheduler, not both; a cluster has its own workers")
 
     camera = instrument(config.instrument)
@@ -74,8 +74,8 @@ def resolve(config: SimulateConfig) -> SimulateConfig:
         camera.coarser(config.pairs)
     if config.exposure_log10 is None and camera.total_exposure is None:
         raise InputError(f"instrument '{config.instrument}' needs exposure_log10: [low, high]")
-    available = torch.cuda.is_available() and not config.scheduler
-    if config.device == "cuda" and not (available or config.scheduler):
+    available = torch.cuda.is_available() and config.scheduler is None
+    if config.device == "cuda" and not available and config.scheduler is None:
         raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
     if config.backend == "lenstronomy" and config.device == "cuda":
         raise InputError("the lenstronomy backend runs on the CPU; use --device cpu")
@@ -104,6 +104,8 @@ def simulate(
     """
     config = resolve(config)
     Prior(config)
+    if config.scheduler is not None:
+        reach(config.scheduler)
     out = default_out(config)
     shards = [
         Shard(number, start, min(start + config.shard_size, config.n))
@@ -118,7 +120,7 @@ def simulate(
         if not todo and manifest["complete"] and (out / "preview.png").is_file():
             return out, False
 
-        for shard, digest in _work(config, out, todo):
+        for shard, digest in _work(config, out, todo) if todo else ():
             done[shard.file] = {"file": shard.file, "n": shard.stop - shard.start, "sha256": digest}
             manifest["shards"] = [done[key] for key in sorted(done)]
             manifest["complete"] = False
@@ -160,7 +162,7 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
 def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Iterator[tuple[Shard, str]]:
     # Absolute, because workers on other machines start elsewhere.
     job = functools.partial(make_shard, config, out.absolute())
-    if config.scheduler and todo:
+    if config.scheduler is not None:
         return on_cluster(job, todo, config.scheduler, out.absolute())
     workers = min(config.workers or len(os.sched_getaffinity(0)), len(todo))
     if workers <= 1 or config.device == "cuda":

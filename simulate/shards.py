@@ -9,7 +9,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _to_disk(temporary)
         temporary.replace(path)
-        _to_disk(path.parent)  # the new name lies in the folder
+        with suppress(OSError):  # the new name lies in the folder; not all systems can do this
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ must leave the same files however often they are done.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import functools
 import hashlib
@@ -38,8 +39,8 @@ _log = logging.getLogger(__name__)
 
 #: So many pools in a row may break without finishing anything.
 _POOLS = 3
-#: Seconds that a scheduler has to answer, and to come back when it is lost.
-_PATIENCE = 8
+#: Seconds that a scheduler has to answer.
+_PATIENCE = 5
 #: What the bytes of a shard depend on, beside our own code.
 _PACKAGES = ("torch", "numpy", "scipy", "numba", "h5py", "astropy", "lenstronomy")
 
@@ -160,7 +161,7 @@ def on_cluster(
                 _log.warning("the scheduler at %s has no workers yet; waiting for them", scheduler)
             # Not "pure": Dask would take an equal item of another run for the same.
             futures = {client.submit(checked, item, pure=False): item for item in items}
-            for future in distributed.as_completed(list(futures)):
+            for future in distributed.as_completed(list(futures), loop=client.loop):
                 yield futures.pop(future), future.result()
     except distributed.KilledWorker as error:
         raise InputError(
@@ -180,28 +181,39 @@ def on_cluster(
         mark.unlink(missing_ok=True)
 
 
+def reach(scheduler: str) -> None:
+    """See whether a Dask scheduler answers.
+
+    Raises:
+        InputError: where none does.
+    """
+    from distributed.comm import connect
+
+    async def knock() -> None:
+        comm = await connect(scheduler, timeout=_PATIENCE)
+        await comm.close()
+
+    try:
+        asyncio.run(knock())
+    # A MemoryError: the answer of another kind of server, taken for a length.
+    except (OSError, TypeError, ValueError, MemoryError):
+        raise InputError(
+            f"no Dask scheduler answers at '{scheduler}'; start one with `dask scheduler`, which "
+            "shows its address, or leave out --scheduler"
+        ) from None
+
+
 @contextmanager
 def _connected(scheduler: str) -> Iterator[Client]:
     """A client of the scheduler; at the end what is not finished is cancelled."""
-    import dask
     import distributed
     from distributed.versions import VersionMismatchWarning
 
-    settings = {
-        "distributed.comm.timeouts.connect": _PATIENCE,
-        # How long the client tries to reach a lost scheduler again.
-        "distributed.client.scheduler-info-interval": "1s",
-    }
-    with dask.config.set(settings), warnings.catch_warnings():
+    # A lost scheduler is told of in one line, not in the traceback of each attempt to reach it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)  # what matters is checked below
-        try:
-            client = distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"no Dask scheduler answers at {scheduler} ({type(error).__name__}); start it with "
-                "`dask scheduler`, or leave out --scheduler"
-            ) from None
-        with client:
+        with distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False) as client:
             yield client
 
 
