@@ -89,6 +89,10 @@ def simulate_command(
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes. Default: one a CPU core.")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Dask scheduler whose workers do it: tcp://host:8786."),
+    ] = None,
     out: Out = None,
     device: OnDevice = None,
     seed: Seed = None,
@@ -114,6 +118,7 @@ def simulate_command(
         classes=None if classes is None else classes.split(","),
         pairs=pairs,
         workers=workers,
+        scheduler=scheduler,
         out=out,
         device=device and device.value,
         seed=seed,

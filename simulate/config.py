@@ -79,6 +79,7 @@ class SimulateConfig(Strict):
     pairs: int | None = Field(gt=1, description="also images with pixels this much coarser")
     device: Literal["auto", "cpu", "cuda"]
     workers: int | None = Field(gt=0, description="processes; null: one a core")
+    scheduler: str | None = Field(description="address of a Dask scheduler; null: this machine")
     shard_size: int = Field(gt=0)
     out: Path | None = Field(description="folder; null: data/model<model>")
 
@@ -105,7 +106,7 @@ class SimulateConfig(Strict):
 
     def identity(self) -> dict[str, Any]:
         """What the images depend on: the configuration without place and pace."""
-        return self.model_dump(mode="json", exclude={"out", "workers"})
+        return self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from simulate.errors import InputError
 def held(folder: Path) -> Iterator[None]:
     """Make a folder if need be, and hold it for this process alone.
 
-    Temporary files that a killed process left behind are removed. A folder that is still empty at
-    the end is removed if it was made here, so that a refused run leaves nothing.
+    Temporary files that a killed process left behind are removed, before and after. A folder that
+    is still empty at the end is removed if it was made here, so that a refused run leaves nothing.
 
     Raises:
         InputError: where the folder cannot be made or written to, or another process holds it.
@@ -34,15 +35,25 @@ def held(folder: Path) -> Iterator[None]:
         try:
             # On the folder itself: a lock file could be removed by one while another waits for it.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            created = False
-            raise InputError(
-                f"another process is writing to {folder}; wait for it to end"
-            ) from None
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
-        yield
+        except OSError as error:
+            # Shared file systems may know no locks of folders (NFS answers EBADF). Files are
+            # replaced whole there too, so two processes at once cost time and no data.
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                created = False
+                raise InputError(
+                    f"another process is writing to {folder}; wait for it to end"
+                ) from None
+        _remove_leftovers(folder)
+        try:
+            yield
+        finally:
+            _remove_leftovers(folder)
     finally:
         if created and not any(folder.iterdir()):
             folder.rmdir()
         os.close(descriptor)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)

@@ -90,5 +90,5 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     preset = identity.get("preset")
     if preset not in PRESETS:
         raise InputError(f"the data set was not made by a preset of this program: {preset}")
-    values = {"out": None, "workers": None} | identity | changes
+    values = {"out": None, "workers": None, "scheduler": None} | identity | changes
     return checked(PRESETS[preset].schema, values, "the manifest of the data set")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
+import functools
 import json
-import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +26,7 @@ from simulate.shards import (
     write_shard,
     write_text,
 )
+from simulate.workers import in_process, on_cluster, on_processes, reach
 
 #: Pixels rendered at once: on a CPU what stays in a core's cache, on a GPU what keeps it busy.
 _BLOCK_PIXELS = {"cpu": 2**17, "cuda": 2**22}
@@ -62,19 +58,24 @@ def default_out(config: SimulateConfig) -> Path:
 def resolve(config: SimulateConfig) -> SimulateConfig:
     """The configuration with ``auto`` replaced by what this machine has.
 
+    On a cluster ``auto`` is the CPU: what this machine has says nothing about the workers.
+
     Raises:
-        InputError: for an unknown instrument, pixels that ``pairs`` does not divide, or a CUDA
-            device that is not there.
+        InputError: for an unknown instrument, pixels that ``pairs`` does not divide, a CUDA
+            device that is not there, or both ``workers`` and ``scheduler``.
     """
     import torch
+
+    if config.scheduler is not None and config.workers:
+        raise InputError("give --workers or --scheduler, not both; a cluster has its own workers")
 
     camera = instrument(config.instrument)
     if config.pairs:
         camera.coarser(config.pairs)
     if config.exposure_log10 is None and camera.total_exposure is None:
         raise InputError(f"instrument '{config.instrument}' needs exposure_log10: [low, high]")
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
+    available = torch.cuda.is_available() and config.scheduler is None
+    if config.device == "cuda" and not available and config.scheduler is None:
         raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
     if config.backend == "lenstronomy" and config.device == "cuda":
         raise InputError("the lenstronomy backend runs on the CPU; use --device cpu")
@@ -103,6 +104,8 @@ def simulate(
     """
     config = resolve(config)
     make_prior(config)
+    if config.scheduler is not None:
+        reach(config.scheduler)
     out = default_out(config)
     shards = [
         Shard(number, start, min(start + config.shard_size, config.n))
@@ -117,7 +120,7 @@ def simulate(
         if not todo and manifest["complete"] and (out / "preview.png").is_file():
             return out, False
 
-        for shard, digest in _work(config, out, todo):
+        for shard, digest in _work(config, out, todo) if todo else ():
             done[shard.file] = {"file": shard.file, "n": shard.stop - shard.start, "sha256": digest}
             manifest["shards"] = [done[key] for key in sorted(done)]
             manifest["complete"] = False
@@ -153,60 +156,18 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     columns = {"image": np.concatenate([part[0] for part in images]), "label": params.pop("label")}
     if config.pairs:
         columns["image_lr"] = np.concatenate([part[1] for part in images])
-    path = out / shard.file
-    write_shard(path, columns, params, attributes(config, prior, renderers))
-    return sha256(path)
+    return write_shard(out / shard.file, columns, params, attributes(config, prior, renderers))
 
 
 def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Iterator[tuple[Shard, str]]:
+    # Absolute, because workers on other machines start elsewhere.
+    job = functools.partial(make_shard, config, out.absolute())
+    if config.scheduler is not None:
+        return on_cluster(job, todo, config.scheduler, out.absolute())
     workers = min(config.workers or len(os.sched_getaffinity(0)), len(todo))
     if workers <= 1 or config.device == "cuda":
-        with _one_thread():
-            for shard in todo:
-                yield shard, make_shard(config, out, shard)
-        return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),)
-    )
-    try:
-        futures = {pool.submit(make_shard, config, out, shard): shard for shard in todo}
-        for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
-    except concurrent.futures.BrokenExecutor:
-        raise InputError(
-            "a worker process died (out of memory?); run the same command again to go on, "
-            "with fewer --workers"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread, as in a worker, so that every way of running rounds alike."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _start_worker(parent: int) -> None:
-    """Set up a worker process: one thread, deaf to Ctrl-C, gone when its parent is."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        return in_process(job, todo)
+    return on_processes(job, todo, workers)
 
 
 def _open_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:

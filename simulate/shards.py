@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,28 @@ _AGAIN = "run its simulate command again to repair the data set"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; renamed to ``path`` at the end, removed on any failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A temporary name to write to; renamed to ``path`` at the end, removed on any failure.
+
+    After a power cut the path holds the old content or the new, never a part.
+    """
+    # Not named after the process: two on different machines can have the same number.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _to_disk(temporary)
         temporary.replace(path)
+        with suppress(OSError):  # the new name lies in the folder; not all systems can do this
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,14 +68,19 @@ def sha256(path: Path) -> str:
 
 def write_shard(
     path: Path, columns: Mapping[str, Array], params: Mapping[str, Array], attrs: Mapping[str, Any]
-) -> None:
+) -> str:
     """Write one shard: columns and the group ``params``, each with the images as first axis.
+
+    Returns:
+        The SHA-256 of the file. It is that of the bytes in memory, so a disk that writes something
+        else is found out.
 
     Raises:
         InputError: where the file cannot be written, as on a full disk.
     """
+    content = io.BytesIO()
     try:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with h5py.File(content, "w") as file:
             for name, values in columns.items():
                 file.create_dataset(name, data=values)
             group = file.create_group("params")
@@ -68,10 +88,14 @@ def write_shard(
                 group.create_dataset(name, data=np.asarray(values, np.float64))
             for name, value in attrs.items():
                 file.attrs[name] = value
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either of the two
+        with replacing(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
+    except OSError as error:
         raise InputError(
-            f"cannot write {path}: {error}; make room and run the same command again to go on"
+            f"cannot write {path}: {error.strerror or error}; make room and run the same command "
+            "again to go on"
         ) from None
+    return hashlib.sha256(content.getbuffer()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -203,7 +203,7 @@ def write_half(path, *args):
     if path.name == "shard-00001.h5":
         replacing(path).__enter__().write_bytes(b"half")
         kill()
-    write(path, *args)
+    return write(path, *args)
 run.write_shard = write_half
 run.simulate(config)
 """,

@@ -1,0 +1,257 @@
+"""Who does the work: this process, processes of this machine, or the workers of a Dask cluster.
+
+Each way takes a job and the items to do it for, and yields each item with its result, in the order
+they are finished. Jobs may be done twice (a worker is lost when it had all but finished), so they
+must leave the same files however often they are done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import hashlib
+import importlib.metadata
+import logging
+import multiprocessing
+import os
+import platform
+import signal
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from simulate.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+#: So many pools in a row may break without finishing anything.
+_POOLS = 3
+#: Seconds that a scheduler has to answer.
+_PATIENCE = 5
+#: What the bytes of a shard depend on, beside our own code.
+_PACKAGES = ("torch", "numpy", "scipy", "numba", "h5py", "astropy", "lenstronomy")
+
+
+def in_process(
+    job: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Result]]:
+    """One item after the other, here."""
+    with _one_thread():
+        for item in items:
+            yield item, job(item)
+
+
+def on_processes(
+    job: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """In processes of this machine, each with one thread.
+
+    Where a process dies, as by the kernel for want of memory, its pool is lost. What is missing is
+    then given to a fresh one; to one of half the size if the last finished nothing.
+
+    Raises:
+        InputError: where three pools in a row died without finishing anything.
+    """
+    todo = dict.fromkeys(items)
+    failures = 0
+    while todo:
+        before = len(todo)
+        for item, result in _one_pool(job, list(todo), workers):
+            del todo[item]
+            yield item, result
+        if len(todo) < before:
+            failures = 0
+            continue
+        failures += 1
+        workers = max(1, workers // 2)
+        if failures == _POOLS:
+            raise InputError(
+                "worker processes die again and again (out of memory?); run the same command "
+                "again to go on, with fewer --workers"
+            )
+
+
+def _one_pool(
+    job: Callable[[Item], Result], items: list[Item], workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """What a pool of processes gets done before one of them dies."""
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(items)), context, _start_process, (os.getpid(),)
+    )
+    try:
+        futures = {}
+        for item in items:
+            futures[pool.submit(job, item)] = item
+        for future in concurrent.futures.as_completed(futures):
+            if not isinstance(future.exception(), concurrent.futures.BrokenExecutor):
+                yield futures[future], future.result()
+    except concurrent.futures.BrokenExecutor:
+        return  # already while the items were handed in
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_process(parent: int) -> None:
+    """Set up a worker process: one thread, deaf to Ctrl-C, gone when its parent is."""
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread, as in a worker, so that every way of running rounds alike."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def on_cluster(
+    job: Callable[[Item], Result], items: Iterable[Item], scheduler: str, folder: Path
+) -> Iterator[tuple[Item, Result]]:
+    """On the workers of a Dask cluster, however many there are, come and go.
+
+    Dask gives the items of a lost worker to the others. Workers write to ``folder`` themselves.
+
+    Args:
+        job: what to do with an item; pickled.
+        items: what to do it for.
+        scheduler: address of the Dask scheduler, such as ``tcp://login1:8786``.
+        folder: absolute path of a folder that every worker must see under the same name.
+
+    Raises:
+        InputError: where no scheduler answers or it is lost, a worker does not see the folder or
+            has other software than this process, or an item kills one worker after the other.
+    """
+    import distributed
+
+    mark = folder / f".seen-by-workers.{uuid.uuid4().hex}.tmp"
+    checked = functools.partial(_checked, job, mark, environment())
+    mark.touch()
+    try:
+        with _connected(scheduler) as client:
+            if not client.scheduler_info()["workers"]:
+                _log.warning("the scheduler at %s has no workers yet; waiting for them", scheduler)
+            # Not "pure": Dask would take an equal item of another run for the same.
+            futures = {client.submit(checked, item, pure=False): item for item in items}
+            for future in distributed.as_completed(list(futures), loop=client.loop):
+                yield futures.pop(future), future.result()
+    except distributed.KilledWorker as error:
+        raise InputError(
+            f"workers die again and again (out of memory?), the last was {error.last_worker.name}; "
+            "give each more memory and run the same command again to go on"
+        ) from None
+    except (concurrent.futures.CancelledError, distributed.CancelledError, TimeoutError):
+        raise InputError(
+            f"the Dask scheduler at {scheduler} is lost; run the same command again to go on"
+        ) from None
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the Dask cluster cannot run lensphys: {error}; install the same version of it for "
+            "the scheduler and for all workers"
+        ) from None
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def reach(scheduler: str) -> None:
+    """See whether a Dask scheduler answers.
+
+    Raises:
+        InputError: where none does.
+    """
+    from distributed.comm import connect
+
+    async def knock() -> None:
+        comm = await connect(scheduler, timeout=_PATIENCE)
+        await comm.close()
+
+    try:
+        asyncio.run(knock())
+    # A MemoryError: the answer of another kind of server, taken for a length.
+    except (OSError, TypeError, ValueError, MemoryError):
+        raise InputError(
+            f"no Dask scheduler answers at '{scheduler}'; start one with `dask scheduler`, which "
+            "shows its address, or leave out --scheduler"
+        ) from None
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Client]:
+    """A client of the scheduler; at the end what is not finished is cancelled."""
+    import distributed
+    from distributed.versions import VersionMismatchWarning
+
+    # A lost scheduler is told of in one line, not in the traceback of each attempt to reach it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionMismatchWarning)  # what matters is checked below
+        with distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False) as client:
+            yield client
+
+
+def _checked(
+    job: Callable[[Item], Result], mark: Path, expected: dict[str, str], item: Item
+) -> Result:
+    """A job on a worker that sees the folder and has the software of the command."""
+    import torch
+
+    torch.set_num_threads(1)
+    here = environment()
+    for name, version in expected.items():
+        if here.get(name) != version:
+            raise InputError(
+                f"the worker on {socket.gethostname()} has {name} {here.get(name)}, not {version} "
+                "as here; give all machines the same environment"
+            )
+    if not mark.is_file():
+        raise InputError(
+            f"the worker on {socket.gethostname()} does not see {mark.parent}; choose an --out in "
+            "a folder that all machines share"
+        )
+    return job(item)
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """Names and versions of the software of this process that images depend on."""
+    import lensphys
+    import simulate
+
+    code = hashlib.sha256()
+    for package in (lensphys, simulate):
+        root = Path(package.__path__[0])
+        for path in sorted(root.rglob("*.py")):
+            code.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    python = ".".join(platform.python_version_tuple()[:2])
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    # Of one version there can be several: a checkout that is behind on one machine.
+    ours = f"{lensphys.__version__} (source {code.hexdigest()[:8]})"
+    return {"Python": python, "lensphys": ours} | versions

@@ -1,0 +1,185 @@
+"""Who does the work, and what happens when workers die: on this machine and on a Dask cluster."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from simulate import shards, workers
+from simulate.errors import InputError
+from simulate.run import simulate
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def square(number):
+    return number**2
+
+
+def die_once(folder, number):
+    """Kills its process the first time that it is called for an odd number."""
+    mark = folder / str(number)
+    if number % 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# This machine.
+
+
+def test_what_a_dead_process_leaves_is_done_by_a_fresh_pool(tmp_path):
+    done = dict(workers.on_processes(functools.partial(die_once, tmp_path), [0, 1, 2, 4], 2))
+    assert done == {0: 0, 1: 1, 2: 4, 4: 16}
+
+
+def test_processes_that_always_die_are_given_up_after_three_pools():
+    with pytest.raises(InputError, match=r"die again and again.*with fewer --workers"):
+        list(workers.on_processes(die, [1], 1))
+
+
+def test_what_goes_wrong_in_a_process_is_raised_here():
+    with pytest.raises(TypeError, match="unsupported operand"):
+        list(workers.on_processes(square, ["two"], 1))
+
+
+# A cluster.
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """The address of a Dask scheduler with three worker processes that nobody restarts."""
+    file = tmp_path_factory.mktemp("cluster") / "scheduler.json"
+    started = []
+
+    def start(program, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--no-dashboard"]
+        command += ["--scheduler-file", str(file), *arguments]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen([*command], env=ENVIRONMENT, cwd=file.parent, **quiet))
+
+    start("scheduler", "--host", "127.0.0.1", "--port", "0")
+    for _ in range(3):
+        start("worker", "--no-nanny", "--nthreads", "1")
+    deadline = time.monotonic() + 120
+    while not (file.is_file() and file.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    address = json.loads(file.read_text())["address"]
+    with client_of(address) as client:
+        client.wait_for_workers(3, timeout=120)
+    yield address
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def client_of(address):
+    import distributed
+
+    with distributed.Client(address, set_as_default=False, timeout=60) as client:
+        yield client
+
+
+def kill_a_busy_worker(address):
+    """Kill -9 of a worker in the middle of its work."""
+    with client_of(address) as client:
+        processes = client.run(os.getpid)
+        deadline = time.monotonic() + 60
+        while not (busy := [who for who, tasks in client.processing().items() if tasks]):
+            assert time.monotonic() < deadline
+        os.kill(processes[busy[0]], signal.SIGKILL)
+
+
+def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, configure, contents, tmp_path):
+    config = configure(2, n=180, shard_size=20, seed=5, backend="lenstronomy")
+    alone, _ = simulate(config.model_copy(update={"out": tmp_path / "alone"}))
+    killed = []
+
+    def progress(total, done):
+        def report(count):
+            if not killed:
+                kill_a_busy_worker(cluster)
+                killed.append(count)
+
+        return report
+
+    changes = {"out": tmp_path / "cluster", "scheduler": cluster, "workers": None}
+    together, made = simulate(config.model_copy(update=changes), progress)
+    assert made
+    assert killed
+    with client_of(cluster) as client:
+        assert len(client.scheduler_info()["workers"]) == 2
+    assert contents(together) == contents(alone)
+
+
+def test_an_interrupted_run_leaves_no_task_on_the_cluster(cluster, configure, tmp_path):
+    out = tmp_path / "data"
+    code = f"""
+import signal, cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.main("simulate --model 2 --n 2000 --backend lenstronomy --set shard_size=10 "
+         "--scheduler {cluster} --out {out}".split())
+"""
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("shard-*.h5")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.endswith("run the same command again to go on where it stopped\n")
+    assert "Traceback" not in error
+    assert not shards.read_manifest(out)["complete"]
+    with client_of(cluster) as client:
+        deadline = time.monotonic() + 30
+        while any(client.processing().values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "what://ever:1", ""])
+def test_a_scheduler_that_does_not_answer_is_told_in_seconds(configure, tmp_path, address):
+    config = configure(2, n=3, out=tmp_path / "data").model_copy(update={"workers": None})
+    begin = time.monotonic()
+    with pytest.raises(InputError, match=f"no Dask scheduler answers at '{address}'; start one"):
+        simulate(config.model_copy(update={"scheduler": address}))
+    assert time.monotonic() - begin < 15
+    assert not (tmp_path / "data").exists()
+
+
+def test_workers_and_a_scheduler_exclude_each_other(configure, tmp_path):
+    config = configure(2, n=3, out=tmp_path / "data", scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(InputError, match="--workers or --scheduler, not both"):
+        simulate(config)
+
+
+def test_a_worker_that_does_not_see_the_folder_is_named(tmp_path):
+    mark = tmp_path / "elsewhere" / "mark"
+    with pytest.raises(InputError, match=r"does not see .*elsewhere; choose an --out in a folder"):
+        workers._checked(square, mark, workers.environment(), 2)
+
+
+def test_a_worker_with_other_software_is_named(tmp_path):
+    mark = tmp_path / "mark"
+    mark.touch()
+    assert workers._checked(square, mark, workers.environment(), 2) == 4
+    other = workers.environment() | {"numpy": "1.0"}
+    with pytest.raises(InputError, match=r"has numpy .*, not 1\.0 as here; give all machines"):
+        workers._checked(square, mark, other, 2)
