@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import StrEnum
 from functools import partial
@@ -76,7 +77,11 @@ def simulate_command(
     model: Annotated[int, typer.Option("--model", help="DeepLense Model 1, 2 or 3.")],
     n: Annotated[int | None, typer.Option("--n", help="Number of images.")] = None,
     preset: Annotated[
-        str, typer.Option("--preset", help="published: as in the DeepLense data sets.")
+        str,
+        typer.Option(
+            "--preset",
+            help="published: as in the DeepLense data sets; physical: an honest benchmark.",
+        ),
     ] = "published",
     backend: Annotated[Backend | None, typer.Option("--backend", help="Who renders.")] = None,
     classes: Annotated[
@@ -85,6 +90,15 @@ def simulate_command(
     pairs: Annotated[
         int | None,
         typer.Option("--pairs", help="Also render with pixels this much coarser (2)."),
+    ] = None,
+    non_lens: Annotated[
+        float | None,
+        typer.Option("--non-lens", help="This fraction of the images are look-alikes, no lenses."),
+    ] = None,
+    lens_light: Annotated[bool, typer.Option("--lens-light", help="Lenses shine too.")] = False,
+    sources: Annotated[
+        Path | None,
+        typer.Option("--sources", help="Images of real galaxies: Galaxy10 HDF5, or FITS."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes. Default: one a CPU core.")
@@ -108,10 +122,13 @@ def simulate_command(
     from simulate.presets import load_simulate_config
     from simulate.run import simulate
 
+    options = [f"non_lens.fraction={non_lens}"] if non_lens is not None else []
+    options += ["lens_light.enabled=true"] if lens_light else []
+    options += [f"galaxies.path={json.dumps(str(sources))}"] if sources else []
     settings = load_simulate_config(
         model,
         preset,
-        sets or (),
+        [*(sets or ()), *options],
         path=config,
         n=n,
         backend=backend and backend.value,

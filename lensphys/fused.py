@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import importlib
+import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ def run(name: str, shared: Sequence[Any], each: Sequence[Array], numbers: int) -
         function(*shared, *each)
         return
     edges = [images * i // threads for i in range(threads + 1)]
-    parts = [[array[a:b] for array in each] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [[array[a:b] for array in each] for a, b in itertools.pairwise(edges)]
     others = [_pool(threads - 1).submit(function, *shared, *part) for part in parts[1:]]
     function(*shared, *parts[0])
     for other in others:

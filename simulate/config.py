@@ -8,105 +8,22 @@ import typing
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     ValidationError,
-    field_validator,
-    model_validator,
 )
 
 from simulate.errors import InputError
-
-CLASSES = ("no_sub", "cdm", "axion")
 
 
 class Strict(BaseModel):
     """A section of a configuration. Defaults live in the YAML files and nowhere else."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class EllipticalConfig(Strict):
-    """The ellipticity of a lens or a source."""
-
-    e1: float
-    e2: float
-
-    @model_validator(mode="after")
-    def _describes_an_ellipse(self) -> Self:
-        if self.e1**2 + self.e2**2 > 0.9999:
-            raise ValueError("e1^2 + e2^2 must be below 1")
-        return self
-
-
-class CosmologyConfig(Strict):
-    """A flat cosmology without radiation."""
-
-    H0: float = Field(gt=0)
-    Om0: float = Field(gt=0, le=1)
-    Ob0: float = Field(ge=0, le=1)
-
-
-class MultiPlaneConfig(Strict):
-    """Redshifts where deflections are reduced to another source than the true one."""
-
-    z_lens: float
-    z_source: float
-    z_source_convention: float
-    cosmology: CosmologyConfig
-
-
-class SimulateConfig(Strict):
-    """What every data set follows from; each preset adds its priors."""
-
-    model: int
-    preset: str
-    n: int = Field(gt=0)
-    seed: int = Field(ge=0, lt=2**63)
-    classes: tuple[str, ...]
-    backend: Literal["torch", "lenstronomy"]
-    instrument: str
-    observation: Literal["counts", "doubled", "noise_free", "detector"]
-    exposure_log10: tuple[float, float] | None = Field(
-        description="log10 of the exposure time, uniform between the two; null: the instrument's"
-    )
-    supersampling: int = Field(gt=0, le=16, description="rays along a side of a pixel")
-    pairs: int | None = Field(gt=1, description="also images with pixels this much coarser")
-    device: Literal["auto", "cpu", "cuda"]
-    workers: int | None = Field(gt=0, description="processes; null: one a core")
-    scheduler: str | None = Field(description="address of a Dask scheduler; null: this machine")
-    shard_size: int = Field(gt=0)
-    out: Path | None = Field(description="folder; null: data/model<model>")
-
-    @field_validator("classes")
-    @classmethod
-    def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        for name in classes:
-            if name not in CLASSES:
-                raise ValueError(f"unknown class '{name}'{suggestion(name, CLASSES)}")
-        if not classes or len(set(classes)) != len(classes):
-            raise ValueError("classes must name each class once, and at least one")
-        return classes
-
-    @field_validator("exposure_log10")
-    @classmethod
-    def _in_order(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
-        if limits and limits[0] > limits[1]:
-            raise ValueError("the first must not be above the second")
-        return limits
-
-    def planes(self) -> MultiPlaneConfig | None:
-        """The redshifts of a lens that is traced through several planes, or None."""
-        return None
-
-    def identity(self) -> dict[str, Any]:
-        """What the images depend on: the configuration without place and pace."""
-        return self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

@@ -98,6 +98,7 @@ class EarlyTypeConfig(Strict):
 class LensLightConfig(EarlyTypeConfig):
     """The light of a lens, which follows its mass."""
 
+    enabled: bool
     axis_ratio: float = Field(gt=0, description="mean of q of the mass over q of the light")
     axis_ratio_scatter: float = Field(ge=0)
     angle_scatter: float = Field(ge=0, description="between mass and light, degrees")
@@ -188,6 +189,7 @@ class SingleConfig(Strict):
 class NonLensConfig(Strict):
     """Galaxies that could be taken for lenses."""
 
+    fraction: float = Field(ge=0, lt=1, description="of all images")
     fractions: FractionsConfig
     theta_E: PositiveLimits = Field(
         description="brightness, size and ring follow as if this were an Einstein radius, arcsec"

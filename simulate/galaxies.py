@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ import lensphys as lp
 from lensphys.parameters import Parameter
 from simulate.config import Strict
 from simulate.errors import InputError
-from simulate.shards import sha256
+from simulate.shards import replacing, sha256
 
 #: Why a galaxy is not used.
 REASONS = {
@@ -62,7 +63,9 @@ Image = NDArray[np.float64]
 class GalaxyImagesConfig(Strict):
     """Which galaxies are taken from which file, and how."""
 
-    path: Path = Field(description="HDF5 (`images`, `ans`), FITS, or folder of FITS")
+    path: Path | None = Field(
+        description="HDF5 (`images`, `ans`), FITS, or folder of FITS; null: sources are smooth"
+    )
     size: int = Field(ge=16, le=512, description="pixels on a side of a stamp")
     max_images: int | None = Field(
         gt=0, description="look at so many, evenly spaced through the file; null: at all"
@@ -85,10 +88,10 @@ class GalaxyImagesConfig(Strict):
         Raises:
             InputError: where there is no such file.
         """
-        return self.model_dump(mode="json", exclude={"path"}) | {
-            "file": self.path.name,
-            "sha256": digest(self.path),
-        }
+        settings = self.model_dump(mode="json", exclude={"path"})
+        if self.path is None:
+            return settings
+        return settings | {"file": self.path.name, "sha256": digest(self.path)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,7 +163,13 @@ def load_galaxies(config: GalaxyImagesConfig) -> GalaxyImages:
         InputError: for a path where there is nothing, a file of another layout, or one in which no
             galaxy is usable.
     """
-    return _loaded(config, _state(config.path))
+    return _loaded(config, _state(_given(config)))
+
+
+def _given(config: GalaxyImagesConfig) -> Path:
+    if config.path is None:
+        raise InputError("galaxies.path is not given")
+    return config.path
 
 
 @functools.lru_cache(maxsize=4)
@@ -269,7 +278,7 @@ def _state(path: Path) -> tuple[Any, ...]:
 
 def _images(config: GalaxyImagesConfig) -> Iterator[tuple[int, int, NDArray[Any]]]:
     """Number, label and pixels of each image to look at."""
-    path = config.path
+    path = _given(config)
     if path.is_dir():
         files = _fits_files(path)
         if not files:
@@ -453,3 +462,66 @@ def _centred(light: Image, centre: tuple[float, ...], extent: float, size: int) 
     edge = (np.abs(np.arange(size) - middle) / middle - _FILL) / (1 - _FILL)
     window = _fade(edge.clip(min=0))
     return np.asarray(stamp.clip(min=0) * window[:, None] * window)
+
+
+#: The file in the folder of a data set that holds its sources, where they are real galaxies.
+SOURCES = "sources.h5"
+
+
+def store_galaxies(config: GalaxyImagesConfig, folder: Path) -> GalaxyImages:
+    """Prepare the galaxies once and keep them beside the images; found there, they are read.
+
+    Raises:
+        InputError: see :func:`load_galaxies`, and where the file cannot be written.
+    """
+    identity = json.dumps(config.identity(), sort_keys=True)
+    path = folder / SOURCES
+    if path.is_file():
+        try:
+            with h5py.File(path) as file:
+                if file.attrs["identity"] == identity and file.attrs["digest"] == _content(file):
+                    return stored_galaxies(folder)
+        except (OSError, KeyError, RuntimeError, InputError):
+            pass  # damaged: made again
+    galaxies = load_galaxies(config)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name in _COLUMNS:
+            file.create_dataset(name, data=getattr(galaxies, name))
+        file.attrs["rejected"] = json.dumps(galaxies.rejected)
+        file.attrs["identity"], file.attrs["digest"] = identity, _content(file)
+    return galaxies
+
+
+def stored_galaxies(folder: Path) -> GalaxyImages:
+    """The galaxies that are the sources of a data set.
+
+    Raises:
+        InputError: where there are none, or the file is damaged.
+    """
+    path = folder / SOURCES
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run the simulate command of the data set again")
+    return _stored(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _stored(path: Path, changed: int) -> GalaxyImages:
+    try:
+        with h5py.File(path) as file:
+            columns = {name: file[name][()] for name in _COLUMNS}
+            return GalaxyImages(**columns, rejected=json.loads(file.attrs["rejected"]))
+    except (OSError, KeyError, RuntimeError, ValueError):
+        raise InputError(
+            f"{path} is damaged; run the simulate command of the data set again"
+        ) from None
+
+
+_COLUMNS = ("stamps", "half_light_radius", "number", "label")
+
+
+def _content(file: h5py.File) -> str:
+    """SHA-256 of the columns."""
+    digest = hashlib.sha256()
+    for name in _COLUMNS:
+        digest.update(np.ascontiguousarray(file[name][()]).tobytes())
+    return digest.hexdigest()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from simulate.backends import Renderer, make_renderer
-from simulate.config import SimulateConfig
 from simulate.instruments import Instrument, instrument
+from simulate.light import add_light
 from simulate.observe import OBSERVATIONS, noise_sigma
 from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
+from simulate.settings import SimulateConfig
+
+if TYPE_CHECKING:
+    from simulate.galaxies import GalaxyImages
 
 
 def make_images(
@@ -23,13 +27,21 @@ def make_images(
     renderers: list[tuple[Instrument, Renderer]],
     start: int,
     stop: int,
+    galaxies: GalaxyImages | None = None,
 ) -> tuple[Scene, list[NDArray[np.float32]]]:
     """Scenes of images ``start`` to ``stop - 1`` and their images through each instrument.
+
+    Args:
+        config: of the data set.
+        prior: draws the scenes.
+        renderers: each with its instrument, the finest first.
+        start, stop: which images.
+        galaxies: the sources, where they are real galaxies; the renderers know them too.
 
     Returns:
         The scene table, and an array (stop - start, 1, ny, nx) for each renderer.
     """
-    scene = prior.draw(start, stop)
+    scene = add_light(prior.draw(start, stop), config, renderers[0][0], galaxies)
     observe, _ = OBSERVATIONS[config.observation]
     exposures = scene.params["exposure_time"].numpy()
     results: list[NDArray[np.float32]] = []
@@ -49,20 +61,27 @@ def signal_to_noise(
 ) -> dict[str, torch.Tensor]:
     """How strong a signal each image holds, (B,) columns.
 
-    ``peak_snr`` is that of the brightest pixel; ``perturbation_snr`` that of the difference from
-    the same scene without substructure, in all pixels together.
+    ``peak_snr`` is that of the brightest pixel of the lensed source; ``perturbation_snr`` that of
+    the difference from the same scene without substructure, in all pixels together. Both are NaN
+    where nothing is lensed. The light of the lens counts as noise alone.
     """
     sigma = noise_sigma(models, camera.background_sigma, scene.params["exposure_time"].numpy())
+    bare = scene.without_foreground()
+    source = models if scene.foreground is None else renderer.render(bare)
     perturbation = np.zeros(len(scene))
     for part in scene.substructure:
         rows = part.rows.numpy()
-        twins = renderer.render(scene.without_substructure().select(part.rows))
-        difference = (models[rows] - twins) / sigma[rows]
+        twins = renderer.render(bare.without_substructure().select(part.rows))
+        difference = (source[rows] - twins) / sigma[rows]
         perturbation[rows] = np.sqrt((difference**2).sum((-2, -1), dtype=np.float64))
-    return {
-        "peak_snr": torch.from_numpy((models / sigma).max((-2, -1)).astype(np.float64)),
+    strengths = {
+        "peak_snr": torch.from_numpy((source / sigma).max((-2, -1)).astype(np.float64)),
         "perturbation_snr": torch.from_numpy(perturbation),
     }
+    if scene.lensed is None:
+        return strengths
+    lensed = torch.zeros(len(scene), dtype=torch.bool).index_fill_(0, scene.lensed, True)
+    return {name: torch.where(lensed, values, torch.nan) for name, values in strengths.items()}
 
 
 def _noise_generator(
@@ -71,16 +90,18 @@ def _noise_generator(
     return generator(config, start + i, stream)
 
 
-def make_renderers(config: SimulateConfig) -> list[tuple[Instrument, Renderer]]:
+def make_renderers(
+    config: SimulateConfig, galaxies: GalaxyImages | None = None
+) -> list[tuple[Instrument, Renderer]]:
     """The instrument and its renderer; with ``pairs`` also those of the lower resolution.
 
     The coarser pixels are met by as many rays an arcsec as the finer ones.
     """
     camera, rays = instrument(config.instrument), config.supersampling
-    renderers = [(camera, make_renderer(config, camera, rays))]
+    renderers = [(camera, make_renderer(config, camera, rays, galaxies))]
     if config.pairs:
         coarse = camera.coarser(config.pairs)
-        renderers.append((coarse, make_renderer(config, coarse, rays * config.pairs)))
+        renderers.append((coarse, make_renderer(config, coarse, rays * config.pairs, galaxies)))
     return renderers
 
 
@@ -90,7 +111,7 @@ def attributes(
     """The attributes of a shard."""
     camera = renderers[0][0]
     attrs = {
-        "label_names": list(config.classes),
+        "label_names": config.label_names,
         "pixel_scale": camera.pixel_scale,
         "unit": OBSERVATIONS[config.observation][1],
         "preset": config.preset,

@@ -73,7 +73,8 @@ def detector(
     images = np.empty_like(models)
     for i, (model, exposure) in enumerate(zip(models, exposures, strict=True)):
         random = rng(i)
-        electrons = random.poisson(exposure * model)
+        # The interpolation of a real galaxy may swing below zero between its pixels.
+        electrons = random.poisson(exposure * model.clip(min=0))
         background = random.standard_normal(model.shape, np.float32) * background_sigma
         images[i] = electrons / exposure + background
     return images
@@ -84,7 +85,7 @@ def noise_sigma(
 ) -> NDArray[np.floating]:
     """Standard deviation of :func:`detector` in each pixel, (B, ny, nx)."""
     per_electron = (1 / exposures[:, None, None]).astype(models.dtype)
-    sigma: NDArray[np.floating] = np.sqrt(background_sigma**2 + models * per_electron)
+    sigma: NDArray[np.floating] = np.sqrt(background_sigma**2 + models.clip(min=0) * per_electron)
     return sigma
 
 

@@ -12,12 +12,13 @@ from pydantic import Field, field_validator
 
 import lensphys as lp
 from simulate import halos
-from simulate.config import SimulateConfig, Strict, suggestion
+from simulate.config import Strict, suggestion
 from simulate.distributions import AnyDistribution, within
 from simulate.errors import InputError
 from simulate.halos import Drawn, LensPlane, SubhaloConfig, VortexConfig
 from simulate.instruments import instrument
 from simulate.scenes import SCENE, Deflectors, Scene, generator
+from simulate.settings import SimulateConfig
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -157,7 +158,7 @@ class PhysicalPrior:
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
         index = np.arange(start, stop)
-        label = index % len(self.config.classes)
+        label = self.config.labels(start, stop)
         rngs = [generator(self.config, i, SCENE) for i in range(start, stop)]
         params = self._macro_model(rngs)
         params["theta_E_main"] = params["theta_E"].copy()

@@ -7,17 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from simulate.config import (
-    SimulateConfig,
-    checked,
-    load_config,
-    simulate_config_path,
-    suggestion,
-)
+from simulate.config import checked, load_config, simulate_config_path, suggestion
 from simulate.errors import InputError
 from simulate.physical import PhysicalConfig, PhysicalPrior
 from simulate.published import PublishedConfig, PublishedPrior
 from simulate.scenes import Prior
+from simulate.settings import SimulateConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,5 +85,8 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     preset = identity.get("preset")
     if preset not in PRESETS:
         raise InputError(f"the data set was not made by a preset of this program: {preset}")
-    values = {"out": None, "workers": None, "scheduler": None} | identity | changes
+    # Where galaxies were read from is not known; the data set keeps its own copy of them.
+    kept = {k: v for k, v in identity["galaxies"].items() if k not in ("file", "sha256")}
+    place = {"out": None, "workers": None, "scheduler": None, "galaxies": kept | {"path": None}}
+    values = identity | place | changes
     return checked(PRESETS[preset].schema, values, "the manifest of the data set")

@@ -13,16 +13,11 @@ from pydantic import Field, model_validator
 import lensphys as lp
 from lensphys import cosmology
 from simulate import point_masses
-from simulate.config import (
-    CosmologyConfig,
-    EllipticalConfig,
-    MultiPlaneConfig,
-    SimulateConfig,
-    Strict,
-)
+from simulate.config import Strict
 from simulate.errors import InputError
 from simulate.instruments import Instrument, instrument
 from simulate.scenes import SCENE, Deflectors, Scene, generator
+from simulate.settings import CosmologyConfig, EllipticalConfig, MultiPlaneConfig, SimulateConfig
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -157,7 +152,8 @@ class PublishedPrior:
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
-        drawn = [self._draw_one(index) for index in range(start, stop)]
+        labels = self.config.labels(start, stop)
+        drawn = [self._draw_one(start + i, name) for i, name in enumerate(self._classes(labels))]
         params = {
             name: torch.full((len(drawn),), value, dtype=torch.float64)
             for name, value in self._constant.items()
@@ -169,7 +165,7 @@ class PublishedPrior:
             values = [float(of_masses(masses[0])) for _, masses in drawn]
             params[name] = torch.tensor(values, dtype=torch.float64)
         index = torch.arange(start, stop)
-        label = index % len(self.config.classes)
+        label = torch.from_numpy(labels)
         substructure = tuple(self._deflectors([masses for _, masses in drawn]))
         return Scene(index, label, params, self.main, substructure, self.alpha_scale)
 
@@ -182,7 +178,12 @@ class PublishedPrior:
             params = {name: torch.from_numpy(values) for name, values in columns.items()}
             yield Deflectors("PointMass", torch.tensor(rows), params)
 
-    def _draw_one(self, index: int) -> tuple[dict[str, float], point_masses.PointMasses]:
+    def _classes(self, labels: NDArray[np.int64]) -> list[str]:
+        """The class of each image; a non-lens has no substructure."""
+        names = (*self.config.classes, "no_sub")
+        return [names[label] for label in labels]
+
+    def _draw_one(self, index: int, name: str) -> tuple[dict[str, float], point_masses.PointMasses]:
         config = self.config
         rng = generator(config, index, SCENE)
         half = config.source.center_half_width
@@ -192,8 +193,7 @@ class PublishedPrior:
         }
         if config.exposure_log10 is not None:
             row["exposure_time"] = 10 ** rng.uniform(*config.exposure_log10)
-        label = config.classes[index % len(config.classes)]
-        masses, of_class = point_masses.DRAWS[label](config, rng)
+        masses, of_class = point_masses.DRAWS[name](config, rng)
         return row | of_class, masses
 
     def _constant_params(self, camera: Instrument) -> dict[str, float]:
@@ -215,6 +215,7 @@ class PublishedPrior:
             "gamma1": lens.gamma1,
             "gamma2": lens.gamma2,
             "source_amplitude": amplitude,
+            "source_flux": lp.sersic_total_flux(amplitude, source.R_sersic, source.n_sersic),
             "source_R_sersic": source.R_sersic,
             "source_n_sersic": source.n_sersic,
             "source_e1": source.e1,

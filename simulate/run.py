@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from simulate.config import SimulateConfig
 from simulate.errors import InputError
 from simulate.folders import held
+from simulate.galaxies import store_galaxies, stored_galaxies
 from simulate.images import attributes, make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.presets import make_prior
+from simulate.settings import SimulateConfig
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -114,6 +115,8 @@ def simulate(
     with held(out):
         manifest = _open_manifest(out, config)
         done = {entry["file"]: entry for entry in manifest["shards"] if _intact(out, entry)}
+        if config.galaxies.path:
+            store_galaxies(config.galaxies, out)
         todo = [shard for shard in shards if shard.file not in done]
         missing = sum(shard.stop - shard.start for shard in todo)
         report = progress(config.n, config.n - missing) if progress else _silent
@@ -141,13 +144,14 @@ def _silent(count: int) -> None:
 
 def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     """Render one shard and write it; returns its SHA-256."""
-    prior, renderers = make_prior(config), make_renderers(config)
+    galaxies = stored_galaxies(out) if config.galaxies.path else None
+    prior, renderers = make_prior(config), make_renderers(config, galaxies)
     size = max(1, _BLOCK_PIXELS[config.device] // renderers[0][0].n_pix ** 2)
     scenes, images = [], []
     # Blocks are aligned to the image number and always whole, so that neither the size of a shard
     # nor the number of images can change the rounding of a pixel.
     for block in range(shard.start - shard.start % size, shard.stop, size):
-        scene, block_images = make_images(config, prior, renderers, block, block + size)
+        scene, block_images = make_images(config, prior, renderers, block, block + size, galaxies)
         inside = slice(max(shard.start - block, 0), min(shard.stop - block, size))
         scenes.append({name: values[inside] for name, values in scene.params.items()})
         scenes[-1]["label"] = scene.label[inside]
@@ -181,15 +185,15 @@ def _open_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
 
 
 def _new_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
-    names = config.classes
-    labels = {name: len(range(i, config.n, len(names))) for i, name in enumerate(names)}
+    names = config.label_names
+    counts = np.bincount(config.labels(0, config.n), minlength=len(names)).tolist()
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "complete": False,
         "n": config.n,
         "seed": config.seed,
-        "label_names": list(names),
-        "counts": labels,
+        "label_names": names,
+        "counts": dict(zip(names, counts, strict=True)),
         "config": config.identity(),
         "shards": [],
     }

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulate.config import SimulateConfig
+from simulate.foreground import Foreground
+from simulate.settings import SimulateConfig
 
 #: Independent random streams of one image.
-SCENE, NOISE, NOISE_LOW_RESOLUTION = range(3)
+SCENE, NOISE, NOISE_LOW_RESOLUTION, LIGHT = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Scene:
     """what deflects beside the main lens and the shear"""
     alpha_scale: float = 1.0
     """factor on all deflections, see :func:`lensphys.cosmology.alpha_scale`"""
+    lensed: Tensor | None = None
+    """(L,) which images show a lensed source, in rising order; None: all"""
+    foreground: Foreground | None = None
+    """light in the image plane"""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -52,6 +57,10 @@ class Scene:
         """The same scene with all its mass in the main lens."""
         params = self.params | {"theta_E_main": self.params["theta_E"]}
         return dataclasses.replace(self, params=params, substructure=())
+
+    def without_foreground(self) -> Scene:
+        """The lensed source alone."""
+        return dataclasses.replace(self, foreground=None)
 
     def select(self, rows: Tensor) -> Scene:
         """Some of the images.
@@ -67,12 +76,17 @@ class Scene:
                 places = torch.searchsorted(rows, part.rows[inside])
                 parts.append(Deflectors(part.profile, places, params))
         columns = {name: values[rows] for name, values in self.params.items()}
+        lensed = self.lensed
+        if lensed is not None:
+            lensed = torch.searchsorted(rows, lensed[torch.isin(lensed, rows)])
         return dataclasses.replace(
             self,
             index=self.index[rows],
             label=self.label[rows],
             params=columns,
             substructure=tuple(parts),
+            lensed=lensed,
+            foreground=self.foreground and self.foreground.select(rows),
         )
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simulate.config import SimulateConfig
 from simulate.errors import InputError
+from simulate.galaxies import SOURCES, stored_galaxies
 from simulate.images import make_renderers
 from simulate.observe import noise_sigma
 from simulate.presets import config_of, make_prior
 from simulate.scenes import Scene
+from simulate.settings import SimulateConfig
 from simulate.shards import DataSet
 
 _BLOCK = 64
@@ -27,7 +28,7 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
         (N, 1, H, W); without substructure it is noise of unit variance.
 
     Raises:
-        InputError: for a data set whose images have no twin.
+        InputError: for a data set whose images have no twin, or not all show a lens without light.
     """
     config = config_of(data.config, device="cpu")
     prior = make_prior(config)
@@ -36,7 +37,13 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
             f"{data.path} has preset {config.preset}, observation {config.observation}: twins "
             "without substructure need preset physical, observation detector"
         )
-    camera, renderer = make_renderers(config)[0]
+    galaxies = stored_galaxies(data.path) if (data.path / SOURCES).is_file() else None
+    if config.shines:
+        raise InputError(
+            f"{data.path} shows the light of lenses, which its labels do not fully describe; make it "
+            "without --lens-light and --non-lens"
+        )
+    camera, renderer = make_renderers(config, galaxies)[0]
     residuals = np.empty_like(data.image)
     for start in range(0, len(data), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(data)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.config import SimulateConfig
 from simulate.instruments import Instrument
 from simulate.scenes import Scene
+from simulate.settings import SimulateConfig
+
+if TYPE_CHECKING:
+    from simulate.galaxies import GalaxyImages
 
 
 class Renderer(Protocol):
@@ -19,13 +22,22 @@ class Renderer(Protocol):
         """Noise-free images (B, ny, nx), flux per pixel."""
 
 
-def make_renderer(config: SimulateConfig, camera: Instrument, supersampling: int) -> Renderer:
+def make_renderer(
+    config: SimulateConfig,
+    camera: Instrument,
+    supersampling: int,
+    galaxies: GalaxyImages | None = None,
+) -> Renderer:
     """The renderer that a configuration asks for."""
     # Imported where needed: a run pays for one of the two libraries only.
     if config.backend == "lenstronomy":
         from simulate.backends.lenstronomy import LenstronomyRenderer
 
-        return LenstronomyRenderer(camera, config.planes(), supersampling=supersampling)
+        return LenstronomyRenderer(
+            camera, config.planes(), supersampling=supersampling, galaxies=galaxies
+        )
     from simulate.backends.torch import TorchRenderer
 
-    return TorchRenderer(camera, supersampling=supersampling, device=config.device)
+    return TorchRenderer(
+        camera, supersampling=supersampling, galaxies=galaxies, device=config.device
+    )

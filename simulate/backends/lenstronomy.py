@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from lenstronomy.Data.imaging_data import ImageData
 from lenstronomy.Data.psf import PSF
 from lenstronomy.ImSim.image_model import ImageModel
@@ -17,14 +18,18 @@ from lenstronomy.Util import util
 from numpy.typing import NDArray
 
 from lensphys.cosmology import flat_lambda_cdm
-from simulate.config import MultiPlaneConfig
 from simulate.instruments import Instrument
 from simulate.scenes import Scene
+
+if TYPE_CHECKING:
+    from simulate.foreground import Foreground
+    from simulate.galaxies import GalaxyImages
+from simulate.settings import MultiPlaneConfig
 
 #: Names of our mass profiles in lenstronomy.
 _NAMES = {"SIE": "SIE", "EPL": "EPL", "PointMass": "POINT_MASS", "TNFW": "TNFW"}
 #: Point masses that stand for a uniform line, which lenstronomy does not have.
-_LINE_MASSES = 2000
+_LINE_MASSES = 500
 
 Params = dict[str, float]
 
@@ -38,12 +43,19 @@ class LenstronomyRenderer:
         planes: redshifts of a lens whose deflectors are traced by lenstronomy's multi-plane lens;
             None: a single plane.
         supersampling: rays along a side of a pixel.
+        galaxies: the sources, where they are not smooth.
     """
 
     def __init__(
-        self, camera: Instrument, planes: MultiPlaneConfig | None = None, *, supersampling: int = 1
+        self,
+        camera: Instrument,
+        planes: MultiPlaneConfig | None = None,
+        *,
+        supersampling: int = 1,
+        galaxies: GalaxyImages | None = None,
     ) -> None:
-        self._camera, self._planes = camera, planes
+        self._camera, self._planes, self._galaxies = camera, planes, galaxies
+        self._supersampling = supersampling
         self._numerics = {
             "supersampling_factor": supersampling,
             "supersampling_convolution": False,
@@ -53,7 +65,21 @@ class LenstronomyRenderer:
 
     def render(self, scene: Scene) -> NDArray[np.floating]:
         """Noise-free images (B, ny, nx), flux per pixel."""
-        return np.stack([self._render_one(scene, i) for i in range(len(scene))])
+        n = self._camera.n_pix
+        images = np.zeros((len(scene), n, n))
+        lensed = range(len(scene)) if scene.lensed is None else scene.lensed.tolist()
+        for i in lensed:
+            images[i] = self._render_one(scene, i)
+        if scene.foreground is not None:
+            # lenstronomy has neither rings nor spiral arms: these are ours, in double precision.
+            images += self._light(scene.foreground)
+        return images
+
+    def _light(self, foreground: Foreground) -> NDArray[np.float64]:
+        from simulate.backends.torch import pixels_of
+
+        pixels = pixels_of(self._camera, self._supersampling, torch.empty(0, dtype=torch.float64))
+        return pixels.collect(foreground.surface_brightness(pixels.x, pixels.y)).numpy()
 
     def _render_one(self, scene: Scene, i: int) -> NDArray[np.float64]:
         p = {name: float(values[i]) for name, values in scene.params.items()}
@@ -62,14 +88,33 @@ class LenstronomyRenderer:
         lenses = [(_NAMES[scene.main], main)]
         lenses += [("SHEAR", {"gamma1": p["gamma1"], "gamma2": p["gamma2"]})]
         lenses += _substructure(scene, i)
-        names = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
-        source = {name: p[f"source_{name}"] for name in names} | {"amp": p["source_amplitude"]}
         models = tuple(name for name, _ in lenses)
         if models not in self._models:
             self._models[models] = self._build(list(models))
         parameters = [params for _, params in lenses]
-        image: NDArray[np.float64] = self._models[models].image(parameters, [source], None, None)
+        image: NDArray[np.float64] = self._models[models].image(
+            parameters, [self._source(p)], None, None
+        )
         return image
+
+    def _source(self, p: Params) -> dict[str, Any]:
+        if self._galaxies is None:
+            names = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
+            return {name: p[f"source_{name}"] for name in names} | {"amp": p["source_amplitude"]}
+        number = int(p["source_stamp"])
+        scale = p["source_R_sersic"] / self._galaxies.half_light_radius[number]
+        return {
+            "image": self._galaxies.stamps[number].astype(np.float64),
+            "amp": p["source_flux"] / scale**2,
+            "center_x": p["source_center_x"],
+            "center_y": p["source_center_y"],
+            "phi_G": p["source_angle"],
+            "scale": scale,
+        }
+
+    @property
+    def _source_models(self) -> list[str]:
+        return ["SERSIC_ELLIPSE" if self._galaxies is None else "INTERPOL"]
 
     def _build(self, lens_models: list[str]) -> Any:
         camera, planes = self._camera, self._planes
@@ -89,7 +134,7 @@ class LenstronomyRenderer:
         }
         model: dict[str, Any] = {
             "lens_model_list": lens_models,
-            "source_light_model_list": ["SERSIC_ELLIPSE"],
+            "source_light_model_list": self._source_models,
         }
         if planes is not None:
             model |= {
@@ -133,7 +178,7 @@ class LenstronomyRenderer:
             data,
             psf,
             lens_model_class=lens_model,
-            source_model_class=LightModel(["SERSIC_ELLIPSE"]),
+            source_model_class=LightModel(self._source_models),
             kwargs_numerics=self._numerics,
         )
 

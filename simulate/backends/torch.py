@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from lensphys.render import Pixels, render_on
 from simulate.instruments import Instrument
 from simulate.scenes import Deflectors, Scene
 
+if TYPE_CHECKING:
+    from simulate.galaxies import GalaxyImages
+
 
 class TorchRenderer:
     """Renders batches of scenes through one instrument.
@@ -21,6 +25,7 @@ class TorchRenderer:
     Args:
         camera: pixels and PSF.
         supersampling: rays along a side of a pixel.
+        galaxies: the sources, where they are not smooth.
         device: ``cpu`` or ``cuda``.
         dtype: of the computation; images agree with lenstronomy to about 1e-6 of the peak in
             float32 and 1e-9 in float64.
@@ -31,21 +36,33 @@ class TorchRenderer:
         camera: Instrument,
         *,
         supersampling: int = 1,
+        galaxies: GalaxyImages | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        self._galaxies = galaxies
         self._like = torch.empty(0, dtype=dtype, device=device)
-        x, y = lp.pixel_grid(camera.n_pix, camera.pixel_scale, dtype=dtype, device=device)
-        psf = lp.GaussianPSF(
-            fwhm=camera.psf_fwhm, pixel_scale=camera.pixel_scale, truncation=camera.psf_truncation
-        )
-        self._pixels = Pixels(x, y, psf=psf, supersampling=supersampling)
+        self._pixels = pixels_of(camera, supersampling, self._like)
 
     @torch.inference_mode()
     def render(self, scene: Scene) -> NDArray[np.floating]:
         """Noise-free images (B, ny, nx), flux per pixel."""
-        image = render_on(self._pixels, self._lens(scene), self._source(scene))
-        return image.expand(len(scene), *image.shape[-2:]).cpu().numpy()
+        image = self._lensed(scene)
+        if scene.foreground is not None:
+            light = scene.foreground.surface_brightness(self._pixels.x, self._pixels.y)
+            image = image + self._pixels.collect(light)
+        return image.cpu().numpy()
+
+    def _lensed(self, scene: Scene) -> Tensor:
+        """Images of the lensed sources alone; dark where there is none."""
+        if scene.lensed is None:
+            image = render_on(self._pixels, self._lens(scene), self._source(scene))
+            return image.expand(len(scene), *image.shape[-2:])
+        images = self._like.new_zeros(len(scene), *self._pixels.shape)
+        if len(scene.lensed):
+            lenses = dataclasses.replace(scene.select(scene.lensed), lensed=None)
+            images[scene.lensed.to(images.device)] = self._lensed(lenses)
+        return images
 
     def _lens(self, scene: Scene) -> _SceneLens:
         profile = getattr(lp, scene.main)
@@ -61,10 +78,25 @@ class TorchRenderer:
         profile = getattr(lp, part.profile)
         return lp.Population(profile(**{k: v.to(self._like) for k, v in part.params.items()}))
 
-    def _source(self, scene: Scene) -> lp.Sersic:
+    def _source(self, scene: Scene) -> lp.LightProfile:
+        if self._galaxies is not None:
+            return self._galaxy(self._galaxies, scene)
         names = ("amplitude", "R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
         params = self._params(scene.params, *(f"source_{name}" for name in names))
         return lp.Sersic(**dict(zip(names, params.values(), strict=True)))
+
+    def _galaxy(self, galaxies: GalaxyImages, scene: Scene) -> lp.PixelatedSource:
+        p = scene.params
+        return galaxies.source(
+            p["source_stamp"].long(),
+            flux=p["source_flux"],
+            R_half=p["source_R_sersic"],
+            center_x=p["source_center_x"],
+            center_y=p["source_center_y"],
+            phi_G=p["source_angle"],
+            device=self._like.device,
+            dtype=self._like.dtype,
+        )
 
     def _params(self, columns: dict[str, Tensor], *names: str) -> dict[str, float | Tensor]:
         """Parameters in the working precision; one number where all images share it.
@@ -77,6 +109,15 @@ class TorchRenderer:
             shared = bool((values == values[0]).all())
             params[name] = values[0].item() if shared else values.to(self._like)
         return params
+
+
+def pixels_of(camera: Instrument, supersampling: int, like: Tensor) -> Pixels:
+    """Pixels and PSF of an instrument, in the precision and on the device of a tensor."""
+    x, y = lp.pixel_grid(camera.n_pix, camera.pixel_scale, dtype=like.dtype, device=like.device)
+    psf = lp.GaussianPSF(
+        fwhm=camera.psf_fwhm, pixel_scale=camera.pixel_scale, truncation=camera.psf_truncation
+    )
+    return Pixels(x, y, psf=psf, supersampling=supersampling)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,13 +13,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.config import SimulateConfig
 from simulate.errors import InputError
 from simulate.folders import held
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, printable
 from simulate.importers.layouts import Entry, Source, find_images
 from simulate.importers.survey import Form, read_pixels, survey
+from simulate.presets import load_simulate_config, make_prior
+from simulate.settings import SimulateConfig
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -156,7 +157,6 @@ def _published_attributes(
 ) -> dict[str, Any]:
     from simulate.instruments import instrument
     from simulate.observe import OBSERVATIONS
-    from simulate.presets import make_prior
 
     side = instrument(model.instrument).n_pix
     if form.shape != (side, side):

@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from simulate.config import (
-    CLASSES,
     config_folder,
     load_config,
     read_yaml,
@@ -17,6 +16,7 @@ from simulate.config import (
 from simulate.errors import InputError
 from simulate.instruments import INSTRUMENTS, instrument
 from simulate.published import PublishedConfig
+from simulate.settings import CLASSES
 
 MODEL_2 = simulate_config_path(2, "published")
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lensphys as lp
-from simulate.config import checked, read_yaml
+from simulate.config import checked, config_folder, read_yaml
 from simulate.errors import InputError
 from simulate.foreground import (
     LENS_LIGHT_LABELS,
@@ -25,9 +24,9 @@ from simulate.foreground import (
 )
 from simulate.instruments import instrument
 
-VALUES = read_yaml(Path(__file__).parent / "foreground.yaml")
-LENS_LIGHT = checked(LensLightConfig, VALUES["lens_light"], "foreground.yaml")
-NON_LENS = checked(NonLensConfig, VALUES["non_lens"], "foreground.yaml")
+VALUES = read_yaml(config_folder("simulate") / "model2.yaml")
+LENS_LIGHT = checked(LensLightConfig, VALUES["lens_light"], "model2.yaml")
+NON_LENS = checked(NonLensConfig, VALUES["non_lens"], "model2.yaml")
 VIS = instrument("euclid_vis")
 MASS = {"theta_E": 1.1, "e1": 0.1, "e2": -0.05}
 

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from scipy.ndimage import rotate
 
 import lensphys as lp
-from simulate.config import checked, read_yaml
+from simulate.config import checked, config_folder, read_yaml
 from simulate.errors import InputError
 from simulate.galaxies import GalaxyImagesConfig, digest, half_light_radius, load_galaxies, prepare
 from simulate.procedural import procedural_galaxies, write_procedural_galaxies
 
 SHIPPED = Path(__file__).parents[1] / "data" / "galaxies.h5"
-VALUES = read_yaml(Path(__file__).parent / "galaxies.yaml")["galaxies"]
+VALUES = read_yaml(config_folder("simulate") / "model2.yaml")["galaxies"]
 
 
 def configured(**changes):
-    return checked(GalaxyImagesConfig, VALUES | {"path": SHIPPED} | changes, "galaxies.yaml")
+    return checked(GalaxyImagesConfig, VALUES | {"path": SHIPPED} | changes, "model2.yaml")
 
 
 CONFIG = configured()

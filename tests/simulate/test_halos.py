@@ -36,7 +36,7 @@ def rngs(n=N):
 
 
 def test_angles_of_a_halo_are_lenstronomys():
-    """Its constants of nature differ by 3e-4, and it takes the critical density without h^2 slips."""
+    """Its constants of nature differ by 3e-4."""
     cosmo = LensCosmo(0.5, 1.0, cosmo=Planck18)
     mass, c = np.array([1e8, 1e9, 1e10]), np.array([20.0, 12.0, 8.0])
     Rs, alpha_Rs = halos.nfw_angles(mass, c, PLANE)
@@ -46,7 +46,7 @@ def test_angles_of_a_halo_are_lenstronomys():
 
 
 def test_the_deflection_far_outside_is_that_of_the_mass():
-    """A halo truncated far outside r200 has, at r200, the deflection of the mass in the cylinder."""
+    """Far away a truncated halo is a point of its total mass, which the truncation makes finite."""
     mass, c = np.array([1e9]), np.array([10.0])
     Rs, alpha_Rs = halos.nfw_angles(mass, c, PLANE)
     # The total mass of a truncated halo at tau = 10, Baltz et al. 2009, eq. A4 of n = 1.

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from simulate import run, shards
-from simulate.config import CLASSES
 from simulate.errors import InputError
 from simulate.published import PublishedPrior
 from simulate.run import simulate
+from simulate.settings import CLASSES
 
 ROOT = Path(__file__).parents[2]
 SHARDS = [f"shard-0000{number}.h5" for number in range(3)]

@@ -1,0 +1,119 @@
+"""What every data set follows from, whatever its preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from simulate.config import Strict, suggestion
+from simulate.foreground import LensLightConfig, NonLensConfig
+from simulate.galaxies import GalaxyImagesConfig
+
+CLASSES = ("no_sub", "cdm", "axion")
+#: Label of images without a lens.
+NON_LENS = "non_lens"
+
+
+class EllipticalConfig(Strict):
+    """The ellipticity of a lens or a source."""
+
+    e1: float
+    e2: float
+
+    @model_validator(mode="after")
+    def _describes_an_ellipse(self) -> Self:
+        if self.e1**2 + self.e2**2 > 0.9999:
+            raise ValueError("e1^2 + e2^2 must be below 1")
+        return self
+
+
+class CosmologyConfig(Strict):
+    """A flat cosmology without radiation."""
+
+    H0: float = Field(gt=0)
+    Om0: float = Field(gt=0, le=1)
+    Ob0: float = Field(ge=0, le=1)
+
+
+class MultiPlaneConfig(Strict):
+    """Redshifts where deflections are reduced to another source than the true one."""
+
+    z_lens: float
+    z_source: float
+    z_source_convention: float
+    cosmology: CosmologyConfig
+
+
+class SimulateConfig(Strict):
+    """What every data set follows from; each preset adds its priors."""
+
+    model: int
+    preset: str
+    n: int = Field(gt=0)
+    seed: int = Field(ge=0, lt=2**63)
+    classes: tuple[str, ...]
+    backend: Literal["torch", "lenstronomy"]
+    instrument: str
+    observation: Literal["counts", "doubled", "noise_free", "detector"]
+    exposure_log10: tuple[float, float] | None = Field(
+        description="log10 of the exposure time, uniform between the two; null: the instrument's"
+    )
+    supersampling: int = Field(gt=0, le=16, description="rays along a side of a pixel")
+    pairs: int | None = Field(gt=1, description="also images with pixels this much coarser")
+    lens_light: LensLightConfig
+    non_lens: NonLensConfig
+    galaxies: GalaxyImagesConfig
+    device: Literal["auto", "cpu", "cuda"]
+    workers: int | None = Field(gt=0, description="processes; null: one a core")
+    scheduler: str | None = Field(description="address of a Dask scheduler; null: this machine")
+    shard_size: int = Field(gt=0)
+    out: Path | None = Field(description="folder; null: data/model<model>")
+
+    @field_validator("classes")
+    @classmethod
+    def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        for name in classes:
+            if name not in CLASSES:
+                raise ValueError(f"unknown class '{name}'{suggestion(name, CLASSES)}")
+        if not classes or len(set(classes)) != len(classes):
+            raise ValueError("classes must name each class once, and at least one")
+        return classes
+
+    @field_validator("exposure_log10")
+    @classmethod
+    def _in_order(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits and limits[0] > limits[1]:
+            raise ValueError("the first must not be above the second")
+        return limits
+
+    @property
+    def label_names(self) -> list[str]:
+        """The classes of lenses, and last the non-lenses where there are any."""
+        return [*self.classes, *([NON_LENS] if self.non_lens.fraction else [])]
+
+    @property
+    def shines(self) -> bool:
+        """Whether lenses show their light: without it they could be told from non-lenses."""
+        return self.lens_light.enabled or self.non_lens.fraction > 0
+
+    def labels(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Labels of images ``start`` to ``stop - 1``: classes take turns, non-lenses in between."""
+        # One more non-lens wherever the number due passes an integer; 1e-9 is above its rounding.
+        due = np.floor(self.non_lens.fraction * np.arange(start, stop + 1) + 1e-9).astype(np.int64)
+        lens_number = np.arange(start, stop) - due[:-1]
+        of_lens = lens_number % len(self.classes)
+        return np.where(np.diff(due) > 0, len(self.classes), of_lens)
+
+    def planes(self) -> MultiPlaneConfig | None:
+        """The redshifts of a lens that is traced through several planes, or None."""
+        return None
+
+    def identity(self) -> dict[str, Any]:
+        """What the images depend on: the configuration without place and pace."""
+        values = self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
+        values["galaxies"] = self.galaxies.identity()
+        return values
