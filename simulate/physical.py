@@ -175,7 +175,7 @@ class PhysicalPrior:
                 deflectors, labels = drawn
                 for key, values in labels.items():
                     params[key][rows] = values
-                params["theta_E_main"][rows] = _compensated(profile, deflectors, of_rows)
+                params["theta_E_main"][rows] = compensated_theta_E(profile, deflectors, of_rows)
                 tensors = {key: torch.from_numpy(values) for key, values in deflectors.items()}
                 parts.append(Deflectors(profile, torch.from_numpy(rows), tensors))
         columns = {name: torch.from_numpy(values) for name, values in params.items()}
@@ -235,7 +235,9 @@ class PhysicalPrior:
         return "UniformLine", halos.draw_vortex(self.config.axion, self._plane, params, rngs)
 
 
-def _compensated(profile: str, deflectors: dict[str, Array], params: dict[str, Array]) -> Array:
+def compensated_theta_E(
+    profile: str, deflectors: dict[str, Array], params: dict[str, Array]
+) -> Array:
     """Einstein radius of what is left to the main lens, arcsec, (R,).
 
     By Gauss' theorem the mean of the radial deflection over a circle is the mass inside of it.

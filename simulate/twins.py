@@ -40,8 +40,8 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
     galaxies = stored_galaxies(data.path) if (data.path / SOURCES).is_file() else None
     if config.shines:
         raise InputError(
-            f"{data.path} shows the light of lenses, which its labels do not fully describe; make it "
-            "without --lens-light and --non-lens"
+            f"{data.path} shows more light than its labels describe; make it without --lens-light "
+            "and --non-lens"
         )
     camera, renderer = make_renderers(config, galaxies)[0]
     residuals = np.empty_like(data.image)

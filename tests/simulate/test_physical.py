@@ -12,7 +12,7 @@ from simulate.errors import InputError
 from simulate.images import make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.observe import detector, noise_sigma
-from simulate.physical import PhysicalPrior
+from simulate.physical import PhysicalPrior, compensated_theta_E
 from simulate.presets import config_of, make_prior
 from simulate.run import simulate
 from simulate.settings import CLASSES
@@ -202,14 +202,12 @@ def test_a_configuration_that_describes_no_lens_is_refused(configure, sets, mess
         make_prior(configure(2, *sets, preset="physical"))
 
 
-def test_substructure_that_outweighs_the_lens_is_refused(configure):
-    config = configure(
-        2,
-        "substructure_fraction={distribution: uniform, low: 0.9, high: 1.0}",
-        "cdm.mass_min=1e11",
-        "cdm.mass_max=1e12",
-        preset="physical",
-        classes=["cdm"],
-    )
-    with pytest.raises(InputError, match="lower substructure_fraction"):
-        make_prior(config).draw(0, 300)
+def test_substructure_that_outweighs_the_lens_is_refused():
+    lens = {"theta_E": 1.2, "gamma": 2.0, "center_x": 0.1, "center_y": 0.0}
+    mass = {"theta_E": 1.3, "center_x": 0.2, "center_y": 0.0}
+    with pytest.raises(InputError, match=r"substructure has 1\.17 times the mass of the lens"):
+        compensated_theta_E(
+            "PointMass",
+            {name: np.full((1, 1), value) for name, value in mass.items()},
+            {name: np.full(1, value) for name, value in lens.items()},
+        )

@@ -95,7 +95,7 @@ def test_the_backends_agree_on_lens_light_and_look_alikes(configure):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_real_galaxies_take_the_place_of_the_smooth_source(configure, preset):
-    """The flux is that of the source, and interpolation that of lenstronomy where both are linear."""
+    """The light is where lenstronomy puts it, up to the order of the interpolation."""
     config = with_galaxies(configure(2, preset=preset, observation="noise_free"))
     galaxies = load_galaxies(config.galaxies)
     scene, camera = lit(config, 9, galaxies), instrument(config.instrument)
