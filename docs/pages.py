@@ -19,7 +19,7 @@ from typing import Any
 
 import profiles
 import torch
-from pictures import draw_augmentations, draw_instruments, draw_light, draw_mass
+from pictures import draw_augmentations, draw_instruments, draw_light, draw_mass, draw_presets
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -27,7 +27,7 @@ import lensphys
 from lensphys.instruments import INSTRUMENTS
 from lensphys.mass import MassProfile
 from lensphys.parameters import Profile
-from simulate import augment
+from simulate import augment, halos
 
 DRAW = {"mass": draw_mass, "light": draw_light}
 #: Whose pictures stand beside each other on the page of the instruments.
@@ -80,6 +80,8 @@ def generate(app: Sphinx) -> None:
     _write(folder / "instruments.md", instrument_table())
     if not _fresh(folder / "augmentations.png", *drawing, Path(augment.__file__)):
         draw_augmentations(folder / "augmentations.png")
+    if not _fresh(folder / "presets.png", *drawing, Path(halos.__file__)):
+        draw_presets(folder / "presets.png")
     for output, process in running.items():
         text, errors = process.communicate()
         if process.returncode:

@@ -1,13 +1,15 @@
-"""The figures on the pages of the profiles, the instruments and the augmentations."""
+"""The figures on the pages of the profiles, the instruments and the data sets."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from astropy.cosmology import Planck18
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +19,12 @@ from numpy.typing import NDArray
 
 import lensphys as lp
 from simulate import augment
+from simulate.halos import LensPlane, draw_subhalos, draw_vortex
+from simulate.images import make_renderers
+from simulate.observe import detector, doubled, noise_sigma
+from simulate.physical import PhysicalConfig, compensated_theta_E
+from simulate.presets import load_simulate_config, make_prior
+from simulate.scenes import Deflectors, Scene
 
 _N_PIX = 240
 #: What is less is the rounding of zero.
@@ -195,6 +203,65 @@ def draw_augmentations(path: Path) -> None:
     for ax in axes[-1]:
         ax.set_xlabel("x [arcsec]")
     _save(figure, path)
+
+
+def draw_presets(path: Path) -> None:
+    """One lens and source of Model 2 in both presets, and what the substructure changes."""
+    published, physical = (load_simulate_config(2, preset) for preset in ("published", "physical"))
+    assert isinstance(physical, PhysicalConfig)
+    scene = make_prior(published).draw(0, 3)
+    # One place of the source for all three.
+    place = {f"source_center_{axis}": torch.full((3,), 0.08).double() for axis in "xy"}
+    scene = dataclasses.replace(scene, params=scene.params | place)
+    camera, renderer = make_renderers(published.model_copy(update={"device": "cpu"}))[0]
+    rows = [doubled(renderer.render(scene), 0.0, np.ones(3), np.random.default_rng)]
+
+    honest, twin = _compensated(scene, physical)
+    models, twins = renderer.render(honest), renderer.render(twin)
+    exposures = np.full(3, camera.total_exposure)
+    noise = camera.background_sigma, exposures
+    images = detector(models, *noise, lambda i: np.random.default_rng([7, i]))
+    rows += [images, (images - twins) / noise_sigma(twins, *noise)]
+
+    names = ("published: twice the model, no noise", "physical", "physical, less its twin")
+    labels = ("flux per pixel [2 e-/s]", "flux per pixel [e-/s]", r"residual [$\sigma$]")
+    figure = Figure(figsize=(9.6, 7.3), layout="compressed")
+    axes = figure.subplots(3, 3, sharex=True, sharey=True)
+    width = camera.n_pix * camera.pixel_scale
+    for of_row, stack, name, label in zip(axes, rows, names, labels, strict=True):
+        signed = stack is rows[-1]
+        top = 6.0 if signed else float(np.max(stack))
+        norm = Normalize(-top if signed else 0.0, top)
+        for ax, image, title in zip(of_row, stack, published.classes, strict=True):
+            cmap = "RdBu_r" if signed else "magma"
+            _show(figure, ax, image, width, label, norm=norm, cmap=cmap)
+            if stack is rows[0]:
+                ax.set_title(title)
+        of_row[0].set_ylabel(f"{name}\ny [arcsec]", fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("x [arcsec]")
+    _save(figure, path)
+
+
+def _compensated(scene: Scene, config: PhysicalConfig) -> tuple[Scene, Scene]:
+    """The lenses of a published scene with the substructure of the physical preset, and without."""
+    plane = LensPlane(config.lens.z_lens, config.lens.z_source, Planck18)
+    names = ("theta_E", "e1", "e2", "center_x", "center_y")
+    params = {name: scene.params[name].numpy().copy() for name in names}
+    params["theta_E"] *= scene.alpha_scale
+    params |= {"gamma": np.full(3, 2.0), "substructure_fraction": np.full(3, 0.05)}
+    theta_E_main, parts = params["theta_E"].copy(), []
+    draws = {1: ("TNFW", draw_subhalos, config.cdm), 2: ("UniformLine", draw_vortex, config.axion)}
+    for row, (profile, draw, section) in draws.items():
+        one = {name: values[row : row + 1] for name, values in params.items()}
+        deflectors, _ = draw(section, plane, one, [np.random.default_rng(3)])
+        theta_E_main[row] = compensated_theta_E(profile, deflectors, one)[0]
+        tensors = {name: torch.from_numpy(values) for name, values in deflectors.items()}
+        parts.append(Deflectors(profile, torch.tensor([row]), tensors))
+    columns = {name: torch.from_numpy(values) for name, values in params.items()}
+    columns = scene.params | columns | {"theta_E_main": torch.from_numpy(theta_E_main)}
+    honest = Scene(scene.index, scene.label, columns, "EPL", tuple(parts))
+    return honest, honest.without_substructure()
 
 
 def _convergence_scale(kappa: Map) -> tuple[Normalize, str]:
