@@ -209,6 +209,15 @@ class Profile:
         named = ((field.name, getattr(self, field.name)) for field in parameter_fields(self))
         return {name: align(value, like) for name, value in named}
 
+    def members(self, like: Tensor) -> dict[str, Tensor]:
+        """The parameters of a population ``(B, K)`` in the dtype and on the device of ``like``."""
+        return {
+            field.name: torch.as_tensor(
+                getattr(self, field.name), dtype=like.dtype, device=like.device
+            )
+            for field in parameter_fields(self)
+        }
+
 
 def parameter_fields(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
     """The fields of a profile that are its parameters, declared with :func:`parameter`."""

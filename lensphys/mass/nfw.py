@@ -8,7 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys.mass.base import MassProfile
+from lensphys import fused
+from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the logarithmic divergence of the centre is cut off.
@@ -116,6 +117,15 @@ class NFW(MassProfile):
         scale, Rs, x, y, r2 = self._geometry(x, y)
         mean = scale * Projection(r2 / (Rs * Rs)).mean
         return x * mean, y * mean
+
+    def summed_deflection(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None
+    ) -> Vector | None:
+        """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
+        p = self.members(x)
+        scale, inverse2 = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))), 1 / p["Rs"] ** 2
+        at = p["center_x"], p["center_y"]
+        return fused.population("nfw_haloes", x, y, mask, scale, inverse2, R2_MIN * inverse2, *at)
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale, Rs, x, y, r2 = self._geometry(x, y)

@@ -75,6 +75,7 @@ class Population:
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
+        check_positions(x, y)
         fused = getattr(self.profile, "summed_deflection", None)
         if fused is not None and (result := fused(x, y, self.mask)) is not None:
             return result  # type: ignore[no-any-return]

@@ -8,7 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys.mass.base import MassProfile
+from lensphys import fused
+from lensphys.mass.base import MassProfile, Vector
 from lensphys.mass.nfw import R2_MIN, Projection, spherical_hessian
 from lensphys.parameters import Parameter, parameter
 
@@ -98,6 +99,17 @@ class TNFW(MassProfile):
         scale, Rs, tau, x, y, r2 = self._geometry(x, y)
         mean = scale * TruncatedProjection(r2 / (Rs * Rs), tau).mean
         return x * mean, y * mean
+
+    def summed_deflection(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None
+    ) -> Vector | None:
+        """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
+        p = self.members(x)
+        tau, inverse2 = p["r_trunc"] / p["Rs"], 1 / p["Rs"] ** 2
+        scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))) * (tau / (tau * tau + 1)) ** 2
+        shape = inverse2, R2_MIN * inverse2, tau, torch.log(tau)
+        at = p["center_x"], p["center_y"]
+        return fused.population("tnfw_haloes", x, y, mask, scale, *shape, *at)
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale, Rs, tau, x, y, r2 = self._geometry(x, y)

@@ -1,0 +1,110 @@
+"""Where the fused loops over pixels of :mod:`lensphys.kernels` are used, and on how many threads.
+
+On a CPU, outside of the transforms of torch.func, of forward-mode derivatives and of torch.compile;
+elsewhere the same formulas run as operations of torch.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import importlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensphys.parameters import transformed
+
+#: Numbers in a map below which a second thread costs more than it saves.
+_WORTH_A_THREAD = 16384
+
+Array = np.ndarray[Any, Any]
+
+
+def offered(*values: Any) -> bool:
+    """Whether a fused loop can work on these; what is no tensor is left out."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return all(
+        value.device.type == "cpu"
+        and value.dtype in (torch.float32, torch.float64)
+        and value.dtype == tensors[0].dtype
+        for value in tensors
+    ) and not transformed(*tensors)
+
+
+@functools.cache
+def kernel(name: str) -> Callable[..., None]:
+    """A kernel; numba is imported on first use, which takes a second."""
+    found: Callable[..., None] = getattr(importlib.import_module("lensphys.kernels"), name)
+    return found
+
+
+def run(name: str, shared: Sequence[Any], each: Sequence[Array], numbers: int) -> None:
+    """Calls a kernel, on as many threads as torch has, with shares of the arrays of ``each``.
+
+    Args:
+        name: of the kernel.
+        shared: arguments that are the same for all images.
+        each: arrays whose first axis is that of the images.
+        numbers: how many numbers all of its maps hold, by which threads are given out.
+    """
+    function = kernel(name)
+    images = len(each[0])
+    threads = max(1, min(torch.get_num_threads(), images, numbers // _WORTH_A_THREAD))
+    if threads == 1:
+        function(*shared, *each)
+        return
+    edges = [images * i // threads for i in range(threads + 1)]
+    parts = [[array[a:b] for array in each] for a, b in zip(edges, edges[1:], strict=False)]
+    others = [_pool(threads - 1).submit(function, *shared, *part) for part in parts[1:]]
+    function(*shared, *parts[0])
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="lensphys")
+
+
+# A forked process, such as a worker of a DataLoader, has none of the threads of its parent.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def population(
+    name: str, x: Tensor, y: Tensor, mask: Tensor | None, amplitude: Tensor, *parameters: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """The summed deflection of a population on one grid ``(ny, nx)``, or None where not offered.
+
+    Args:
+        name: of the kernel, which leaves out members whose amplitude is 0.
+        x, y: positions, arcsec.
+        mask: which members are there, ``(B, K)`` or ``(K,)``; all of them where it is None.
+        amplitude, parameters: of the members, ``(B, K)``, ``(K,)`` or single numbers.
+    """
+    tensors = (x, y, amplitude, *parameters)
+    wants_grad = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
+    if wants_grad or x.ndim != 2 or y.shape != x.shape or not offered(*tensors):
+        return None
+    # Zero itself, not zero times a padding that may not be finite.
+    amplitude = amplitude if mask is None else torch.where(mask, amplitude, 0.0)
+    aligned = torch.broadcast_tensors(amplitude, *parameters)
+    batch, members = aligned[0].shape[:-1], aligned[0].shape[-1]
+    images = math.prod(batch)
+    each = [array(value.reshape(images, members)) for value in aligned]
+    alpha = x.new_zeros(2, images, x.numel())
+    grid = array(x.reshape(-1)), array(y.reshape(-1))
+    run(name, grid, [*each, *alpha.numpy()], images * members * x.numel())
+    alpha_x, alpha_y = alpha.view(2, *batch, *x.shape).unbind()
+    return alpha_x, alpha_y
+
+
+def array(value: Tensor) -> Array:
+    """The numbers of a tensor, contiguous, as an array that shares memory where it can."""
+    return value.detach().contiguous().numpy()

@@ -1,0 +1,451 @@
+"""Elementary functions that numba's loops over pixels are made of.
+
+numba without Intel's SVML calls the C library for every number; these have no branches and no
+calls, so that LLVM turns a loop over them into vector instructions. Errors are of one or two units
+of rounding in float32 and float64. Imported on first use, since numba is slow to import.
+
+All kernels lie in this one module: numba's cache on disk knows a kernel by the file that it is in,
+and would keep one whose functions have changed elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+# Coefficients are from Chebyshev interpolation to 60 digits.
+_SINGLE, _DOUBLE = ir.FloatType(), ir.DoubleType()
+#: ``(arctanh(s) / s - 1) / s^2`` as a polynomial in ``s^2``, for ``s^2 < 0.0425``.
+_ATANH = {
+    _SINGLE: (0.33333361436787384, 0.19988120396130726, 0.15022809868211204),
+    _DOUBLE: (
+        0.3333333333333333,
+        0.20000000000006019,
+        0.14285714282745327,
+        0.11111111668310174,
+        0.09090857841289984,
+        0.07694859131820944,
+        0.06596737793284888,
+        0.068650245033322,
+    ),
+}
+#: The same for ``s^2`` from -0.0565, where it is that of arctan, to 0.0565.
+_NEAR = {
+    _SINGLE: (
+        0.3333332172609642,
+        0.19999990177507015,
+        0.14314794313309875,
+        0.11135719447686335,
+    ),
+    _DOUBLE: (
+        0.33333333333333337,
+        0.20000000000000004,
+        0.14285714285669895,
+        0.11111111111070268,
+        0.09090909202123484,
+        0.0769230779463287,
+        0.06666569179400696,
+        0.058822632466139786,
+        0.052980101688349726,
+        0.04793970557158748,
+    ),
+}
+#: ``(arctan(t) / t - 1) / t^2`` as a polynomial in ``t^2``, for ``t^2 < 0.172``.
+_ATAN = {
+    _SINGLE: (
+        -0.3333333174281791,
+        0.19999536271134155,
+        -0.1426380982921184,
+        0.10742157915905193,
+        -0.06446719462077065,
+    ),
+    _DOUBLE: (
+        -0.3333333333333333,
+        0.19999999999995416,
+        -0.14285714284644896,
+        0.11111111013517383,
+        -0.0909090450755384,
+        0.07692181553432291,
+        -0.06664488411798739,
+        0.05857949051651406,
+        -0.050844051701967326,
+        0.03920151873355892,
+        -0.019140021905694565,
+    ),
+}
+#: ``(exp(r) - 1 - r) / r^2``, for ``|r| < 0.347``.
+_EXP = {
+    _SINGLE: (
+        0.5,
+        0.16666576583158002,
+        0.041666554109346714,
+        0.008363246669753728,
+        0.0013926268052570573,
+    ),
+    _DOUBLE: (
+        0.5,
+        0.1666666666666667,
+        0.04166666666666667,
+        0.00833333333332607,
+        0.0013888888888883703,
+        0.00019841269875048905,
+        2.480158732571076e-05,
+        2.755725511097889e-06,
+        2.755727343657049e-07,
+        2.510533724466521e-08,
+        2.091477283224809e-09,
+    ),
+}
+#: Largest numbers, and exponents of the least and the largest normal ones.
+_LARGEST = {_SINGLE: (3.4028234663852886e38,), _DOUBLE: (1.7976931348623157e308,)}
+_LOW, _HIGH = {_SINGLE: (-87.25,), _DOUBLE: (-708.0,)}, {_SINGLE: (88.5,), _DOUBLE: (709.5,)}
+#: Bits of the fraction and bias of the exponent.
+_FORMAT = {_SINGLE: (23, 127), _DOUBLE: (52, 1023)}
+
+
+def _whole(real: Any) -> Any:
+    return ir.IntType(32 if real == _SINGLE else 64)
+
+
+def _shifter(real: Any) -> float:
+    """The number in whose last bits a small whole number is seen once it is added."""
+    return float(1.5 * 2 ** _FORMAT[real][0])
+
+
+def _polynomial(table: dict[Any, tuple[float, ...]]) -> Any:
+    """The function of ``z`` with the coefficients of its precision, lowest power first."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def polynomial(typing, z):  # type: ignore[no-untyped-def]
+        def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            (z,) = arguments
+            *rest, total = (ir.Constant(z.type, c) for c in table[z.type])
+            for coefficient in reversed(rest):
+                product = builder.fmul(total, z, flags=("contract",))
+                total = builder.fadd(product, coefficient, flags=("contract",))
+            return total
+
+        return z(z), build
+
+    return polynomial
+
+
+_atanh_series, _near_series = _polynomial(_ATANH), _polynomial(_NEAR)
+_atan_series, _exp_series = _polynomial(_ATAN), _polynomial(_EXP)
+_largest, _low, _high = (_polynomial(table) for table in (_LARGEST, _LOW, _HIGH))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _binary_exponent(typing, x):  # type: ignore[no-untyped-def]
+    """``k`` and ``2^-k`` such that ``x 2^-k`` is between ``sqrt(1/2)`` and ``sqrt(2)``; x > 0."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        (x,) = arguments
+        real, whole = x.type, _whole(x.type)
+        bits, bias = _FORMAT[real]
+
+        def number(value: int) -> Any:
+            return ir.Constant(whole, value)
+
+        root = builder.bitcast(ir.Constant(real, math.sqrt(0.5)), whole)
+        # Above the bits of sqrt(1/2), and so that the shift meets no sign.
+        above = builder.sub(builder.bitcast(x, whole), root)
+        above = builder.add(above, number(bias << bits))
+        biased = builder.lshr(above, number(bits))  # k + bias
+        shifted = builder.add(biased, builder.bitcast(ir.Constant(real, _shifter(real)), whole))
+        k = builder.fsub(builder.bitcast(shifted, real), ir.Constant(real, _shifter(real) + bias))
+        inverse = builder.shl(builder.sub(number(2 * bias), biased), number(bits))
+        inverse = builder.bitcast(inverse, real)
+        return context.make_tuple(builder, signature.return_type, (k, inverse))
+
+    return types.UniTuple(x, 2)(x), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _rounded_power(typing, t):  # type: ignore[no-untyped-def]
+    """``n`` and ``2^n``, n the whole number next to ``t``; within the range of exponents."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        (t,) = arguments
+        real, whole = t.type, _whole(t.type)
+        bits, bias = _FORMAT[real]
+        shifter = ir.Constant(real, _shifter(real))
+        shifted = builder.fadd(t, shifter)
+        n = builder.fsub(shifted, shifter)
+        power = builder.shl(builder.bitcast(shifted, whole), ir.Constant(whole, bits))
+        power = builder.add(power, ir.Constant(whole, bias << bits))
+        return context.make_tuple(builder, signature.return_type, (n, builder.bitcast(power, real)))
+
+    return types.UniTuple(t, 2)(t), build
+
+
+_precise = numba.njit(forceinline=True, fastmath={"contract"}, error_model="numpy")
+
+
+@_precise
+def _log_parts(f, k):  # type: ignore[no-untyped-def]
+    """``log(1 + f) + k log(2)``, for 1 + f between sqrt(1/2) and sqrt(2)."""
+    real = type(f)
+    s = f / (real(2) + f)
+    z = s * s
+    s2 = s + s
+    # log(2) in two parts, of which the first has so few digits that k times it is exact.
+    low = real(1.4286068203094173e-06) * k + s2 * z * _atanh_series(z)
+    return real(0.693145751953125) * k + (s2 + low)
+
+
+@_precise
+def log(x):  # type: ignore[no-untyped-def]
+    """Natural logarithm of a normal number; infinity and NaN of themselves."""
+    real = type(x)
+    k, inverse = _binary_exponent(x)
+    found = _log_parts(x * inverse - real(1), k)
+    return found if x <= _largest(x) else x
+
+
+@_precise
+def log1p(x):  # type: ignore[no-untyped-def]
+    """``log(1 + x)`` for x >= 0, with the digits of a small x."""
+    real = type(x)
+    y = real(1) + x
+    k, inverse = _binary_exponent(y)
+    found = _log_parts((y * inverse - real(1)) + (x - (y - real(1))) * inverse, k)
+    return found if y <= _largest(y) else y
+
+
+@_precise
+def log1p_over(x):  # type: ignore[no-untyped-def]
+    """``log(1 + x) / x`` for x from -1/3 to 1/2."""
+    real = type(x)
+    inverse = real(1) / (real(2) + x)
+    s = x * inverse
+    z = s * s
+    return real(2) * inverse * (real(1) + z * _atanh_series(z))
+
+
+@_precise
+def exp(x):  # type: ignore[no-untyped-def]
+    """Exponential; 0 below the range of normal numbers, infinite above it."""
+    real = type(x)
+    low, high = _low(x), _high(x)
+    inside = low if x < low else (high if x > high else x)  # NaN passes
+    n, power = _rounded_power(inside * real(1.4426950408889634))
+    r = (inside - n * real(0.693145751953125)) - n * real(1.4286068203094173e-06)
+    found = power * (real(1) + (r + r * r * _exp_series(r)))
+    return real(0) if x < low else found
+
+
+@_precise
+def angle(b, a):  # type: ignore[no-untyped-def]
+    """``atan2(b, a)`` for a > 0, or a = 0 and b other than 0."""
+    real = type(b)
+    sign = math.copysign(real(1), b)
+    b = abs(b)
+    # Turned by pi / 4 or pi / 2 where that leaves an angle below pi / 8.
+    steep, middle = b > real(2.414213562373095) * a, b > real(0.4142135623730951) * a
+    above = -a if steep else (b - a if middle else b)
+    below = b if steep else (a + b if middle else a)
+    turn = real(1.5707963267948966) if steep else (real(0.7853981633974483) if middle else real(0))
+    t = above / below
+    z = t * t
+    return sign * (turn + (t + t * z * _atan_series(z)))
+
+
+#: Pixels worked on at once: their coordinates and deflections stay in the first-level cache.
+_BLOCK = 256
+
+
+@_precise
+def _nfw_parts(u, x, log_half_x):  # type: ignore[no-untyped-def]
+    """``mean`` and ``F`` of :class:`lensphys.mass.nfw.Projection`, and ``arctan(1 / s) / s``."""
+    real = type(u)
+    one, half = real(1), real(0.5)
+    over = one / (one + x)
+    z = (one - x) * over
+    near = real(2) * over * (one + z * _near_series(z))
+    s = math.sqrt(abs(one - u))
+    s = half if s < real(0.4) else s  # what follows is not used there
+    inverse = one / s
+    v = (u if u < one else one) / (real(2) + real(2) * s)
+    p_over = log1p_over(-v)
+    turned = angle(one, s) * inverse
+    inside, outside = u < real(0.8), u > real(1.2)
+    far = (-v * p_over - log_half_x) * inverse
+    F = far if inside else (real(1.5707963267948966) * inverse - turned if outside else near)
+    mean = (-half * p_over - log_half_x) / (s + s * s)
+    mean = mean if inside else (log_half_x + F) / u
+    return mean, F, turned, s
+
+
+@_precise
+def nfw_mean(u):  # type: ignore[no-untyped-def]
+    """Half the mean convergence inside of ``R^2 = u``; see :mod:`lensphys.mass.nfw`."""
+    real = type(u)
+    return _nfw_parts(u, math.sqrt(u), real(0.5) * log(real(0.25) * u))[0]
+
+
+@_precise
+def tnfw_mean(u, tau, log_tau):  # type: ignore[no-untyped-def]
+    """The same of the truncated halo but for its scale; see :mod:`lensphys.mass.tnfw`."""
+    real = type(u)
+    one, pi = real(1), real(3.141592653589793)
+    x = math.sqrt(u)
+    log_half_x = real(0.5) * log(real(0.25) * u)
+    mean, F, turned, s = _nfw_parts(u, x, log_half_x)
+    tau2 = tau * tau
+    q = math.sqrt(u + tau2)
+    sum_ = tau + q
+    L = -log1p(tau * (one + tau / (q + x)) / x)
+    over = one / (tau * sum_)
+    y = real(0.5) * u * over
+    small = y < real(0.5)
+    P_over = log1p_over(y if small else real(0.5)) * real(0.5) * over
+    P_over = P_over if small else (log_half_x - log_tau - L) / u
+    inner = mean - P_over + L * over
+    shift = (x + u * tau * over) * tau / (x + q)
+    outside = pi / (s * x * (s + x)) - real(2) * turned + pi * shift / u
+    remainder = outside if u > real(1.2) else real(2) * F - pi * tau * over
+    return (tau2 - one) * inner + remainder
+
+
+@_precise
+def _tnfw_mean_outside(u, tau, log_tau):  # type: ignore[no-untyped-def]
+    """:func:`tnfw_mean` for u > 1.2, where the logarithms of x cancel each other."""
+    real = type(u)
+    one, pi = real(1), real(3.141592653589793)
+    x, s, q = math.sqrt(u), math.sqrt(u - one), math.sqrt(u + tau * tau)
+    L = -log1p(tau * (one + tau / (q + x)) / x)
+    turned = angle(one, s)
+    inverse = one / s
+    F = (real(1.5707963267948966) - turned) * inverse
+    inner = log_tau + F + L * q / tau
+    sum_ = tau + q
+    remainder = pi * u * inverse / (x * (s + x)) - real(2) * u * turned * inverse
+    remainder += pi * (x * sum_ + u) * tau / ((x + q) * sum_)
+    return ((tau * tau - one) * inner + remainder) / u
+
+
+_kernel = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
+
+# Sums over the members (B, K) of a population, added to ``alpha (B, N)`` on a grid ``(N,)``. Not
+# parallel=True: starting numba's threads resets the number of torch's, as both share one OpenMP
+# library.
+
+
+@_kernel
+def point_masses(x, y, theta2, center_x, center_y, alpha_x, alpha_y):  # type: ignore[no-untyped-def]
+    """See :class:`lensphys.mass.point_mass.PointMass`."""
+    floor = x.dtype.type(1e-16)
+    for b in range(theta2.shape[0]):
+        for start in range(0, x.shape[0], _BLOCK):
+            px, py = x[start : start + _BLOCK], y[start : start + _BLOCK]
+            ax, ay = alpha_x[b, start : start + _BLOCK], alpha_y[b, start : start + _BLOCK]
+            for k in range(theta2.shape[1]):
+                t2, cx, cy = theta2[b, k], center_x[b, k], center_y[b, k]
+                if t2 == 0:
+                    continue
+                for p in range(px.shape[0]):
+                    dx, dy = px[p] - cx, py[p] - cy
+                    w = t2 / max(dx * dx + dy * dy, floor)
+                    ax[p] += dx * w
+                    ay[p] += dy * w
+
+
+@_kernel
+def nfw_haloes(x, y, amplitude, inverse2, floor, center_x, center_y, alpha_x, alpha_y):  # type: ignore[no-untyped-def]
+    """See :class:`lensphys.mass.nfw.NFW`."""
+    for b in range(amplitude.shape[0]):
+        for start in range(0, x.shape[0], _BLOCK):
+            px, py = x[start : start + _BLOCK], y[start : start + _BLOCK]
+            ax, ay = alpha_x[b, start : start + _BLOCK], alpha_y[b, start : start + _BLOCK]
+            for k in range(amplitude.shape[1]):
+                a, i2, low = amplitude[b, k], inverse2[b, k], floor[b, k]
+                cx, cy = center_x[b, k], center_y[b, k]
+                if a == 0:
+                    continue
+                for p in range(px.shape[0]):
+                    dx, dy = px[p] - cx, py[p] - cy
+                    u = (dx * dx + dy * dy) * i2
+                    w = a * nfw_mean(low if u < low else u)
+                    ax[p] += dx * w
+                    ay[p] += dy * w
+
+
+@_kernel
+def tnfw_haloes(  # type: ignore[no-untyped-def]
+    x, y, amplitude, inverse2, floor, tau, log_tau, center_x, center_y, alpha_x, alpha_y
+):
+    """See :class:`lensphys.mass.tnfw.TNFW`."""
+    u = np.empty(_BLOCK, x.dtype)
+    bound = x.dtype.type(1.2)
+    for b in range(amplitude.shape[0]):
+        for start in range(0, x.shape[0], _BLOCK):
+            px, py = x[start : start + _BLOCK], y[start : start + _BLOCK]
+            ax, ay = alpha_x[b, start : start + _BLOCK], alpha_y[b, start : start + _BLOCK]
+            for k in range(amplitude.shape[1]):
+                a, i2, low = amplitude[b, k], inverse2[b, k], floor[b, k]
+                t, lt, cx, cy = tau[b, k], log_tau[b, k], center_x[b, k], center_y[b, k]
+                if a == 0:
+                    continue
+                inside = 0
+                for p in range(px.shape[0]):
+                    dx, dy = px[p] - cx, py[p] - cy
+                    r2 = (dx * dx + dy * dy) * i2
+                    u[p] = low if r2 < low else r2
+                    inside += not r2 > bound
+                # Most pixels are far outside of a small halo.
+                if inside == 0:
+                    for p in range(px.shape[0]):
+                        u[p] = _tnfw_mean_outside(u[p], t, lt)
+                else:
+                    for p in range(px.shape[0]):
+                        u[p] = tnfw_mean(u[p], t, lt)
+                for p in range(px.shape[0]):
+                    ax[p] += (px[p] - cx) * (a * u[p])
+                    ay[p] += (py[p] - cy) * (a * u[p])
+
+
+@_precise
+def _line_deflection(a, b, half_length):  # type: ignore[no-untyped-def]
+    """:func:`lensphys.mass.uniform_line.uniform_line_deflection` for theta_E = 1."""
+    real = type(a)
+    zero, one, floor = real(0), real(1), real(1e-16)
+    side, long = abs(a), half_length
+    minus = (side - long) ** 2 + b * b
+    plus = (side + long) ** 2 + b * b
+    bounded = floor if minus < floor else minus
+    # No digits are lost far away, where the logarithm is small.
+    along = math.copysign(real(0.5) * log1p(real(4) * side * long / bounded), a)
+    sine, cosine = real(2) * long * b, (side - long) * (side + long) + b * b
+    turned = angle(sine, abs(cosine) + (one if sine == zero else zero))
+    across = turned if cosine >= zero else math.copysign(real(3.141592653589793), sine) - turned
+    across = zero if sine == zero or min(plus, minus) < floor else across
+    scale = one / (long + long)
+    return along * scale, across * scale
+
+
+@_kernel
+def uniform_lines(  # type: ignore[no-untyped-def]
+    x, y, theta2, half_length, cosine, sine, center_x, center_y, alpha_x, alpha_y
+):
+    """See :class:`lensphys.mass.uniform_line.UniformLine`."""
+    for b in range(theta2.shape[0]):
+        for start in range(0, x.shape[0], _BLOCK):
+            px, py = x[start : start + _BLOCK], y[start : start + _BLOCK]
+            ax, ay = alpha_x[b, start : start + _BLOCK], alpha_y[b, start : start + _BLOCK]
+            for k in range(theta2.shape[1]):
+                t2, long, c, s = theta2[b, k], half_length[b, k], cosine[b, k], sine[b, k]
+                cx, cy = center_x[b, k], center_y[b, k]
+                if t2 == 0:
+                    continue
+                for p in range(px.shape[0]):
+                    dx, dy = px[p] - cx, py[p] - cy
+                    along, across = _line_deflection(c * dx + s * dy, c * dy - s * dx, long)
+                    ax[p] += t2 * (c * along - s * across)
+                    ay[p] += t2 * (s * along + c * across)
