@@ -118,9 +118,7 @@ class NFW(MassProfile):
         mean = scale * Projection(r2 / (Rs * Rs)).mean
         return x * mean, y * mean
 
-    def summed_deflection(
-        self, x: Tensor, y: Tensor, mask: Tensor | None = None
-    ) -> Vector | None:
+    def summed_deflection(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
         """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
         p = self.members(x)
         scale, inverse2 = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))), 1 / p["Rs"] ** 2

@@ -100,9 +100,7 @@ class TNFW(MassProfile):
         mean = scale * TruncatedProjection(r2 / (Rs * Rs), tau).mean
         return x * mean, y * mean
 
-    def summed_deflection(
-        self, x: Tensor, y: Tensor, mask: Tensor | None = None
-    ) -> Vector | None:
+    def summed_deflection(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
         """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
         p = self.members(x)
         tau, inverse2 = p["r_trunc"] / p["Rs"], 1 / p["Rs"] ** 2

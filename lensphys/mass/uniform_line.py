@@ -99,9 +99,7 @@ class UniformLine(MassProfile):
         alpha_a, alpha_b = uniform_line_deflection(a, b, p["theta_E"], p["half_length"])
         return cos * alpha_a - sin * alpha_b, sin * alpha_a + cos * alpha_b
 
-    def summed_deflection(
-        self, x: Tensor, y: Tensor, mask: Tensor | None = None
-    ) -> Vector | None:
+    def summed_deflection(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
         """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
         p = self.members(x)
         # As good as a point mass, which has no closed form of its own there.
