@@ -83,7 +83,7 @@ if hasattr(os, "register_at_fork"):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """A grid and the parameters of one profile an image, as arrays: ``(1 or B, N)`` and ``(B,)``."""
+    """A grid and the parameters of one profile an image, as arrays ``(1 or B, N)`` and ``(B,)``."""
 
     shape: torch.Size
     grid: list[Array]
@@ -137,7 +137,7 @@ class Batch:
             *single.unbind(-1),
         ]
         return [
-            None if shape is None else value.sum_to_size(shape)
+            None if shape is None or value is None else value.sum_to_size(shape)
             for value, shape in zip(found, inputs, strict=True)
         ]
 

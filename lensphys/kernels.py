@@ -331,6 +331,7 @@ def _tnfw_mean_outside(u, tau, log_tau):  # type: ignore[no-untyped-def]
     return ((tau * tau - one) * inner + remainder) / u
 
 
+# Numbers are copied one by one: slices that are assigned take seconds to compile.
 _kernel = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
 
 # Sums over the members (B, K) of a population, added to ``alpha (B, N)`` on a grid ``(N,)``. Not
@@ -593,7 +594,7 @@ def _sie_pulled(dx, dy, theta, gx, gy, frame, e1, e2, nearly_round):  # type: ig
 def sie_gradient(  # type: ignore[no-untyped-def]
     x, y, theta_E, e1, e2, center_x, center_y, grad_x, grad_y, by_x, by_y, sums
 ):
-    """Gradients of :func:`sie` by position, ``(B, N)`` or ``(B, 0)`` for none, and by parameters."""
+    """Gradients by position, ``(B, N)`` or ``(B, 0)`` for none, and by the parameters."""
     terms = np.empty((5, _BLOCK), x.dtype)
     for b in range(theta_E.shape[0]):
         row = b if x.shape[0] > 1 else 0
@@ -615,8 +616,8 @@ def sie_gradient(  # type: ignore[no-untyped-def]
                         px[p] - cx, py[p] - cy, theta, gx[p], gy[p], frame, e1[b], e2[b], False
                     )
             if by_x.shape[1]:
-                by_x[b, start : start + n] = terms[3, :n]
-                by_y[b, start : start + n] = terms[4, :n]
+                for p in range(n):
+                    by_x[b, start + p], by_y[b, start + p] = terms[3, p], terms[4, p]
             for k in range(3):
                 sums[b, k] += _total(terms[k, :n])
             for k in range(3, 5):
@@ -644,7 +645,7 @@ def _sersic_frame(R_sersic, n_sersic, e1, e2, slope, intercept):  # type: ignore
 
 @_precise
 def _sersic_parts(dx, dy, frame):  # type: ignore[no-untyped-def]
-    """Stretched position, ``R^2``, ``log(R / R_sersic) / n``, its exponential and the brightness."""
+    """Stretched position, ``R^2``, ``log(R / R_sersic) / n``, its exponential, the brightness."""
     real = type(dx)
     xx, yy, xy, log_scale, half_over_n, b, _, _ = frame
     u, v = xx * dx + xy * dy, xy * dx + yy * dy
@@ -732,13 +733,13 @@ def sersic_gradient(  # type: ignore[no-untyped-def]
                 terms[4, p], terms[5, p] = g[p] * found[4], g[p] * found[5]
                 terms[6, p] = g[p] * found[6]
             if by_x.shape[1]:
-                by_x[b, start : start + n] = -terms[5, :n]
-                by_y[b, start : start + n] = -terms[6, :n]
+                for p in range(n):
+                    by_x[b, start + p], by_y[b, start + p] = -terms[5, p], -terms[6, p]
             for k in range(7):
                 sums[b, k] += _total(terms[k, :n])
 
 
-# Separable convolution of images (M, ny, nx) with an odd kernel whose edge pixels continue outwards.
+# Separable convolution of images (M, ny, nx), whose edge pixels continue outwards.
 
 
 @_kernel
@@ -749,9 +750,11 @@ def blur(weights, images, blurred):  # type: ignore[no-untyped-def]
     row, along_x = np.empty(nx + 2 * half, images.dtype), np.empty((ny, nx), images.dtype)
     for m in range(images.shape[0]):
         for i in range(ny):
-            row[:half], row[half + nx :] = images[m, i, 0], images[m, i, nx - 1]
-            row[half : half + nx] = images[m, i]
-            out = along_x[i]
+            image, out = images[m, i], along_x[i]
+            for j in range(half):
+                row[j], row[half + nx + j] = image[0], image[nx - 1]
+            for j in range(nx):
+                row[half + j] = image[j]
             w = weights[half]
             for j in range(nx):
                 out[j] = w * row[half + j]
@@ -779,7 +782,9 @@ def blur_gradient(weights, grad, by_images):  # type: ignore[no-untyped-def]
     _, ny, nx = grad.shape
     row, along_y = np.empty(nx + 2 * half, grad.dtype), np.empty((ny, nx), grad.dtype)
     for m in range(grad.shape[0]):
-        along_y[:] = 0
+        for i in range(ny):
+            for j in range(nx):
+                along_y[i, j] = 0
         for i in range(ny):
             g = grad[m, i]
             for k in range(2 * half + 1):
@@ -787,14 +792,16 @@ def blur_gradient(weights, grad, by_images):  # type: ignore[no-untyped-def]
                 for j in range(nx):
                     out[j] += w * g[j]
         for i in range(ny):
-            row[:] = 0
             g = along_y[i]
+            for j in range(nx + 2 * half):
+                row[j] = 0
             for k in range(2 * half + 1):
                 w, out = weights[k], row[k : k + nx]
                 for j in range(nx):
                     out[j] += w * g[j]
             out = by_images[m, i]
-            out[:] = row[half : half + nx]
+            for j in range(nx):
+                out[j] = row[half + j]
             for k in range(half):
                 out[0] += row[k]
                 out[nx - 1] += row[half + nx + k]
@@ -856,7 +863,9 @@ def scene(slope, intercept, x, y, lens, shear, source, maps):  # type: ignore[no
                 terms[8, p], terms[9, p], terms[10, p] = found[0], found[1], found[2]
                 terms[11, p], terms[12, p] = found[3], found[4]
                 terms[13, p], terms[14, p] = gx, gy
-            maps[b, :15, start : start + n] = terms[:, :n]
+            for k in range(15):
+                for p in range(n):
+                    maps[b, k, start + p] = terms[k, p]
 
 
 @_kernel
@@ -879,4 +888,6 @@ def sersic_jacobian(slope, intercept, x, y, parameters, maps):  # type: ignore[n
                 terms[5, p], terms[6, p] = found[5], found[6]
             for p in range(n):
                 maps[b, 0, start + p] += a * terms[0, p]
-            maps[b, maps.shape[1] - 7 :, start : start + n] = terms[:, :n]
+            for k in range(7):
+                for p in range(n):
+                    maps[b, maps.shape[1] - 7 + k, start + p] = terms[k, p]
