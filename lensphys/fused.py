@@ -31,14 +31,14 @@ Array = np.ndarray[Any, Any]
 def offered(*values: Any) -> bool:
     """Whether a fused loop can work on these; what is no tensor is left out."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    return all(
+    return not transformed(*tensors) and all(
         value.device.type == "cpu"
         and value.dtype in (torch.float32, torch.float64)
         and value.dtype == tensors[0].dtype
         # A batch of gradients (is_grads_batched) is a tensor without numbers of its own.
         and torch._C._has_storage(value)
         for value in tensors
-    ) and not transformed(*tensors)
+    )
 
 
 @functools.cache

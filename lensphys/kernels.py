@@ -11,12 +11,13 @@ and would keep one whose functions have changed elsewhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core.types import UniTuple
 from numba.extending import intrinsic
 
 # Coefficients are from Chebyshev interpolation to 60 digits.
@@ -118,7 +119,7 @@ def _shifter(real: Any) -> float:
     return float(1.5 * 2 ** _FORMAT[real][0])
 
 
-def _polynomial(table: dict[Any, tuple[float, ...]]) -> Any:
+def _polynomial(table: Mapping[Any, tuple[float, ...]]) -> Any:
     """The function of ``z`` with the coefficients of its precision, lowest power first."""
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -164,7 +165,7 @@ def _binary_exponent(typing, x):  # type: ignore[no-untyped-def]
         inverse = builder.bitcast(inverse, real)
         return context.make_tuple(builder, signature.return_type, (k, inverse))
 
-    return types.UniTuple(x, 2)(x), build
+    return UniTuple(x, 2)(x), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -182,7 +183,7 @@ def _rounded_power(typing, t):  # type: ignore[no-untyped-def]
         power = builder.add(power, ir.Constant(whole, bias << bits))
         return context.make_tuple(builder, signature.return_type, (n, builder.bitcast(power, real)))
 
-    return types.UniTuple(t, 2)(t), build
+    return UniTuple(t, 2)(t), build
 
 
 _precise = numba.njit(forceinline=True, fastmath={"contract"}, error_model="numpy")
@@ -622,6 +623,46 @@ def sie_gradient(  # type: ignore[no-untyped-def]
                 sums[b, k] += _total(terms[k, :n])
             for k in range(3, 5):
                 sums[b, k] -= _total(terms[k, :n])
+
+
+@_kernel
+def sheared_rays(  # type: ignore[no-untyped-def]
+    x, y, gamma1, gamma2, ra_0, dec_0, alpha_x, alpha_y, beta_x, beta_y
+):
+    """Source positions ``(B, N)`` from the deflection of what is beside the shear."""
+    for b in range(gamma1.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        px, py, ax, ay, bx, by = x[row], y[row], alpha_x[b], alpha_y[b], beta_x[b], beta_y[b]
+        g1, g2, x0, y0 = gamma1[b], gamma2[b], ra_0[b], dec_0[b]
+        for p in range(px.shape[0]):
+            dx, dy = px[p] - x0, py[p] - y0
+            bx[p] = px[p] - (ax[p] + (g1 * dx + g2 * dy))
+            by[p] = py[p] - (ay[p] + (g2 * dx - g1 * dy))
+
+
+@_kernel
+def sheared_rays_gradient(  # type: ignore[no-untyped-def]
+    x, y, gamma1, gamma2, ra_0, dec_0, grad_x, grad_y, by_x, by_y, sums
+):
+    """Gradients of :func:`sheared_rays` by position and shear, as for :func:`sie_gradient`."""
+    terms = np.empty((4, _BLOCK), x.dtype)
+    for b in range(gamma1.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        g1, g2, x0, y0 = gamma1[b], gamma2[b], ra_0[b], dec_0[b]
+        for start in range(0, x.shape[1], _BLOCK):
+            px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
+            gx, gy = grad_x[b, start : start + _BLOCK], grad_y[b, start : start + _BLOCK]
+            n = px.shape[0]
+            for p in range(n):
+                dx, dy = px[p] - x0, py[p] - y0
+                terms[0, p], terms[1, p] = gy[p] * dy - gx[p] * dx, -gx[p] * dy - gy[p] * dx
+                terms[2, p], terms[3, p] = g1 * gx[p] + g2 * gy[p], g2 * gx[p] - g1 * gy[p]
+            if by_x.shape[1]:
+                for p in range(n):
+                    by_x[b, start + p] = gx[p] - terms[2, p]
+                    by_y[b, start + p] = gy[p] - terms[3, p]
+            for k in range(4):
+                sums[b, k] += _total(terms[k, :n])
 
 
 @_precise
