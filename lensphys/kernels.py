@@ -17,7 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core.types import UniTuple
+from numba.types import UniTuple
 from numba.extending import intrinsic
 
 # Coefficients are from Chebyshev interpolation to 60 digits.

@@ -184,8 +184,8 @@ class _Brightness(torch.autograd.Function):
         ctx.terms = None
         if (brightness := _fused(x, y, amplitude, *shape)) is not None:
             return brightness
-        ctx.terms = _Terms(x, y, *shape)
-        return amplitude * ctx.terms.unit
+        ctx.terms = terms = _Terms(x, y, *shape)
+        return amplitude * terms.unit
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,9 +70,11 @@ class Shear(MassProfile):
 def _batch(
     alpha_x: Tensor, alpha_y: Tensor, x: Tensor, y: Tensor, gamma1: Tensor, *rest: Tensor
 ) -> fused.Batch | None:
-    lead = torch.broadcast_shapes(alpha_x.shape[:-2], alpha_y.shape[:-2])
+    lead = alpha_x.shape[:-2]
+    if alpha_y.shape[:-2] != lead:
+        return None
     if lead:
-        gamma1 = gamma1.expand(*torch.broadcast_shapes((*lead, 1, 1), gamma1.shape))
+        gamma1 = gamma1.expand(np.broadcast_shapes((*lead, 1, 1), gamma1.shape))
     return fused.batch(x, y, gamma1, *rest)
 
 
