@@ -17,8 +17,8 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.types import UniTuple
 from numba.extending import intrinsic
+from numba.types import UniTuple
 
 # Coefficients are from Chebyshev interpolation to 60 digits.
 _SINGLE, _DOUBLE = ir.FloatType(), ir.DoubleType()
