@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import transformed
+from lensphys.parameters import reverse_mode, transformed
 
 #: Numbers in a map below which a second thread costs more than it saves.
 _WORTH_A_THREAD = 16384
@@ -190,6 +190,20 @@ def population(
     run(name, grid, [*each, *alpha.numpy()], images * members * x.numel())
     alpha_x, alpha_y = alpha.view(2, *batch, *x.shape).unbind()
     return alpha_x, alpha_y
+
+
+def scaled(maps: Tensor, factor: float) -> Tensor:
+    """Maps ``(..., ny, nx)`` times a number.
+
+    By the same threads as the loops before and after it: those of torch, once woken, keep the
+    processors busy for a while with waiting.
+    """
+    if not offered(maps) or reverse_mode(maps) or not maps.numel():
+        return maps * factor
+    given = array(maps.reshape(-1, math.prod(maps.shape[-2:])))
+    products = torch.empty(given.shape, dtype=maps.dtype)
+    run("scaled", (factor,), (given, products.numpy()), given.size)
+    return products.view(maps.shape)
 
 
 def array(value: Tensor) -> Array:

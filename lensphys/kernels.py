@@ -932,3 +932,12 @@ def sersic_jacobian(slope, intercept, x, y, parameters, maps):  # type: ignore[n
             for k in range(7):
                 for p in range(n):
                     maps[b, maps.shape[1] - 7 + k, start + p] = terms[k, p]
+
+
+@_kernel
+def scaled(factor, maps, products):  # type: ignore[no-untyped-def]
+    """Maps ``(M, N)`` times a number."""
+    factor = maps.dtype.type(factor)
+    for m in range(maps.shape[0]):
+        for p in range(maps.shape[1]):
+            products[m, p] = factor * maps[m, p]
