@@ -7,6 +7,7 @@ elsewhere the same formulas run as operations of torch.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 import importlib
 import itertools
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import transformed
+from lensphys.parameters import reverse_mode, transformed
 
 #: Numbers in a map below which a second thread costs more than it saves.
 _WORTH_A_THREAD = 16384
@@ -30,12 +31,14 @@ Array = np.ndarray[Any, Any]
 def offered(*values: Any) -> bool:
     """Whether a fused loop can work on these; what is no tensor is left out."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    return all(
+    return not transformed(*tensors) and all(
         value.device.type == "cpu"
         and value.dtype in (torch.float32, torch.float64)
         and value.dtype == tensors[0].dtype
+        # A batch of gradients (is_grads_batched) is a tensor without numbers of its own.
+        and torch._C._has_storage(value)
         for value in tensors
-    ) and not transformed(*tensors)
+    )
 
 
 @functools.cache
@@ -78,6 +81,89 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A grid and the parameters of one profile an image, as arrays ``(1 or B, N)`` and ``(B,)``."""
+
+    shape: torch.Size
+    grid: list[Array]
+    parameters: list[Array]
+    dtype: torch.dtype
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return math.prod(self.shape[:-2])
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels an image has."""
+        return math.prod(self.shape[-2:])
+
+    def run(self, name: str, settings: Sequence[Any], *maps: Array) -> None:
+        """Calls a kernel with settings, the grid, the parameters, and maps of each image."""
+        each = [*self.parameters, *maps]
+        shared = [*settings, *self.grid]
+        if len(self.grid[0]) > 1:
+            shared, each = [*settings], [*self.grid, *each]
+        run(name, shared, each, self.images * self.pixels)
+
+    def maps(self, count: int) -> Tensor:
+        """Maps to be filled: ``(count, B, N)``."""
+        return torch.empty(count, self.images, self.pixels, dtype=self.dtype)
+
+    def given(self, value: Tensor) -> Array:
+        """A map ``(B, N)`` of the values of a tensor."""
+        return array(value.expand(self.shape).reshape(self.images, self.pixels))
+
+    def gradients(
+        self, name: str, settings: Sequence[Any], upstream: Sequence[Tensor], inputs: Sequence[Any]
+    ) -> list[Tensor | None]:
+        """Gradients by ``inputs``, positions and parameters in turn, from a kernel that sums them.
+
+        Args:
+            name, settings: of the kernel.
+            upstream: gradients by what the kernel of the profile computes.
+            inputs: shape of each input, or None where its gradient is not wanted.
+        """
+        wanted = any(shape is not None for shape in inputs[:2])
+        by_position = self.maps(2) if wanted else torch.empty(2, self.images, 0, dtype=self.dtype)
+        sums = torch.zeros(self.images, len(self.parameters), dtype=torch.float64)
+        above = [self.given(value) for value in upstream]
+        self.run(name, settings, *above, *by_position.numpy(), sums.numpy())
+        single = sums.to(self.dtype).view(*self.shape[:-2], 1, 1, len(self.parameters))
+        found = [
+            *(by_position.view(2, *self.shape) if wanted else (None, None)),
+            *single.unbind(-1),
+        ]
+        return [
+            None if shape is None or value is None else value.sum_to_size(shape)
+            for value, shape in zip(found, inputs, strict=True)
+        ]
+
+
+def batch(x: Tensor, y: Tensor, *parameters: Tensor) -> Batch | None:
+    """What a kernel is given, or None where the fused loops are not offered.
+
+    Args:
+        x, y: positions, ``(..., ny, nx)``.
+        parameters: aligned with them, ``(..., 1, 1)`` or single numbers.
+    """
+    if not offered(x, y, *parameters) or x.ndim < 2 or x.shape != y.shape:
+        return None
+    if any(p.ndim == 1 or (p.ndim and p.shape[-2:] != (1, 1)) for p in parameters):
+        return None
+    # numpy's takes microseconds, torch's a tenth of a millisecond.
+    shape = torch.Size(np.broadcast_shapes(*{x.shape, *(p.shape for p in parameters)}))
+    lead = shape[:-2]
+    images, pixels = math.prod(lead), math.prod(shape[-2:])
+    rows = math.prod(x.shape[:-2])
+    if rows not in (1, images):
+        return None
+    flat = [array(p.expand(*lead, 1, 1).reshape(images)) for p in parameters]
+    return Batch(shape, [array(v.reshape(rows, pixels)) for v in (x, y)], flat, x.dtype)
+
+
 def population(
     name: str, x: Tensor, y: Tensor, mask: Tensor | None, amplitude: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor] | None:
@@ -104,6 +190,20 @@ def population(
     run(name, grid, [*each, *alpha.numpy()], images * members * x.numel())
     alpha_x, alpha_y = alpha.view(2, *batch, *x.shape).unbind()
     return alpha_x, alpha_y
+
+
+def scaled(maps: Tensor, factor: float) -> Tensor:
+    """Maps ``(..., ny, nx)`` times a number.
+
+    By the same threads as the loops before and after it: those of torch, once woken, keep the
+    processors busy for a while with waiting.
+    """
+    if not offered(maps) or reverse_mode(maps) or not maps.numel():
+        return maps * factor
+    given = array(maps.reshape(-1, math.prod(maps.shape[-2:])))
+    products = torch.empty(given.shape, dtype=maps.dtype)
+    run("scaled", (factor,), (given, products.numpy()), given.size)
+    return products.view(maps.shape)
 
 
 def array(value: Tensor) -> Array:

@@ -11,13 +11,14 @@ and would keep one whose functions have changed elsewhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
 from numba.extending import intrinsic
+from numba.types import UniTuple
 
 # Coefficients are from Chebyshev interpolation to 60 digits.
 _SINGLE, _DOUBLE = ir.FloatType(), ir.DoubleType()
@@ -118,7 +119,7 @@ def _shifter(real: Any) -> float:
     return float(1.5 * 2 ** _FORMAT[real][0])
 
 
-def _polynomial(table: dict[Any, tuple[float, ...]]) -> Any:
+def _polynomial(table: Mapping[Any, tuple[float, ...]]) -> Any:
     """The function of ``z`` with the coefficients of its precision, lowest power first."""
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -164,7 +165,7 @@ def _binary_exponent(typing, x):  # type: ignore[no-untyped-def]
         inverse = builder.bitcast(inverse, real)
         return context.make_tuple(builder, signature.return_type, (k, inverse))
 
-    return types.UniTuple(x, 2)(x), build
+    return UniTuple(x, 2)(x), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -182,7 +183,7 @@ def _rounded_power(typing, t):  # type: ignore[no-untyped-def]
         power = builder.add(power, ir.Constant(whole, bias << bits))
         return context.make_tuple(builder, signature.return_type, (n, builder.bitcast(power, real)))
 
-    return types.UniTuple(t, 2)(t), build
+    return UniTuple(t, 2)(t), build
 
 
 _precise = numba.njit(forceinline=True, fastmath={"contract"}, error_model="numpy")
@@ -331,6 +332,7 @@ def _tnfw_mean_outside(u, tau, log_tau):  # type: ignore[no-untyped-def]
     return ((tau * tau - one) * inner + remainder) / u
 
 
+# Numbers are copied one by one: slices that are assigned take seconds to compile.
 _kernel = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
 
 # Sums over the members (B, K) of a population, added to ``alpha (B, N)`` on a grid ``(N,)``. Not
@@ -449,3 +451,493 @@ def uniform_lines(  # type: ignore[no-untyped-def]
                     along, across = _line_deflection(c * dx + s * dy, c * dy - s * dx, long)
                     ax[p] += t2 * (c * along - s * across)
                     ay[p] += t2 * (s * along + c * across)
+
+
+# One profile an image. The grid is (1, N) where all images share it, and (B, N) otherwise; each
+# parameter is (B,). Sums over pixels, which gradients are, are (B, P) in float64.
+
+
+@numba.njit(forceinline=True, fastmath={"contract", "reassoc", "nsz"})
+def _total(terms):  # type: ignore[no-untyped-def]
+    total = terms.dtype.type(0)
+    for p in range(terms.shape[0]):
+        total += terms[p]
+    return total
+
+
+@_precise
+def _sie_frame(e1, e2):  # type: ignore[no-untyped-def]
+    """Cosine and sine of the position angle, q, ``q^2``, ``f^2``, ``f / q`` ... of an image."""
+    real = type(e1)
+    modulus = math.hypot(np.float64(e1), np.float64(e2))
+    # Rounder than this is round: what differs is of the order of f^2.
+    modulus = max(modulus, 1e-18)
+    phi = 0.5 * math.atan2(np.float64(e2), np.float64(e1))
+    q = (1 - modulus) / (1 + modulus)
+    f = 2 * math.sqrt(modulus) / (1 + modulus)
+    scale = math.sqrt(q) / f
+    return (
+        real(math.cos(phi)),
+        real(math.sin(phi)),
+        real(q),
+        real(q * q),
+        real(f),
+        real(f * f),
+        real(1 / q),
+        real(scale),
+    )
+
+
+@_precise
+def _sie_unit(dx, dy, frame):  # type: ignore[no-untyped-def]
+    """Deflection of a SIE of theta_E = 1 at ``(dx, dy)`` from its centre.
+
+    That of :func:`lensphys.mass.sie.sie_deflection`, with asin and asinh in forms that keep their
+    digits for any axis ratio: ``asin(f cos) = atan2(f cos, psi)`` and ``asinh(f sin / q) =
+    ln((psi + f sin) / q)`` with ``psi^2 = q^2 + f^2 sin^2``.
+    """
+    real = type(dx)
+    c, s, q, q2, f, f2, over_q, scale = frame
+    r2 = dx * dx + dy * dy
+    inverse = real(1) / math.sqrt(real(1e-20) if r2 < real(1e-20) else r2)
+    dx, dy = dx * inverse, dy * inverse
+    cos, sin = c * dx + s * dy, c * dy - s * dx
+    psi = math.sqrt(q2 + f2 * (sin * sin))
+    along = angle(f * cos, psi)
+    high = f * abs(sin)
+    across = math.copysign(log1p(high * over_q * (real(1) + high / (psi + q))), sin)
+    return scale * (c * along - s * across), scale * (c * across + s * along)
+
+
+@_kernel
+def sie(x, y, theta_E, e1, e2, center_x, center_y, alpha_x, alpha_y):  # type: ignore[no-untyped-def]
+    """Deflection of a SIE, ``(B, N)``."""
+    for b in range(theta_E.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        px, py, ax, ay = x[row], y[row], alpha_x[b], alpha_y[b]
+        theta, cx, cy = theta_E[b], center_x[b], center_y[b]
+        frame = _sie_frame(e1[b], e2[b])
+        for p in range(px.shape[0]):
+            unit_x, unit_y = _sie_unit(px[p] - cx, py[p] - cy, frame)
+            ax[p], ay[p] = theta * unit_x, theta * unit_y
+
+
+@_precise
+def _times(ax, ay, bx, by):  # type: ignore[no-untyped-def]
+    """The product of two complex numbers."""
+    return ax * bx - ay * by, ax * by + ay * bx
+
+
+@_precise
+def _sie_slopes(dx, dy, frame, e1, e2, nearly_round):  # type: ignore[no-untyped-def]
+    """The deflection for theta_E = 1, its derivatives by e1 and by e2, and the Hessian.
+
+    See :func:`lensphys.mass.sie.sie_deflection_by_ellipticity` and
+    :func:`lensphys.mass.sie.sie_hessian`.
+    """
+    real = type(dx)
+    zero, half, one = real(0), real(0.5), real(1)
+    ax, ay = _sie_unit(dx, dy, frame)
+    e = e1 * e1 + e2 * e2
+    s2 = one - e
+    wx, wy = (one - e1) * dx - e2 * dy, (one + e1) * dy - e2 * dx
+    w2 = wx * wx + wy * wy
+    inverse = one / math.sqrt(real(1e-20) if w2 < real(1e-20) else w2)
+    wx, wy = wx * inverse, wy * inverse
+    h = one / math.sqrt(s2)
+    hx, hy = h * wx, h * wy
+    if nearly_round:
+        cos2, sin2 = _times(wx, wy, wx, wy)
+        ux, uy = e1 * cos2 + e2 * sin2, e1 * sin2 - e2 * cos2
+        tx, ty = real(1 / 17), zero
+        tx, ty = real(1 / 15) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = real(1 / 13) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = real(1 / 11) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = real(1 / 9) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = real(1 / 7) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = real(1 / 5) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = real(1 / 3) - (ux * tx - uy * ty), -(ux * ty + uy * tx)
+        tx, ty = _times(cos2, sin2, tx, ty)
+        gx, gy = _times(hx, hy, e1 + s2 * tx, e2 + s2 * ty)
+    else:
+        over = one / e
+        gx, gy = _times(over * e1, over * e2, hx - ax, hy - ay)
+    e1, e2 = e1 / s2, e2 / s2
+    by_e_x, by_e_y = -half * (e1 * ax + e2 * ay + hx), -half * (e1 * ay - e2 * ax - hy)
+    by_conj_x, by_conj_y = half * (gx - e1 * ax + e2 * ay), half * (gy - e1 * ay - e2 * ax)
+    by_e1 = by_e_x + by_conj_x, by_e_y + by_conj_y
+    by_e2 = by_conj_y - by_e_y, by_e_x - by_conj_x
+
+    kappa = half * inverse * math.sqrt(s2)
+    r2 = dx * dx + dy * dy
+    core = kappa if r2 == zero else zero
+    kappa = (kappa + kappa) / (real(1e-20) if r2 < real(1e-20) else r2)
+    hessian = kappa * dy * dy + core, -kappa * dx * dy, kappa * dx * dx + core
+    return ax, ay, by_e1, by_e2, hessian
+
+
+@_precise
+def _sie_pulled(dx, dy, theta, gx, gy, frame, e1, e2, nearly_round):  # type: ignore[no-untyped-def]
+    """Gradients by theta_E, e1, e2, x and y at one pixel."""
+    ax, ay, by_e1, by_e2, (xx, xy, yy) = _sie_slopes(dx, dy, frame, e1, e2, nearly_round)
+    by_theta = gx * ax + gy * ay
+    gx, gy = theta * gx, theta * gy
+    return (
+        by_theta,
+        gx * by_e1[0] + gy * by_e1[1],
+        gx * by_e2[0] + gy * by_e2[1],
+        gx * xx + gy * xy,
+        gx * xy + gy * yy,
+    )
+
+
+@_kernel
+def sie_gradient(  # type: ignore[no-untyped-def]
+    x, y, theta_E, e1, e2, center_x, center_y, grad_x, grad_y, by_x, by_y, sums
+):
+    """Gradients by position, ``(B, N)`` or ``(B, 0)`` for none, and by the parameters."""
+    terms = np.empty((5, _BLOCK), x.dtype)
+    for b in range(theta_E.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        theta, cx, cy = theta_E[b], center_x[b], center_y[b]
+        frame = _sie_frame(e1[b], e2[b])
+        nearly_round = np.float64(e1[b]) ** 2 + np.float64(e2[b]) ** 2 < 0.03**2
+        for start in range(0, x.shape[1], _BLOCK):
+            px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
+            gx, gy = grad_x[b, start : start + _BLOCK], grad_y[b, start : start + _BLOCK]
+            n = px.shape[0]
+            if nearly_round:
+                for p in range(n):
+                    (terms[0, p], terms[1, p], terms[2, p], terms[3, p], terms[4, p]) = _sie_pulled(
+                        px[p] - cx, py[p] - cy, theta, gx[p], gy[p], frame, e1[b], e2[b], True
+                    )
+            else:
+                for p in range(n):
+                    (terms[0, p], terms[1, p], terms[2, p], terms[3, p], terms[4, p]) = _sie_pulled(
+                        px[p] - cx, py[p] - cy, theta, gx[p], gy[p], frame, e1[b], e2[b], False
+                    )
+            if by_x.shape[1]:
+                for p in range(n):
+                    by_x[b, start + p], by_y[b, start + p] = terms[3, p], terms[4, p]
+            for k in range(3):
+                sums[b, k] += _total(terms[k, :n])
+            for k in range(3, 5):
+                sums[b, k] -= _total(terms[k, :n])
+
+
+@_kernel
+def sheared_rays(  # type: ignore[no-untyped-def]
+    x, y, gamma1, gamma2, ra_0, dec_0, alpha_x, alpha_y, beta_x, beta_y
+):
+    """Source positions ``(B, N)`` from the deflection of what is beside the shear."""
+    for b in range(gamma1.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        px, py, ax, ay, bx, by = x[row], y[row], alpha_x[b], alpha_y[b], beta_x[b], beta_y[b]
+        g1, g2, x0, y0 = gamma1[b], gamma2[b], ra_0[b], dec_0[b]
+        for p in range(px.shape[0]):
+            dx, dy = px[p] - x0, py[p] - y0
+            bx[p] = px[p] - (ax[p] + (g1 * dx + g2 * dy))
+            by[p] = py[p] - (ay[p] + (g2 * dx - g1 * dy))
+
+
+@_kernel
+def sheared_rays_gradient(  # type: ignore[no-untyped-def]
+    x, y, gamma1, gamma2, ra_0, dec_0, grad_x, grad_y, by_x, by_y, sums
+):
+    """Gradients of :func:`sheared_rays` by position and shear, as for :func:`sie_gradient`."""
+    terms = np.empty((4, _BLOCK), x.dtype)
+    for b in range(gamma1.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        g1, g2, x0, y0 = gamma1[b], gamma2[b], ra_0[b], dec_0[b]
+        for start in range(0, x.shape[1], _BLOCK):
+            px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
+            gx, gy = grad_x[b, start : start + _BLOCK], grad_y[b, start : start + _BLOCK]
+            n = px.shape[0]
+            for p in range(n):
+                dx, dy = px[p] - x0, py[p] - y0
+                terms[0, p], terms[1, p] = gy[p] * dy - gx[p] * dx, -gx[p] * dy - gy[p] * dx
+                terms[2, p], terms[3, p] = g1 * gx[p] + g2 * gy[p], g2 * gx[p] - g1 * gy[p]
+            if by_x.shape[1]:
+                for p in range(n):
+                    by_x[b, start + p] = gx[p] - terms[2, p]
+                    by_y[b, start + p] = gy[p] - terms[3, p]
+            for k in range(4):
+                sums[b, k] += _total(terms[k, :n])
+
+
+@_precise
+def _sersic_frame(R_sersic, n_sersic, e1, e2, slope, intercept):  # type: ignore[no-untyped-def]
+    """Coefficients of the stretched position, of ``log(R / R_sersic) / n``, and ``b_n``."""
+    real = type(R_sersic)
+    n, e1, e2 = np.float64(n_sersic), np.float64(e1), np.float64(e2)
+    inverse = 1 / math.sqrt(1 - e1 * e1 - e2 * e2)
+    b = slope * n + intercept
+    return (
+        real(inverse * (1 - e1)),
+        real(inverse * (1 + e1)),
+        real(-inverse * e2),
+        real(-math.log(np.float64(R_sersic)) / n),
+        real(0.5 / n),
+        real(b),
+        real(b / n),
+        real(inverse),
+    )
+
+
+@_precise
+def _sersic_parts(dx, dy, frame):  # type: ignore[no-untyped-def]
+    """Stretched position, ``R^2``, ``log(R / R_sersic) / n``, its exponential, the brightness."""
+    real = type(dx)
+    xx, yy, xy, log_scale, half_over_n, b, _, _ = frame
+    u, v = xx * dx + xy * dy, xy * dx + yy * dy
+    r2 = u * u + v * v
+    r2 = real(1e-8) if r2 < real(1e-8) else r2
+    power_log = half_over_n * log(r2) + log_scale
+    power = exp(power_log)
+    return u, v, r2, power_log, power, exp(b - b * power)
+
+
+@_kernel
+def sersic(  # type: ignore[no-untyped-def]
+    slope, intercept, x, y, amplitude, R_sersic, n_sersic, e1, e2, center_x, center_y, brightness
+):
+    """Surface brightness of a Sersic profile, ``(B, N)``."""
+    for b in range(amplitude.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        px, py, out = x[row], y[row], brightness[b]
+        a, cx, cy = amplitude[b], center_x[b], center_y[b]
+        frame = _sersic_frame(R_sersic[b], n_sersic[b], e1[b], e2[b], slope, intercept)
+        for p in range(px.shape[0]):
+            out[p] = a * _sersic_parts(px[p] - cx, py[p] - cy, frame)[5]
+
+
+@_precise
+def _sersic_slopes(dx, dy, a, R, slope, e1, e2, frame):  # type: ignore[no-untyped-def]
+    """Unit brightness, and the derivatives by R_sersic, n_sersic, e1, e2, center_x, center_y.
+
+    See :meth:`lensphys.light.sersic.Sersic.surface_brightness_jacobian`.
+    """
+    real = type(dx)
+    one, inverse = real(1), frame[7]
+    u, v, r2, power_log, power, unit = _sersic_parts(dx, dy, frame)
+    brightness = a * unit
+    steep = frame[6] * brightness * power
+    outside = -steep if r2 > real(1e-8) else real(0)
+    pull = inverse * outside / r2
+    pull_u, pull_v = pull * u, pull * v
+    stretch = inverse * inverse * outside
+    return (
+        unit,
+        steep / R,
+        steep * power_log - slope * brightness * (power - one),
+        stretch * e1 - pull_u * dx + pull_v * dy,
+        stretch * e2 - pull_u * dy - pull_v * dx,
+        e2 * pull_v - (one - e1) * pull_u,
+        e2 * pull_u - (one + e1) * pull_v,
+    )
+
+
+@_kernel
+def sersic_gradient(  # type: ignore[no-untyped-def]
+    slope,
+    intercept,
+    x,
+    y,
+    amplitude,
+    R_sersic,
+    n_sersic,
+    e1,
+    e2,
+    center_x,
+    center_y,
+    grad,
+    by_x,
+    by_y,
+    sums,
+):
+    """Gradients of :func:`sersic` by position and by parameters, as for :func:`sie_gradient`."""
+    terms = np.empty((7, _BLOCK), x.dtype)
+    steep = x.dtype.type(slope)
+    for b in range(amplitude.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        a, R, cx, cy = amplitude[b], R_sersic[b], center_x[b], center_y[b]
+        f1, f2 = e1[b], e2[b]
+        frame = _sersic_frame(R, n_sersic[b], f1, f2, slope, intercept)
+        for start in range(0, x.shape[1], _BLOCK):
+            px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
+            g = grad[b, start : start + _BLOCK]
+            n = px.shape[0]
+            for p in range(n):
+                found = _sersic_slopes(px[p] - cx, py[p] - cy, a, R, steep, f1, f2, frame)
+                terms[0, p], terms[1, p] = g[p] * found[0], g[p] * found[1]
+                terms[2, p], terms[3, p] = g[p] * found[2], g[p] * found[3]
+                terms[4, p], terms[5, p] = g[p] * found[4], g[p] * found[5]
+                terms[6, p] = g[p] * found[6]
+            if by_x.shape[1]:
+                for p in range(n):
+                    by_x[b, start + p], by_y[b, start + p] = -terms[5, p], -terms[6, p]
+            for k in range(7):
+                sums[b, k] += _total(terms[k, :n])
+
+
+# Separable convolution of images (M, ny, nx), whose edge pixels continue outwards.
+
+
+@_kernel
+def blur(weights, images, blurred):  # type: ignore[no-untyped-def]
+    """See :class:`lensphys.psf.GaussianPSF`; the weights are symmetric."""
+    half = weights.shape[0] // 2
+    _, ny, nx = images.shape
+    row, along_x = np.empty(nx + 2 * half, images.dtype), np.empty((ny, nx), images.dtype)
+    for m in range(images.shape[0]):
+        for i in range(ny):
+            image, out = images[m, i], along_x[i]
+            for j in range(half):
+                row[j], row[half + nx + j] = image[0], image[nx - 1]
+            for j in range(nx):
+                row[half + j] = image[j]
+            w = weights[half]
+            for j in range(nx):
+                out[j] = w * row[half + j]
+            for k in range(half):
+                w = weights[k]
+                left, right = row[k : k + nx], row[2 * half - k : 2 * half - k + nx]
+                for j in range(nx):
+                    out[j] += w * (left[j] + right[j])
+        for i in range(ny):
+            out = blurred[m, i]
+            w, middle = weights[half], along_x[i]
+            for j in range(nx):
+                out[j] = w * middle[j]
+            for k in range(half):
+                w = weights[k]
+                above, below = along_x[max(i + k - half, 0)], along_x[min(i + half - k, ny - 1)]
+                for j in range(nx):
+                    out[j] += w * (above[j] + below[j])
+
+
+@_kernel
+def blur_gradient(weights, grad, by_images):  # type: ignore[no-untyped-def]
+    """The transpose of :func:`blur`."""
+    half = weights.shape[0] // 2
+    _, ny, nx = grad.shape
+    row, along_y = np.empty(nx + 2 * half, grad.dtype), np.empty((ny, nx), grad.dtype)
+    for m in range(grad.shape[0]):
+        for i in range(ny):
+            for j in range(nx):
+                along_y[i, j] = 0
+        for i in range(ny):
+            g = grad[m, i]
+            for k in range(2 * half + 1):
+                w, out = weights[k], along_y[min(max(i + k - half, 0), ny - 1)]
+                for j in range(nx):
+                    out[j] += w * g[j]
+        for i in range(ny):
+            g = along_y[i]
+            for j in range(nx + 2 * half):
+                row[j] = 0
+            for k in range(2 * half + 1):
+                w, out = weights[k], row[k : k + nx]
+                for j in range(nx):
+                    out[j] += w * g[j]
+            out = by_images[m, i]
+            for j in range(nx):
+                out[j] = row[half + j]
+            for k in range(half):
+                out[0] += row[k]
+                out[nx - 1] += row[half + nx + k]
+
+
+@_precise
+def _keep_sie(terms, p, found):  # type: ignore[no-untyped-def]
+    terms[1, p], terms[2, p] = found[0], found[1]
+    terms[3, p], terms[4, p] = found[2]
+    terms[5, p], terms[6, p] = found[3]
+    terms[7, p], terms[8, p], terms[9, p] = found[4]
+
+
+@_kernel
+def scene(slope, intercept, x, y, lens, shear, source, maps):  # type: ignore[no-untyped-def]
+    """Brightness of a Sersic source behind a SIE with shear, and its derivatives.
+
+    Args:
+        slope, intercept: of ``b_n``.
+        x, y: ``(1, N)`` or ``(B, N)``.
+        lens, shear, source: parameters ``(B, 5)``, ``(B, 2)`` and ``(B, 7)``.
+        maps: ``(B, 15 or more, N)``, of which the first 15 are written.
+    """
+    terms = np.empty((15, _BLOCK), x.dtype)
+    steep = x.dtype.type(slope)
+    for b in range(maps.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        theta, e1, e2, cx, cy = lens[b, 0], lens[b, 1], lens[b, 2], lens[b, 3], lens[b, 4]
+        gamma1, gamma2 = shear[b, 0], shear[b, 1]
+        a, R, f1, f2 = source[b, 0], source[b, 1], source[b, 3], source[b, 4]
+        sx, sy = source[b, 5], source[b, 6]
+        frame = _sie_frame(e1, e2)
+        light = _sersic_frame(R, source[b, 2], f1, f2, slope, intercept)
+        nearly_round = np.float64(e1) ** 2 + np.float64(e2) ** 2 < 0.03**2
+        for start in range(0, x.shape[1], _BLOCK):
+            px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
+            n = px.shape[0]
+            if nearly_round:
+                for p in range(n):
+                    _keep_sie(terms, p, _sie_slopes(px[p] - cx, py[p] - cy, frame, e1, e2, True))
+            else:
+                for p in range(n):
+                    _keep_sie(terms, p, _sie_slopes(px[p] - cx, py[p] - cy, frame, e1, e2, False))
+            for p in range(n):
+                ux, uy = terms[1, p], terms[2, p]
+                dx = px[p] - (theta * ux + (gamma1 * px[p] + gamma2 * py[p])) - sx
+                dy = py[p] - (theta * uy + (gamma2 * px[p] - gamma1 * py[p])) - sy
+                found = _sersic_slopes(dx, dy, a, R, steep, f1, f2, light)
+                # A source that moves by d and light that is deflected by d look the same.
+                gx, gy = found[5], found[6]
+                tx, ty = theta * gx, theta * gy
+                terms[0, p] = a * found[0]
+                by_e1 = tx * terms[3, p] + ty * terms[4, p]
+                by_e2 = tx * terms[5, p] + ty * terms[6, p]
+                xx, xy, yy = terms[7, p], terms[8, p], terms[9, p]
+                terms[1, p], terms[2, p], terms[3, p] = gx * ux + gy * uy, by_e1, by_e2
+                terms[4, p], terms[5, p] = -(tx * xx + ty * xy), -(tx * xy + ty * yy)
+                terms[6, p], terms[7, p] = gx * px[p] - gy * py[p], gx * py[p] + gy * px[p]
+                terms[8, p], terms[9, p], terms[10, p] = found[0], found[1], found[2]
+                terms[11, p], terms[12, p] = found[3], found[4]
+                terms[13, p], terms[14, p] = gx, gy
+            for k in range(15):
+                for p in range(n):
+                    maps[b, k, start + p] = terms[k, p]
+
+
+@_kernel
+def sersic_jacobian(slope, intercept, x, y, parameters, maps):  # type: ignore[no-untyped-def]
+    """Adds a Sersic profile ``(B, 7)`` to the first of the maps, its derivatives to the last 7."""
+    terms = np.empty((7, _BLOCK), x.dtype)
+    steep = x.dtype.type(slope)
+    for b in range(maps.shape[0]):
+        row = b if x.shape[0] > 1 else 0
+        a, R, e1, e2 = parameters[b, 0], parameters[b, 1], parameters[b, 3], parameters[b, 4]
+        cx, cy = parameters[b, 5], parameters[b, 6]
+        frame = _sersic_frame(R, parameters[b, 2], e1, e2, slope, intercept)
+        for start in range(0, x.shape[1], _BLOCK):
+            px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
+            n = px.shape[0]
+            for p in range(n):
+                found = _sersic_slopes(px[p] - cx, py[p] - cy, a, R, steep, e1, e2, frame)
+                terms[0, p], terms[1, p], terms[2, p] = found[0], found[1], found[2]
+                terms[3, p], terms[4, p] = found[3], found[4]
+                terms[5, p], terms[6, p] = found[5], found[6]
+            for p in range(n):
+                maps[b, 0, start + p] += a * terms[0, p]
+            for k in range(7):
+                for p in range(n):
+                    maps[b, maps.shape[1] - 7 + k, start + p] = terms[k, p]
+
+
+@_kernel
+def scaled(factor, maps, products):  # type: ignore[no-untyped-def]
+    """Maps ``(M, N)`` times a number."""
+    factor = maps.dtype.type(factor)
+    for m in range(maps.shape[0]):
+        for p in range(maps.shape[1]):
+            products[m, p] = factor * maps[m, p]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.cosmology import DAYS
+from lensphys.mass.shear import Shear
 from lensphys.parameters import Parameter, align, check_batches, check_number, check_positions
 
 
@@ -144,6 +145,13 @@ class ThinLens(Lens):
 
     def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Source-plane position ``beta = theta - alpha(theta)``, arcsec."""
+        shears = [d for d in self.deflectors if type(d) is Shear]
+        others = [d for d in self.deflectors if type(d) is not Shear]
+        unscaled = isinstance(self.alpha_scale, float) and self.alpha_scale == 1
+        if len(shears) == 1 and others and unscaled:
+            self._check_grid(x, y)
+            alpha_x, alpha_y = summed([d.deflection(x, y) for d in others])
+            return shears[0].ray_trace(x, y, alpha_x, alpha_y)
         alpha_x, alpha_y = self.deflection(x, y)
         return x - alpha_x, y - alpha_y
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lensphys import fused
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
+from lensphys.light.sersic import B_N
 from lensphys.mass import EPL, SIE, MassProfile, Shear
 from lensphys.render import Pixels, render_on
 
@@ -73,6 +77,8 @@ class LensScene:
         deflection times the slope of the source, in closed form throughout.
         """
         x, y = pixels.x, pixels.y
+        if (maps := self._fused(params, x, y)) is not None:
+            return pixels.collect(maps)
         main, by_main = self._main(params).deflection_jacobian(x, y)
         shear, by_shear = self._shear(params).deflection_jacobian(x, y)
         beta = x - main[0] - shear[0], y - main[1] - shear[1]
@@ -87,6 +93,27 @@ class LensScene:
             brightness = brightness + own
             rows += by_light.values()
         return pixels.collect(torch.stack([brightness, *rows], dim=1))
+
+    def _fused(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Tensor | None:
+        """The same in one pass over the pixels, where that is offered: without gradients."""
+        values = [params[name] for name in self.names]
+        if self._mass is not SIE or any(v.ndim != 1 or v.dtype != x.dtype for v in values):
+            return None
+        if torch.is_grad_enabled() and any(v.requires_grad for v in values):
+            return None
+        given = fused.batch(x, y, *(v[:, None, None] for v in values))
+        if given is None or len(given.shape) != 3:
+            return None
+        table = np.stack(given.parameters, 1)
+        lens, shear, *lights = np.split(table, [5, 7, 14][: 3 if self.lens_light else 2], axis=1)
+        parts = [np.ascontiguousarray(part) for part in (lens, shear, *lights)]
+        maps = torch.empty(given.images, 1 + len(values), given.pixels, dtype=x.dtype)
+        given = dataclasses.replace(given, parameters=parts[:3])
+        given.run("scene", B_N, maps.numpy())
+        if self.lens_light:
+            given = dataclasses.replace(given, parameters=parts[3:])
+            given.run("sersic_jacobian", B_N, maps.numpy())
+        return maps.view(-1, 1 + len(values), *given.shape[-2:])
 
     def _main(self, params: Mapping[str, Tensor]) -> MassProfile:
         return self._mass(**{name: params[name] for name in self._mass.parameter_names()})
