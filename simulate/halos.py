@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,9 @@ Array = NDArray[np.float64]
 #: Parameters of the deflectors of R images, (R, K) each, and what is written down about them, (R,).
 Drawn = tuple[dict[str, Array], dict[str, Array]]
 
+#: The speed of light, km/s, and Compton's wavelength of a mass of 1 eV, kpc.
+_C = constants.c.to_value("km/s")
+_COMPTON = (constants.h * constants.c / units.eV).to_value(units.kpc)
 #: Most subhaloes that an image may have on average.
 _MOST = 20_000
 
@@ -71,23 +75,32 @@ class LensPlane:
     def __post_init__(self) -> None:
         distances.check_behind(self.z_lens, self.z_source)
 
-    @property
+    @functools.cached_property
     def kpc_per_arcsec(self) -> float:
         """Proper length of an arcsec."""
         d_l = distances.angular_diameter_distance(0.0, self.z_lens, self.cosmology)
         return float(d_l) * 1e3 / (180 / math.pi * 3600)
 
-    @property
+    @functools.cached_property
     def sigma_critical(self) -> float:
-        """Solar masses per arcsec^2."""
+        """Surface density of convergence 1, solar masses per arcsec^2."""
         return float(distances.sigma_critical(self.z_lens, self.z_source, self.cosmology))
+
+    @functools.cached_property
+    def critical_density(self) -> float:
+        """Of the universe at the redshift of the lens, solar masses per kpc^3."""
+        density = self.cosmology.critical_density(self.z_lens)
+        return float(density.to_value(units.Msun / units.kpc**3))
+
+    @functools.cached_property
+    def efficiency(self) -> float:
+        """``D_ls / D_s``."""
+        return float(distances.lensing_efficiency(self.z_lens, self.z_source, self.cosmology))
 
     def velocity_dispersion(self, theta_E: Array) -> Array:
         """km/s, of the isothermal sphere of this Einstein radius (Schneider et al. 1992, 8.35)."""
-        efficiency = distances.lensing_efficiency(self.z_lens, self.z_source, self.cosmology)
         radian = theta_E * math.pi / 180 / 3600
-        speed: Array = constants.c.to_value("km/s") * np.sqrt(radian / (4 * math.pi * efficiency))
-        return speed
+        return np.asarray(_C * np.sqrt(radian / (4 * math.pi * self.efficiency)))
 
 
 def concentration(mass: Array, z: float, cosmology: FLRW) -> Array:
@@ -106,8 +119,7 @@ def nfw_angles(mass: Array, c: Array, plane: LensPlane) -> tuple[Array, Array]:
     ``M200`` is inside of the sphere of 200 times the critical density at the lens; the deflection
     at ``Rs`` is ``4 rho_s Rs^2 (1 - ln 2)`` over the critical surface density.
     """
-    critical = plane.cosmology.critical_density(plane.z_lens).to_value(units.Msun / units.kpc**3)
-    r200 = (3 * mass / (4 * math.pi * 200 * critical)) ** (1 / 3)
+    r200 = (3 * mass / (4 * math.pi * 200 * plane.critical_density)) ** (1 / 3)
     Rs = r200 / c / plane.kpc_per_arcsec
     rho_Rs3 = mass / (4 * math.pi * (np.log1p(c) - c / (1 + c)))
     return Rs, 4 * rho_Rs3 / Rs * (1 - math.log(2)) / plane.sigma_critical
@@ -217,9 +229,7 @@ def draw_vortex(
 
 def de_broglie_wavelength(mass: Array, speed: Array) -> Array:
     """``h / (m v)``, kpc, for a mass in eV (times c^-2) and a speed in km/s."""
-    compton = (constants.h * constants.c / units.eV).to_value(units.kpc)
-    wavelength: Array = compton / mass * (constants.c.to_value("km/s") / speed)
-    return wavelength
+    return np.asarray(_COMPTON / mass * (_C / speed))
 
 
 def _mean_mass(config: SubhaloConfig) -> float:

@@ -69,9 +69,10 @@ def signal_to_noise(
     bare = scene.without_foreground()
     source = models if scene.foreground is None else renderer.render(bare)
     perturbation = np.zeros(len(scene))
-    for part in scene.substructure:
-        rows = part.rows.numpy()
-        twins = renderer.render(bare.without_substructure().select(part.rows))
+    if scene.substructure:
+        affected = torch.cat([part.rows for part in scene.substructure]).sort().values
+        twins = renderer.render(bare.without_substructure().select(affected))
+        rows = affected.numpy()
         difference = (source[rows] - twins) / sigma[rows]
         perturbation[rows] = np.sqrt((difference**2).sum((-2, -1), dtype=np.float64))
     strengths = {

@@ -39,6 +39,8 @@ def add_light(
     Raises:
         InputError: for a magnitude and an instrument without zero point.
     """
+    if galaxies is None and not config.shines:
+        return scene
     rngs = [generator(config, int(index), LIGHT) for index in scene.index]
     lensed = scene.label < len(config.classes)
     params = dict(scene.params)

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,12 @@ from simulate.shards import (
     write_text,
 )
 from simulate.workers import in_process, on_cluster, on_processes, reach
+
+if TYPE_CHECKING:
+    from simulate.backends import Renderer
+    from simulate.galaxies import GalaxyImages
+    from simulate.instruments import Instrument
+    from simulate.scenes import Prior
 
 #: Pixels rendered at once: on a CPU what stays in a core's cache, on a GPU what keeps it busy.
 _BLOCK_PIXELS = {"cpu": 2**17, "cuda": 2**22}
@@ -145,7 +151,7 @@ def _silent(count: int) -> None:
 def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     """Render one shard and write it; returns its SHA-256."""
     galaxies = stored_galaxies(out) if config.galaxies.path else None
-    prior, renderers = make_prior(config), make_renderers(config, galaxies)
+    prior, renderers = _prepared(config, galaxies)
     size = max(1, _BLOCK_PIXELS[config.device] // renderers[0][0].n_pix ** 2)
     scenes, images = [], []
     # Blocks are aligned to the image number and always whole, so that neither the size of a shard
@@ -161,6 +167,14 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     if config.pairs:
         columns["image_lr"] = np.concatenate([part[1] for part in images])
     return write_shard(out / shard.file, columns, params, attributes(config, prior, renderers))
+
+
+@functools.lru_cache(maxsize=1)
+def _prepared(
+    config: SimulateConfig, galaxies: GalaxyImages | None
+) -> tuple[Prior, list[tuple[Instrument, Renderer]]]:
+    """What all shards that a process makes have in common."""
+    return make_prior(config), make_renderers(config, galaxies)
 
 
 def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Iterator[tuple[Shard, str]]:
