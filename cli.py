@@ -61,6 +61,8 @@ Sets = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
 OnDevice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
+Devices = Annotated[int | None, typer.Option("--devices", help="How many, on each node.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", help="How many machines.")]
 
 
 @app.callback()
@@ -131,7 +133,7 @@ def simulate_command(
 
 @app.command("pretrain")
 def pretrain_command(
-    method: Annotated[str, typer.Option("--method", help="mae or ijepa.")],
+    method: Annotated[str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino or ibot.")],
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set. Default: data/model2.")
     ] = None,
@@ -140,6 +142,8 @@ def pretrain_command(
     ] = None,
     out: Out = None,
     device: OnDevice = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
     seed: Seed = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -163,11 +167,18 @@ def pretrain_command(
         classes=None if classes is None else classes.split(","),
         out=out,
         device=device and device.value,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
     )
-    from learn.train import pretrain
+    from learn.devices import process_rank
+    from learn.pretrain import pretrain
+    from learn.summary import print_monitor
 
     folder, made = pretrain(settings)
+    if process_rank(settings):
+        return
+    print_monitor(folder)
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
 
 
@@ -190,6 +201,8 @@ def finetune_command(
     ] = None,
     out: Out = None,
     device: OnDevice = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
     seed: Seed = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -215,12 +228,17 @@ def finetune_command(
         labels_per_class=labels_per_class,
         out=out,
         device=device and device.value,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
     )
+    from learn.devices import process_rank
     from learn.finetune import finetune
     from learn.summary import print_metrics
 
     folder, made = finetune(settings)
+    if process_rank(settings):
+        return
     print_metrics(folder)
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from lightly.models.utils import initialize_2d_sine_cosine_positional_embedding
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -51,12 +52,25 @@ class Encoder(nn.Module):
         """Patches on a side of an image of the size it was made for."""
         return self.config.image_size // self.config.patch_size
 
-    def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        keep: Tensor | None = None,
+        *,
+        hidden: Tensor | None = None,
+        token: Tensor | None = None,
+    ) -> Tensor:
         """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
 
-        Patches that are not kept are dropped before the first block: they cost nothing.
+        Patches that are not kept are dropped before the first block: they cost nothing. Those that
+        are ``hidden`` (B, grid * grid), true where so, are replaced by ``token`` (D,).
         """
-        tokens = self.vit._pos_embed(self.vit.patch_embed(image))
+        patches = self.vit.patch_embed(image)
+        if hidden is not None:
+            assert token is not None
+            where = hidden.view(*patches.shape[:3], 1)
+            patches = torch.where(where, token.to(patches.dtype), patches)
+        tokens = self.vit._pos_embed(patches)
         if keep is not None:
             tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
         return self.vit.norm(self.vit.blocks(tokens))  # type: ignore[no-any-return]

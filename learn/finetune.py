@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from learn.backbone import Encoder, load_encoder, save_encoder
 from learn.config import FinetuneConfig
-from learn.data import InMemory, Split, Stretch, loader, split
+from learn.data import BatchIndices, InMemory, Split, Stretch, loader, split, training_batches
+from learn.devices import process_rank
 from learn.figures import draw_curves
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
@@ -60,9 +61,10 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         encoder = pretrained or Encoder(config.scratch_encoder)
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
         memory, batch_size = InMemory(data), config.optimizer.batch_size
-        train = loader(memory, parts.train, batch_size, shuffle=True, seed=config.seed)
-        validation = loader(memory, parts.validation, 2 * batch_size)
-        steps = config.optimizer.epochs * len(train)
+        batches = training_batches(parts.train, config)
+        train = loader(memory, batches)
+        validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
+        steps = config.optimizer.epochs * -(-len(batches) // config.optimizer.accumulate)
         module = task(config, encoder, stretch, data, parts.train, steps)
 
         best = ModelCheckpoint(
@@ -74,6 +76,8 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         )
         stop = EarlyStopping("val_loss", patience=config.patience)
         fit(module, config, folder, train, validation, (stop, best))
+        if process_rank(config):
+            return folder, True
         weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(weights["state_dict"])
         draw_curves(folder, title=f"{config.task} on {config.data}")
@@ -84,7 +88,8 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
 def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, folder: Path) -> None:
     """Predict the test images, and write predictions, weights and, last, the metrics."""
     batch_size = module.config.optimizer.batch_size
-    predictions = module.predict_all(loader(memory, parts.test, batch_size))
+    batches = BatchIndices(parts.test, batch_size, shuffle=False)
+    predictions = module.predict_all(loader(memory, batches))
     metrics = module.evaluate(predictions, data, parts, folder)
     with shards.replacing(folder / "predictions.h5") as path, h5py.File(path, "w") as file:
         file.create_dataset("prediction", data=predictions.numpy())

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import torch
 from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
-from lightly.models.utils import update_momentum
-from lightly.utils.scheduler import cosine_schedule
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from learn.backbone import Encoder
 from learn.masking import jepa_masks
-from learn.methods.base import Method
-from simulate.config import Strict
+from learn.methods.teacher import Momentum, TeacherMethod
 
 
-class IJEPA(Method):
+class IJEPA(TeacherMethod):
     """Predict a teacher's features of hidden blocks from the features of the rest."""
 
-    class Params(Strict):
+    class Params(Momentum):
         """Parameters of the method."""
 
         predictor_dim: int = Field(gt=0, multiple_of=4)
@@ -32,14 +26,12 @@ class IJEPA(Method):
         target_scale: tuple[float, float]
         target_aspect: tuple[float, float]
         context_scale: tuple[float, float]
-        momentum_start: float = Field(ge=0, le=1)
-        momentum_end: float = Field(ge=0, le=1)
         variance_weight: float = Field(ge=0, description="of the guard against collapse")
 
     def setup_method(self, params: Params) -> None:
         self.params = params
         encoder = self.config.encoder
-        self.teacher = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.teacher = self.follow(self.encoder, Encoder(encoder))
         self.predictor = IJEPAPredictorTIMM(
             num_patches=self.encoder.grid**2,
             depth=params.predictor_depth,
@@ -50,9 +42,10 @@ class IJEPA(Method):
 
     @property
     def exported(self) -> Encoder:
-        return self.teacher
+        return self.teacher  # type: ignore[return-value]
 
-    def loss(self, image: Tensor) -> dict[str, Tensor]:
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        (image,) = views
         params = self.params
         context, targets = jepa_masks(
             len(image),
@@ -85,12 +78,3 @@ class IJEPA(Method):
             "prediction": prediction,
             "feature_std": features.float().mean(1).std(0).mean(),
         }
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        momentum = cosine_schedule(
-            min(self.global_step, self.total_steps),
-            self.total_steps,
-            self.params.momentum_start,
-            self.params.momentum_end,
-        )
-        update_momentum(self.encoder, self.teacher, momentum)

@@ -12,7 +12,7 @@ from learn.finetune import finetune
 from learn.tasks import task_class
 from learn.tasks.classify import classification_metrics
 from learn.tasks.superres import bicubic, superres_metrics
-from learn.train import pretrain
+from learn.pretrain import pretrain
 from simulate import shards
 from simulate.errors import InputError
 

@@ -13,8 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from learn.backbone import load_encoder
+from learn.pretrain import pretrain
 from learn.runs import find_encoder
-from learn.train import pretrain, read_curves
+from learn.train import read_curves
 from simulate.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
