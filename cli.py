@@ -133,7 +133,9 @@ def simulate_command(
 
 @app.command("pretrain")
 def pretrain_command(
-    method: Annotated[str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino or ibot.")],
+    method: Annotated[
+        str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino or ibot.")
+    ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set. Default: data/model2.")
     ] = None,
@@ -189,6 +191,10 @@ def finetune_command(
         str | None,
         typer.Option("--encoder", help="Folder of a pretrain run, latest, or none (from scratch)."),
     ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", help="With --encoder none: vit, or a timm model (resnet18)."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Data set. Default: the first of data/model* that serves."),
@@ -223,6 +229,7 @@ def finetune_command(
         sets or (),
         task=task,
         encoder=encoder,
+        backbone=backbone,
         data=data,
         mode=mode and mode.value,
         labels_per_class=labels_per_class,

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from safetensors.torch import save_file
 
-from learn.backbone import Encoder, load_encoder, save_encoder
+from learn.backbone import Backbone, Encoder, load_encoder, save_encoder
 from learn.config import FinetuneConfig
 from learn.data import BatchIndices, InMemory, Split, Stretch, loader, split, training_batches
 from learn.devices import process_rank
@@ -20,6 +20,7 @@ from learn.figures import draw_curves
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
+from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.train import fit, resolve
 from simulate import shards
 from simulate.errors import InputError
@@ -37,6 +38,13 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     config = resolve(config)
     task = task_class(config.task)
     fresh = config.encoder == "none"
+    if config.backbone != VIT and not fresh:
+        raise InputError(
+            f"--backbone {config.backbone} is trained from scratch: add --encoder none (the "
+            "backbone of a pretrained encoder is known)"
+        )
+    if config.backbone != VIT and task.needs_tokens:
+        raise InputError(f"{config.task} needs the tokens of the {VIT}; leave out --backbone")
     config = config.model_copy(
         update={
             "data": config.data or _default_data(task),
@@ -47,6 +55,11 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     data = _first(shards.read(config.data), config.max_images)
     images = task.inputs(data)
     pretrained = None if fresh else load_encoder(Path(config.encoder))
+    if task.needs_tokens and pretrained and not isinstance(pretrained, Encoder):
+        raise InputError(
+            f"{config.task} needs the tokens of a vision transformer, which the encoder of "
+            f"{config.encoder} has not; choose another --encoder"
+        )
     parts = split(
         data.label,
         validation_fraction=config.validation_fraction,
@@ -58,7 +71,7 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)
-        encoder = pretrained or Encoder(config.scratch_encoder)
+        encoder = pretrained or _fresh(config, images.shape[-1])
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
         memory, batch_size = InMemory(data), config.optimizer.batch_size
         batches = training_batches(parts.train, config)
@@ -83,6 +96,13 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         draw_curves(folder, title=f"{config.task} on {config.data}")
         _test(module, data, parts, memory, folder)
     return folder, True
+
+
+def _fresh(config: FinetuneConfig, image_size: int) -> Backbone:
+    """A backbone with random weights."""
+    if config.backbone == VIT:
+        return Encoder(config.scratch_encoder)
+    return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
 
 
 def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, folder: Path) -> None:

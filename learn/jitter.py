@@ -1,4 +1,4 @@
-"""Changes of an image below the size of a pixel and of its noise: other draws of one observation."""
+"""Another pointing, another seeing, another exposure: small changes that leave the lens alone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from learn.config import JitterConfig
 def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor:
     """Shift each image by a fraction of a pixel, blur it a little, and add noise.
 
-    Another pointing, another seeing, another exposure: none of them changes the lens. Zooms are
-    not among them, since they would change the Einstein radius.
+    Zooms are not among the changes, since they would change the Einstein radius.
 
     Args:
         image: flux (B, 1, H, W).

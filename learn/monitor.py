@@ -176,7 +176,7 @@ def signs_of_collapse(values: Mapping[str, float], blind: Mapping[str, float]) -
 def last_measured(
     curves: Sequence[Mapping[str, str]], blind: Mapping[str, float]
 ) -> dict[str, Any] | None:
-    """The last measurement in the rows of a ``metrics.csv``, with the signs of collapse in words."""
+    """The last measurement in a ``metrics.csv``, with the signs of collapse in words."""
     rows = [row for row in curves if row.get("collapsed")]
     if not rows:
         return None

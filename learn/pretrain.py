@@ -86,9 +86,7 @@ def _pretraining_data(config: PretrainConfig) -> shards.DataSet:
     return data
 
 
-def _held_out(
-    config: PretrainConfig, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _held_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the images that are watched, and of those that are trained on.
 
     The same for every seed and method, so that their probes compare.

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from learn.finetune import finetune
+from learn.pretrain import pretrain
 from learn.tasks import task_class
 from learn.tasks.classify import classification_metrics
 from learn.tasks.superres import bicubic, superres_metrics
-from learn.pretrain import pretrain
 from simulate import shards
 from simulate.errors import InputError
 
