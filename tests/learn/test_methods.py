@@ -13,13 +13,6 @@ from learn.methods.moco import contrast
 from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
 
-#: Small heads; the encoder is small already.
-HEADS = {
-    "simclr": ("params.hidden_dim=32", "params.output_dim=16"),
-    "moco": ("params.hidden_dim=32", "params.output_dim=16"),
-    "dino": ("params.hidden_dim=32", "params.bottleneck_dim=16", "params.prototypes=64"),
-    "ibot": ("params.hidden_dim=32", "params.bottleneck_dim=16", "params.prototypes=64"),
-}
 TEACHERS = [
     ("ijepa", "encoder", "teacher"),
     ("moco", "encoder", "teacher"),
@@ -33,8 +26,7 @@ TEACHERS = [
 
 def build(method: str, config: Any, *sets: str) -> Method:
     stretch = Stretch.fit(torch.rand(8, 1, 64, 64), StretchConfig(kind="linear", floor=1e-3))
-    settings = config(method, (*HEADS.get(method, ()), *sets))
-    return method_class(method)(settings, stretch, total_steps=100)
+    return method_class(method)(config(method, sets), stretch, total_steps=100)
 
 
 def images(count: int) -> torch.Tensor:
