@@ -161,7 +161,8 @@ class BatchIndices(Sampler[Tensor]):
         batch_size: of all processes together.
         shuffle: anew in every epoch.
         seed: of the shuffle.
-        whole: leave out the images of a last batch that is not full, others in every epoch.
+        whole: leave out the images of a last step that is not full, others in every epoch.
+        accumulate: batches to a step of the optimiser.
         rank: of this process.
         processes: how many there are. Several take whole batches only.
     """
@@ -174,6 +175,7 @@ class BatchIndices(Sampler[Tensor]):
         shuffle: bool,
         seed: int = 0,
         whole: bool = False,
+        accumulate: int = 1,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
@@ -182,7 +184,7 @@ class BatchIndices(Sampler[Tensor]):
         self._shuffle, self._seed = shuffle, seed
         self.share_size = batch_size // processes
         self._share = slice(rank, None, processes)
-        self._whole = whole or processes > 1
+        self._whole, self._accumulate = whole or processes > 1, accumulate
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -199,7 +201,9 @@ class BatchIndices(Sampler[Tensor]):
 
     def __len__(self) -> int:
         full, left = divmod(len(self._indices), self.batch_size)
-        return full if self._whole or not left else full + 1
+        if self._whole:
+            return full - full % self._accumulate
+        return full + 1 if left else full
 
 
 def loader(data: InMemory, batches: BatchIndices) -> DataLoader[Batch]:
@@ -232,6 +236,7 @@ def training_batches(
         shuffle=True,
         seed=config.seed,
         whole=whole,
+        accumulate=config.optimizer.accumulate,
         rank=process_rank(config),
         processes=config.processes,
     )

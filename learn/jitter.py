@@ -55,4 +55,7 @@ def shifted_and_blurred(image: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
     dy, dx = (part.view(-1, 1, 1, 1) for part in shift.unbind(1))
     phase = -2 * math.pi * (ky * dy + kx * dx)
     damping = torch.exp(-2 * (math.pi * sigma.view(-1, 1, 1, 1)) ** 2 * (ky**2 + kx**2))
-    return torch.fft.irfft2(torch.fft.rfft2(image) * torch.polar(damping, phase), s=(ny, nx))
+    moved: Tensor = torch.fft.irfft2(
+        torch.fft.rfft2(image) * torch.polar(damping, phase), s=(ny, nx)
+    )
+    return moved

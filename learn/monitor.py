@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: A run has collapsed where its features span fewer directions than this, ...
 RANK_FLOOR = 1.5
 #: ... or differ from image to image by less than this part of their length, ...
-SPREAD_FLOOR = 1e-3
+SPREAD_FLOOR = 3e-3
 #: ... or where its loss is within this part of that of a network that sees no difference.
 LOSS_MARGIN = 0.01
 

@@ -50,7 +50,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
         module = method(config, stretch, steps)
         blind = module.blind_losses(batches.batch_size)
-        callbacks = ()
+        callbacks: tuple[Monitor, ...] = ()
         if config.monitor:
             image = torch.from_numpy(data.image[watched])
             callbacks = (Monitor(config.monitor, image, data.label[watched], blind),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import torch
 from lightly.loss import DINOLoss
@@ -25,6 +26,8 @@ class DINO(TeacherMethod):
     change the Einstein radius. With no class token, the mean of the tokens is what is classified.
     """
 
+    teacher: Encoder
+
     class Params(Momentum):
         """Parameters of the method."""
 
@@ -40,7 +43,7 @@ class DINO(TeacherMethod):
         center_momentum: float = Field(ge=0, le=1)
         freeze_last_layer_epochs: int = Field(ge=0)
 
-    def setup_method(self, params: Params) -> None:
+    def setup_method(self, params: Any) -> None:
         self.params = params
         self.views = 2 + params.local_views
         self.head, head = self._head(), self._head()
@@ -65,7 +68,7 @@ class DINO(TeacherMethod):
 
     @property
     def exported(self) -> Encoder:
-        return self.teacher  # type: ignore[return-value]
+        return self.teacher
 
     @property
     def views_per_image(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from lightly.loss import IBOTPatchLoss
 from pydantic import Field
@@ -25,7 +27,7 @@ class IBOT(DINO):
         mask_aspect: tuple[float, float] = Field(description="its height over its width")
         patch_weight: float = Field(ge=0)
 
-    def setup_method(self, params: Params) -> None:
+    def setup_method(self, params: Any) -> None:
         super().setup_method(params)
         self.mask_token = nn.Parameter(torch.zeros(self.config.encoder.embed_dim))
         self.patch_criterion = IBOTPatchLoss(

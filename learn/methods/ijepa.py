@@ -16,6 +16,8 @@ from learn.methods.teacher import Momentum, TeacherMethod
 class IJEPA(TeacherMethod):
     """Predict a teacher's features of hidden blocks from the features of the rest."""
 
+    teacher: Encoder
+
     class Params(Momentum):
         """Parameters of the method."""
 
@@ -27,6 +29,9 @@ class IJEPA(TeacherMethod):
         target_aspect: tuple[float, float]
         context_scale: tuple[float, float]
         variance_weight: float = Field(ge=0, description="of the guard against collapse")
+        least_spread: float = Field(
+            ge=0, le=1, description="over images, of normalised tokens: what the guard asks for"
+        )
 
     def setup_method(self, params: Params) -> None:
         self.params = params
@@ -42,7 +47,7 @@ class IJEPA(TeacherMethod):
 
     @property
     def exported(self) -> Encoder:
-        return self.teacher  # type: ignore[return-value]
+        return self.teacher
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
@@ -68,13 +73,33 @@ class IJEPA(TeacherMethod):
         seen = self.encoder(image, context)
         predicted = self.predictor(seen, context, targets)
         prediction = F.smooth_l1_loss(predicted, hidden)
-        # VICReg's hinge on the spread over the batch (Bardes et al. 2022, eq. 1): what is the same
-        # for all images tells nothing about any of them.
-        pooled = seen.float().mean(1)
-        spread = (pooled.var(0) + 1e-4).sqrt()
-        variance = F.relu(1 - spread).mean()
+        # VICReg's hinge (Bardes et al. 2022, eq. 1): what is the same for all images tells nothing
+        # about any of them.
+        spread = spread_over_images(F.layer_norm(seen, seen.shape[-1:]), context)
+        variance = F.relu(params.least_spread - spread).mean()
         return {
             "loss": prediction + params.variance_weight * variance,
             "prediction": prediction,
+            "spread_over_images": spread.mean(),
             "feature_std": features.float().mean(1).std(0).mean(),
         }
+
+
+def spread_over_images(tokens: Tensor, places: Tensor) -> Tensor:
+    """Standard deviation (D,) of tokens (B, n, D) over the images that have a token at one place.
+
+    The mean at each place is taken off first. Without that, images that are cut to different
+    contexts differ by the positions of their patches alone, and a network that looks at nothing
+    else would satisfy the guard.
+
+    Args:
+        tokens: of patches.
+        places: (B, n) indices of the patches.
+    """
+    flat, place = tokens.float().flatten(0, 1), places.flatten()
+    _, place = place.unique(return_inverse=True)
+    number = place.bincount()
+    shared = torch.zeros(len(number), flat.shape[1], device=flat.device)
+    shared = shared.index_add(0, place, flat) / number.unsqueeze(1)
+    squares = (flat - shared[place]).pow(2).sum(0)
+    return (squares / max(len(flat) - len(number), 1) + 1e-6).sqrt()

@@ -21,6 +21,8 @@ class MoCo(TeacherMethod):
     views = 2
     smallest_batch = 2
 
+    teacher: Encoder
+
     class Params(Momentum):
         """Parameters of the method."""
 

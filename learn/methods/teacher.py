@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from lightly.models.utils import update_momentum
 from lightly.utils.scheduler import cosine_schedule
@@ -20,12 +20,15 @@ class Momentum(Strict):
     momentum_end: float = Field(ge=0, le=1)
 
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
 class TeacherMethod(Method):
     """A method whose teachers follow their students after every step of the optimiser."""
 
     params: Any
 
-    def follow(self, student: nn.Module, teacher: nn.Module) -> nn.Module:
+    def follow(self, student: nn.Module, teacher: ModuleT) -> ModuleT:
         """Make ``teacher``, of the student's architecture, start from it and follow it."""
         teacher.load_state_dict(student.state_dict())
         teacher.requires_grad_(False)

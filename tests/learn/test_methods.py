@@ -7,8 +7,10 @@ import torch
 from learn.config import JitterConfig, PretrainConfig, StretchConfig
 from learn.data import Stretch
 from learn.jitter import jittered, shifted_and_blurred
+from learn.masking import jepa_masks
 from learn.methods import METHODS, method_class
 from learn.methods.base import Method
+from learn.methods.ijepa import spread_over_images
 from learn.methods.moco import contrast
 from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
@@ -192,6 +194,26 @@ def test_jitter_of_nothing_is_nothing_and_noise_is_in_units_of_the_level() -> No
     levels = noisy.flatten(1).std(1)
     assert levels.max() < 6 * 1.3
     assert levels.mean() == pytest.approx(3, rel=0.1), "uniform up to 3 x 2"
+
+
+def test_jepas_guard_asks_for_differences_of_images_and_not_of_masks(pretrain_config: Any) -> None:
+    module = build("ijepa", pretrain_config, "encoder.patch_size=8")
+    context, _ = jepa_masks(
+        32, 8, targets=4, target_scale=(0.15, 0.2), target_aspect=(0.75, 1.5), context_scale=(1, 1)
+    )
+    seen = [module.encoder(x, context) for x in (images(32), torch.zeros(32, 1, 64, 64))]
+    different, blind = (spread_over_images(tokens, context).mean() for tokens in seen)
+    assert different > 10 * blind
+    pooled = seen[1].mean(1).std(0).mean()
+    assert pooled > 3 * blind, "as the contexts alone would make it seem"
+
+
+def test_the_spread_over_images_of_a_known_case() -> None:
+    places = torch.stack([torch.randperm(10)[:6] for _ in range(500)])
+    tokens = 100.0 * places.unsqueeze(-1) + 0.5 * torch.randn(500, 6, 4)
+    torch.testing.assert_close(
+        spread_over_images(tokens, places), torch.full((4,), 0.5), rtol=0.05, atol=0
+    )
 
 
 def test_jepa_predicts_at_the_places_of_its_targets(pretrain_config: Any) -> None:

@@ -60,6 +60,8 @@ def test_processes_share_every_batch_equally() -> None:
         for rank in range(3)
     ]
     assert [len(batch) for batch in whole] == [12] * 4, "no batch that is not full"
+    steps = BatchIndices(np.arange(50), 12, shuffle=True, whole=True, accumulate=3)
+    assert len(list(steps)) == len(steps) == 3, "no step that is not full"
     for batch, *parts in zip(whole, *shares, strict=True):
         assert [len(part) for part in parts] == [4] * 3
         assert torch.equal(torch.cat(parts).sort()[0], batch.sort()[0])
