@@ -67,11 +67,11 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         labels_per_class=config.labels_per_class,
         seed=config.seed,
     )
+    pl.seed_everything(config.seed, verbose=False)
+    encoder = pretrained or _fresh(config, images.shape[-1])
     with run_folder(config, config.task, METRICS) as (folder, finished):
         if finished:
             return folder, False
-        pl.seed_everything(config.seed, verbose=False)
-        encoder = pretrained or _fresh(config, images.shape[-1])
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
         memory, batch_size = InMemory(data), config.optimizer.batch_size
         batches = training_batches(parts.train, config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -56,7 +56,8 @@ class Task(pl.LightningModule, abc.ABC):
         self.config, self.total_steps = config, total_steps
         self.encoder, self.stretch = encoder, stretch
         if config.mode == "linear":
-            self.encoder.requires_grad_(False)
+            # In evaluation, since the running means of a batch norm would change too.
+            self.encoder.requires_grad_(False).eval()
         self.setup_head(checked(self.Params, config.params, "params"), data, train)
 
     @classmethod
@@ -94,12 +95,6 @@ class Task(pl.LightningModule, abc.ABC):
         self, predictions: Tensor, data: DataSet, split: Split, folder: Path
     ) -> dict[str, Any]:
         """Metrics on the test images, beside the baseline's; draws the figures in the folder."""
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        if self.config.mode == "linear":
-            self.encoder.eval()  # the running means of a batch norm would change too
-        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
