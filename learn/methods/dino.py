@@ -26,6 +26,7 @@ class DINO(TeacherMethod):
     change the Einstein radius. With no class token, the mean of the tokens is what is classified.
     """
 
+    smallest_batch = 2
     teacher: Encoder
 
     class Params(Momentum):
@@ -34,6 +35,7 @@ class DINO(TeacherMethod):
         hidden_dim: int = Field(gt=0)
         bottleneck_dim: int = Field(gt=0)
         prototypes: int = Field(gt=1, description="soft classes: K in the paper")
+        batch_norm: bool = Field(description="in the head")
         local_views: int = Field(ge=0)
         local_side: float = Field(gt=0, le=1, description="of a window, over that of the image")
         student_temperature: float = Field(gt=0)
@@ -63,6 +65,7 @@ class DINO(TeacherMethod):
                 self.params.hidden_dim,
                 self.params.bottleneck_dim,
                 self.params.prototypes,
+                batch_norm=self.params.batch_norm,
                 freeze_last_layer=self.params.freeze_last_layer_epochs,
             )
 
