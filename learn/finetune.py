@@ -23,6 +23,7 @@ from learn.tasks.base import Task
 from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.train import fit, resolve
 from simulate import shards
+from simulate.config import checked
 from simulate.errors import InputError
 
 
@@ -37,6 +38,7 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     task = task_class(config.task)
+    checked(task.Params, config.params, "params")
     fresh = config.encoder == "none"
     if config.backbone != VIT and not fresh:
         raise InputError(

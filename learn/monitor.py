@@ -184,6 +184,3 @@ def last_measured(
     measured = {name: values[name] for name in MEASURES if name in values}
     signs = signs_of_collapse(values, blind)
     return measured | {"collapsed": int(bool(signs)), "signs_of_collapse": signs}
-
-
-__all__ = ["Monitor", "effective_rank", "last_measured", "measure", "signs_of_collapse"]

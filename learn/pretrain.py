@@ -20,6 +20,7 @@ from learn.monitor import Monitor, last_measured
 from learn.runs import run_folder
 from learn.train import fit, read_curves, resolve
 from simulate import shards
+from simulate.config import checked
 from simulate.errors import InputError
 
 
@@ -34,6 +35,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     method = method_class(config.method)
+    checked(method.Params, config.params, "params")
     data = _pretraining_data(config)
     watched, trained = _held_out(config, len(data))
     batches = training_batches(trained, config, whole=True)

@@ -102,4 +102,5 @@ def spread_over_images(tokens: Tensor, places: Tensor) -> Tensor:
     shared = torch.zeros(len(number), flat.shape[1], device=flat.device)
     shared = shared.index_add(0, place, flat) / number.unsqueeze(1)
     squares = (flat - shared[place]).pow(2).sum(0)
-    return (squares / max(len(flat) - len(number), 1) + 1e-6).sqrt()
+    spread: Tensor = (squares / max(len(flat) - len(number), 1) + 1e-6).sqrt()
+    return spread

@@ -122,6 +122,7 @@ def test_a_killed_run_is_found_again_by_the_same_command(
 def test_bad_input_is_refused_in_one_line(
     model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="simulate --model 2"):
         pretrain(pretrain_config("mae", data=tmp_path / "nothing"))
     with pytest.raises(InputError, match="images of 64 pixels"):
@@ -133,14 +134,16 @@ def test_bad_input_is_refused_in_one_line(
             pretrain(pretrain_config(method, ("optimizer.batch_size=1",), data=model2))
     with pytest.raises(InputError, match="not a multiple of devices x nodes x accumulate = 3"):
         pretrain(pretrain_config("mae", ("optimizer.accumulate=3",), data=model2))
+    with pytest.raises(InputError, match="did you mean 'mask_ratio'"):
+        pretrain(pretrain_config("mae", ("params.mask_ration=0.5",), data=model2))
     with pytest.raises(InputError, match="need --out"):
         pretrain(pretrain_config("mae", data=model2, nodes=2))
+    assert list(tmp_path.iterdir()) == []
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match="cannot write"):
         pretrain(pretrain_config("mae", data=model2, out=file / "run"))
     file.unlink()
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="pretrain --method"):
         find_encoder("latest")
     assert list(tmp_path.iterdir()) == [], "nothing half-written"
