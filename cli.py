@@ -62,6 +62,8 @@ Sets = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
 OnDevice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
+Devices = Annotated[int | None, typer.Option("--devices", help="How many, on each node.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", help="How many machines.")]
 
 
 @app.callback()
@@ -210,7 +212,9 @@ def import_command(
 
 @app.command("pretrain")
 def pretrain_command(
-    method: Annotated[str, typer.Option("--method", help="mae or ijepa.")],
+    method: Annotated[
+        str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino or ibot.")
+    ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set. Default: data/model2.")
     ] = None,
@@ -219,6 +223,8 @@ def pretrain_command(
     ] = None,
     out: Out = None,
     device: OnDevice = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
     seed: Seed = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -242,11 +248,18 @@ def pretrain_command(
         classes=None if classes is None else classes.split(","),
         out=out,
         device=device and device.value,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
     )
-    from learn.train import pretrain
+    from learn.devices import process_rank
+    from learn.pretrain import pretrain
+    from learn.summary import print_monitor
 
     folder, made = pretrain(settings)
+    if process_rank(settings):
+        return
+    print_monitor(folder)
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
 
 
@@ -256,6 +269,10 @@ def finetune_command(
     encoder: Annotated[
         str | None,
         typer.Option("--encoder", help="Folder of a pretrain run, latest, or none (from scratch)."),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", help="With --encoder none: vit, or a timm model (resnet18)."),
     ] = None,
     data: Annotated[
         Path | None,
@@ -269,6 +286,8 @@ def finetune_command(
     ] = None,
     out: Out = None,
     device: OnDevice = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
     seed: Seed = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -289,17 +308,23 @@ def finetune_command(
         sets or (),
         task=task,
         encoder=encoder,
+        backbone=backbone,
         data=data,
         mode=mode and mode.value,
         labels_per_class=labels_per_class,
         out=out,
         device=device and device.value,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
     )
+    from learn.devices import process_rank
     from learn.finetune import finetune
     from learn.summary import print_metrics
 
     folder, made = finetune(settings)
+    if process_rank(settings):
+        return
     print_metrics(folder)
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from lightly.models.utils import initialize_2d_sine_cosine_positional_embedding
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -12,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from learn.config import EncoderConfig
+from learn.timm_backbone import TimmBackbone, TimmConfig
 from simulate.config import checked
 from simulate.errors import InputError
 from simulate.shards import replacing, write_text
@@ -47,16 +49,34 @@ class Encoder(nn.Module):
         self.vit.pos_embed.requires_grad = False
 
     @property
+    def width(self) -> int:
+        """Features that an image has."""
+        return self.config.embed_dim
+
+    @property
     def grid(self) -> int:
         """Patches on a side of an image of the size it was made for."""
         return self.config.image_size // self.config.patch_size
 
-    def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        keep: Tensor | None = None,
+        *,
+        hidden: Tensor | None = None,
+        token: Tensor | None = None,
+    ) -> Tensor:
         """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
 
-        Patches that are not kept are dropped before the first block: they cost nothing.
+        Patches that are not kept are dropped before the first block: they cost nothing. Those that
+        are ``hidden`` (B, grid * grid), true where so, are replaced by ``token`` (D,).
         """
-        tokens = self.vit._pos_embed(self.vit.patch_embed(image))
+        patches = self.vit.patch_embed(image)
+        if hidden is not None:
+            assert token is not None
+            where = hidden.view(*patches.shape[:3], 1)
+            patches = torch.where(where, token.to(patches.dtype), patches)
+        tokens = self.vit._pos_embed(patches)
         if keep is not None:
             tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
         return self.vit.norm(self.vit.blocks(tokens))  # type: ignore[no-any-return]
@@ -67,7 +87,11 @@ class Encoder(nn.Module):
         return tokens.mean(1)
 
 
-def save_encoder(encoder: Encoder, folder: Path, description: dict[str, object]) -> None:
+#: What a task is built on.
+Backbone = Encoder | TimmBackbone
+
+
+def save_encoder(encoder: Backbone, folder: Path, description: dict[str, object]) -> None:
     """Write ``encoder.safetensors`` and, last, ``encoder.json``, which marks it as complete."""
     with replacing(folder / WEIGHTS) as temporary:
         save_file({k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}, temporary)
@@ -75,7 +99,7 @@ def save_encoder(encoder: Encoder, folder: Path, description: dict[str, object])
     write_text(folder / DESCRIPTION, json.dumps(content, indent=1) + "\n")
 
 
-def load_encoder(folder: Path) -> Encoder:
+def load_encoder(folder: Path) -> Backbone:
     """The encoder that a run has left.
 
     Raises:
@@ -91,7 +115,11 @@ def load_encoder(folder: Path) -> Encoder:
         section = json.loads(path.read_text())["encoder"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged; run its pretrain command again") from None
-    encoder = Encoder(checked(EncoderConfig, section, str(path)))
+    encoder: Backbone
+    if isinstance(section, dict) and "backbone" in section:
+        encoder = TimmBackbone(checked(TimmConfig, section, str(path)))
+    else:
+        encoder = Encoder(checked(EncoderConfig, section, str(path)))
     load_weights(encoder, folder / WEIGHTS)
     return encoder
 
@@ -119,4 +147,11 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-__all__ = ["Encoder", "count_parameters", "load_encoder", "load_weights", "save_encoder"]
+__all__ = [
+    "Backbone",
+    "Encoder",
+    "count_parameters",
+    "load_encoder",
+    "load_weights",
+    "save_encoder",
+]

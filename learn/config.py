@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from simulate.config import Strict
 
@@ -37,11 +37,29 @@ class StretchConfig(Strict):
     )
 
 
+class JitterConfig(Strict):
+    """Small changes of an image, drawn anew for every view, that leave the lens what it is."""
+
+    shift: float = Field(ge=0, description="uniform within +- so many pixels on each axis")
+    blur: float = Field(ge=0, description="Gaussian, standard deviation uniform up to this, pixels")
+    noise: float = Field(
+        ge=0, description="Gaussian, up to so many times the noise level (or floor) of the stretch"
+    )
+
+
+class MonitorConfig(Strict):
+    """What is watched while an encoder learns, on images that it is not trained on."""
+
+    every: int = Field(gt=0, description="epochs between measurements; the last is always measured")
+    images: int = Field(ge=20, description="held out; a fifth of the data set at most")
+
+
 class OptimizerConfig(Strict):
     """AdamW with linear warm-up and cosine decay."""
 
     epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
+    batch_size: int = Field(gt=0, description="of a step: over all devices and accumulated parts")
+    accumulate: int = Field(gt=0, description="parts that a batch is worked through in")
     base_lr: float = Field(gt=0, description="learning rate at a batch of 512")
     weight_decay: float = Field(ge=0)
     warmup_epochs: float = Field(ge=0)
@@ -52,6 +70,14 @@ class OptimizerConfig(Strict):
         return float(self.base_lr * (self.batch_size / 512) ** 0.5)
 
 
+#: Short names of precisions, and what Lightning calls them.
+_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
+Precision = Annotated[
+    Literal["auto", "32-true", "bf16-mixed"],
+    BeforeValidator(lambda value: _PRECISIONS.get(str(value), value)),
+]
+
+
 class TrainingConfig(Strict):
     """What pretraining and fine-tuning share."""
 
@@ -59,11 +85,19 @@ class TrainingConfig(Strict):
     out: Path | None
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "32-true", "bf16-mixed"]
+    devices: int = Field(gt=0, description="on each node; one process each")
+    nodes: int = Field(gt=0)
+    precision: Precision
+    compile: bool = Field(description="torch.compile the encoder: slow to start, then faster")
     stretch: StretchConfig
     optimizer: OptimizerConfig
-    augment: bool = Field(description="random quarter turns and flips")
+    augment: bool = Field(description="random quarter turns, flips and, in pretraining, jitter")
     params: dict[str, Any] = Field(description="of the method or task; see its file")
+
+    @property
+    def processes(self) -> int:
+        """How many processes train, one a device."""
+        return self.devices * self.nodes
 
 
 class PretrainConfig(TrainingConfig):
@@ -72,6 +106,8 @@ class PretrainConfig(TrainingConfig):
     method: str
     classes: tuple[str, ...] | None = Field(description="pretrain on these only; null: on all")
     encoder: EncoderConfig
+    jitter: JitterConfig
+    monitor: MonitorConfig | None
 
 
 class FinetuneConfig(TrainingConfig):
@@ -79,7 +115,8 @@ class FinetuneConfig(TrainingConfig):
 
     task: str
     encoder: str = Field(description="latest, none (from scratch), or the folder of a run")
-    scratch_encoder: EncoderConfig = Field(description="the network where encoder is none")
+    backbone: str = Field(description="vit, or a timm model, where encoder is none")
+    scratch_encoder: EncoderConfig = Field(description="the vit where encoder is none")
     mode: Literal["full", "linear"]
     labels_per_class: int | None = Field(gt=0)
     validation_fraction: float = Field(gt=0, lt=1)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from learn.config import StretchConfig
+from learn.config import StretchConfig, TrainingConfig
+from learn.devices import process_rank
 from simulate.errors import InputError
 from simulate.shards import DataSet
 
@@ -153,14 +154,38 @@ class InMemory(Dataset[Batch]):
 class BatchIndices(Sampler[Tensor]):
     """Indices of the batches of an epoch, shuffled by seed and epoch alone.
 
-    A resumed run sees the batches that an undisturbed one would have seen.
+    A resumed run sees the batches that an undisturbed one would have seen. Among several processes
+    every batch is dealt out in equal shares.
+
+    Args:
+        indices: of the images.
+        batch_size: of all processes together.
+        shuffle: anew in every epoch.
+        seed: of the shuffle.
+        whole: leave out the images of a last step that is not full, others in every epoch.
+        accumulate: batches to a step of the optimiser.
+        rank: of this process.
+        processes: how many there are. Several take whole batches only.
     """
 
     def __init__(
-        self, indices: NDArray[np.int64], batch_size: int, *, shuffle: bool, seed: int = 0
+        self,
+        indices: NDArray[np.int64],
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        whole: bool = False,
+        accumulate: int = 1,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self._indices = torch.from_numpy(np.asarray(indices))
-        self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
+        self.batch_size = batch_size
+        self._shuffle, self._seed = shuffle, seed
+        self.share_size = batch_size // processes
+        self._share = slice(rank, None, processes)
+        self._whole, self._accumulate = whole or processes > 1, accumulate
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -172,20 +197,47 @@ class BatchIndices(Sampler[Tensor]):
         if self._shuffle:
             rng = np.random.default_rng([self._seed, self.epoch])
             order = order[torch.from_numpy(rng.permutation(len(order)))]
-        yield from order.split(self._batch_size)
+        for batch in order.split(self.batch_size)[: len(self)]:
+            yield batch[self._share]
 
     def __len__(self) -> int:
-        return -(-len(self._indices) // self._batch_size)
+        full, left = divmod(len(self._indices), self.batch_size)
+        if self._whole:
+            return full - full % self._accumulate
+        return full + 1 if left else full
 
 
-def loader(
-    data: InMemory,
-    indices: NDArray[np.int64],
-    batch_size: int,
-    *,
-    shuffle: bool = False,
-    seed: int = 0,
-) -> DataLoader[Batch]:
-    """Batches of the images at ``indices``."""
-    sampler = BatchIndices(indices, batch_size, shuffle=shuffle, seed=seed)
-    return DataLoader(data, sampler=sampler, batch_size=None, pin_memory=torch.cuda.is_available())
+def loader(data: InMemory, batches: BatchIndices) -> DataLoader[Batch]:
+    """The batches with these indices."""
+    return DataLoader(data, sampler=batches, batch_size=None, pin_memory=torch.cuda.is_available())
+
+
+def training_batches(
+    indices: NDArray[np.int64], config: TrainingConfig, *, whole: bool = False
+) -> BatchIndices:
+    """The batches of this process: of the parts that a step of the optimiser accumulates.
+
+    Raises:
+        InputError: for a batch that cannot be dealt out in equal parts.
+    """
+    size, shares = config.optimizer.batch_size, config.processes * config.optimizer.accumulate
+    if size % shares:
+        raise InputError(
+            f"optimizer.batch_size = {size} is not a multiple of devices x nodes x accumulate = "
+            f"{shares}; choose one that is"
+        )
+    size = min(size, len(indices) - len(indices) % shares) if whole or shares > 1 else size
+    if not size:
+        raise InputError(
+            f"{len(indices)} images do not make a batch on {shares} devices and accumulated parts"
+        )
+    return BatchIndices(
+        indices,
+        size // config.optimizer.accumulate,
+        shuffle=True,
+        seed=config.seed,
+        whole=whole,
+        accumulate=config.optimizer.accumulate,
+        rank=process_rank(config),
+        processes=config.processes,
+    )

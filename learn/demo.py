@@ -10,8 +10,8 @@ from rich.console import Console
 
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.finetune import finetune
-from learn.summary import print_table, read_metrics
-from learn.train import pretrain
+from learn.pretrain import pretrain
+from learn.summary import print_monitor, print_table, read_metrics
 from simulate.config import (
     ConfigT,
     Strict,
@@ -50,6 +50,7 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
     path = shipped_config("pretrain", method, "method")
     inputs = {"data": out / "model2", "out": encoder}
     pretrain(_adjusted(PretrainConfig, path, config.pretrain | inputs))
+    print_monitor(encoder)
     pictures.append(encoder / "loss.png")
 
     tables = []

@@ -12,15 +12,18 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from safetensors.torch import save_file
 
-from learn.backbone import Encoder, load_encoder, save_encoder
+from learn.backbone import Backbone, Encoder, load_encoder, save_encoder
 from learn.config import FinetuneConfig
-from learn.data import InMemory, Split, Stretch, loader, split
+from learn.data import BatchIndices, InMemory, Split, Stretch, loader, split, training_batches
+from learn.devices import process_rank
 from learn.figures import draw_curves
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
+from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.train import fit, resolve
 from simulate import shards
+from simulate.config import checked
 from simulate.errors import InputError
 
 
@@ -35,7 +38,15 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     task = task_class(config.task)
+    checked(task.Params, config.params, "params")
     fresh = config.encoder == "none"
+    if config.backbone != VIT and not fresh:
+        raise InputError(
+            f"--backbone {config.backbone} is trained from scratch: add --encoder none (the "
+            "backbone of a pretrained encoder is known)"
+        )
+    if config.backbone != VIT and task.needs_tokens:
+        raise InputError(f"{config.task} needs the tokens of the {VIT}; leave out --backbone")
     config = config.model_copy(
         update={
             "data": config.data or _default_data(task),
@@ -46,6 +57,11 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     data = _first(shards.read(config.data), config.max_images)
     images = task.inputs(data)
     pretrained = None if fresh else load_encoder(Path(config.encoder))
+    if task.needs_tokens and pretrained and not isinstance(pretrained, Encoder):
+        raise InputError(
+            f"{config.task} needs the tokens of a vision transformer, which the encoder of "
+            f"{config.encoder} has not; choose another --encoder"
+        )
     parts = split(
         data.label,
         validation_fraction=config.validation_fraction,
@@ -53,16 +69,17 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         labels_per_class=config.labels_per_class,
         seed=config.seed,
     )
+    pl.seed_everything(config.seed, verbose=False)
+    encoder = pretrained or _fresh(config, images.shape[-1])
     with run_folder(config, config.task, METRICS) as (folder, finished):
         if finished:
             return folder, False
-        pl.seed_everything(config.seed, verbose=False)
-        encoder = pretrained or Encoder(config.scratch_encoder)
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
         memory, batch_size = InMemory(data), config.optimizer.batch_size
-        train = loader(memory, parts.train, batch_size, shuffle=True, seed=config.seed)
-        validation = loader(memory, parts.validation, 2 * batch_size)
-        steps = config.optimizer.epochs * len(train)
+        batches = training_batches(parts.train, config)
+        train = loader(memory, batches)
+        validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
+        steps = config.optimizer.epochs * -(-len(batches) // config.optimizer.accumulate)
         module = task(config, encoder, stretch, data, parts.train, steps)
 
         best = ModelCheckpoint(
@@ -74,6 +91,8 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         )
         stop = EarlyStopping("val_loss", patience=config.patience)
         fit(module, config, folder, train, validation, (stop, best))
+        if process_rank(config):
+            return folder, True
         weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(weights["state_dict"])
         draw_curves(folder, title=f"{config.task} on {config.data}")
@@ -81,10 +100,18 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     return folder, True
 
 
+def _fresh(config: FinetuneConfig, image_size: int) -> Backbone:
+    """A backbone with random weights."""
+    if config.backbone == VIT:
+        return Encoder(config.scratch_encoder)
+    return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
+
+
 def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, folder: Path) -> None:
     """Predict the test images, and write predictions, weights and, last, the metrics."""
     batch_size = module.config.optimizer.batch_size
-    predictions = module.predict_all(loader(memory, parts.test, batch_size))
+    batches = BatchIndices(parts.test, batch_size, shuffle=False)
+    predictions = module.predict_all(loader(memory, batches))
     metrics = module.evaluate(predictions, data, parts, folder)
     with shards.replacing(folder / "predictions.h5") as path, h5py.File(path, "w") as file:
         file.create_dataset("prediction", data=predictions.numpy())

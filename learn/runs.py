@@ -12,6 +12,7 @@ import yaml
 
 from learn.backbone import DESCRIPTION
 from learn.config import TrainingConfig
+from learn.devices import announced_folder, process_rank
 from simulate.config import read_yaml
 from simulate.errors import InputError
 from simulate.folders import held
@@ -29,7 +30,7 @@ def identity(config: TrainingConfig) -> dict[str, Any]:
 
 @contextmanager
 def run_folder(config: TrainingConfig, name: str, marker: str) -> Iterator[tuple[Path, bool]]:
-    """The folder of a run, held by this process alone.
+    """The folder of a run, held by this process alone; by the first of several that train together.
 
     With ``out`` given that folder; else the newest unfinished run of the same configuration under
     ``runs/<name>``, which is then resumed, or a new one.
@@ -46,6 +47,10 @@ def run_folder(config: TrainingConfig, name: str, marker: str) -> Iterator[tuple
         InputError: where ``out`` holds something else or cannot be written to, or another process
             works in it.
     """
+    if process_rank(config) > 0:
+        folder = announced_folder(config)
+        yield folder, (folder / marker).is_file()
+        return
     folder = config.out or _unfinished(config, name, marker) or _new_folder(RUNS / name)
     with held(folder):
         _claim(folder, config)

@@ -10,12 +10,28 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from learn.backbone import DESCRIPTION
+from learn.monitor import MEASURES
 from learn.runs import METRICS
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """The metrics of a finished fine-tuning run."""
     return json.loads((folder / METRICS).read_text())  # type: ignore[no-any-return]
+
+
+def print_monitor(folder: Path) -> None:
+    """Print what an encoder knows at the end of its pretraining, and whether it has collapsed."""
+    watched = json.loads((folder / DESCRIPTION).read_text())["monitor"]
+    if watched is None:
+        return
+    console = Console(stderr=True)
+    values = ", ".join(
+        f"{name.replace('_', ' ')} {watched[name]:.3f}" for name in MEASURES if name in watched
+    )
+    console.print(f"held-out images: {values}", soft_wrap=True, highlight=False)
+    for sign in watched["signs_of_collapse"]:
+        console.print(f"[bold red]collapsed[/]: {sign}", soft_wrap=True, highlight=False)
 
 
 def print_metrics(folder: Path) -> None:

@@ -17,16 +17,17 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from learn.backbone import count_parameters, save_encoder
-from learn.config import PretrainConfig, TrainingConfig
-from learn.data import Batch, InMemory, Stretch, loader
-from learn.methods import method_class
-from learn.runs import run_folder
+from learn.backbone import Encoder
+from learn.config import TrainingConfig
+from learn.data import Batch
+from learn.devices import announce_folder, check_devices
+from learn.monitor import Monitor
 from simulate import shards
 from simulate.errors import InputError
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 LAST = "last.ckpt"
+_KIND = "lensphys_kind"
 
 
 class Curves(Callback):
@@ -36,13 +37,20 @@ class Curves(Callback):
         self._path = folder / "metrics.csv"
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics  # averaged over the processes: all must ask
+        if not trainer.is_global_zero:
+            return
         row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-        row |= {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
+        row |= {name: value.item() for name, value in sorted(metrics.items())}
         row.pop("loss", None)
+        for callback in trainer.callbacks:
+            if isinstance(callback, Monitor):
+                row |= callback.measured
         rows = [old for old in read_curves(self._path) if int(old["epoch"]) < row["epoch"]]
+        names = list(dict.fromkeys(name for each in (*rows, row) for name in each))
         with shards.replacing(self._path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row), restval="", extrasaction="ignore")
+            writer = csv.DictWriter(file, fieldnames=names, restval="")
             writer.writeheader()
             writer.writerows([*rows, row])
 
@@ -64,7 +72,7 @@ class Progress(TQDMProgressBar):
 
 
 class SeedEveryStep(Callback):
-    """Restarts the random numbers of masks and views from seed and step.
+    """Restarts the random numbers of masks and views from seed, process, epoch and batch.
 
     A run that is resumed then draws what an undisturbed one would have drawn.
     """
@@ -75,7 +83,9 @@ class SeedEveryStep(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        torch.manual_seed(self._seed * 2**31 + trainer.global_step)
+        key = [self._seed, trainer.global_rank, trainer.current_epoch, batch_idx]
+        (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+        torch.manual_seed(int(state))
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:
@@ -90,7 +100,7 @@ def resolve(config: ConfigT) -> ConfigT:
     """The configuration with ``auto`` replaced by what this machine has.
 
     Raises:
-        InputError: for a CUDA device that is not there.
+        InputError: for a CUDA device that is not there; see also :func:`check_devices`.
     """
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
@@ -100,7 +110,9 @@ def resolve(config: ConfigT) -> ConfigT:
     if precision == "auto":
         # bf16 pays on a GPU; on a CPU only where it has matrix units for it, and few have.
         precision = "bf16-mixed" if device == "cuda" else "32-true"
-    return config.model_copy(update={"device": device, "precision": precision})
+    config = config.model_copy(update={"device": device, "precision": precision})
+    check_devices(config)
+    return config
 
 
 def fit(
@@ -119,24 +131,35 @@ def fit(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     checkpoints = folder / "checkpoints"
-    keep_last = ModelCheckpoint(
+    keep_last = Checkpoint(
         checkpoints,
         filename="last",
         save_top_k=1,
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    if config.compile:
+        for part in module.modules():
+            if isinstance(part, Encoder):
+                part.compile()
+    if config.processes > 1:
+        announce_folder(folder)
     trainer = pl.Trainer(
         max_epochs=config.optimizer.epochs,
         accelerator="gpu" if config.device == "cuda" else "cpu",
-        devices=1,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.processes > 1 else "auto",
+        # Torch has synchronised batch norm on GPUs only.
+        sync_batchnorm=config.processes > 1 and config.device == "cuda",
         precision=config.precision,
+        accumulate_grad_batches=config.optimizer.accumulate,
         gradient_clip_val=1.0,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         callbacks=[
             SeedEveryStep(config.seed),
-            Curves(folder),
             *callbacks,
+            Curves(folder),
             keep_last,
             Progress(),
         ],
@@ -162,6 +185,20 @@ def fit(
         raise
 
 
+class Checkpoint(ModelCheckpoint):
+    """A checkpoint that says what it is of."""
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[_KIND] = _kind(module)
+        super().on_save_checkpoint(trainer, module, checkpoint)
+
+
+def _kind(module: pl.LightningModule) -> str:
+    return type(module).__name__
+
+
 def _check_checkpoint(path: Path, module: pl.LightningModule) -> None:
     """Refuse a checkpoint that cannot be read or does not fit.
 
@@ -169,63 +206,14 @@ def _check_checkpoint(path: Path, module: pl.LightningModule) -> None:
         InputError: saying which.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        shapes = {name: value.shape for name, value in stored.items()}
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        kind = checkpoint[_KIND]
+        shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
     except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, KeyError, ValueError):
         raise InputError(f"{path} is truncated or damaged; delete it to start again") from None
+    if kind != _kind(module):
+        raise InputError(
+            f"{path} is a checkpoint of {kind}, not of {_kind(module)}; choose another --out"
+        )
     if shapes != {name: value.shape for name, value in module.state_dict().items()}:
         raise InputError(f"{path} is a checkpoint of another architecture; choose another --out")
-
-
-def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
-    """Pretrain an encoder.
-
-    Returns:
-        The folder of the run, and whether there was anything left to do.
-
-    Raises:
-        InputError: for bad input.
-    """
-    config = resolve(config)
-    method = method_class(config.method)
-    if config.data is None or not config.data.is_dir():
-        raise InputError(
-            f"there is no data set at {config.data or 'data: null'}; make it with `python cli.py "
-            f"simulate --model 2 --n 50000 --out {config.data or 'data/model2'}`"
-        )
-    data = shards.read(config.data, config.classes)
-    if data.image.shape[-1] != config.encoder.image_size:
-        raise InputError(
-            f"{config.data} has images of {data.image.shape[-1]} pixels, the encoder is for "
-            f"{config.encoder.image_size}; use --set encoder.image_size={data.image.shape[-1]} "
-            "(a multiple of encoder.patch_size)"
-        )
-    with run_folder(config, config.method, "encoder.json") as (folder, finished):
-        if finished:
-            return folder, False
-        pl.seed_everything(config.seed, verbose=False)
-        memory = InMemory(data)
-        optimizer = config.optimizer
-        batches = loader(
-            memory, np.arange(len(data)), optimizer.batch_size, shuffle=True, seed=config.seed
-        )
-        stretch = Stretch.fit(torch.from_numpy(data.image), config.stretch)
-        module = method(config, stretch, optimizer.epochs * len(batches))
-        fit(module, config, folder, batches)
-        from learn.figures import draw_curves
-
-        draw_curves(folder, title=f"{config.method} on {config.data}")
-        save_encoder(
-            module.exported,
-            folder,
-            {
-                "method": config.method,
-                "data": {key: data.attrs[key] for key in ("model", "preset", "pixel_scale")},
-                "images": len(data),
-                "epochs": optimizer.epochs,
-                "seed": config.seed,
-                "stretch": config.stretch.model_dump(),
-                "parameters": count_parameters(module.exported.requires_grad_(True)),
-            },
-        )
-    return folder, True

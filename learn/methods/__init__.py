@@ -9,6 +9,10 @@ from learn.registry import find
 METHODS = {
     "mae": "learn.methods.mae:MAE",
     "ijepa": "learn.methods.ijepa:IJEPA",
+    "simclr": "learn.methods.simclr:SimCLR",
+    "moco": "learn.methods.moco:MoCo",
+    "dino": "learn.methods.dino:DINO",
+    "ibot": "learn.methods.ibot:IBOT",
 }
 
 

@@ -1,4 +1,4 @@
-"""What every self-supervised method shares: encoder, input, optimiser and logging."""
+"""What every self-supervised method shares: encoder, views, optimiser and logging."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch.optim import Optimizer
 from learn.backbone import Encoder
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
+from learn.jitter import jittered
 from learn.optimizer import adamw_with_cosine
 from learn.views import random_d4
 from simulate.config import Strict, checked
 
 
 class Method(pl.LightningModule, abc.ABC):
-    """A method is its loss: subclasses turn stretched images into one, and name their parameters.
+    """A method is its loss: subclasses turn views of images into one, and name their parameters.
 
     Args:
         config: of the whole run; ``config.params`` is checked against ``Params``.
@@ -27,6 +28,10 @@ class Method(pl.LightningModule, abc.ABC):
     """
 
     Params: ClassVar[type[Strict]]
+    #: The fewest images that a process must have in a batch for the loss to mean something.
+    smallest_batch: ClassVar[int] = 1
+    #: How many views of each image ``loss`` takes.
+    views: int = 1
 
     def __init__(self, config: PretrainConfig, stretch: Stretch, total_steps: int) -> None:
         super().__init__()
@@ -40,21 +45,44 @@ class Method(pl.LightningModule, abc.ABC):
         """Build what the method needs beside the encoder."""
 
     @abc.abstractmethod
-    def loss(self, image: Tensor) -> dict[str, Tensor]:
-        """Losses of stretched images (B, 1, H, W): ``loss``, and whatever else is worth a curve."""
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        """Losses of ``views`` stretched views (B, 1, H, W) of the same images.
+
+        Returns:
+            ``loss``, and whatever else is worth a curve.
+        """
 
     @property
     def exported(self) -> Encoder:
         """The encoder to keep at the end."""
         return self.encoder
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        image = self.stretch(batch.image)
+    @property
+    def views_per_image(self) -> float:
+        """What an epoch shows of each image: views, of which a window counts by its area."""
+        return float(self.views)
+
+    def blind_losses(self, batch: int) -> dict[str, float]:
+        """By name, the losses of a network that sees no difference between a batch's images.
+
+        A loss that stands there says that the network has collapsed, or has not begun to learn.
+        """
+        return {}
+
+    def view(self, flux: Tensor) -> Tensor:
+        """A random view of images, stretched (B, 1, H, W)."""
         if self.config.augment:
-            (image,) = random_d4(image)
-        losses = self.loss(image)
+            (flux,) = random_d4(flux)
+            flux = jittered(flux, self.config.jitter, self.stretch.softening)
+        stretched: Tensor = self.stretch(flux)
+        return stretched
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        losses = self.loss(*(self.view(batch.image) for _ in range(self.views)))
         named = {f"train_{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(image))
+        several = self.config.processes > 1
+        size = len(batch.image)
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=several)
         self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
         return losses["loss"]
 

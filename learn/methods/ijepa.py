@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import torch
 from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
-from lightly.models.utils import update_momentum
-from lightly.utils.scheduler import cosine_schedule
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from learn.backbone import Encoder
 from learn.masking import jepa_masks
-from learn.methods.base import Method
-from simulate.config import Strict
+from learn.methods.teacher import Momentum, TeacherMethod
 
 
-class IJEPA(Method):
+class IJEPA(TeacherMethod):
     """Predict a teacher's features of hidden blocks from the features of the rest."""
 
-    class Params(Strict):
+    teacher: Encoder
+
+    class Params(Momentum):
         """Parameters of the method."""
 
         predictor_dim: int = Field(gt=0, multiple_of=4)
@@ -32,14 +28,15 @@ class IJEPA(Method):
         target_scale: tuple[float, float]
         target_aspect: tuple[float, float]
         context_scale: tuple[float, float]
-        momentum_start: float = Field(ge=0, le=1)
-        momentum_end: float = Field(ge=0, le=1)
         variance_weight: float = Field(ge=0, description="of the guard against collapse")
+        least_spread: float = Field(
+            ge=0, le=1, description="over images, of normalised tokens: what the guard asks for"
+        )
 
     def setup_method(self, params: Params) -> None:
         self.params = params
         encoder = self.config.encoder
-        self.teacher = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.teacher = self.follow(self.encoder, Encoder(encoder))
         self.predictor = IJEPAPredictorTIMM(
             num_patches=self.encoder.grid**2,
             depth=params.predictor_depth,
@@ -52,7 +49,8 @@ class IJEPA(Method):
     def exported(self) -> Encoder:
         return self.teacher
 
-    def loss(self, image: Tensor) -> dict[str, Tensor]:
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        (image,) = views
         params = self.params
         context, targets = jepa_masks(
             len(image),
@@ -75,22 +73,34 @@ class IJEPA(Method):
         seen = self.encoder(image, context)
         predicted = self.predictor(seen, context, targets)
         prediction = F.smooth_l1_loss(predicted, hidden)
-        # VICReg's hinge on the spread over the batch (Bardes et al. 2022, eq. 1): what is the same
-        # for all images tells nothing about any of them.
-        pooled = seen.float().mean(1)
-        spread = (pooled.var(0) + 1e-4).sqrt()
-        variance = F.relu(1 - spread).mean()
+        # VICReg's hinge (Bardes et al. 2022, eq. 1): what is the same for all images tells nothing
+        # about any of them.
+        spread = spread_over_images(F.layer_norm(seen, seen.shape[-1:]), context)
+        variance = F.relu(params.least_spread - spread).mean()
         return {
             "loss": prediction + params.variance_weight * variance,
             "prediction": prediction,
+            "spread_over_images": spread.mean(),
             "feature_std": features.float().mean(1).std(0).mean(),
         }
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        momentum = cosine_schedule(
-            min(self.global_step, self.total_steps),
-            self.total_steps,
-            self.params.momentum_start,
-            self.params.momentum_end,
-        )
-        update_momentum(self.encoder, self.teacher, momentum)
+
+def spread_over_images(tokens: Tensor, places: Tensor) -> Tensor:
+    """Standard deviation (D,) of tokens (B, n, D) over the images that have a token at one place.
+
+    The mean at each place is taken off first. Without that, images that are cut to different
+    contexts differ by the positions of their patches alone, and a network that looks at nothing
+    else would satisfy the guard.
+
+    Args:
+        tokens: of patches.
+        places: (B, n) indices of the patches.
+    """
+    flat, place = tokens.float().flatten(0, 1), places.flatten()
+    _, place = place.unique(return_inverse=True)
+    number = place.bincount()
+    shared = torch.zeros(len(number), flat.shape[1], device=flat.device)
+    shared = shared.index_add(0, place, flat) / number.unsqueeze(1)
+    squares = (flat - shared[place]).pow(2).sum(0)
+    spread: Tensor = (squares / max(len(flat) - len(number), 1) + 1e-6).sqrt()
+    return spread

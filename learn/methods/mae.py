@@ -39,7 +39,8 @@ class MAE(Method):
         )
         self.predict = nn.Linear(params.decoder_dim, encoder.patch_size**2)
 
-    def loss(self, image: Tensor) -> dict[str, Tensor]:
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        (image,) = views
         keep, hidden = random_token_mask(
             (len(image), self.patches),
             self.params.mask_ratio,

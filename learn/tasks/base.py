@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from learn.backbone import Encoder
+from learn.backbone import Backbone
 from learn.config import FinetuneConfig
 from learn.data import Batch, Split, Stretch
 from learn.optimizer import adamw_with_cosine
@@ -28,7 +28,7 @@ class Task(pl.LightningModule, abc.ABC):
 
     Args:
         config: of the whole run; ``config.params`` is checked against ``Params``.
-        encoder: pretrained, or fresh.
+        encoder: pretrained, or fresh; with :attr:`needs_tokens` a vision transformer.
         stretch: fitted to the training images.
         data: the data set, for what the head must know of it.
         train: indices of its training images.
@@ -40,11 +40,13 @@ class Task(pl.LightningModule, abc.ABC):
     default_data: ClassVar[tuple[str, ...]]
     #: The command that makes such data.
     needs: ClassVar[str]
+    #: Whether the task needs the tokens of a vision transformer, and not features alone.
+    needs_tokens: ClassVar[bool] = False
 
     def __init__(
         self,
         config: FinetuneConfig,
-        encoder: Encoder,
+        encoder: Backbone,
         stretch: Stretch,
         data: DataSet,
         train: NDArray[np.int64],
@@ -54,7 +56,8 @@ class Task(pl.LightningModule, abc.ABC):
         self.config, self.total_steps = config, total_steps
         self.encoder, self.stretch = encoder, stretch
         if config.mode == "linear":
-            self.encoder.requires_grad_(False)
+            # In evaluation, since the running means of a batch norm would change too.
+            self.encoder.requires_grad_(False).eval()
         self.setup_head(checked(self.Params, config.params, "params"), data, train)
 
     @classmethod

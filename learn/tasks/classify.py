@@ -22,7 +22,7 @@ from simulate.shards import DataSet
 
 
 class Classify(Task):
-    """Linear head on the mean of the encoder's tokens."""
+    """Linear head on the features of an image: of a vision transformer, the mean of its tokens."""
 
     default_data = ("data/model3", "data/model1", "data/model2")
     needs = "python cli.py simulate --model 3 --n 15000"
@@ -45,7 +45,7 @@ class Classify(Task):
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
         classes = len(data.label_names)
         self.params = params
-        width = self.encoder.config.embed_dim
+        width = self.encoder.width
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
 
     def predict_batch(self, batch: Batch) -> Tensor:

@@ -13,6 +13,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from learn.backbone import Encoder
 from learn.data import Batch, Split
 from learn.figures import draw_triptychs
 from learn.tasks.base import Task
@@ -31,9 +32,11 @@ class SuperResolve(Task):
 
     default_data = ("data/model1", "data/model3", "data/model2")
     needs = "python cli.py simulate --model 1 --pairs 2 --n 6000"
+    needs_tokens = True
 
     scale: Tensor
     gain: Tensor
+    encoder: Encoder
 
     class Params(Strict):
         """Parameters of the task."""

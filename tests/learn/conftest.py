@@ -10,6 +10,13 @@ from simulate.presets import load_simulate_config
 from simulate.run import simulate
 
 TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3, "patch_size": 16, "image_size": 64}
+#: Small heads for the methods that have large ones.
+HEADS = {
+    "simclr": ("params.hidden_dim=32", "params.output_dim=16"),
+    "moco": ("params.hidden_dim=32", "params.output_dim=16"),
+    "dino": ("params.hidden_dim=32", "params.bottleneck_dim=16", "params.prototypes=64"),
+    "ibot": ("params.hidden_dim=32", "params.bottleneck_dim=16", "params.prototypes=64"),
+}
 
 
 def simulated(folder: Path, model: int, n: int, **overrides: Any) -> Path:
@@ -40,7 +47,8 @@ def pretrain_config() -> Any:
         encoder = tuple(f"encoder.{key}={value}" for key, value in TINY.items())
         path = shipped_config("pretrain", method, "method")
         overrides = {"device": "cpu", **overrides}
-        return load_config(PretrainConfig, path, (*encoder, *small, *sets), **overrides)
+        sets = (*encoder, *small, *HEADS.get(method, ()), *sets)
+        return load_config(PretrainConfig, path, sets, **overrides)
 
     return make
 

@@ -40,7 +40,8 @@ def test_batches_hold_every_image_once_in_an_order_of_seed_and_epoch(model2: Pat
     memory = InMemory(data)
 
     def labels_of(seed: int, epoch: int) -> list[torch.Tensor]:
-        batches = loader(memory, np.arange(len(data)), 16, shuffle=True, seed=seed)
+        indices = BatchIndices(np.arange(len(data)), 16, shuffle=True, seed=seed)
+        batches = loader(memory, indices)
         assert isinstance(batches.sampler, BatchIndices)
         batches.sampler.set_epoch(epoch)
         return [batch.image.sum((1, 2, 3)) for batch in batches]
@@ -50,6 +51,20 @@ def test_batches_hold_every_image_once_in_an_order_of_seed_and_epoch(model2: Pat
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], next_epoch[0])
     torch.testing.assert_close(torch.cat(first).sort()[0], torch.cat(next_epoch).sort()[0])
+
+
+def test_processes_share_every_batch_equally() -> None:
+    whole = list(BatchIndices(np.arange(50), 12, shuffle=True, whole=True))
+    shares = [
+        list(BatchIndices(np.arange(50), 12, shuffle=True, rank=rank, processes=3))
+        for rank in range(3)
+    ]
+    assert [len(batch) for batch in whole] == [12] * 4, "no batch that is not full"
+    steps = BatchIndices(np.arange(50), 12, shuffle=True, whole=True, accumulate=3)
+    assert len(list(steps)) == len(steps) == 3, "no step that is not full"
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert [len(part) for part in parts] == [4] * 3
+        assert torch.equal(torch.cat(parts).sort()[0], batch.sort()[0])
 
 
 @pytest.mark.parametrize("kind", ["asinh", "linear"])

@@ -8,11 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from learn.backbone import load_encoder
 from learn.finetune import finetune
+from learn.pretrain import pretrain
 from learn.tasks import task_class
 from learn.tasks.classify import classification_metrics
 from learn.tasks.superres import bicubic, superres_metrics
-from learn.train import pretrain
+from learn.timm_backbone import TimmBackbone, TimmConfig
 from simulate import shards
 from simulate.errors import InputError
 
@@ -67,6 +69,47 @@ def test_linear_mode_leaves_the_encoder_as_it_was(
     folder, _ = finetune(config)
     before, after = (load_file(run / "encoder.safetensors") for run in (encoder, folder))
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_supervised_baseline_on_any_backbone_of_timm(
+    model2: Path, tmp_path: Path, finetune_config: Any
+) -> None:
+    sets = ("optimizer.epochs=1",)
+    config = finetune_config("classify", sets, data=model2, backbone="resnet10t")
+    folder, _ = finetune(config.model_copy(update={"out": tmp_path / "run"}))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {"accuracy", "radial_accuracy"} <= set(metrics)
+    backbone = load_encoder(folder).eval()
+    assert backbone.features(torch.rand(2, 1, 64, 64)).shape == (2, 512)
+    again = finetune_config("classify", sets, data=model2, encoder=str(folder), mode="linear")
+    linear, _ = finetune(again.model_copy(update={"out": tmp_path / "linear"}))
+    before, after = (load_file(run / "encoder.safetensors") for run in (folder, linear))
+    assert all(torch.equal(before[name], after[name]) for name in before), "batch norm included"
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("resnet18", 64), ("vit_tiny_patch16_224", 64), ("mobilenetv3_small_050", 75)],
+)
+def test_backbones_of_timm_take_one_channel_and_the_size_of_the_data(name: str, size: int) -> None:
+    backbone = TimmBackbone(TimmConfig(backbone=name, image_size=size))
+    assert backbone.features(torch.rand(2, 1, size, size)).shape == (2, backbone.width)
+
+
+def test_backbones_that_cannot_be_are_refused_in_one_line(
+    model2: Path, pairs: Path, tmp_path: Path, finetune_config: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for backbone, message in (("resnet81", "did you mean 'resnet"), ("coatnet_nano_rw_224", "75")):
+        with pytest.raises(InputError, match=message):
+            TimmBackbone(TimmConfig(backbone=backbone, image_size=75))
+    with pytest.raises(InputError, match="no model 'resnet81'"):
+        finetune(finetune_config("classify", data=model2, backbone="resnet81"))
+    with pytest.raises(InputError, match="add --encoder none"):
+        finetune(finetune_config("classify", data=model2, backbone="resnet18", encoder="x"))
+    with pytest.raises(InputError, match="superres needs the tokens"):
+        finetune(finetune_config("superres", data=pairs, backbone="resnet18"))
+    assert not list(tmp_path.glob("runs/*/*")), "nothing half-written"
 
 
 def test_super_resolution_beside_bicubic(pairs: Path, tmp_path: Path, finetune_config: Any) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,14 +14,17 @@ import yaml
 from safetensors.torch import load_file
 
 from learn.backbone import load_encoder
+from learn.methods import METHODS
+from learn.pretrain import pretrain
 from learn.runs import find_encoder
-from learn.train import pretrain, read_curves
+from learn.train import read_curves
+from simulate import shards
 from simulate.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("method", ["mae", "ijepa"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     method: str, model2: Path, tmp_path: Path, pretrain_config: Any
 ) -> None:
@@ -36,16 +40,22 @@ def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     curves = read_curves(folder / "metrics.csv")
     assert [row["epoch"] for row in curves] == ["0", "1"]
     assert all(np.isfinite(float(row["train_loss"])) for row in curves)
+    assert [row["collapsed"] != "" for row in curves] == [False, True], "the last is measured"
     assert load_encoder(folder)(torch.rand(1, 1, 64, 64)).isfinite().all()
-    assert json.loads((folder / "encoder.json").read_text())["method"] == method
+    left = json.loads((folder / "encoder.json").read_text())
+    assert left["method"] == method
+    assert left["images"] == 48, "a fifth is held out to be watched"
+    assert left["lr"] == pytest.approx(1e-3 * (16 / 2048) ** 0.5), "scaled from the batch"
+    assert float(curves[0]["lr"]) <= left["lr"]
+    assert 0 < left["monitor"]["linear_probe"] <= 1
     assert pretrain(config) == (folder, False), "a finished run is left alone"
 
 
-@pytest.mark.parametrize("method", ["mae", "ijepa"])
+@pytest.mark.parametrize("method", METHODS)
 def test_an_interrupted_run_resumes_to_the_same_weights(
     method: str, model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
 ) -> None:
-    sets = ("optimizer.epochs=3",)
+    sets = ("optimizer.epochs=3", "monitor.every=2", "optimizer.accumulate=2")
     whole, _ = pretrain(pretrain_config(method, sets, data=model2, out=tmp_path / "whole"))
 
     from learn import train
@@ -53,16 +63,22 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     class StopError(Exception):
         pass
 
-    class StopAfterTwo(train.Curves):
-        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-            if trainer.current_epoch == 2:
+    class Stop(train.Curves):
+        epoch, batch = 1, 0
+
+        def on_train_batch_start(self, trainer: Any, *arguments: Any) -> None:
+            if (trainer.current_epoch, arguments[2]) == (self.epoch, self.batch):
                 raise StopError
 
     config = pretrain_config(method, sets, data=model2, out=tmp_path / "broken")
     with monkeypatch.context() as patched:
-        patched.setattr(train, "Curves", StopAfterTwo)
+        patched.setattr(train, "Curves", Stop)
         with pytest.raises(StopError):
-            pretrain(config)
+            pretrain(config)  # between two epochs
+        patched.setattr(Stop, "epoch", 2)
+        patched.setattr(Stop, "batch", 1)
+        with pytest.raises(StopError):
+            pretrain(config)  # in the middle of one
     assert not (tmp_path / "broken/encoder.json").exists()
     broken, made = pretrain(config)
     assert made
@@ -106,21 +122,62 @@ def test_a_killed_run_is_found_again_by_the_same_command(
 def test_bad_input_is_refused_in_one_line(
     model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="simulate --model 2"):
         pretrain(pretrain_config("mae", data=tmp_path / "nothing"))
     with pytest.raises(InputError, match="images of 64 pixels"):
         pretrain(pretrain_config("mae", ("encoder.image_size=32",), data=model2))
     with pytest.raises(InputError, match="no class 'axions'"):
         pretrain(pretrain_config("mae", data=model2, classes=("axions",)))
+    for method in ("simclr", "moco", "dino", "ibot"):
+        with pytest.raises(InputError, match=f"{method} compares the images of a batch"):
+            pretrain(pretrain_config(method, ("optimizer.batch_size=1",), data=model2))
+    with pytest.raises(InputError, match="not a multiple of devices x nodes x accumulate = 3"):
+        pretrain(pretrain_config("mae", ("optimizer.accumulate=3",), data=model2))
+    with pytest.raises(InputError, match="did you mean 'mask_ratio'"):
+        pretrain(pretrain_config("mae", ("params.mask_ration=0.5",), data=model2))
+    with pytest.raises(InputError, match="need --out"):
+        pretrain(pretrain_config("mae", data=model2, nodes=2))
+    assert list(tmp_path.iterdir()) == []
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match="cannot write"):
         pretrain(pretrain_config("mae", data=model2, out=file / "run"))
     file.unlink()
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="pretrain --method"):
         find_encoder("latest")
     assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((3, 64, 64), "3 channels"), ((1, 64, 48), "64 x 48"), ((1, 48, 48), "images of 48 pixels")],
+)
+def test_images_that_the_encoder_is_not_made_for_are_refused(
+    shape: tuple[int, ...],
+    message: str,
+    model2: Path,
+    tmp_path: Path,
+    pretrain_config: Any,
+    monkeypatch: Any,
+) -> None:
+    data = shards.read(model2)
+    other = dataclasses.replace(data, image=np.ones((len(data), *shape), np.float32))
+    monkeypatch.setattr(shards, "read", lambda *_: other)
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config("mae", data=model2, out=tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_monitor_every_image_is_trained_on(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    sets = ("optimizer.epochs=1", "monitor=null", "precision=bf16", "compile=false")
+    folder, _ = pretrain(pretrain_config("mae", sets, data=model2, out=tmp_path / "run"))
+    left = json.loads((folder / "encoder.json").read_text())
+    assert left["images"] == 60
+    assert left["monitor"] is None
+    assert "precision: bf16-mixed" in (folder / "config.yaml").read_text()
 
 
 def test_a_folder_with_another_run_is_refused(
@@ -136,7 +193,12 @@ def test_a_folder_with_another_run_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"), [("truncated", "truncated|damaged"), ("foreign", "another architecture")]
+    ("damage", "message"),
+    [
+        ("truncated", "truncated|damaged"),
+        ("foreign", "another architecture"),
+        ("method", "a checkpoint of DINO, not of MAE"),
+    ],
 )
 def test_a_damaged_checkpoint_is_named(
     damage: str, message: str, model2: Path, tmp_path: Path, pretrain_config: Any
@@ -148,9 +210,9 @@ def test_a_damaged_checkpoint_is_named(
     if damage == "truncated":
         last.write_bytes(last.read_bytes()[:5000])
     else:
-        other = pretrain_config(
-            "mae", ("optimizer.epochs=1", "encoder.depth=1"), data=model2, out=tmp_path / "other"
-        )
+        method, sets = ("dino", ()) if damage == "method" else ("mae", ("encoder.depth=1",))
+        sets = ("optimizer.epochs=1", *sets)
+        other = pretrain_config(method, sets, data=model2, out=tmp_path / "other")
         pretrain(other)
         last.write_bytes((tmp_path / "other/checkpoints/last.ckpt").read_bytes())
     with pytest.raises(InputError, match=message):

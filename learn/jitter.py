@@ -1,0 +1,61 @@
+"""Another pointing, another seeing, another exposure: small changes that leave the lens alone."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from learn.config import JitterConfig
+
+
+def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor:
+    """Shift each image by a fraction of a pixel, blur it a little, and add noise.
+
+    Zooms are not among the changes, since they would change the Einstein radius.
+
+    Args:
+        image: flux (B, 1, H, W).
+        config: how much of each.
+        noise_level: flux that ``config.noise`` is in units of.
+
+    Returns:
+        Flux of the same shape.
+    """
+    count = len(image)
+    if config.shift or config.blur:
+        shift = (2 * torch.rand(count, 2) - 1) * config.shift
+        blur = torch.rand(count) * config.blur
+        image = shifted_and_blurred(image, shift.to(image.device), blur.to(image.device))
+    if config.noise:
+        level = (torch.rand(count) * config.noise).to(image.device) * noise_level
+        image = image + level.view(-1, 1, 1, 1) * torch.randn_like(image)
+    return image
+
+
+def shifted_and_blurred(image: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
+    """Shift and blur by the theorems of Fourier.
+
+    White noise stays white under the shift, which interpolation would smooth: no network can tell
+    by the noise how far an image was shifted. What leaves on one side enters on the other, so that
+    shifts should stay below the dark margin of an image.
+
+    Args:
+        image: (B, C, H, W).
+        shift: (B, 2) along y and x, in pixels.
+        sigma: (B,) standard deviation of the Gaussian, in pixels.
+
+    Returns:
+        (B, C, H, W).
+    """
+    ny, nx = image.shape[-2:]
+    ky = torch.fft.fftfreq(ny, device=image.device).view(1, 1, ny, 1)
+    kx = torch.fft.rfftfreq(nx, device=image.device)
+    dy, dx = (part.view(-1, 1, 1, 1) for part in shift.unbind(1))
+    phase = -2 * math.pi * (ky * dy + kx * dx)
+    damping = torch.exp(-2 * (math.pi * sigma.view(-1, 1, 1, 1)) ** 2 * (ky**2 + kx**2))
+    moved: Tensor = torch.fft.irfft2(
+        torch.fft.rfft2(image) * torch.polar(damping, phase), s=(ny, nx)
+    )
+    return moved

@@ -1,0 +1,123 @@
+"""Pretrain an encoder on images without labels, and watch what it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from learn.backbone import DESCRIPTION, count_parameters, save_encoder
+from learn.config import PretrainConfig
+from learn.data import InMemory, Stretch, loader, training_batches
+from learn.devices import process_rank
+from learn.figures import draw_curves
+from learn.methods import method_class
+from learn.methods.base import Method
+from learn.monitor import Monitor, last_measured
+from learn.runs import run_folder
+from learn.train import fit, read_curves, resolve
+from simulate import shards
+from simulate.config import checked
+from simulate.errors import InputError
+
+
+def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
+    """Pretrain an encoder.
+
+    Returns:
+        The folder of the run, and whether there was anything left to do.
+
+    Raises:
+        InputError: for bad input.
+    """
+    config = resolve(config)
+    method = method_class(config.method)
+    checked(method.Params, config.params, "params")
+    data = _pretraining_data(config)
+    watched, trained = _held_out(config, len(data))
+    batches = training_batches(trained, config, whole=True)
+    if batches.share_size < method.smallest_batch:
+        raise InputError(
+            f"{config.method} compares the images of a batch and needs {method.smallest_batch} of "
+            f"them on every device, not {batches.share_size}; raise optimizer.batch_size"
+        )
+    with run_folder(config, config.method, DESCRIPTION) as (folder, finished):
+        if finished:
+            return folder, False
+        pl.seed_everything(config.seed, verbose=False)
+        stretch = Stretch.fit(torch.from_numpy(data.image[trained]), config.stretch)
+        steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
+        module = method(config, stretch, steps)
+        blind = module.blind_losses(batches.batch_size)
+        callbacks: tuple[Monitor, ...] = ()
+        if config.monitor:
+            image = torch.from_numpy(data.image[watched])
+            callbacks = (Monitor(config.monitor, image, data.label[watched], blind),)
+        fit(module, config, folder, loader(InMemory(data), batches), callbacks=callbacks)
+        if process_rank(config) == 0:
+            _leave_encoder(module, data, len(trained), blind, folder)
+    return folder, True
+
+
+def _pretraining_data(config: PretrainConfig) -> shards.DataSet:
+    """The images to pretrain on.
+
+    Raises:
+        InputError: where there are none, or the encoder is not made for them.
+    """
+    if config.data is None or not config.data.is_dir():
+        raise InputError(
+            f"there is no data set at {config.data or 'data: null'}; make it with `python cli.py "
+            f"simulate --model 2 --n 50000 --out {config.data or 'data/model2'}`"
+        )
+    data = shards.read(config.data, config.classes)
+    channels, ny, nx = data.image.shape[1:]
+    if channels != 1:
+        raise InputError(f"{config.data} has images of {channels} channels, the encoder takes 1")
+    if ny != nx:
+        raise InputError(f"{config.data} has images of {ny} x {nx} pixels; they must be square")
+    if nx != config.encoder.image_size:
+        raise InputError(
+            f"{config.data} has images of {nx} pixels, the encoder is for "
+            f"{config.encoder.image_size}; use --set encoder.image_size={nx} "
+            "(a multiple of encoder.patch_size)"
+        )
+    return data
+
+
+def _held_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the images that are watched, and of those that are trained on.
+
+    The same for every seed and method, so that their probes compare.
+    """
+    watched = min(config.monitor.images, count // 5) if config.monitor else 0
+    order = np.random.default_rng(0).permutation(count)
+    return order[:watched], np.sort(order[watched:])
+
+
+def _leave_encoder(
+    module: Method, data: shards.DataSet, images: int, blind: dict[str, float], folder: Path
+) -> None:
+    """Draw the curves and write the encoder, with what it came from."""
+    config = module.config
+    draw_curves(folder, title=f"{config.method} on {config.data}")
+    watched = last_measured(read_curves(folder / "metrics.csv"), blind)
+    save_encoder(
+        module.exported,
+        folder,
+        {
+            "method": config.method,
+            "data": {key: data.attrs[key] for key in ("model", "preset", "pixel_scale")},
+            "images": images,
+            "epochs": config.optimizer.epochs,
+            "views_per_image": module.views_per_image,
+            "lr": config.optimizer.lr,
+            "seed": config.seed,
+            "stretch": config.stretch.model_dump(),
+            "parameters": count_parameters(module.exported.requires_grad_(True)),
+            "monitor": watched,
+        },
+    )

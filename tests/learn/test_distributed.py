@@ -1,0 +1,85 @@
+"""Two processes on one batch must do what one process does on it."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+import yaml
+from lightly.loss import DINOLoss, NTXentLoss
+from torch import distributed
+
+from learn.config import TrainingConfig
+from learn.methods.moco import contrast
+
+REPOSITORY = Path(__file__).parents[2]
+BATCH, WIDTH = 8, 6
+
+
+def weights_and_views() -> tuple[torch.Tensor, torch.Tensor]:
+    """A linear network (WIDTH, WIDTH), and two views of a batch (2, BATCH, WIDTH)."""
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randn(2 * BATCH + WIDTH, WIDTH, generator=generator)
+    return draw[:WIDTH], draw[WIDTH:].view(2, BATCH, WIDTH)
+
+
+def losses_and_gradients(views: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Losses of the methods on this process's views, with gradients as DDP would average them."""
+    found = {}
+    dino = DINOLoss(WIDTH, center_momentum=0.5)
+    criteria = {
+        "simclr": NTXentLoss(0.2, gather_distributed=True),
+        "moco": lambda a, b: contrast(a, b.detach(), 0.2),
+        "dino": lambda a, b: dino([a.detach(), b.detach()], [a, b]),
+        "dino, centred": lambda a, b: dino([a.detach(), b.detach()], [a, b]),
+    }
+    for name, criterion in criteria.items():
+        weight = weights_and_views()[0].requires_grad_()
+        loss = criterion(*(views @ weight))
+        loss.backward()
+        found[name], found[f"gradient of {name}"] = loss.detach(), weight.grad
+    if distributed.is_initialized():
+        for value in found.values():
+            distributed.all_reduce(value)
+            value /= distributed.get_world_size()
+    return found | {"center": dino.center.flatten()}
+
+
+def half(rank: int, rendezvous: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
+    )
+    views = weights_and_views()[1].chunk(2, dim=1)[rank]
+    torch.save(losses_and_gradients(views), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
+    mp.spawn(half, (str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=2)
+    one = losses_and_gradients(weights_and_views()[1])
+    for rank in range(2):
+        several = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, value in one.items():
+            torch.testing.assert_close(several[name], value, msg=f"{name} of process {rank}")
+
+
+def test_one_command_trains_on_two_devices(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    sets = ("optimizer.epochs=1", "augment=false")
+    config: TrainingConfig = pretrain_config("dino", sets, data=model2, devices=2)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    arguments = ["pretrain", "--method", "dino", "--config", "c.yaml"]
+    command = [sys.executable, str(REPOSITORY / "cli.py"), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote") == 1, "the first process alone reports"
+    (run,) = (tmp_path / "runs/dino").iterdir()
+    with (run / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "3", "48 images in batches of 16, over both"
+    assert (run / "encoder.safetensors").is_file()
