@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learn.data import Batch, InMemory, Split, loader, split
+from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
 from learn.figures import draw_sensitivity
 from learn.radial import radial_classifier, radial_features
 from learn.views import random_d4
@@ -145,7 +145,9 @@ def _twin_probabilities(data: DataSet, parts: Split, config: AuditConfig) -> NDA
     """(N_test, C) probabilities of a small network that sees the twin residuals."""
     pl.seed_everything(config.seed, verbose=False)
     memory = InMemory(dataclasses.replace(data, image=twin_residuals(data)))
-    train = loader(memory, parts.train, config.batch_size, shuffle=True, seed=config.seed)
+    batch_size = config.batch_size
+    train = loader(memory, BatchIndices(parts.train, batch_size, shuffle=True, seed=config.seed))
+    test = loader(memory, BatchIndices(parts.test, batch_size, shuffle=False))
     module = ResidualNet(config, len(data.label_names), config.epochs * len(train))
     trainer = pl.Trainer(
         max_epochs=config.epochs,
@@ -157,7 +159,7 @@ def _twin_probabilities(data: DataSet, parts: Split, config: AuditConfig) -> NDA
     trainer.fit(module, train)
     module.eval()
     with torch.inference_mode():
-        logits = [module(batch.image) for batch in loader(memory, parts.test, config.batch_size)]
+        logits = [module(batch.image) for batch in test]
     return torch.cat(logits).double().softmax(1).numpy()
 
 
