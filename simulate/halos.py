@@ -53,6 +53,7 @@ class VortexConfig(Strict):
     """A vortex in a halo of ultra-light axions: a uniform line of mass."""
 
     log10_mass: AnyDistribution = Field(description="axion mass, log10 eV")
+    mass_share: float = Field(gt=0, le=1, description="of the substructure inside the ring")
     ring_distance: AnyDistribution = Field(description="its middle, in Einstein radii")
 
 
@@ -193,8 +194,9 @@ def draw_vortex(
 ) -> Drawn:
     """A uniform line near the Einstein ring of each of R images, as long as a de Broglie wave.
 
-    Its mass is the fraction ``params["substructure_fraction"]`` of the mass of the main lens inside
-    the Einstein radius. The wavelength is ``h / (m sigma_v)``, for the velocity dispersion of the
+    It has a share of the substructure inside the Einstein radius, the fraction
+    ``params["substructure_fraction"]`` of the mass there; the rest is too fine to be told from a
+    smooth lens. The wavelength is ``h / (m sigma_v)``, for the velocity dispersion of the
     lens; vortices as lines of a wavelength: Hui et al. 2021 (JCAP 01, 011).
     """
     u = np.stack([rng.random(4) for rng in rngs], axis=1)
@@ -206,7 +208,7 @@ def draw_vortex(
     center_x = params["center_x"] + distance * np.cos(direction)
     center_y = params["center_y"] + distance * np.sin(direction)
     phi = math.pi * u[3]
-    fraction = params["substructure_fraction"]
+    fraction = config.mass_share * params["substructure_fraction"]
     deflectors = {
         "theta_E": theta_E * np.sqrt(fraction),
         "half_length": half_length,

@@ -136,9 +136,9 @@ def test_a_vortex_lies_near_the_ring_and_is_as_long_as_its_wave(config):
     sigma = PLANE.velocity_dispersion(np.array(1.2))
     wave = halos.de_broglie_wavelength(labels["axion_mass"], sigma) / PLANE.kpc_per_arcsec
     assert 2 * labels["vortex_half_length"] == pytest.approx(wave)
-    assert drawn["theta_E"][:, 0] == pytest.approx(np.full(N, 1.2 * np.sqrt(0.05)))
+    assert drawn["theta_E"][:, 0] == pytest.approx(np.full(N, 1.2 * np.sqrt(0.3 * 0.05)))
     inside = np.pi * 1.2**2 * PLANE.sigma_critical
-    assert labels["substructure_mass"] == pytest.approx(np.full(N, 0.05 * inside))
+    assert labels["substructure_mass"] == pytest.approx(np.full(N, 0.3 * 0.05 * inside))
 
 
 def test_more_subhaloes_than_a_computer_can_hold_are_refused(config):
