@@ -134,6 +134,35 @@ def simulate_command(
     typer.echo(f"picture: {folder / 'preview.png'}")
 
 
+@app.command("inspect")
+def inspect_command(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Of the data set.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every shard and compare its checksum.")
+    ] = False,
+) -> None:
+    """Show what is in a data set: classes, parameters, and a picture.
+
+    Example: `python cli.py inspect data/model2 --verify`
+    """
+    from rich.console import Console
+
+    from simulate.inspection import inspect
+    from simulate.inspection import verify as damages
+
+    summary = inspect(folder, Console())
+    damaged = [f"{folder / name} cannot be read" for name in summary.unreadable]
+    if verify:
+        damaged = list(damages(summary, _image_progress(context, summary.total, 0, "verify")))
+        if not damaged:
+            typer.echo(f"all {len(summary.manifest['shards'])} shards are intact")
+    for line in damaged:
+        typer.echo(f"error: {line}", err=True)
+    if damaged:
+        raise typer.Exit(2)
+
+
 @app.command("pretrain")
 def pretrain_command(
     method: Annotated[str, typer.Option("--method", help="mae or ijepa.")],
@@ -248,11 +277,13 @@ def demo_command(
     demo(load_config(DemoConfig, path, sets or ()), out, partial(_image_progress, context))
 
 
-def _image_progress(context: typer.Context, total: int, done: int) -> Progress:
+def _image_progress(
+    context: typer.Context, total: int, done: int, work: str = "simulate"
+) -> Progress:
     """A progress bar over images on the terminal, closed with the command whatever ends it."""
     from tqdm import tqdm
 
-    bar = tqdm(total=total, initial=done, unit="img", desc="simulate", disable=done == total)
+    bar = tqdm(total=total, initial=done, unit="img", desc=work, disable=done == total)
     context.call_on_close(bar.close)  # else an error message starts in the middle of its line
 
     def report(count: int) -> None:

@@ -129,7 +129,7 @@ def simulate(
 
         from simulate.preview import write_preview
 
-        write_preview(out, shards[0].file)
+        write_preview(out)
         manifest["complete"] = True
         _write_manifest(out, manifest)
     return out, True
