@@ -16,6 +16,7 @@ from matplotlib.colors import AsinhNorm, FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.stats import ks_2samp
 
 from simulate.shards import replacing
@@ -50,6 +51,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+
+
+def intact(folder: Path) -> bool:
+    """The preview is there, and whole: PNG files carry checksums."""
+    try:
+        with Image.open(folder / "preview.png") as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError, EOFError):
+        return False
+    return True
 
 
 def write_preview(folder: Path, summary: Summary | None = None) -> Path:
@@ -141,14 +152,18 @@ def _notes(drawn: list[str], summary: Summary, rest: list[str]) -> list[str]:
     return [line for note in notes for line in textwrap.wrap(note, 150)]
 
 
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def _title(summary: Summary) -> str:
     attrs = summary.attrs
-    words = [f"Model {attrs['model']}" if "model" in attrs else "", str(attrs.get("preset", ""))]
+    words = [f"Model {attrs['model']}" if attrs.get("model") else "", str(attrs.get("preset", ""))]
     words.append(str(attrs.get("instrument", "")))
     scale = _pixel_scale(attrs)
     words.append(f"{scale:g} arcsec/px" if scale else "")
     words.append(f"{summary.images:,} images")
-    return textwrap.shorten(", ".join(word for word in words if word), 110)
+    return _short(", ".join(word for word in words if word), 110)
 
 
 def _pixel_scale(attrs: dict[str, Any]) -> float | None:
@@ -180,10 +195,11 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
                 ax.text(
                     0.04, 0.95, f"peak {high:.3g}", color="white", fontsize=8, va="top",
                     transform=ax.transAxes,
+                    bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5},
                 )  # fmt: skip
             unit = "arcsec" if scale else "pixels"
             if not place:
-                ax.set_ylabel(f"{textwrap.shorten(name, 18)}\ny [{unit}]", fontsize=9)
+                ax.set_ylabel(f"{_short(name, 18)}\ny [{unit}]", fontsize=9)
             if row == len(rows) - 1:
                 ax.set_xlabel(f"x [{unit}]", fontsize=9)
     if drawn is None:
@@ -196,7 +212,7 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
     bar.set_ticks(ticks, labels=words)
     bar.ax.tick_params(labelsize=8)
     unit = attrs.get("unit", "?")
-    label = f"flux per pixel [{unit}]" if shared else f"flux / peak of each image [{unit}]"
+    label = f"flux per pixel [{unit}]" if shared else "from the sky to the peak of each image"
     bar.set_label(label, fontsize=9)
 
 
@@ -221,7 +237,7 @@ def _draw_counts(ax: Axes, counts: dict[str, int]) -> None:
     names, most = list(counts)[:_CLASSES], max([1, *counts.values()])
     for i, name in enumerate(names):
         ax.barh(i, counts[name], color=_colour(i), alpha=0.6, height=0.7)
-        label = f"{textwrap.shorten(name, 18)}: {counts[name]:,}"
+        label = f"{_short(name, 18)}: {counts[name]:,}"
         ax.text(0.02 * most, i, label, va="center", fontsize=8 if len(names) < 6 else 7)
     ax.set(xlim=(0, most), yticks=[], ylim=(len(names) - 0.4, -0.6))
     ax.tick_params(labelsize=8)
@@ -239,11 +255,12 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
     wide = wide and bool(np.quantile(positive, 0.95) > 5 * np.median(positive))
     bins = _bins(positive if wide else values, wide)
     if apart:
-        for i in range(len(summary.counts)):
+        for i in range(min(len(summary.counts), _CLASSES)):
             mine = values[labels == i]
-            if len(mine):
-                weights = np.full(len(mine), 1 / len(mine))
-                ax.hist(mine, bins, weights=weights, histtype="step", color=_colour(i), lw=1.3)
+            inside = mine[mine > 0] if wide else mine
+            if len(inside):
+                weights = np.full(len(inside), 1 / len(mine))
+                ax.hist(inside, bins, weights=weights, histtype="step", color=_colour(i), lw=1.3)
     else:
         ax.hist(values, bins, color="0.6")
     ax.set(yticks=[], xscale="log" if wide else "linear")
@@ -252,7 +269,7 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
         ax.locator_params(axis="x", nbins=4)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     zeros = np.count_nonzero(values == 0) / len(values) if wide else 0.0
-    words = [textwrap.shorten(column.name, 30), f"(0 in {zeros:.0%})" if zeros else ""]
+    words = [_short(column.name, 30), f"(0 in {zeros:.0%})" if zeros else ""]
     if len(present := np.unique(labels)) == 1 < len(summary.counts) and present[0] >= 0:
         words.append(f"({list(summary.counts)[present[0]]})")
     ax.set_xlabel(" ".join(word for word in words if word), fontsize=9)
