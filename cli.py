@@ -210,6 +210,35 @@ def import_command(
     typer.echo(f"picture: {folder / 'preview.png'}")
 
 
+@app.command("inspect")
+def inspect_command(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Of the data set.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every shard and compare its checksum.")
+    ] = False,
+) -> None:
+    """Show what is in a data set: classes, parameters, and a picture.
+
+    Example: `python cli.py inspect data/model2 --verify`
+    """
+    from rich.console import Console
+
+    from simulate.inspection import inspect
+    from simulate.inspection import verify as damages
+
+    summary = inspect(folder, Console())
+    damaged = [f"{folder / name} cannot be read" for name in summary.unreadable]
+    if verify:
+        damaged = list(damages(summary, _image_progress(context, summary.total, 0, "verify")))
+        if not damaged:
+            typer.echo(f"all {len(summary.manifest['shards'])} shards are intact")
+    for line in damaged:
+        typer.echo(f"error: {line}", err=True)
+    if damaged:
+        raise typer.Exit(2)
+
+
 @app.command("pretrain")
 def pretrain_command(
     method: Annotated[

@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from simulate.shards import (
     write_shard,
     write_text,
 )
-from simulate.workers import in_process, on_cluster, on_processes, reach
+from simulate.workers import Results, in_process, on_cluster, on_processes, reach
 
 if TYPE_CHECKING:
     from simulate.backends import Renderer
@@ -120,25 +121,35 @@ def simulate(
     ]
     with held(out):
         manifest = _open_manifest(out, config)
-        done = {entry["file"]: entry for entry in manifest["shards"] if _intact(out, entry)}
         if config.galaxies.path:
             store_galaxies(config.galaxies, out)
+        names = {shard.file: shard.stop - shard.start for shard in shards}
+        done = {
+            entry["file"]: entry
+            for entry in manifest["shards"]
+            if names.get(entry["file"]) == entry["n"] and _intact(out, entry)
+        }
         todo = [shard for shard in shards if shard.file not in done]
         missing = sum(shard.stop - shard.start for shard in todo)
         report = progress(config.n, config.n - missing) if progress else _silent
-        if not todo and manifest["complete"] and (out / "preview.png").is_file():
+        if not todo and manifest["complete"] and _finished(out, manifest):
             return out, False
 
-        for shard, digest in _work(config, out, todo) if todo else ():
-            done[shard.file] = {"file": shard.file, "n": shard.stop - shard.start, "sha256": digest}
-            manifest["shards"] = [done[key] for key in sorted(done)]
-            manifest["complete"] = False
-            _write_manifest(out, manifest)
-            report(shard.stop - shard.start)
+        # Closed before the folder is given back, whatever ends it: no worker writes after that.
+        with closing(_work(config, out, todo)) as finished:
+            for shard, digest in finished:
+                count = shard.stop - shard.start
+                done[shard.file] = {"file": shard.file, "n": count, "sha256": digest}
+                manifest["shards"] = [done[key] for key in sorted(done)]
+                manifest["complete"] = False
+                _write_manifest(out, manifest)
+                report(count)
 
         from simulate.preview import write_preview
 
-        write_preview(out, shards[0].file)
+        manifest["shards"] = [done[shard.file] for shard in shards]
+        _write_manifest(out, manifest)
+        write_preview(out)
         manifest["complete"] = True
         _write_manifest(out, manifest)
     return out, True
@@ -177,10 +188,10 @@ def _prepared(
     return make_prior(config), make_renderers(config, galaxies)
 
 
-def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Iterator[tuple[Shard, str]]:
+def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Results[Shard, str]:
     # Absolute, because workers on other machines start elsewhere.
     job = functools.partial(make_shard, config, out.absolute())
-    if config.scheduler is not None:
+    if config.scheduler is not None and todo:
         return on_cluster(job, todo, config.scheduler, out.absolute())
     workers = min(config.workers or len(os.sched_getaffinity(0)), len(todo))
     if workers <= 1 or config.device == "cuda":
@@ -192,16 +203,19 @@ def _open_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
     if (out / MANIFEST).exists():
         manifest = read_manifest(out)
         _check_same(manifest["config"], config.identity(), out)
-        return manifest
+        # Only what was made is taken from the file; the rest follows from the configuration.
+        return _new_manifest(config) | {name: manifest[name] for name in ("complete", "shards")}
     if any(out.iterdir()):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
-    return _new_manifest(out, config)
+    manifest = _new_manifest(config)
+    _write_manifest(out, manifest)
+    return manifest
 
 
-def _new_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
+def _new_manifest(config: SimulateConfig) -> dict[str, Any]:
     names = config.label_names
     counts = np.bincount(config.labels(0, config.n), minlength=len(names)).tolist()
-    manifest = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "complete": False,
         "n": config.n,
@@ -211,8 +225,6 @@ def _new_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
         "config": config.identity(),
         "shards": [],
     }
-    _write_manifest(out, manifest)
-    return manifest
 
 
 def _check_same(old: Any, new: Any, out: Path, key: str = "") -> None:
@@ -232,5 +244,15 @@ def _intact(out: Path, entry: dict[str, Any]) -> bool:
     return path.is_file() and sha256(path) == str(entry["sha256"])
 
 
+def _finished(out: Path, manifest: dict[str, Any]) -> bool:
+    from simulate.preview import intact
+
+    return (out / MANIFEST).read_text() == _text(manifest) and intact(out)
+
+
 def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_text(out / MANIFEST, _text(manifest))
+
+
+def _text(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1) + "\n"

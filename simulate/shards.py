@@ -179,10 +179,10 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
         if name not in names:
             raise InputError(f"{folder} has no class '{name}'; it has {', '.join(names)}")
 
-    parts = [_read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
+    parts = [read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
     columns, params, attrs = parts[0]
     for shard, part in zip(manifest["shards"], parts, strict=True):
-        if _shapes(part) != _shapes(parts[0]):
+        if shapes(part) != shapes(parts[0]):
             raise InputError(f"{folder / shard['file']} is not a shard of this data set; {_AGAIN}")
     joined = {name: np.concatenate([part[0][name] for part in parts]) for name in columns}
     joined_params = {name: np.concatenate([part[1][name] for part in parts]) for name in params}
@@ -201,12 +201,18 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
     )
 
 
-def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
+def shapes(part: Part) -> dict[str, tuple[int, ...]]:
     """Shape of one image of each column and parameter of a shard."""
     return {name: values.shape[1:] for group in part[:2] for name, values in group.items()}
 
 
-def _read_shard(path: Path, n: int) -> Part:
+def read_shard(path: Path, n: int) -> Part:
+    """Read a shard of ``n`` images into memory.
+
+    Raises:
+        InputError: where it is missing, cannot be read, or has arrays of wrong shape or pixels that
+            are not finite.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing; {_AGAIN}")
     if not path.stat().st_size:

@@ -22,10 +22,10 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from simulate.errors import InputError
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+#: Items with their results; to be closed when no more of them are wanted.
+Results: TypeAlias = Generator[tuple[Item, Result], None, None]
 
 _log = logging.getLogger(__name__)
 
@@ -45,9 +47,7 @@ _PATIENCE = 5
 _PACKAGES = ("torch", "numpy", "scipy", "numba", "h5py", "astropy", "lenstronomy")
 
 
-def in_process(
-    job: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Result]]:
+def in_process(job: Callable[[Item], Result], items: Iterable[Item]) -> Results[Item, Result]:
     """One item after the other, here."""
     with _one_thread():
         for item in items:
@@ -56,7 +56,7 @@ def in_process(
 
 def on_processes(
     job: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[tuple[Item, Result]]:
+) -> Results[Item, Result]:
     """In processes of this machine, each with one thread.
 
     Where a process dies, as by the kernel for want of memory, its pool is lost. What is missing is
@@ -86,7 +86,7 @@ def on_processes(
 
 def _one_pool(
     job: Callable[[Item], Result], items: list[Item], workers: int
-) -> Iterator[tuple[Item, Result]]:
+) -> Results[Item, Result]:
     """What a pool of processes gets done before one of them dies."""
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(
@@ -135,7 +135,7 @@ def _one_thread() -> Iterator[None]:
 
 def on_cluster(
     job: Callable[[Item], Result], items: Iterable[Item], scheduler: str, folder: Path
-) -> Iterator[tuple[Item, Result]]:
+) -> Results[Item, Result]:
     """On the workers of a Dask cluster, however many there are, come and go.
 
     Dask gives the items of a lost worker to the others. Workers write to ``folder`` themselves.

@@ -68,12 +68,12 @@ def program(*arguments, code=None):
 # Help.
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "inspect"])
 def test_help_explains_and_gives_an_example(call, command):
     code, out, _ = call(f"{command} --help")
     assert code == 0
     assert f"Example: python cli.py {command}" in out
-    assert "--set" in out
+    assert ("--set" in out) == (command in COMMANDS)
 
 
 def test_help_lists_all_commands(call):
@@ -125,6 +125,9 @@ sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
         ("simulate --model 2 --set cdm.r_min=3", "cdm: "),
         ("simulate --model 2 --set instrument=euclid", "unknown instrument 'euclid'"),
         ("simulate --model 2 --config none.yaml", "cannot read the configuration none.yaml"),
+        ("simulate --model 2 --scheduler s --workers 2", "--workers or --scheduler, not both"),
+        ("simulate --model 2 --scheduler s", "no Dask scheduler answers at 's'; start one with"),
+        ("inspect none", "none is not a data set: it has no manifest.json"),
         ("pretrain --method mea", "unknown method 'mea' (did you mean 'mae'?)"),
         ("pretrain --method mae --set sed=1", "(did you mean 'seed'?)"),
         ("pretrain --method mae --set optimizer.epoch=1", "(did you mean 'epochs'?)"),
@@ -279,3 +282,23 @@ def test_another_command_in_the_same_folder_is_refused(call, refused):
     assert "holds a data set with seed = 0, not 1; choose another --out" in refused(
         f"{SMALL} --seed 1"
     )
+
+
+def test_inspect_shows_a_data_set_and_names_what_is_damaged(call):
+    call(SMALL)
+    code, out, err = call("inspect data --verify")
+    assert (code, err.count("error")) == (0, 0)
+    assert "picture: data/preview.png\nall 1 shards are intact\n" in out
+    shard = Path("data/shard-00000.h5")
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    assert call("inspect data")[0] == 0
+    code, out, err = call("inspect data --verify")
+    assert code == 2
+    assert "intact" not in out
+    damaged = f"error: {shard} has another checksum than when it was written"
+    assert err.splitlines()[-1] == damaged
+    call(SMALL)
+    assert call("inspect data --verify")[0] == 0
+    shard.write_bytes(b"")
+    code, _, err = call("inspect data")
+    assert (code, err) == (2, f"error: {shard} cannot be read\n")

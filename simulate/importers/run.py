@@ -330,7 +330,7 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
 
     from simulate.preview import write_preview
 
-    write_preview(out, next(shard["file"] for shard in shards if shard["n"]))
+    write_preview(out)
     manifest["n"] = total
     manifest["counts"] = dict(zip(source.label_names, counts.tolist(), strict=True))
     manifest["skipped"] = {"n": len(names), "names": names}

@@ -105,7 +105,7 @@ def kill_a_busy_worker(address):
 
 
 def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, configure, contents, tmp_path):
-    config = configure(2, n=180, shard_size=20, seed=5, backend="lenstronomy")
+    config = configure(2, n=80, shard_size=8, seed=5, backend="lenstronomy")
     alone, _ = simulate(config.model_copy(update={"out": tmp_path / "alone"}))
     killed = []
 
