@@ -206,8 +206,8 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
         return
     tall = min(len(rows), 4) * (_CELL + 0.08) - 0.08
     bar = page.figure.colorbar(drawn, cax=page.axes(_WIDTH - 1.1, 0.55, 0.13, tall))
-    low, high = drawn.norm.vmin, drawn.norm.vmax
-    ticks = low + (high - low) * np.array([0.0, 0.05, 0.2, 0.5, 1.0])
+    low, high = (float(limit) for limit in drawn.get_clim() if limit is not None)
+    ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
     words = [f"{tick:.3g}" if abs(tick) > 1e-3 * (high - low) else "0" for tick in ticks]
     bar.set_ticks(ticks, labels=words)
     bar.ax.tick_params(labelsize=8)
@@ -253,7 +253,7 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
     # A long tail, as of masses; not a uniform distribution that comes close to zero.
     wide = column.low >= 0 and len(positive) > 1
     wide = wide and bool(np.quantile(positive, 0.95) > 5 * np.median(positive))
-    bins = _bins(positive if wide else values, wide)
+    bins = _bins(positive if wide else values, wide).tolist()
     if apart:
         for i in range(min(len(summary.counts), _CLASSES)):
             mine = values[labels == i]
