@@ -58,10 +58,14 @@ def test_shipped_configurations_are_complete(model):
 
 def test_the_identity_of_a_data_set_is_all_but_place_and_pace():
     config = load()
-    other = load(out="elsewhere", workers=7)
+    other = load(out="elsewhere", workers=7, scheduler="tcp://elsewhere:8786")
     assert config.identity() == other.identity()
     assert config.identity() != load(seed=1).identity()
-    assert config.identity().keys() == PublishedConfig.model_fields.keys() - {"out", "workers"}
+    assert config.identity().keys() == PublishedConfig.model_fields.keys() - {
+        "out",
+        "workers",
+        "scheduler",
+    }
     assert yaml.safe_load(yaml.safe_dump(config.identity())) == config.identity()
 
 
