@@ -23,6 +23,7 @@ from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
     read_manifest,
+    settle,
     sha256,
     write_shard,
     write_text,
@@ -141,8 +142,10 @@ def simulate(
         manifest["shards"] = [done[shard.file] for shard in shards]
         _write_manifest(out, manifest)
         write_preview(out)
+        settle(out)  # before the manifest says that all is there
         manifest["complete"] = True
         _write_manifest(out, manifest)
+        settle(out)
     return out, True
 
 
