@@ -66,14 +66,19 @@ def _overview(summary: Summary) -> Table:
 
 def _facts(summary: Summary) -> dict[str, str]:
     attrs, manifest = summary.attrs, summary.manifest
-    known = ("model", "preset", "instrument")
-    facts: dict[str, str] = {name: str(attrs[name]) for name in known if name in attrs}
+    facts: dict[str, str] = {}
+    for name in ("model", "preset", "instrument"):
+        if name in attrs:
+            facts[name] = str(attrs[name])
     facts["images"] = f"{summary.images:,}"
     for name, count in summary.counts.items():
         facts[f"  {name}"] = f"{count:,}"
-    for name, suffix, column in (("image", "", "image"), ("low resolution", "_lr", "image_lr")):
+    for name, column, scale in (
+        ("image", "image", "pixel_scale"),
+        ("low resolution", "image_lr", "pixel_scale_lr"),
+    ):
         if column in summary.shapes:
-            facts[name] = _of_image(summary.shapes[column], attrs.get(f"pixel_scale{suffix}"))
+            facts[name] = _of_image(summary.shapes[column], attrs.get(scale))
     if "unit" in attrs:
         facts["unit"] = str(attrs["unit"])
     facts["shards"] = f"{len(manifest['shards']):,}, with all files {_size(summary.bytes)}"

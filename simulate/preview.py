@@ -206,7 +206,7 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
         return
     tall = min(len(rows), 4) * (_CELL + 0.08) - 0.08
     bar = page.figure.colorbar(drawn, cax=page.axes(_WIDTH - 1.1, 0.55, 0.13, tall))
-    low, high = (float(limit) for limit in drawn.get_clim() if limit is not None)
+    low, high = next(iter(limits.values()))[0] if shared else (0.0, 1.0)
     ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
     words = [f"{tick:.3g}" if abs(tick) > 1e-3 * (high - low) else "0" for tick in ticks]
     bar.set_ticks(ticks, labels=words)
@@ -253,7 +253,7 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
     # A long tail, as of masses; not a uniform distribution that comes close to zero.
     wide = column.low >= 0 and len(positive) > 1
     wide = wide and bool(np.quantile(positive, 0.95) > 5 * np.median(positive))
-    bins = _bins(positive if wide else values, wide).tolist()
+    bins = _bins(positive if wide else values, wide)
     if apart:
         for i in range(min(len(summary.counts), _CLASSES)):
             mine = values[labels == i]
@@ -275,13 +275,13 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
     ax.set_xlabel(" ".join(word for word in words if word), fontsize=9)
 
 
-def _bins(values: NDArray[np.float64], wide: bool) -> NDArray[np.float64]:
+def _bins(values: NDArray[np.float64], wide: bool) -> list[float]:
     low, high = float(values.min()), float(values.max())
     if wide:
-        return np.geomspace(low, high, 31)
+        return list(np.geomspace(low, high, 31))
     if high - low < 40 and (values == np.round(values)).all():
-        return np.arange(low - 0.5, high + 1.0)
-    return np.linspace(low, high if high > low else low + 1.0, 31)
+        return list(np.arange(low - 0.5, high + 1.0))
+    return list(np.linspace(low, high if high > low else low + 1.0, 31))
 
 
 def _difference(column: Column, classes: int) -> float:

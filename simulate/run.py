@@ -24,6 +24,7 @@ from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
     read_manifest,
+    settle,
     sha256,
     write_shard,
     write_text,
@@ -150,8 +151,10 @@ def simulate(
         manifest["shards"] = [done[shard.file] for shard in shards]
         _write_manifest(out, manifest)
         write_preview(out)
+        settle(out)  # before the manifest says that all is there
         manifest["complete"] = True
         _write_manifest(out, manifest)
+        settle(out)
     return out, True
 
 

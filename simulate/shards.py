@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,24 +32,26 @@ _AGAIN = "run its simulate command again to repair the data set"
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write to; renamed to ``path`` at the end, removed on any failure.
 
-    After a power cut the path holds the old content or the new, never a part.
+    After a power cut the path holds the old content or the new, never a part; which of the two is
+    certain after :func:`settle`.
     """
     # Not named after the process: two on different machines can have the same number.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        _to_disk(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
-        with suppress(OSError):  # the new name lies in the folder; not all systems can do this
-            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def settle(folder: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk, as their contents are."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        with suppress(OSError):  # some shared file systems cannot be asked
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -72,30 +74,35 @@ def write_shard(
     """Write one shard: columns and the group ``params``, each with the images as first axis.
 
     Returns:
-        The SHA-256 of the file. It is that of the bytes in memory, so a disk that writes something
-        else is found out.
+        The SHA-256 of the file.
 
     Raises:
         InputError: where the file cannot be written, as on a full disk.
     """
-    content = io.BytesIO()
     try:
-        with h5py.File(content, "w") as file:
-            for name, values in columns.items():
-                file.create_dataset(name, data=values)
-            group = file.create_group("params")
-            for name, values in params.items():
-                group.create_dataset(name, data=np.asarray(values, np.float64))
-            for name, value in attrs.items():
-                file.attrs[name] = value
         with replacing(path) as temporary:
-            temporary.write_bytes(content.getbuffer())
-    except OSError as error:
+            with h5py.File(temporary, "w") as file:
+                for name, values in columns.items():
+                    file.create_dataset(name, data=values)
+                group = file.create_group("params")
+                for name, values in params.items():
+                    group.create_dataset(name, data=np.asarray(values, np.float64))
+                for name, value in attrs.items():
+                    file.attrs[name] = value
+            return _written(temporary)
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either of the two
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}; make room and run the same command "
-            "again to go on"
+            f"cannot write {path}: {error}; make room and run the same command again to go on"
         ) from None
-    return hashlib.sha256(content.getbuffer()).hexdigest()
+
+
+def _written(path: Path) -> str:
+    """The SHA-256 of a file that has just been written, taken while it goes to the disk."""
+    with path.open("rb") as file, ThreadPoolExecutor(1) as other:
+        on_disk = other.submit(os.fsync, file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        on_disk.result()
+    return digest
 
 
 @dataclasses.dataclass(frozen=True)
