@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from learn.compare.config import (
     BASELINES,
@@ -156,7 +159,7 @@ def _pretraining(
         device=config.device,
         out=None,
     )
-    data = _data(config, model, preset, config.pretrain.images, config.pretrain_data_seed)
+    data = _data(model, preset, config.pretrain.images, config.pretrain_data_seed, config.device)
     return Pretraining(model, data, run)
 
 
@@ -166,32 +169,39 @@ def _measured(
     """The cells of one row and seed."""
     section = config.finetune
     modes: tuple[Mode, ...] = (BASELINES[name],) if name in BASELINES else ("linear", "full")
-    path = shipped_config("finetune", TASK, "task")
     for mode in modes:
         where = section.linear if mode == "linear" else section.full
+        strengths = section.probe_strengths if mode == "linear" else None
         for model in where.models:
-            data = _data(config, model, preset, section.images, config.finetune_data_seed)
+            data = _data(model, preset, section.images, config.finetune_data_seed, config.device)
             for budget in where.labels_per_class:
-                fixed = {
-                    "labels_per_class": None if budget == "all" else budget,
-                    "validation_fraction": section.validation_fraction,
-                    "test_fraction": section.test_fraction,
-                    "backbone": "resnet18" if name == "resnet18" else "vit",
-                }
-                training = _adjusted(
-                    FinetuneConfig,
-                    path,
-                    section.set | fixed,
-                    seed=seed,
-                    device=config.device,
-                    mode="full",
-                    encoder="none",
-                    out=None,
-                )
-                strengths = section.probe_strengths if mode == "linear" else None
+                training = _training(config, name, budget, seed)
                 yield Cell(
                     name, preset, pretraining, model, mode, budget, seed, data, training, strengths
                 )
+
+
+def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> FinetuneConfig:
+    """The fine-tuning of one cell."""
+    section = config.finetune
+    fixed = {
+        "labels_per_class": None if budget == "all" else budget,
+        "validation_fraction": section.validation_fraction,
+        "test_fraction": section.test_fraction,
+        "backbone": "resnet18" if name == "resnet18" else "vit",
+        "mode": "full",
+        "encoder": "none",
+    }
+    path = shipped_config("finetune", TASK, "task")
+    sets = section.set | fixed
+    batch_size = _adjusted(FinetuneConfig, path, sets).optimizer.batch_size
+    epochs = section.epochs_of(budget, batch_size)
+    length = {
+        "optimizer.epochs": epochs,
+        "optimizer.warmup_epochs": epochs / 10,
+        "patience": epochs,  # none stops early: the best epoch is kept
+    }
+    return _adjusted(FinetuneConfig, path, sets | length, seed=seed, device=config.device, out=None)
 
 
 def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int) -> Cell:
@@ -207,21 +217,21 @@ def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int
             out=None,
         )
         source = _data(
-            config,
             part.model,
             protocol.preset,
             part.images,
             config.pretrain_data_seed,
+            config.device,
             classes=part.classes,
         )
         pretraining = Pretraining(part.model, source, run)
     task = protocol.finetune
     data = _data(
-        config,
         task.model,
         protocol.preset,
         task.images,
         config.finetune_data_seed,
+        config.device,
         pairs=task.pairs,
     )
     training = _adjusted(
@@ -240,14 +250,6 @@ def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int
     )
 
 
-def _data(
-    config: CompareConfig, model: int, preset: str, images: int, seed: int, **overrides: Any
-) -> SimulateConfig:
-    return load_simulate_config(
-        model, preset, n=images, seed=seed, device=config.device, **overrides
-    )
-
-
 def _recipe(command: str, name: str, recipe: str | None) -> Path:
     if recipe is None:
         return shipped_config(command, name, "configuration")
@@ -258,8 +260,29 @@ def _adjusted(
     schema: type[ConfigT], path: Path, sets: Mapping[str, Any], **overrides: Any
 ) -> ConfigT:
     """A shipped configuration with the overrides of a tier."""
-    items = [f"{key}={json.dumps(value)}" for key, value in (sets | overrides).items()]
+    items = tuple(f"{key}={json.dumps(value)}" for key, value in (sets | overrides).items())
+    return _loaded(schema, path, items)  # type: ignore[return-value]
+
+
+# A tier has hundreds of cells and a dozen configurations; reading each anew takes a quarter minute.
+@functools.cache
+def _loaded(schema: type[BaseModel], path: Path, items: tuple[str, ...]) -> BaseModel:
     return load_config(schema, path, items)
+
+
+@functools.cache
+def _data(
+    model: int,
+    preset: str,
+    images: int,
+    seed: int,
+    device: str,
+    classes: tuple[str, ...] | None = None,
+    pairs: int | None = None,
+) -> SimulateConfig:
+    return load_simulate_config(
+        model, preset, n=images, seed=seed, device=device, classes=classes, pairs=pairs
+    )
 
 
 def finished(cells: list[Cell], folder: Path) -> dict[Cell, dict[str, Any]]:

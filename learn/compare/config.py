@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -65,7 +66,15 @@ class FinetuneSection(Strict):
     )
     linear: ModeSection
     full: ModeSection
+    epochs: int = Field(gt=0, description="of full fine-tuning")
+    least_steps: int = Field(gt=0, description="of it; small budgets get as many more epochs")
     set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
+
+    def epochs_of(self, budget: Budget, batch_size: int) -> int:
+        """Epochs of full fine-tuning with a budget."""
+        labels = self.all_labels if budget == "all" else budget
+        steps = math.ceil(len(CLASSES) * labels / batch_size)
+        return max(self.epochs, math.ceil(self.least_steps / steps))
 
     @property
     def all_labels(self) -> int:

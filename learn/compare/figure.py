@@ -29,42 +29,36 @@ def draw_efficiency(
         The path, or None where there is nothing to draw.
     """
     shown = [cell for cell in results if cell.method not in config.protocols]
-    rows = sorted(
-        {
-            (cell.preset, source, cell.finetune_model)
-            for cell in shown
-            for source in config.pretrain.models
-        },
-        key=lambda row: (row[0] == "physical", *row),
+    rows = dict.fromkeys(
+        (cell.preset, source, cell.finetune_model)
+        for cell in sorted(shown, key=lambda cell: (cell.preset, cell.finetune_model))
+        for source in config.pretrain.models
     )
     modes = [mode for mode in _MODES if any(cell.mode == mode for cell in shown)]
     if not rows:
         return None
-    figure = Figure(figsize=(5.2 * len(modes) + 2.0, 3.6 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), len(modes), squeeze=False, sharex=True, sharey="row")
+    figure = Figure(figsize=(4.8 * len(modes) + 2.0, 3.4 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(modes), squeeze=False)
     names = [name for name in config.rows if any(cell.method == name for cell in shown)]
     for (preset, source, target), line in zip(rows, axes, strict=True):
-        line[0].set_ylabel("accuracy")
         for mode, ax in zip(modes, line, strict=True):
-            here = {
-                cell: result
-                for cell, result in results.items()
+            panel = [
+                cell
+                for cell in shown
                 if (cell.preset, cell.finetune_model) == (preset, target)
-                and cell in shown
                 and cell.pretrain_model in (None, source)
-            }
-            for name in names:
-                _draw_row(ax, config, name, mode, here)
+                and (cell.mode == mode or cell.method == "radial")
+            ]
+            if all(cell.mode != mode for cell in panel):
+                ax.set_axis_off()
+                continue
+            for number, name in enumerate(names):
+                # Side by side, where they would hide one another.
+                aside = 1.025 ** (number - (len(names) - 1) / 2)
+                of_row = {cell: results[cell] for cell in panel if cell.method == name}
+                _draw_row(ax, config, name, of_row, aside)
+            _dress(ax, sorted({_labels(config, cell) for cell in panel}))
             ax.set_title(f"{preset}, Model {source} to {target}, {_MODES[mode]}", fontsize=10)
-            ax.grid(alpha=0.3)
-    budgets = sorted({_labels(config, cell) for cell in shown})
-    for ax in axes.flat:
-        ax.set_xscale("log")
-        ax.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)
-        ax.set_xticks(budgets, [str(budget) for budget in budgets], minor=False)
-        ax.set_xticks([], minor=True)
-    for ax in axes[-1]:
-        ax.set_xlabel("labels a class")
     handles = {
         label: handle
         for ax in axes.flat
@@ -76,34 +70,39 @@ def draw_efficiency(
     return path
 
 
+def _dress(ax: Axes, budgets: list[int]) -> None:
+    ax.set(xscale="log", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
+    ax.set_xticks(budgets, [str(budget) for budget in budgets])
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel="labels a class", ylabel="accuracy")
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -0.02), min(high, 1.02))
+    ax.grid(alpha=0.3)
+
+
 def _draw_row(
     ax: Axes,
     config: CompareConfig,
     name: str,
-    mode: Mode,
     results: Mapping[Cell, Mapping[str, Any]],
+    aside: float,
 ) -> None:
-    """The line of one method in one panel; radial features, which need no network, in both."""
+    """The line of one method in one panel."""
     values: dict[int, list[float]] = {}
     for cell, result in results.items():
-        if cell.method == name and (cell.mode == mode or name == "radial"):
-            accuracy = result["metrics"]["accuracy"]
-            values.setdefault(_labels(config, cell), []).append(accuracy)
+        values.setdefault(_labels(config, cell), []).append(result["metrics"]["accuracy"])
     if not values:
         return
     points: list[tuple[int, Estimate]] = [
         (labels, estimate(accuracies)) for labels, accuracies in sorted(values.items())
     ]
     number = config.rows.index(name)
-    count = len(config.baselines)
-    color = _GREYS[name] if name in BASELINES else colormaps["tab10"]((number - count) % 10)
-    # Side by side where they would hide one another.
-    shift = 1.02 ** (number - len(config.rows) / 2)
+    method = number - len(config.baselines)
     ax.errorbar(
-        [labels * shift for labels, _ in points],
+        [labels * aside for labels, _ in points],
         [found.mean for _, found in points],
         [found.interval or 0.0 for _, found in points],
-        color=color,
+        color=_GREYS[name] if name in BASELINES else colormaps["tab10"](method % 10),
         linestyle="--" if name in BASELINES else "-",
         marker=_MARKERS[number % len(_MARKERS)],
         markersize=5,

@@ -169,7 +169,7 @@ def _spoken(cell: Cell) -> str:
 
 def commit_of_the_code() -> str:
     """The commit that the code is of, ``-dirty`` where files differ; else the version."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         found = subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True

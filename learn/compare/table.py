@@ -77,7 +77,7 @@ def table(
         f"# Comparison, tier {tier}",
         "",
         f"{len(results)} of {len(cells)} cells, {hours:.2f} hours; made by `python cli.py compare "
-        f"--tier {tier}`, code {', '.join(commit[:12] for commit in commits)}.",
+        f"--tier {tier}`, code {', '.join(commits)}.",
         "",
         f"Pretrained on {config.pretrain.images} images, {config.pretrain.views:g} views of each; "
         f"measured on {section.images} images, of which {section.test_fraction:.0%} are the test, "
@@ -104,7 +104,6 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
     """The tables of methods: one a preset, pretraining data set and fine-tuning data set."""
     lines = []
     matrix = [cell for cell in cells if cell.method not in config.protocols]
-    rows = [name for name in config.rows if name not in config.protocols]
     pairs = dict.fromkeys(
         (cell.preset, source, cell.finetune_model)
         for cell in matrix
@@ -119,6 +118,7 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
         ]
         lines += [f"## Preset {preset}: Model {source} to Model {target}", ""]
         columns = _columns(shown)
+        rows = [name for name in config.rows if any(cell.method == name for cell in shown)]
         for metric, title in _TITLES.items():
             head = [title, *(f"{mode} {budget}" for mode, budget in columns)]
             lines += [_row(head), _row(["---", *["---:"] * len(columns)])]
