@@ -20,7 +20,9 @@ from learn.compare.config import (
     base_method,
 )
 from learn.config import FinetuneConfig, PretrainConfig
-from simulate.config import ConfigT, config_folder, load_config, shipped_config
+from learn.methods import method_class
+from learn.tasks import task_class
+from simulate.config import ConfigT, checked, config_folder, load_config, shipped_config
 from simulate.errors import InputError
 from simulate.presets import load_simulate_config
 from simulate.settings import SimulateConfig
@@ -159,6 +161,7 @@ def _pretraining(
         device=config.device,
         out=None,
     )
+    checked(method_class(run.method).Params, run.params, f"{name}: params")
     data = _data(model, preset, config.pretrain.images, config.pretrain_data_seed, config.device)
     return Pretraining(model, data, run)
 
@@ -216,6 +219,7 @@ def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int
             device=config.device,
             out=None,
         )
+        checked(method_class(run.method).Params, run.params, f"{name}: params")
         source = _data(
             part.model,
             protocol.preset,
@@ -243,6 +247,7 @@ def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int
         encoder="none",
         out=None,
     )
+    checked(task_class(training.task).Params, training.params, f"{name}: params")
     budget: Budget = training.labels_per_class or "all"
     mode = training.mode
     return Cell(
@@ -260,8 +265,18 @@ def _adjusted(
     schema: type[ConfigT], path: Path, sets: Mapping[str, Any], **overrides: Any
 ) -> ConfigT:
     """A shipped configuration with the overrides of a tier."""
-    items = tuple(f"{key}={json.dumps(value)}" for key, value in (sets | overrides).items())
+    values = {**sets, **overrides}
+    items = tuple(f"{key}={json.dumps(value)}" for key, value in _dotted(values))
     return _loaded(schema, path, items)  # type: ignore[return-value]
+
+
+def _dotted(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of sections within sections, by names such as ``optimizer.epochs``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{above}{key}.")
+        else:
+            yield above + key, value
 
 
 # A tier has hundreds of cells and a dozen configurations; reading each anew takes a quarter minute.
