@@ -146,7 +146,7 @@ def _pretraining(
     config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, model: int, seed: int
 ) -> Pretraining:
     path = shipped_config("pretrain", base_method(name), "method")
-    shipped = load_config(PretrainConfig, path).optimizer
+    shipped = _adjusted(PretrainConfig, path, {}).optimizer
     part = config.pretrain.views / _SHIPPED_VIEWS
     epochs = max(1, round(shipped.epochs * part))
     length = {
@@ -156,7 +156,7 @@ def _pretraining(
     run = _adjusted(
         PretrainConfig,
         path,
-        length | config.pretrain.set | sets,
+        {**length, **config.pretrain.set, **sets},
         seed=seed,
         device=config.device,
         out=None,

@@ -31,7 +31,7 @@ def draw_efficiency(
     shown = [cell for cell in results if cell.method not in config.protocols]
     rows = dict.fromkeys(
         (cell.preset, source, cell.finetune_model)
-        for cell in sorted(shown, key=lambda cell: (cell.preset, cell.finetune_model))
+        for cell in sorted(shown, key=_order)
         for source in config.pretrain.models
     )
     modes = [mode for mode in _MODES if any(cell.mode == mode for cell in shown)]
@@ -68,6 +68,10 @@ def draw_efficiency(
     figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
     save_figure(figure, path)
     return path
+
+
+def _order(cell: Cell) -> tuple[bool, str, int]:
+    return cell.preset != "published", cell.preset, cell.finetune_model
 
 
 def _dress(ax: Axes, budgets: list[int]) -> None:
