@@ -397,6 +397,60 @@ def demo_command(
     demo(load_config(DemoConfig, path, sets or ()), out, partial(_image_progress, context))
 
 
+@app.command("compare")
+def compare_command(
+    context: typer.Context,
+    tier: Annotated[
+        str,
+        typer.Option("--tier", help="smoke (a minute), small (hours, 2 cores) or full (a GPU)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of all tiers.")] = Path("results"),
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="Rows, comma-separated: mae,radial,mae:no-sub."),
+    ] = None,
+    presets: Annotated[
+        str | None, typer.Option("--presets", help="Comma-separated: published,physical.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Comma-separated, also others than the tier's.")
+    ] = None,
+    limit_hours: Annotated[
+        float | None,
+        typer.Option("--limit-hours", min=0, help="Begin no cell after so many hours."),
+    ] = None,
+    device: OnDevice = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Fill the comparison table, cell by cell: methods, data sets, budgets and seeds.
+
+    Data sets and encoders that cells share are made when the first of them needs them.
+    Run the same command again to go on after an interruption; finished cells stay.
+
+    Example: `python cli.py compare --tier small --limit-hours 2`
+    """
+    from simulate.config import load_config, shipped_config
+
+    path = shipped_config("compare", tier, "tier")
+    from learn.compare.config import CompareConfig, comma_separated, seed_numbers
+    from learn.compare.run import Wanted, compare
+
+    settings = load_config(
+        CompareConfig, config or path, sets or (), device=device and device.value
+    )
+    wanted = Wanted(
+        comma_separated(only),
+        comma_separated(presets),
+        seed_numbers(seeds),
+        limit_hours,
+    )
+    outcome = compare(tier, settings, out, wanted, partial(_image_progress, context), _warn)
+    typer.echo(f"table: {outcome.folder / 'table.md'}")
+    typer.echo(f"picture: {outcome.folder / 'label_efficiency.png'}")
+    typer.echo(outcome.line)
+
+
 def _warn(line: str) -> None:
     """Print one line to standard error, above a progress bar."""
     from tqdm import tqdm

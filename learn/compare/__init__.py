@@ -1,0 +1,1 @@
+"""The comparison table: methods, data sets, budgets and seeds, cell by cell."""

@@ -1,0 +1,231 @@
+"""What a tier of the comparison is made of; the tiers are in ``configs/compare/``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from learn.methods import METHODS
+from learn.tasks import TASKS
+from simulate.config import Strict, suggestion
+from simulate.errors import InputError
+from simulate.presets import PRESETS
+from simulate.settings import CLASSES
+
+Mode = Literal["linear", "full"]
+#: A budget: labels a class, or all that are left for training.
+Budget = int | Literal["all"]
+#: Rows without pretraining, and what is done with each.
+BASELINES: dict[str, Mode] = {
+    "radial": "linear",
+    "untrained": "linear",
+    "scratch": "full",
+    "resnet18": "full",
+}
+
+
+def base_method(name: str) -> str:
+    """The method of a row: ``ijepa`` of the ablation ``ijepa:no-guard``."""
+    return name.partition(":")[0]
+
+
+class PretrainSection(Strict):
+    """How all methods are pretrained."""
+
+    models: tuple[int, ...] = Field(min_length=1)
+    images: int = Field(gt=0)
+    views: float = Field(gt=0, description="of every image; epochs follow from it")
+    anew: bool = Field(description="for every seed; false: all seeds share the first's encoder")
+    set: dict[str, Any] = Field(description="overrides of each method's shipped configuration")
+
+
+class ModeSection(Strict):
+    """Where one way of using an encoder is measured."""
+
+    models: tuple[int, ...]
+    labels_per_class: tuple[Budget, ...]
+
+    @field_validator("labels_per_class")
+    @classmethod
+    def _positive(cls, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+        if any(budget != "all" and budget < 1 for budget in budgets):
+            raise ValueError("a budget is a number of labels a class from 1, or all")
+        return budgets
+
+
+class FinetuneSection(Strict):
+    """How encoders are measured."""
+
+    images: int = Field(gt=0, description="of a data set: training, validation and test")
+    validation_fraction: float = Field(gt=0, lt=1)
+    test_fraction: float = Field(gt=0, lt=1)
+    probe_strengths: tuple[float, ...] = Field(
+        min_length=1, description="inverse regularisation of linear probes; validation chooses"
+    )
+    linear: ModeSection
+    full: ModeSection
+    epochs: int = Field(gt=0, description="of full fine-tuning")
+    least_steps: int = Field(gt=0, description="of it; small budgets get as many more epochs")
+    set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
+
+    def epochs_of(self, budget: Budget, batch_size: int) -> int:
+        """Epochs of full fine-tuning with a budget."""
+        labels = self.all_labels if budget == "all" else budget
+        steps = math.ceil(len(CLASSES) * labels / batch_size)
+        return max(self.epochs, math.ceil(self.least_steps / steps))
+
+    @property
+    def all_labels(self) -> int:
+        """How many labels a class ``all`` is."""
+        members = self.images // len(CLASSES)
+        held_out = (self.test_fraction, self.validation_fraction)
+        return members - sum(round(members * fraction) for fraction in held_out)
+
+    @model_validator(mode="after")
+    def _has_the_labels(self) -> Self:
+        budgets = (*self.linear.labels_per_class, *self.full.labels_per_class)
+        largest = max((budget for budget in budgets if budget != "all"), default=1)
+        if largest > self.all_labels:
+            raise ValueError(
+                f"{self.images} images leave {max(self.all_labels, 0)} labels a class for "
+                f"training, too few for a budget of {largest}; raise finetune.images"
+            )
+        return self
+
+
+class ProtocolPretraining(Strict):
+    """The pretraining of an earlier system."""
+
+    method: str
+    recipe: str | None = Field(description="of configs/pretrain/recipes; null: the shipped one")
+    model: int
+    images: int = Field(gt=0)
+    classes: tuple[str, ...] | None
+    set: dict[str, Any]
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _known(METHODS, name, "method")
+
+
+class ProtocolFinetuning(Strict):
+    """The task of an earlier system."""
+
+    task: str
+    recipe: str | None = Field(description="of configs/finetune/recipes; null: the shipped one")
+    model: int
+    images: int = Field(gt=0)
+    pairs: int | None
+    set: dict[str, Any]
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _known(TASKS, name, "task")
+
+
+class Protocol(Strict):
+    """An earlier system's protocol, and the numbers that it published."""
+
+    what: str
+    source: str
+    published: dict[str, float] = Field(description="metric, as accuracy or auc.cdm, to value")
+    preset: str
+    pretrain: ProtocolPretraining | None = Field(description="null: from random weights")
+    finetune: ProtocolFinetuning
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _known(PRESETS, name, "preset")
+
+
+class CompareConfig(Strict):
+    """``python cli.py compare``."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    presets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    pretrain_data_seed: int = Field(ge=0)
+    finetune_data_seed: int = Field(ge=0)
+    pretrain: PretrainSection
+    finetune: FinetuneSection
+    baselines: tuple[str, ...]
+    methods: dict[str, dict[str, Any]] = Field(
+        description="a row's name to overrides; <method>:<ablation> for an ablation"
+    )
+    protocols: dict[str, Protocol] = Field(description="<method>:<protocol> to what it is")
+
+    @field_validator("presets")
+    @classmethod
+    def _known_presets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known(PRESETS, name, "preset") for name in names)
+
+    @field_validator("baselines")
+    @classmethod
+    def _known_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known(BASELINES, name, "baseline") for name in names)
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in methods:
+            _known(METHODS, base_method(name), "method")
+        return methods
+
+    @model_validator(mode="after")
+    def _draws_other_images(self) -> Self:
+        if self.pretrain_data_seed == self.finetune_data_seed:
+            raise ValueError(
+                "pretrain_data_seed and finetune_data_seed must differ, or encoders are tested on "
+                "images that they were pretrained on"
+            )
+        if double := self.methods.keys() & self.protocols.keys():
+            raise ValueError(f"{min(double)} is the name of a method and of a protocol")
+        return self
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The names of all rows."""
+        return (*self.baselines, *self.methods, *self.protocols)
+
+
+def chosen(names: tuple[str, ...], known: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Names that a user chose, each of which must be known.
+
+    Raises:
+        InputError: for one that is not, with the nearest that is.
+    """
+    for name in names:
+        if name not in known:
+            raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
+    return names
+
+
+def comma_separated(text: str | None) -> tuple[str, ...] | None:
+    """The names in an option; None where it is not given."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def seed_numbers(text: str | None) -> tuple[int, ...] | None:
+    """The seeds in an option, each once; None where it is not given.
+
+    Raises:
+        InputError: for what is not a number from 0.
+    """
+    names = comma_separated(text)
+    if names is None:
+        return None
+    for name in names:
+        if not (name.isascii() and name.isdigit() and int(name) < 2**32):
+            raise InputError(f"--seeds takes numbers from 0, as 0,1,2, not '{name}'")
+    return tuple(dict.fromkeys(int(name) for name in names))
+
+
+def _known(registry: dict[str, Any], name: str, kind: str) -> str:
+    if name not in registry:
+        raise ValueError(f"unknown {kind} '{name}'{suggestion(name, registry)}")
+    return name

@@ -1,0 +1,121 @@
+"""Accuracy against the number of labels, a line a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from learn.compare.cells import Cell
+from learn.compare.config import BASELINES, CompareConfig, Mode
+from learn.compare.table import Estimate, estimate
+from simulate.preview import save_figure
+
+_MARKERS = "osD^vP*X<>hp"
+_GREYS = {"radial": "black", "untrained": "0.55", "scratch": "0.35", "resnet18": "0.6"}
+_MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}
+
+
+def draw_efficiency(
+    path: Path, config: CompareConfig, results: Mapping[Cell, Mapping[str, Any]]
+) -> Path | None:
+    """A row of panels a preset and pair of data sets, a column a mode; means with 95% intervals.
+
+    Returns:
+        The path, or None where there is nothing to draw.
+    """
+    shown = [cell for cell in results if cell.method not in config.protocols]
+    rows = dict.fromkeys(
+        (cell.preset, source, cell.finetune_model)
+        for cell in sorted(shown, key=_order)
+        for source in config.pretrain.models
+    )
+    modes = [mode for mode in _MODES if any(cell.mode == mode for cell in shown)]
+    if not rows:
+        return None
+    figure = Figure(figsize=(4.8 * len(modes) + 2.0, 3.4 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(modes), squeeze=False)
+    names = [name for name in config.rows if any(cell.method == name for cell in shown)]
+    for (preset, source, target), line in zip(rows, axes, strict=True):
+        for mode, ax in zip(modes, line, strict=True):
+            panel = [
+                cell
+                for cell in shown
+                if (cell.preset, cell.finetune_model) == (preset, target)
+                and cell.pretrain_model in (None, source)
+                and (cell.mode == mode or cell.method == "radial")
+            ]
+            if all(cell.mode != mode for cell in panel):
+                ax.set_axis_off()
+                continue
+            for number, name in enumerate(names):
+                # Side by side, where they would hide one another.
+                aside = 1.025 ** (number - (len(names) - 1) / 2)
+                of_row = {cell: results[cell] for cell in panel if cell.method == name}
+                _draw_row(ax, config, name, of_row, aside)
+            _dress(ax, sorted({_labels(config, cell) for cell in panel}))
+            ax.set_title(f"{preset}, Model {source} to {target}, {_MODES[mode]}", fontsize=10)
+    handles = {
+        label: handle
+        for ax in axes.flat
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    order = [name for name in names if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
+    save_figure(figure, path)
+    return path
+
+
+def _order(cell: Cell) -> tuple[bool, str, int]:
+    return cell.preset != "published", cell.preset, cell.finetune_model
+
+
+def _dress(ax: Axes, budgets: list[int]) -> None:
+    ax.set(xscale="log", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
+    ax.set_xticks(budgets, [str(budget) for budget in budgets])
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel="labels a class", ylabel="accuracy")
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -0.02), min(high, 1.02))
+    ax.grid(alpha=0.3)
+
+
+def _draw_row(
+    ax: Axes,
+    config: CompareConfig,
+    name: str,
+    results: Mapping[Cell, Mapping[str, Any]],
+    aside: float,
+) -> None:
+    """The line of one method in one panel."""
+    values: dict[int, list[float]] = {}
+    for cell, result in results.items():
+        values.setdefault(_labels(config, cell), []).append(result["metrics"]["accuracy"])
+    if not values:
+        return
+    points: list[tuple[int, Estimate]] = [
+        (labels, estimate(accuracies)) for labels, accuracies in sorted(values.items())
+    ]
+    number = config.rows.index(name)
+    method = number - len(config.baselines)
+    ax.errorbar(
+        [labels * aside for labels, _ in points],
+        [found.mean for _, found in points],
+        [found.interval or 0.0 for _, found in points],
+        color=_GREYS[name] if name in BASELINES else colormaps["tab10"](method % 10),
+        linestyle="--" if name in BASELINES else "-",
+        marker=_MARKERS[number % len(_MARKERS)],
+        markersize=5,
+        capsize=2,
+        linewidth=1.3,
+        label=name,
+    )
+
+
+def _labels(config: CompareConfig, cell: Cell) -> int:
+    budget = cell.labels_per_class
+    return config.finetune.all_labels if budget == "all" else budget

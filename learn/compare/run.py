@@ -1,0 +1,179 @@
+"""Fill the comparison table, cell by cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lensphys
+from learn.compare.cells import Cell, finished, plan, seeds_in
+from learn.compare.config import CompareConfig, chosen
+from learn.compare.figure import draw_efficiency
+from learn.compare.table import table
+from learn.compare.workshop import Workshop
+from simulate.errors import InputError
+from simulate.folders import held
+from simulate.presets import PRESETS
+from simulate.run import Progress
+from simulate.shards import write_text
+
+CELLS, TABLE, FIGURE = "cells", "table.md", "label_efficiency.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What of a tier to run; None: all of it.
+
+    Attributes:
+        rows: names of methods, ablations, baselines and protocols.
+        presets: of the data sets.
+        seeds: also others than the tier's.
+        limit_hours: after which no further cell is begun.
+    """
+
+    rows: tuple[str, ...] | None = None
+    presets: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    limit_hours: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a call has left."""
+
+    folder: Path
+    asked: int
+    begun_with: int
+    missing: tuple[Cell, ...]
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """What is finished, what is missing and how long it took."""
+        there = self.asked - len(self.missing)
+        hours, minutes = divmod(round(self.seconds / 60), 60)
+        duration = f"{hours} h {minutes} min" if hours else f"{self.seconds / 60:.1f} min"
+        done = f"{there} of {self.asked} cells are finished, {there - self.begun_with} of them now"
+        if not self.missing:
+            return f"{done}, in {duration}; none is missing"
+        rows = Counter(cell.method for cell in self.missing)
+        left = ", ".join(f"{name} {count}" for name, count in rows.items())
+        return f"{done}, in {duration}; missing: {left}; run the same command again to go on"
+
+
+def compare(
+    tier: str,
+    config: CompareConfig,
+    out: Path,
+    wanted: Wanted,
+    progress: Callable[[int, int], Progress] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Run the cells of a tier that are missing, and make table and figure of all there are.
+
+    Args:
+        tier: its name, and that of its folder.
+        config: of the tier.
+        out: the folder of all tiers.
+        wanted: what to run.
+        progress: of simulations; see :func:`simulate.run.simulate`.
+        say: called with a line on what begins.
+
+    Raises:
+        InputError: for bad input, or cells of another configuration.
+    """
+    begin = time.monotonic()
+    folder = out / tier
+    asked, all_cells = _plans(config, wanted, folder / CELLS)
+    _no_two_alike(all_cells)
+    done = finished(all_cells, folder / CELLS)
+    todo = [cell for cell in asked if cell not in done]
+    begun_with = len(asked) - len(todo)
+    missing = list(todo)
+    workshop = Workshop(Path("data/compare") / tier, Path("runs/compare") / tier, progress, say)
+    commit = commit_of_the_code()
+    with held(folder / CELLS):
+        try:
+            for number, cell in enumerate(todo, start=begun_with + 1):
+                if wanted.limit_hours and time.monotonic() - begin > wanted.limit_hours * 3600:
+                    break
+                say(f"cell {number} of {len(asked)}: {_spoken(cell)}")
+                done[cell] = _run(workshop, cell, commit, folder / CELLS)
+                missing.remove(cell)
+        finally:
+            if done:  # what an interruption leaves is a table too
+                write_text(folder / TABLE, table(tier, config, all_cells, done, FIGURE))
+                draw_efficiency(folder / FIGURE, config, done)
+    return Outcome(folder, len(asked), begun_with, tuple(missing), time.monotonic() - begin)
+
+
+def _run(workshop: Workshop, cell: Cell, commit: str, folder: Path) -> dict[str, object]:
+    """Measure a cell, and write its file."""
+    start = time.monotonic()
+    metrics = workshop.measure(cell)
+    content = cell.key | {
+        "metrics": metrics,
+        "config": cell.config,
+        "commit": commit,
+        "seconds": round(time.monotonic() - start, 3),
+    }
+    write_text(folder / f"{cell.name}.json", json.dumps(content, indent=1) + "\n")
+    return content
+
+
+def _plans(config: CompareConfig, wanted: Wanted, folder: Path) -> tuple[list[Cell], list[Cell]]:
+    """The cells that are asked for, and all that the table may show."""
+    rows = wanted.rows and chosen(wanted.rows, config.rows, "method")
+    presets = wanted.presets and chosen(wanted.presets, tuple(PRESETS), "preset")
+    seeds = wanted.seeds or config.seeds
+    others = sorted({*seeds, *seeds_in(folder)} - {*config.seeds})
+    known_presets = dict.fromkeys((*config.presets, *(presets or ())))
+    full = {"presets": tuple(known_presets), "seeds": (*config.seeds, *others)}
+    cells = plan(config.model_copy(update=full))
+    asked = [
+        cell
+        for cell in cells
+        if cell.method in (rows or config.rows)
+        and cell.preset in (presets or _presets(config))
+        and cell.seed in seeds
+    ]
+    if not asked:
+        raise InputError("no cell of this tier is of these methods and presets")
+    return asked, cells
+
+
+def _presets(config: CompareConfig) -> Sequence[str]:
+    return (*config.presets, *(protocol.preset for protocol in config.protocols.values()))
+
+
+def _no_two_alike(cells: list[Cell]) -> None:
+    counts = Counter(cell.name for cell in cells)
+    name, count = counts.most_common(1)[0]
+    if count > 1:
+        raise InputError(f"the tier has the cell {name} {count} times; name each value once")
+
+
+def _spoken(cell: Cell) -> str:
+    source = f"Model {cell.pretrain_model} to " if cell.pretrain_model else ""
+    return (
+        f"{cell.method}, {cell.preset}, {source}Model {cell.finetune_model}, "
+        f"{cell.training.task}, {cell.mode}, {cell.labels_per_class} labels a class, "
+        f"seed {cell.seed}"
+    )
+
+
+def commit_of_the_code() -> str:
+    """The commit that the code is of, ``-dirty`` where files differ; else the version."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return f"lensphys {lensphys.__version__}"
+    return found.stdout.strip()

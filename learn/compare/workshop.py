@@ -1,0 +1,206 @@
+"""What the cells of a comparison share, made when the first of them needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss
+from torch import Tensor
+
+from learn.backbone import Backbone, Encoder, load_encoder
+from learn.compare.cells import Cell, Pretraining
+from learn.data import Split, Stretch, split
+from learn.finetune import finetune
+from learn.monitor import features_of
+from learn.pretrain import pretrain
+from learn.radial import radial_classifier, radial_features
+from learn.runs import identity
+from learn.summary import read_metrics
+from learn.tasks.classify import classification_metrics
+from learn.train import resolve
+from simulate import shards
+from simulate.run import Progress, simulate
+from simulate.run import resolve as resolve_data
+from simulate.settings import SimulateConfig
+
+Features = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder, and how it sees the images of a data set."""
+
+    exported: Backbone
+    stretch: Stretch
+    device: torch.device
+
+
+class Workshop:
+    """Data sets, encoders and features, each made once.
+
+    Folders bear a digest of the configuration that they were made from, so that another one never
+    meets them.
+
+    Args:
+        data: folder for data sets.
+        runs: folder for runs.
+        progress: of a simulation; see :func:`simulate.run.simulate`.
+        say: called with a line on what begins.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        runs: Path,
+        progress: Callable[[int, int], Progress] | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._data, self._runs = data, runs
+        self._progress, self._say = progress, say
+        self._made: set[Path] = set()
+        # The last ones only: cells that share them come one after another.
+        self._read: tuple[Path, shards.DataSet] | None = None
+        self._features: tuple[str, Features] | None = None
+
+    def measure(self, cell: Cell) -> dict[str, Any]:
+        """The metrics of a cell."""
+        return self._train(cell) if cell.probe_strengths is None else self._probe(cell)
+
+    def _train(self, cell: Cell) -> dict[str, Any]:
+        """Train the whole network."""
+        start = str(self.encoder(cell.pretraining)) if cell.pretraining else "none"
+        config = cell.training.model_copy(
+            update={"data": self.data_set(cell.data), "encoder": start}
+        )
+        digest = _digest(identity(resolve(config)))
+        out = self._runs / f"{cell.name}-{digest}"
+        folder, _ = finetune(config.model_copy(update={"out": out}))
+        # Only an unfinished run needs them, and a tier has hundreds of runs.
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return read_metrics(folder)
+
+    def _probe(self, cell: Cell) -> dict[str, Any]:
+        """Logistic regression on frozen features."""
+        data = self.read(self.data_set(cell.data))
+        config = cell.training
+        parts = split(
+            data.label,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            labels_per_class=config.labels_per_class,
+            seed=config.seed,
+        )
+        assert cell.probe_strengths is not None
+        features = self.features(cell, data)
+        return probe(features, data, parts, cell.probe_strengths)
+
+    def data_set(self, config: SimulateConfig) -> Path:
+        """The folder of a data set, which is made where it is missing."""
+        digest = _digest(resolve_data(config).identity())
+        folder = self._data / f"model{config.model}-{config.preset}-{digest}"
+        if folder not in self._made:  # a second look would read every shard again
+            self._say(f"data: Model {config.model}, {config.preset}, {config.n} images in {folder}")
+            simulate(config.model_copy(update={"out": folder}), self._progress)
+            self._made.add(folder)
+        return folder
+
+    def encoder(self, pretraining: Pretraining) -> Path:
+        """The folder of a pretraining run, which is made where it is missing."""
+        config = pretraining.run.model_copy(update={"data": self.data_set(pretraining.data)})
+        digest = _digest(identity(resolve(config)))
+        name = f"{config.method}-{pretraining.data.preset}-model{pretraining.model}"
+        folder = self._runs / f"pretrain-{name}-seed{config.seed}-{digest}"
+        if folder not in self._made:
+            self._say(f"encoder: {config.method}, seed {config.seed} in {folder}")
+            pretrain(config.model_copy(update={"out": folder}))
+            self._made.add(folder)
+        return folder
+
+    def read(self, folder: Path) -> shards.DataSet:
+        """A data set in memory."""
+        if self._read is None or self._read[0] != folder:
+            self._read = None  # two would not always fit
+            self._read = folder, shards.read(folder)
+        return self._read[1]
+
+    def features(self, cell: Cell, data: shards.DataSet) -> Features:
+        """Features (N, D) of all images of a data set, as the row of a cell sees them."""
+        seed = cell.seed if cell.method == "untrained" else None
+        of = [cell.method, seed, cell.config["pretraining"], str(data.path)]
+        digest = _digest(of)
+        if self._features is None or self._features[0] != digest:
+            self._features = digest, self._extract(cell, data)
+        return self._features[1]
+
+    def _extract(self, cell: Cell, data: shards.DataSet) -> Features:
+        if cell.method == "radial":
+            return radial_features(data.image)
+        config = resolve(cell.training)
+        if cell.pretraining:
+            encoder = load_encoder(self.encoder(cell.pretraining))
+        else:
+            pl.seed_everything(cell.seed, verbose=False)
+            encoder = Encoder(config.scratch_encoder)
+        device = torch.device(config.device)
+        image = torch.from_numpy(data.image)
+        stretch = Stretch.fit(image[_not_tested(cell, data)], config.stretch)
+        frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
+        return features_of(frozen, image)  # type: ignore[arg-type]
+
+
+def probe(
+    features: Features, data: shards.DataSet, parts: Split, strengths: tuple[float, ...]
+) -> dict[str, Any]:
+    """Metrics on the test images, of the logistic regression that validation likes best.
+
+    Args:
+        features: (N, D) of all images.
+        data: their labels.
+        parts: for training, choice and test.
+        strengths: of the inverse regularisation to choose from.
+
+    Returns:
+        The metrics of classification, and the ``strength`` that was chosen.
+    """
+    label, classes = data.label, np.arange(len(data.label_names))
+    fitted = {}
+    for strength in strengths:
+        model = radial_classifier().set_params(logisticregression__C=strength)
+        model.fit(features[parts.train], label[parts.train])
+        probability = model.predict_proba(features[parts.validation])
+        fitted[strength] = (
+            log_loss(label[parts.validation], probability, labels=classes),
+            model,
+        )
+    strength, (_, model) = min(fitted.items(), key=lambda item: item[1][0])
+    probability = model.predict_proba(features[parts.test])
+    metrics = classification_metrics(probability, label[parts.test], data.label_names)
+    return metrics | {"strength": strength}
+
+
+def _not_tested(cell: Cell, data: shards.DataSet) -> Tensor:
+    """Indices of the images that are not for the test, the same for every seed and budget."""
+    config = cell.training
+    parts = split(
+        data.label,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        labels_per_class=None,
+        seed=0,
+    )
+    return torch.from_numpy(np.sort(np.concatenate([parts.train, parts.validation])))
+
+
+def _digest(values: Any) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,289 @@
+"""The comparison: cells are written as they end, never run twice, and a table is made of them."""
+
+import json
+import shlex
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cli
+from learn.compare.cells import Cell, plan
+from learn.compare.config import CompareConfig
+from learn.compare.run import Wanted, compare
+from learn.compare.table import estimate
+from learn.compare.workshop import Workshop, probe
+from learn.data import split
+from learn.methods import METHODS
+from simulate.config import load_config, shipped_config
+from simulate.errors import InputError
+
+CONTRACT = {
+    "method",
+    "preset",
+    "pretrain_model",
+    "finetune_model",
+    "task",
+    "mode",
+    "labels_per_class",
+    "seed",
+    "metrics",
+    "config",
+    "commit",
+    "seconds",
+}
+
+
+def tier(name: str = "smoke", *sets: str) -> CompareConfig:
+    return load_config(CompareConfig, shipped_config("compare", name, "tier"), sets, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """The cells that were measured, by a stand-in that takes no time: accuracy from the seed."""
+    cells: list[Cell] = []
+
+    def measure(self: Workshop, cell: Cell) -> dict[str, Any]:
+        cells.append(cell)
+        value = 0.5 + 0.1 * cell.seed
+        by_class = dict.fromkeys(("no_sub", "cdm", "axion"), value)
+        names = ("accuracy", "macro_auc", "mse", "psnr", "ssim")
+        numbers = {p + name: value for p in ("", "radial_", "bicubic_") for name in names}
+        return numbers | {"auc": by_class, "radial_auc": by_class}
+
+    monkeypatch.setattr(Workshop, "measure", measure)
+    return cells
+
+
+def files(out: Path = Path("results")) -> dict[str, dict[str, Any]]:
+    return {p.name: json.loads(p.read_text()) for p in out.glob("*/cells/*.json")}
+
+
+# The real thing.
+
+
+def test_the_smoke_tier_fills_a_table_from_real_cells_and_makes_nothing_twice() -> None:
+    config = tier("smoke", "finetune.linear.models=[3]")
+    single = ("scratch", "mae:no-sub-superres")  # what takes longest, with one seed
+    compare("smoke", config, Path("results"), Wanted(single, ("published",), (0,)))
+    wanted = Wanted(("radial", "untrained", "mae"), ("published",), (0, 1))
+    outcome = compare("smoke", config, Path("results"), wanted)
+    assert outcome.missing == ()
+    cells = files()
+    assert len(cells) == 2 + 2 * (1 + 1 + 2)
+    for cell in cells.values():
+        assert set(cell) == CONTRACT
+        assert cell["seconds"] > 0
+        if cell["task"] == "classify":
+            assert 0 <= cell["metrics"]["accuracy"] <= 1
+            assert np.sum(cell["metrics"]["confusion"]) == 18, "a fifth is the test"
+    assert {cell["method"] for cell in cells.values()} == {*single, "radial", "untrained", "mae"}
+
+    page = (outcome.folder / "table.md").read_text()
+    assert "## Preset published: Model 2 to Model 3" in page
+    for row in ("radial", "untrained", "scratch", "mae"):
+        assert f"| {row} |" in page
+    assert "| psnr | 34.1 |" in page
+    picture = (outcome.folder / "label_efficiency.png").read_bytes()
+    width, height = struct.unpack(">II", picture[16:24])
+    assert min(width, height) > 400
+
+    runs = sorted(path.name for path in Path("runs/compare/smoke").glob("pretrain-*"))
+    assert len(runs) == 3, "mae by two seeds, for probe and fine-tuning; and one of no_sub alone"
+    assert not list(Path("runs").rglob("published_*/checkpoints")), "finished runs keep none"
+
+    # A lost cell is run again, alone, to the same numbers.
+    name = "published_mae_2-3_classify_linear_10_seed1.json"
+    (outcome.folder / "cells" / name).unlink()
+    again = compare("smoke", config, Path("results"), wanted)
+    assert again.begun_with == again.asked - 1
+    assert files()[name]["metrics"] == cells[name]["metrics"]
+
+
+def test_a_probe_learns_from_its_budget_and_is_tested_on_unseen_images() -> None:
+    rng = np.random.default_rng(0)
+    label = np.arange(300) % 3
+    told = rng.normal(size=(300, 5)) + 8 * np.eye(3, 5)[label]
+    fractions = {"validation_fraction": 0.1, "test_fraction": 0.3, "seed": 0}
+    parts = split(label, labels_per_class=5, **fractions)
+
+    class Labels:
+        pass
+
+    data: Any = Labels()
+    data.label, data.label_names = label, ["no_sub", "cdm", "axion"]
+    metrics = probe(told, data, parts, (0.1, 1.0))
+    assert metrics["accuracy"] == 1.0
+    assert metrics["strength"] in (0.1, 1.0)
+    wrong = told.copy()  # what the budget leaves out must not matter
+    unused = np.setdiff1d(np.arange(300), np.concatenate([parts.train, parts.validation]))
+    unused = np.setdiff1d(unused, parts.test)
+    wrong[unused] = 1e6
+    assert probe(wrong, data, parts, (0.1, 1.0)) == metrics
+
+
+# Cells.
+
+
+def test_a_finished_cell_is_not_run_again(measured: list[Cell]) -> None:
+    first = compare("smoke", tier(), Path("results"), Wanted(("radial", "mae")))
+    assert len(measured) == first.asked == len(files())
+    assert "none is missing" in first.line
+    measured.clear()
+    compare("smoke", tier(), Path("results"), Wanted(("radial", "mae", "scratch")))
+    assert {cell.method for cell in measured} == {"scratch"}
+
+
+def test_an_interruption_loses_one_cell_and_leaves_a_table(
+    measured: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Workshop.measure
+
+    def interrupted(self: Workshop, cell: Cell) -> dict[str, Any]:
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return whole(self, cell)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Workshop, "measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compare("smoke", tier(), Path("results"), Wanted())
+    assert len(files()) == 3
+    page = Path("results/smoke/table.md").read_text()
+    assert "3 of 56 cells" in page
+    assert "missing" in page
+    measured.clear()
+    outcome = compare("smoke", tier(), Path("results"), Wanted())
+    assert len(measured) == 53
+    assert not outcome.missing
+
+
+def test_no_cell_is_begun_after_the_limit(measured: list[Cell]) -> None:
+    outcome = compare("smoke", tier(), Path("results"), Wanted(("radial",), limit_hours=1e-12))
+    assert measured == []
+    assert len(outcome.missing) == outcome.asked == 8
+    assert "missing: radial 8; run the same command again" in outcome.line
+
+
+def test_cells_of_another_configuration_are_named(measured: list[Cell]) -> None:
+    compare("smoke", tier(), Path("results"), Wanted(("scratch",)))
+    other = tier("smoke", "finetune.set.optimizer.base_lr=0.5", "finetune.epochs=3")
+    first = r"scratch.*training\.optimizer\.base_lr = 0\.001, not 0\.5; choose another"
+    with pytest.raises(InputError, match=first):
+        compare("smoke", other, Path("results"), Wanted(("scratch",)))
+    compare("smoke", other, Path("elsewhere"), Wanted(("scratch",)))
+    (damaged, *_) = Path("results/smoke/cells").iterdir()
+    damaged.write_text("{")
+    with pytest.raises(InputError, match="is damaged; delete it"):
+        compare("smoke", tier(), Path("results"), Wanted(("scratch",)))
+
+
+def test_other_seeds_join_the_table(measured: list[Cell]) -> None:
+    for seeds in ((0, 1), (7,)):
+        compare("smoke", tier(), Path("results"), Wanted(("radial",), ("published",), seeds))
+    page = Path("results/smoke/table.md").read_text()
+    assert "| radial | 0.767 ± 0.940 (3) |" in page, "of 0.5, 0.6 and 1.2"
+
+
+def test_the_interval_is_that_of_students_t() -> None:
+    found = estimate([0.8, 0.9, 1.0])
+    assert found.mean == pytest.approx(0.9)
+    assert found.interval == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-6)
+    assert str(estimate([0.5])) == "0.500 (1)"
+
+
+# Tiers.
+
+
+@pytest.mark.parametrize("name", ["smoke", "small", "full"])
+def test_every_tier_can_be_planned_and_holds_its_baselines(name: str) -> None:
+    config = tier(name)
+    cells = plan(config)
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert {"radial", "untrained", "scratch", "resnet18"} <= {cell.method for cell in cells}
+    assert {cell.preset for cell in cells} == {"published", "physical"}
+    assert len(config.seeds) >= (2 if name == "smoke" else 3)
+    if name != "smoke":
+        assert set(config.methods) >= set(METHODS) - {"physics-ijepa"}
+        views = {c.pretraining.run.optimizer.epochs for c in cells if c.method == "mae"}
+        assert views == {config.pretrain.views}
+        lrs = {c.pretraining.run.optimizer.base_lr for c in cells if c.method in METHODS}
+        assert len(lrs) == 1, "on equal terms"
+    for cell in cells:
+        json.dumps(cell.config)
+        if cell.pretraining:
+            assert cell.pretraining.data.seed != cell.data.seed, "never tested on what it has seen"
+
+
+def test_an_ablation_is_one_line_of_a_tier() -> None:
+    config = tier("smoke", "methods.mae:half={params.mask_ratio: 0.5}", "seeds=[3]")
+    masks = {
+        cell.method: (cell.pretraining.run.params["mask_ratio"], cell.pretraining.run.seed)
+        for cell in plan(config)
+        if cell.pretraining and cell.method in ("mae", "mae:half")
+    }
+    assert masks == {"mae": (0.75, 3), "mae:half": (0.5, 3)}
+
+
+def test_small_budgets_get_more_epochs() -> None:
+    section = tier("full").finetune
+    assert section.epochs_of(100, 64) == 200
+    assert section.epochs_of("all", 64) == section.epochs == 20
+
+
+# The command.
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--tier smal", "unknown tier 'smal' (did you mean 'small'?)"),
+        ("--tier smoke --only mea", "unknown method 'mea' (did you mean 'mae'?)"),
+        ("--tier smoke --presets publishd", "(did you mean 'published'?)"),
+        ("--tier smoke --presets physical --only mae:plan", "no cell of this tier"),
+        ("--tier smoke --seeds -1", "--seeds takes numbers from 0"),
+        ("--tier smoke --seeds a", "--seeds takes numbers from 0"),
+        ("--tier smoke --set methods.mea={}", "unknown method 'mea' (did you mean 'mae'?)"),
+        ("--tier smoke --set finetune.full.labels_per_class=[22]", "too few for a budget of 22"),
+        ("--tier smoke --set finetune.full.labels_per_class=[0]", "labels a class from 1"),
+        ("--tier smoke --set finetune.full.labels_per_class=[5,5]", "name each value once"),
+        ("--tier smoke --set finetune_data_seed=0", "must differ"),
+        ("--tier smoke --set pretrain.vews=3", "(did you mean 'views'?)"),
+        ("--tier smoke --set methods.mae.params.mask_ration=0.5", "(did you mean 'mask_ratio'?)"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(
+    line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", *shlex.split(line)])
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_where_the_table_is(
+    measured: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(shlex.split("compare --tier smoke --only radial,mae --seeds 0"))
+    assert not stop.value.code
+    out = capsys.readouterr().out
+    assert "table: results/smoke/table.md" in out
+    assert "10 of 10 cells are finished" in out
+
+
+def test_help_explains_and_gives_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    assert "Example: python cli.py compare" in capsys.readouterr().out
