@@ -8,6 +8,8 @@ from learn.tasks.base import Task
 #: Name on the command line -> "module:class".
 TASKS = {
     "classify": "learn.tasks.classify:Classify",
+    "find": "learn.tasks.find:Find",
+    "regress": "learn.tasks.regress:Regress",
     "superres": "learn.tasks.superres:SuperResolve",
 }
 
