@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learn.registry import find
+from learn import registry
 from learn.tasks.base import Task
 
 #: Name on the command line -> "module:class".
@@ -20,5 +20,5 @@ def task_class(name: str) -> type[Task]:
     Raises:
         InputError: for an unknown name.
     """
-    found: type[Task] = find(TASKS, name, "task")
+    found: type[Task] = registry.find(TASKS, name, "task")
     return found
