@@ -168,8 +168,11 @@ def _check_match(ours: dict[str, Any], theirs: dict[str, Any], data: Path, run: 
     """Refuse data that a network would misread without a sign."""
     for key, wanted in ours.items():
         found = theirs.get(key)
-        numbers = isinstance(wanted, float) and isinstance(found, float)
-        if not (math.isclose(wanted, found, rel_tol=1e-4) if numbers else wanted == found):
+        if isinstance(wanted, float) and isinstance(found, float):
+            same = math.isclose(wanted, found, rel_tol=1e-4)
+        else:
+            same = wanted == found
+        if not same:
             raise InputError(
                 f"{data} has {key} = {_plain(found)}, the data of {run} had {_plain(wanted)}; "
                 "choose another --data"
@@ -197,4 +200,4 @@ def _restored(run: Path, config: FinetuneConfig, header: dict[str, Any], data: D
     stretch = Stretch(config.stretch.kind)
     module = task_class(config.task)(config, encoder, stretch, data, np.arange(len(data)), 1)
     load_weights(module, run / MODEL)
-    return module.eval()
+    return module

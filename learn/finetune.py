@@ -75,8 +75,8 @@ def finetune(
     )
     # One note is enough, where several processes train.
     note = warn if not process_rank(config) else lambda line: None
-    params = task.resolved(params, data, parts.train, note)
-    config = config.model_copy(update={"params": params})
+    resolved = task.resolved(params, data, parts.train, note)
+    config = config.model_copy(update={"params": resolved})
     pl.seed_everything(config.seed, verbose=False)
     encoder = pretrained or _fresh(config, images.shape[-1])
     with run_folder(config, config.task, METRICS) as (folder, finished):

@@ -35,7 +35,7 @@ class Classify(Task):
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
         look_alikes = data_config.get("non_lens", {}).get("fraction", 0) > 0
-        return len(data_config.get("classes", ())) + look_alikes > 1
+        return bool(len(data_config.get("classes", ())) + look_alikes > 1)
 
     @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:

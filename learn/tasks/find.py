@@ -46,7 +46,7 @@ class Find(Task):
 
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
-        return data_config.get("non_lens", {}).get("fraction", 0) > 0
+        return bool(data_config.get("non_lens", {}).get("fraction", 0) > 0)
 
     @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:
@@ -92,7 +92,7 @@ class Find(Task):
     ) -> dict[str, Any]:
         truth, log_odds = _is_lens(data)[rows], predictions.double().numpy()
         radial = self._radial_log_odds(data, rows)
-        metrics = finding_metrics(log_odds, truth, self.threshold.item())
+        metrics: dict[str, Any] = dict(finding_metrics(log_odds, truth, self.threshold.item()))
         beside = finding_metrics(radial, truth, self.radial_threshold.item())
         metrics |= {f"radial_{name}": value for name, value in beside.items()}
         metrics |= {"lenses": int(truth.sum()), "non_lenses": int((~truth).sum())}
@@ -182,7 +182,8 @@ def _probability(log_odds: float) -> float:
 
 
 def _is_lens(data: DataSet) -> NDArray[np.bool_]:
-    return data.label != data.label_names.index(NON_LENS)
+    is_lens: NDArray[np.bool_] = data.label != data.label_names.index(NON_LENS)
+    return is_lens
 
 
 def _kinds(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:

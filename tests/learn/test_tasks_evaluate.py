@@ -139,7 +139,7 @@ def test_folders_without_a_finished_run_are_refused(
     trained: Any, model2: Path, tmp_path: Path
 ) -> None:
     for folder in (tmp_path, model2):
-        with pytest.raises(InputError, match="make one with `python cli.py finetune`"):
+        with pytest.raises(InputError, match=r"make one with `python cli.py finetune`"):
             evaluate(folder)
     shutil.copy(trained("classify") / "config.yaml", tmp_path)
     with pytest.raises(InputError, match="run its finetune command again"):

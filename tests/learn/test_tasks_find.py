@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from learn.evaluate import evaluate
 from learn.finetune import finetune
 from learn.tasks.classify import calibration_error, classification_metrics
 from learn.tasks.find import Find, best_threshold, finding_metrics
@@ -37,6 +38,7 @@ def test_finding_lenses_among_look_alikes(
 ) -> None:
     folder, _ = finetune(finetune_config("find", data=mixed, out=tmp_path / "run"))
     metrics = json.loads((folder / "metrics.json").read_text())
+    assert evaluate(folder).metrics == metrics
     names = {"auc", "tpr_at_fpr_1e-2", "tpr_at_fpr_1e-3", "accuracy", "completeness", "purity"}
     assert names | {f"radial_{name}" for name in names} <= set(metrics)
     assert (metrics["lenses"], metrics["non_lenses"]) == (3, 2)
@@ -55,7 +57,7 @@ def test_finding_lenses_among_look_alikes(
 def test_a_data_set_without_non_lenses_names_the_command(
     model2: Path, mixed: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
-    with pytest.raises(InputError, match="simulate .* --non-lens 0.5"):
+    with pytest.raises(InputError, match=r"simulate .* --non-lens 0.5"):
         finetune(finetune_config("find", data=model2, out=tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
     data = shards.read(mixed)
