@@ -158,7 +158,7 @@ def draw_regression(
     shown = [k for k in range(len(columns)) if np.isfinite(truth[:, k]).any()]
     across = min(4, max(1, len(shown)))
     down = -(-max(1, len(shown)) // across)
-    figure = Figure(figsize=(3.2 * across, 3.4 * down), layout="constrained")
+    figure = Figure(figsize=(3.2 * across, 3.45 * down + 0.3), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for ax in axes[len(shown) :]:
         ax.set_visible(False)

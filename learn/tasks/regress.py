@@ -81,15 +81,15 @@ class Regress(Task):
                 raise InputError("params.columns must name each column once")
             return params.model_dump(mode="json")
         present = [name for name in params.candidates if name in data.params]
-        reasons = {name: _why_not(name, data, train) for name in present}
-        columns = [name for name, reason in reasons.items() if not reason]
+        columns = [name for name in present if not _why_not(name, data, train)]
         if not columns:
             raise InputError(
                 f"{data.path} has no parameter that varies among {', '.join(params.candidates)}; "
                 f"make a data set with `{cls.needs}`"
             )
-        for reason in filter(None, reasons.values()):
-            warn(f"left out: {reason}")
+        left_out = [name for name in present if name not in columns]
+        if left_out:
+            warn(f"left out, constant or unknown in the training images: {', '.join(left_out)}")
         return params.model_copy(update={"columns": columns}).model_dump(mode="json")
 
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
