@@ -347,7 +347,9 @@ def evaluate_command(
             "--out", help="Write metrics, predictions and figures here. Default: nowhere."
         ),
     ] = None,
-    device: OnDevice = None,
+    device: Annotated[
+        Device, typer.Option("--device", help="Where to compute. The run's own test is on cpu.")
+    ] = Device.cpu,
 ) -> None:
     """Test a fine-tuned network again, from its weights, or on another data set.
 
@@ -359,7 +361,7 @@ def evaluate_command(
     from learn.evaluate import evaluate
     from learn.summary import print_pictures, print_result
 
-    result = evaluate(run, data, out, device.value if device else "cpu")
+    result = evaluate(run, data, out, device.value)
     count = f"{len(result.rows)} of {len(result.data)} images of {result.data.path}"
     print_result(f"{run} on {count}", result.metrics)
     if out is not None:

@@ -103,7 +103,7 @@ def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> N
     table.add_column("")
     for name in columns:
         title = name.replace("auc.", "AUC ").replace("ece", "ECE").replace("_", " ")
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     for name, row in rows.items():
         table.add_row(
             name, *(_DIGITS.get(column, "{:.3f}").format(row[column]) for column in columns)
