@@ -99,7 +99,7 @@ def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> N
     prefix = f"{baseline}_"
     columns = [name for name in first if prefix + name in first]
     rows[_BASELINES[baseline]] = {name: first[prefix + name] for name in columns}
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_edge=False)
     table.add_column("")
     for name in columns:
         title = name.replace("auc.", "AUC ").replace("ece", "ECE").replace("_", " ")
@@ -151,7 +151,7 @@ _OF_FINDING = {
     "completeness": "completeness",
     "purity": "purity",
 }
-_BASELINES = {"radial": "radial-feature regression", "bicubic": "bicubic"}
+_BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
 _DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB"}
 
 
