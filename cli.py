@@ -294,7 +294,7 @@ def pretrain_command(
 
 @app.command("finetune")
 def finetune_command(
-    task: Annotated[str, typer.Option("--task", help="classify or superres.")],
+    task: Annotated[str, typer.Option("--task", help="classify, regress, find or superres.")],
     encoder: Annotated[
         str | None,
         typer.Option("--encoder", help="Folder of a pretrain run, latest, or none (from scratch)."),
@@ -323,6 +323,9 @@ def finetune_command(
 ) -> None:
     """Fine-tune an encoder for a task, and test it on images it has never seen.
 
+    classify: into the classes of the data set. regress: columns of the data set, each with its
+    uncertainty; by default those that vary, or --set params.columns=[theta_E,e1,e2]. find: lens or
+    not, on data made with --non-lens. superres: high resolution from low, on data with --pairs.
     Run the same command again to go on after an interruption.
 
     Example: `python cli.py finetune --task classify --labels-per-class 1000`
@@ -351,11 +354,48 @@ def finetune_command(
     from learn.finetune import finetune
     from learn.summary import print_metrics
 
-    folder, made = finetune(settings)
+    folder, made = finetune(settings, _warn)
     if process_rank(settings):
         return
     print_metrics(folder)
     typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finetune run.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Another data set: all its images. Default: the run's test images."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write metrics, predictions and figures here. Default: nowhere."
+        ),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option("--device", help="Where to compute. The run's own test is on cpu.")
+    ] = Device.cpu,
+) -> None:
+    """Test a fine-tuned network again, from its weights, or on another data set.
+
+    On its own data set the metrics are those of the run. Another must have the same pixels and
+    unit, and the classes or columns of the task.
+
+    Example: `python cli.py evaluate runs/classify/20260101-120000 --data data/model3`
+    """
+    from learn.evaluate import evaluate
+    from learn.summary import print_pictures, print_result
+
+    result = evaluate(run, data, out, device.value)
+    count = f"{len(result.rows)} of {len(result.data)} images of {result.data.path}"
+    print_result(f"{run} on {count}", result.metrics)
+    if out is not None:
+        print_pictures(out)
+        typer.echo(f"wrote {out}")
 
 
 @app.command("audit")

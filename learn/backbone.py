@@ -115,13 +115,20 @@ def load_encoder(folder: Path) -> Backbone:
         section = json.loads(path.read_text())["encoder"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged; run its pretrain command again") from None
-    encoder: Backbone
-    if isinstance(section, dict) and "backbone" in section:
-        encoder = TimmBackbone(checked(TimmConfig, section, str(path)))
-    else:
-        encoder = Encoder(checked(EncoderConfig, section, str(path)))
+    encoder = described_encoder(section, str(path))
     load_weights(encoder, folder / WEIGHTS)
     return encoder
+
+
+def described_encoder(section: dict[str, object], where: str) -> Backbone:
+    """The encoder with this configuration, of random weights.
+
+    Raises:
+        InputError: for a configuration that is of no encoder, naming ``where`` it stands.
+    """
+    if isinstance(section, dict) and "backbone" in section:
+        return TimmBackbone(checked(TimmConfig, section, where))
+    return Encoder(checked(EncoderConfig, section, where))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -151,6 +158,7 @@ __all__ = [
     "Backbone",
     "Encoder",
     "count_parameters",
+    "described_encoder",
     "load_encoder",
     "load_weights",
     "save_encoder",

@@ -27,6 +27,8 @@ class Batch(NamedTuple):
     """(B,) class"""
     image_lr: Tensor | None
     """(B, 1, h, w) flux at lower resolution, where the data set has pairs"""
+    params: dict[str, Tensor] | None = None
+    """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
 
 
 class Stretch(nn.Module):
@@ -136,16 +138,25 @@ def split(
 
 
 class InMemory(Dataset[Batch]):
-    """Whole batches by index: one gather a batch instead of one Python call an image."""
+    """Whole batches by index: one gather a batch instead of one Python call an image.
 
-    def __init__(self, data: DataSet) -> None:
+    Args:
+        data: the images.
+        with_params: batches carry the columns of the data set too.
+    """
+
+    def __init__(self, data: DataSet, *, with_params: bool = False) -> None:
         self._image = torch.from_numpy(data.image)
         self._label = torch.from_numpy(data.label)
         self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
+        columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
+        self._params = columns if with_params else None
 
     def __getitem__(self, indices: Tensor) -> Batch:
         low = None if self._image_lr is None else self._image_lr[indices]
-        return Batch(self._image[indices], self._label[indices], low)
+        columns = self._params
+        params = columns and {name: values[indices] for name, values in columns.items()}
+        return Batch(self._image[indices], self._label[indices], low, params)
 
     def __len__(self) -> int:
         return len(self._label)

@@ -1,13 +1,15 @@
-"""Pictures of a run: curves, ROC, confusion matrix, super-resolution triptychs."""
+"""Pictures of a run: curves, ROC, confusion matrix, predictions against truth, triptychs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from sklearn.metrics import auc, roc_curve
 
 from simulate.preview import extent, save_figure, stretch
@@ -44,12 +46,167 @@ def draw_roc(
     axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for i, (name, ax) in enumerate(zip(names, axes, strict=True)):
         ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance")
-        for who, probability in probabilities.items():
+        both = 0 < (truth == i).sum() < len(truth)
+        for who, probability in probabilities.items() if both else ():
             false, true, _ = roc_curve(truth == i, probability[:, i])
             ax.plot(false, true, label=f"{who}, AUC {auc(false, true):.3f}")
         ax.set(title=f"{name} against the rest", xlabel="false-positive rate", box_aspect=1)
         ax.legend(loc="lower right", fontsize=8)
     axes[0].set_ylabel("true-positive rate")
+    return _saved(figure, path)
+
+
+def draw_finder(
+    path: Path,
+    log_odds: dict[str, tuple[NDArray[np.float64], float]],
+    truth: NDArray[np.bool_],
+) -> Path:
+    """ROC curves of lens finders, with a logarithmic axis of false positives.
+
+    Args:
+        path: to write to.
+        log_odds: of a lens (N,), and the threshold, by finder.
+        truth: (N,) whether an image is a lens.
+    """
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    ax = figure.subplots()
+    smallest = 1 / (~truth).sum()
+    chance = np.geomspace(smallest / 2, 1, 100)
+    ax.plot(chance, chance, color="0.7", linewidth=1, label="chance")
+    for who, (score, threshold) in log_odds.items():
+        false, true, _ = roc_curve(truth, score, drop_intermediate=False)
+        shown = np.maximum(false, smallest / 2)  # a logarithm has no place for none
+        label = f"{who}, AUC {auc(false, true):.3f}"
+        (line,) = ax.plot(shown, true, label=label, drawstyle="steps-post")
+        called = score >= threshold
+        at = max(called[~truth].mean(), smallest / 2), called[truth].mean()
+        ax.plot(*at, "o", color=line.get_color())
+    ax.plot([], [], "o", color="0.3", label="threshold from validation")
+    for rate in (1e-2, 1e-3):
+        if rate > smallest / 2:
+            ax.axvline(rate, color="0.7", linestyle=":", linewidth=1)
+    ax.set(xscale="log", xlim=(smallest / 2, 1), ylim=(0, 1.02))
+    ax.set(xlabel="false-positive rate (at the left edge: none)")
+    ax.set(ylabel="lenses found", title=f"{truth.sum()} lenses, {(~truth).sum()} others")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="best", fontsize=8)
+    return _saved(figure, path)
+
+
+def draw_look_alikes(
+    path: Path,
+    passed: dict[str, NDArray[np.bool_]],
+    kinds: NDArray[np.float64],
+    names: Sequence[str],
+) -> Path:
+    """For each kind of look-alike, the part that a finder calls a lens; with Wilson intervals.
+
+    Args:
+        path: to write to.
+        passed: (N,) whether an image is called a lens, by finder.
+        kinds: (N,) position in ``names``; NaN for lenses.
+        names: of the kinds.
+    """
+    present = [k for k in range(len(names)) if (kinds == k).any()]
+    figure = Figure(figsize=(1.2 * len(present) + 2.5, 4), layout="constrained")
+    ax = figure.subplots()
+    width = 0.8 / len(passed)
+    for i, (who, called) in enumerate(passed.items()):
+        rate = np.array([called[kinds == k].mean() for k in present])
+        low, high = np.array([_wilson(called[kinds == k]) for k in present]).T
+        x = np.arange(len(present)) + (i - (len(passed) - 1) / 2) * width
+        error = np.maximum([rate - low, high - rate], 0)
+        ax.bar(x, rate, width, label=who, alpha=0.8)
+        ax.errorbar(x, rate, error, fmt="none", ecolor="0.2", capsize=3)
+    labels = [f"{names[k]}\n{(kinds == k).sum()} images" for k in present]
+    ax.set_xticks(range(len(present)), labels)
+    ax.set(ylabel="called a lens", ylim=(0, None), title="false positives by kind of look-alike")
+    ax.legend()
+    return _saved(figure, path)
+
+
+def _wilson(passed: NDArray[np.bool_]) -> tuple[float, float]:
+    """68% interval of a fraction, which is not empty for none of few (Wilson 1927)."""
+    n, rate = len(passed), passed.mean()
+    centre = (rate + 0.5 / n) / (1 + 1 / n)
+    half = np.sqrt(rate * (1 - rate) / n + 0.25 / n**2) / (1 + 1 / n)
+    return float(centre - half), float(centre + half)
+
+
+#: Points with error bars that a panel shows; more would hide each other.
+_POINTS = 300
+
+
+def draw_regression(
+    path: Path,
+    mean: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    columns: list[str],
+    metrics: dict[str, Any],
+) -> Path:
+    """Predicted against true values with their error bars, a panel a column.
+
+    Args:
+        path: to write to.
+        mean: (N, K) predicted.
+        sigma: (N, K) their standard deviations.
+        truth: (N, K), NaN where a column does not apply.
+        columns: names of the K columns; those without a value are left out.
+        metrics: of :func:`learn.tasks.regress.regression_metrics`.
+    """
+    shown = [k for k in range(len(columns)) if np.isfinite(truth[:, k]).any()]
+    across = min(4, max(1, len(shown)))
+    down = -(-max(1, len(shown)) // across)
+    figure = Figure(figsize=(3.2 * across, 3.45 * down + 0.3), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for ax in axes[len(shown) :]:
+        ax.set_visible(False)
+    for k, ax in zip(shown, axes, strict=False):
+        name = columns[k]
+        rows = np.flatnonzero(np.isfinite(truth[:, k]))[:_POINTS]
+        x, y, error = truth[rows, k], mean[rows, k], sigma[rows, k]
+        ax.errorbar(x, y, error, fmt=".", markersize=3, linewidth=0.5, alpha=0.6)
+        pad = 0.05 * (np.ptp(x) or 1.0)
+        ends = (x.min() - pad, x.max() + pad)
+        ax.plot(ends, ends, color="0.3", linewidth=1, zorder=3)
+        explained = metrics["r2"].get(name)
+        score = "" if explained is None else f", R$^2$ {explained:.3f}"
+        ax.set_title(f"{name}\nMAE {metrics['mae'][name]:.3g}{score}", fontsize=9)
+        # Where nothing is learnt all predictions lie at the mean, and error bars fill the panel.
+        top, bottom = max(ends[1], y.max() + pad), min(ends[0], y.min() - pad)
+        ax.set(xlim=ends, ylim=(bottom, top), xlabel="true", box_aspect=1)
+        ax.tick_params(labelsize=8)
+        ax.locator_params(nbins=5)
+        ax.grid(alpha=0.3)
+    for ax in axes[::across]:
+        ax.set_ylabel("predicted, with 1 sigma")
+    return _saved(figure, path)
+
+
+def draw_calibration(path: Path, z: NDArray[np.float64], columns: list[str]) -> Path:
+    """How many errors the central intervals hold, against how many they should.
+
+    Args:
+        path: to write to.
+        z: (N, K) moduli of the errors in standard deviations; NaN where there is none.
+        columns: names of the K columns; those without a value are left out.
+    """
+    figure = Figure(figsize=(6.2, 4.2), layout="constrained")
+    ax = figure.subplots()
+    nominal = np.linspace(0.02, 0.98, 49)
+    limits = ndtri(0.5 + nominal / 2)
+    ax.plot([0, 1], [0, 1], color="0.3", linewidth=1, label="as it should be")
+    for k, name in enumerate(columns):
+        known = z[np.isfinite(z[:, k]), k]
+        if len(known):
+            held = (known[:, None] <= limits).mean(0)
+            style = "-" if k < 10 else "--"  # colours repeat after ten
+            ax.plot(nominal, held, style, linewidth=1.3, label=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1), box_aspect=1)
+    ax.set(xlabel="nominal coverage of the interval", ylabel="observed on the test images")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
     return _saved(figure, path)
 
 

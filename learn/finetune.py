@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from safetensors.torch import save_file
 
 from learn.backbone import Backbone, Encoder, load_encoder, save_encoder
 from learn.config import FinetuneConfig
-from learn.data import BatchIndices, InMemory, Split, Stretch, loader, split, training_batches
+from learn.data import BatchIndices, InMemory, Stretch, loader, split, training_batches
 from learn.devices import process_rank
+from learn.evaluate import first_images, predicted, save_model, write_results
 from learn.figures import draw_curves
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
@@ -27,8 +25,14 @@ from simulate.config import checked
 from simulate.errors import InputError
 
 
-def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
+def finetune(
+    config: FinetuneConfig, warn: Callable[[str], None] = lambda line: None
+) -> tuple[Path, bool]:
     """Fine-tune and test.
+
+    Args:
+        config: of the run.
+        warn: takes lines about what the data set does not allow.
 
     Returns:
         The folder of the run, and whether there was anything left to do.
@@ -38,7 +42,7 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     task = task_class(config.task)
-    checked(task.Params, config.params, "params")
+    params = checked(task.Params, config.params, "params")
     fresh = config.encoder == "none"
     if config.backbone != VIT and not fresh:
         raise InputError(
@@ -54,7 +58,7 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         }
     )
     assert config.data is not None
-    data = _first(shards.read(config.data), config.max_images)
+    data = first_images(shards.read(config.data), config.max_images)
     images = task.inputs(data)
     pretrained = None if fresh else load_encoder(Path(config.encoder))
     if task.needs_tokens and pretrained and not isinstance(pretrained, Encoder):
@@ -69,13 +73,18 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         labels_per_class=config.labels_per_class,
         seed=config.seed,
     )
+    # One note is enough, where several processes train.
+    note = warn if not process_rank(config) else lambda line: None
+    resolved = task.resolved(params, data, parts.train, note)
+    config = config.model_copy(update={"params": resolved})
     pl.seed_everything(config.seed, verbose=False)
     encoder = pretrained or _fresh(config, images.shape[-1])
     with run_folder(config, config.task, METRICS) as (folder, finished):
         if finished:
             return folder, False
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
-        memory, batch_size = InMemory(data), config.optimizer.batch_size
+        memory = InMemory(data, with_params=task.needs_params)
+        batch_size = config.optimizer.batch_size
         batches = training_batches(parts.train, config)
         train = loader(memory, batches)
         validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
@@ -96,7 +105,12 @@ def finetune(config: FinetuneConfig) -> tuple[Path, bool]:
         weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(weights["state_dict"])
         draw_curves(folder, title=f"{config.task} on {config.data}")
-        _test(module, data, parts, memory, folder)
+        module.calibrate(predicted(module, data, parts.validation), data, parts)
+        predictions = predicted(module, data, parts.test)
+        metrics = module.measure(predictions, data, parts.test)
+        save_model(module, data, folder)
+        save_encoder(module.encoder, folder, {"task": config.task})
+        write_results(module, predictions, data, parts.test, metrics, folder)
     return folder, True
 
 
@@ -105,23 +119,6 @@ def _fresh(config: FinetuneConfig, image_size: int) -> Backbone:
     if config.backbone == VIT:
         return Encoder(config.scratch_encoder)
     return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
-
-
-def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, folder: Path) -> None:
-    """Predict the test images, and write predictions, weights and, last, the metrics."""
-    batch_size = module.config.optimizer.batch_size
-    batches = BatchIndices(parts.test, batch_size, shuffle=False)
-    predictions = module.predict_all(loader(memory, batches))
-    metrics = module.evaluate(predictions, data, parts, folder)
-    with shards.replacing(folder / "predictions.h5") as path, h5py.File(path, "w") as file:
-        file.create_dataset("prediction", data=predictions.numpy())
-        file.create_dataset("index", data=parts.test)
-        file.create_dataset("label", data=data.label[parts.test])
-        file.attrs["label_names"] = data.label_names
-    with shards.replacing(folder / "model.safetensors") as path:
-        save_file({k: v.cpu().contiguous() for k, v in module.state_dict().items()}, path)
-    save_encoder(module.encoder, folder, {"task": module.config.task})
-    shards.write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
 
 
 def _default_data(task: type[Task]) -> Path:
@@ -134,16 +131,3 @@ def _default_data(task: type[Task]) -> Path:
                 return path
     places = ", ".join(task.default_data)
     raise InputError(f"found no data for this task in {places}; make some with `{task.needs}`")
-
-
-def _first(data: shards.DataSet, count: int | None) -> shards.DataSet:
-    """The first images of a data set, all where no count is given."""
-    if count is None:
-        return data
-    return dataclasses.replace(
-        data,
-        image=data.image[:count],
-        label=data.label[:count],
-        params={name: values[:count] for name, values in data.params.items()},
-        image_lr=None if data.image_lr is None else data.image_lr[:count],
-    )

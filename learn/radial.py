@@ -1,15 +1,72 @@
-"""The baseline that any claim must beat: logistic regression on radial features."""
+"""The baseline that any claim must beat: linear models on radial features."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
 
 _RINGS = 20
 _FLOOR = 1e-6  # of the peak: keeps the logarithm finite where an image is dark
+_FEATURES = 2 * _RINGS + 2
+
+
+class RadialBaseline(nn.Module):
+    """A linear model on radial features, kept with the weights of the network beside which it is.
+
+    A run can then be tested anywhere beside the baseline that saw its training images.
+
+    Args:
+        outputs: classes, or columns.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(outputs, _FEATURES, dtype=torch.float64))
+        self.register_buffer("bias", torch.zeros(outputs, dtype=torch.float64))
+
+    def fit_classes(self, images: NDArray[np.float32], label: NDArray[np.int64]) -> None:
+        """Logistic regression on images (N, 1, H, W) with labels (N,), all classes among them."""
+        scaler, model = radial_classifier().fit(radial_features(images), label)
+        rows = range(len(self.bias)) if len(self.bias) > 2 else [1]  # of two, one has the logit
+        for row, weight, bias in zip(rows, model.coef_, model.intercept_, strict=True):
+            self._set(row, scaler, weight, bias)
+
+    def fit_columns(self, images: NDArray[np.float32], columns: NDArray[np.float64]) -> None:
+        """Ridge regression of columns (N, K), each on the images where it is not NaN."""
+        features = radial_features(images)
+        for row, column in enumerate(columns.T):
+            known = np.isfinite(column)
+            model = make_pipeline(StandardScaler(), Ridge(alpha=1.0))
+            scaler, ridge = model.fit(features[known], column[known])
+            self._set(row, scaler, ridge.coef_, ridge.intercept_)
+
+    def outputs(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Columns (N, K), or logits of the classes, of images (N, 1, H, W)."""
+        weight, bias = self.weight.cpu().numpy(), self.bias.cpu().numpy()
+        result: NDArray[np.float64] = radial_features(images) @ weight.T + bias
+        return result
+
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities (N, C) of the classes."""
+        logits = self.outputs(images)
+        result: NDArray[np.float64] = torch.from_numpy(logits).softmax(1).numpy()
+        return result
+
+    def _set(
+        self, row: int, scaler: StandardScaler, weight: NDArray[np.float64], bias: float
+    ) -> None:
+        """A linear model of standardised features as one of the features themselves."""
+        weight = weight / scaler.scale_
+        self.weight[row] = torch.from_numpy(weight)
+        self.bias[row] = float(bias - weight @ scaler.mean_)
 
 
 def radial_features(images: NDArray[np.float32]) -> NDArray[np.float64]:

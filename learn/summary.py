@@ -36,11 +36,60 @@ def print_monitor(folder: Path) -> None:
 
 def print_metrics(folder: Path) -> None:
     """Print the metrics of one run beside its baseline, and where its pictures lie."""
-    metrics = read_metrics(folder)
-    kind = "radial" if "accuracy" in metrics else "bicubic"
-    print_table(f"Test images of {folder}", {"this run": metrics}, kind)
+    print_result(f"Test images of {folder}", read_metrics(folder))
+    print_pictures(folder)
+
+
+def print_pictures(folder: Path) -> None:
+    """Print where the pictures in a folder lie."""
     for picture in sorted(folder.glob("*.png")):
         Console().print(f"picture: {picture}", soft_wrap=True)
+
+
+def print_result(title: str, metrics: dict[str, Any]) -> None:
+    """Print the metrics of one run, of whatever task, beside its baseline."""
+    if "mae" in metrics:
+        _print_columns(title, metrics)
+        return
+    if "completeness" in metrics:
+        _print_finding(title, metrics)
+        return
+    kind = "radial" if "radial_accuracy" in metrics else "bicubic"
+    print_table(title, {"this run": metrics}, kind)
+
+
+def _print_columns(title: str, metrics: dict[str, Any]) -> None:
+    """A row for each column that was regressed, its error beside those of the baselines."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("MAE, and coverage", no_wrap=True)
+    for name in _OF_COLUMNS.values():
+        table.add_column(name, justify="right")
+    for column in metrics["mae"]:
+        values = (metrics[key].get(column) for key in _OF_COLUMNS)
+        table.add_row(column, *("-" if value is None else f"{value:.3g}" for value in values))
+    Console().print(table)
+
+
+def _print_finding(title: str, metrics: dict[str, Any]) -> None:
+    """A row a measure, what a finder takes for lenses, and how far its rates can be trusted."""
+    console, others = Console(), metrics["non_lenses"]
+    table = Table(title=title, title_justify="left")
+    for name in ("", "this run", "radial features"):
+        table.add_column(name, justify="right" if name else "left")
+    for key, name in _OF_FINDING.items():
+        table.add_row(name, *(f"{metrics[prefix + key]:.3f}" for prefix in ("", "radial_")))
+    console.print(table)
+    passed = metrics["false_positive_rate"]
+    if passed:
+        rates = ", ".join(f"{name} {rate:.3f}" for name, rate in passed.items())
+        console.print(f"called a lens, of each look-alike: {rates}", soft_wrap=True)
+    few = [f"{rate:g}" for rate in (1e-2, 1e-3) if others * rate < 1]
+    if few:
+        console.print(
+            f"{others} non-lenses are too few for a false-positive rate of {' or '.join(few)}: "
+            "that value is at no false positive",
+            soft_wrap=True,
+        )
 
 
 def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> None:
@@ -50,10 +99,11 @@ def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> N
     prefix = f"{baseline}_"
     columns = [name for name in first if prefix + name in first]
     rows[_BASELINES[baseline]] = {name: first[prefix + name] for name in columns}
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_edge=False)
     table.add_column("")
     for name in columns:
-        table.add_column(name.replace("auc.", "AUC ").replace("_", " "), justify="right")
+        title = name.replace("auc.", "AUC ").replace("ece", "ECE").replace("_", " ")
+        table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     for name, row in rows.items():
         table.add_row(
             name, *(_DIGITS.get(column, "{:.3f}").format(row[column]) for column in columns)
@@ -85,7 +135,23 @@ def _between(limits: Sequence[float]) -> str:
 
 
 _VERDICTS = {True: "passed", False: "[bold red]failed[/]"}
-_BASELINES = {"radial": "radial-feature regression", "bicubic": "bicubic"}
+_OF_COLUMNS = {
+    "mae": "this run",
+    "radial_mae": "radial",
+    "mean_mae": "mean",
+    "r2": "R2",
+    "coverage68": "68%",
+    "coverage95": "95%",
+}
+_OF_FINDING = {
+    "auc": "AUC",
+    "tpr_at_fpr_1e-2": "lenses found at 1 in 100 false positives",
+    "tpr_at_fpr_1e-3": "lenses found at 1 in 1000",
+    "accuracy": "accuracy at the threshold",
+    "completeness": "completeness",
+    "purity": "purity",
+}
+_BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
 _DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB"}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from learn.registry import find
+from learn import registry
 from learn.tasks.base import Task
 
 #: Name on the command line -> "module:class".
 TASKS = {
     "classify": "learn.tasks.classify:Classify",
+    "find": "learn.tasks.find:Find",
+    "regress": "learn.tasks.regress:Regress",
     "superres": "learn.tasks.superres:SuperResolve",
 }
 
@@ -18,5 +20,5 @@ def task_class(name: str) -> type[Task]:
     Raises:
         InputError: for an unknown name.
     """
-    found: type[Task] = find(TASKS, name, "task")
+    found: type[Task] = registry.find(TASKS, name, "task")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,9 +19,9 @@ from learn.backbone import Backbone
 from learn.config import FinetuneConfig
 from learn.data import Batch, Split, Stretch
 from learn.optimizer import adamw_with_cosine
-from learn.views import random_d4
+from learn.views import random_d4, random_d4_of_lenses
 from simulate.config import Strict, checked
-from simulate.shards import DataSet
+from simulate.shards import Array, DataSet
 
 
 class Task(pl.LightningModule, abc.ABC):
@@ -42,6 +43,8 @@ class Task(pl.LightningModule, abc.ABC):
     needs: ClassVar[str]
     #: Whether the task needs the tokens of a vision transformer, and not features alone.
     needs_tokens: ClassVar[bool] = False
+    #: Whether its labels are columns of the data set, which turn with the images.
+    needs_params: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -74,9 +77,26 @@ class Task(pl.LightningModule, abc.ABC):
         """
         return data.image
 
+    @classmethod
+    def resolved(
+        cls, params: Any, data: DataSet, train: NDArray[np.int64], warn: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """The parameters with what is left to the data filled in; ``warn`` takes notes.
+
+        Raises:
+            InputError: where the training images lack what the parameters ask for.
+        """
+        return params.model_dump(mode="json")  # type: ignore[no-any-return]
+
+    @classmethod
+    def must_match(cls, data: DataSet) -> dict[str, Any]:
+        """What any data set must have in common with that of the training, to be tested on."""
+        keys = ("pixel_scale", "unit")
+        return {"image_size": list(data.image.shape[-2:])} | {key: data.attrs[key] for key in keys}
+
     @abc.abstractmethod
     def setup_head(self, params: Any, data: DataSet, train: NDArray[np.int64]) -> None:
-        """Build the head."""
+        """Build the head, with buffers for whatever :meth:`calibrate` finds."""
 
     @abc.abstractmethod
     def predict_batch(self, batch: Batch) -> Tensor:
@@ -90,11 +110,39 @@ class Task(pl.LightningModule, abc.ABC):
     def validation_score(self, batch: Batch) -> Tensor:
         """What the best epoch is chosen by: the lower, the better."""
 
+    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
+        """Fit the baseline to the training images, and what is left to the validation images.
+
+        All of it goes into buffers, and so into the weights that are saved.
+
+        Args:
+            predictions: of the validation images.
+            data: the data set.
+            split: of it.
+        """
+
     @abc.abstractmethod
-    def evaluate(
-        self, predictions: Tensor, data: DataSet, split: Split, folder: Path
+    def measure(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
-        """Metrics on the test images, beside the baseline's; draws the figures in the folder."""
+        """Metrics of the predictions for the images ``rows``, beside the baseline's."""
+
+    @abc.abstractmethod
+    def draw(
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        metrics: dict[str, Any],
+        folder: Path,
+    ) -> None:
+        """Draw the figures of what was measured into a folder."""
+
+    def records(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Columns and attributes of ``predictions.h5``, beside the index and label of an image."""
+        return {"prediction": predictions.numpy()}, {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
@@ -124,6 +172,9 @@ class Task(pl.LightningModule, abc.ABC):
 
 
 def _turned(batch: Batch) -> Batch:
+    if batch.params is not None:
+        image, params = random_d4_of_lenses(batch.image, batch.params)
+        return batch._replace(image=image, params=params, image_lr=None)
     if batch.image_lr is None:
         (image,) = random_d4(batch.image)
         return batch._replace(image=image)

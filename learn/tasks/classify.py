@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from learn.data import Batch, Split
 from learn.figures import draw_confusion, draw_roc
-from learn.radial import radial_classifier, radial_features
+from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict
 from simulate.errors import InputError
@@ -34,7 +34,8 @@ class Classify(Task):
 
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
-        return len(data_config["classes"]) > 1
+        look_alikes = data_config.get("non_lens", {}).get("fraction", 0) > 0
+        return bool(len(data_config.get("classes", ())) + look_alikes > 1)
 
     @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:
@@ -42,11 +43,16 @@ class Classify(Task):
             raise InputError(f"{data.path} has one class only; classification needs two")
         return data.image
 
+    @classmethod
+    def must_match(cls, data: DataSet) -> dict[str, Any]:
+        return super().must_match(data) | {"label_names": data.label_names}
+
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
         classes = len(data.label_names)
         self.params = params
         width = self.encoder.width
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+        self.radial = RadialBaseline(classes)
 
     def predict_batch(self, batch: Batch) -> Tensor:
         return self._logits(batch).softmax(1)
@@ -59,22 +65,33 @@ class Classify(Task):
     def validation_score(self, batch: Batch) -> Tensor:
         return F.cross_entropy(self._logits(batch), batch.label)
 
-    def evaluate(
-        self, predictions: Tensor, data: DataSet, split: Split, folder: Path
+    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
+        self.radial.fit_classes(data.image[split.train], data.label[split.train])
+
+    def measure(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
-        truth, names = data.label[split.test], data.label_names
-        probability = predictions.double().numpy()
-        metrics = classification_metrics(probability, truth, names)
+        truth, names = data.label[rows], data.label_names
+        metrics = classification_metrics(predictions.double().numpy(), truth, names)
+        radial = classification_metrics(self.radial.probabilities(data.image[rows]), truth, names)
+        beside = ("accuracy", "macro_auc", "auc", "ece")
+        return metrics | {f"radial_{name}": radial[name] for name in beside}
 
-        baseline = radial_classifier()
-        baseline.fit(radial_features(data.image[split.train]), data.label[split.train])
-        radial = baseline.predict_proba(radial_features(data.image[split.test]))
-        radial_metrics = classification_metrics(radial, truth, names)
-        metrics |= {f"radial_{k}": radial_metrics[k] for k in ("accuracy", "macro_auc", "auc")}
-
-        draw_roc(folder / "roc.png", {"encoder": probability, "radial": radial}, truth, names)
-        draw_confusion(folder / "confusion.png", np.array(metrics["confusion"]), names)
-        return metrics
+    def draw(
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        metrics: dict[str, Any],
+        folder: Path,
+    ) -> None:
+        probability = {
+            "encoder": predictions.double().numpy(),
+            "radial": self.radial.probabilities(data.image[rows]),
+        }
+        draw_roc(folder / "roc.png", probability, data.label[rows], data.label_names)
+        matrix = np.array(metrics["confusion"])
+        draw_confusion(folder / "confusion.png", matrix, data.label_names)
 
     def _logits(self, batch: Batch) -> Tensor:
         return self.head(self.encoder.features(self.stretch(batch.image)))  # type: ignore[no-any-return]
@@ -91,18 +108,42 @@ def classification_metrics(
         names: of the classes.
 
     Returns:
-        ``accuracy``, ``macro_auc``, ``auc`` and ``f1`` (by class name), ``confusion`` (rows true).
+        ``accuracy``, ``macro_auc``, ``auc`` and ``f1`` (by class name), ``confusion`` (rows true),
+        ``ece``. ``auc`` leaves out a class that has no images, or all of them; ``macro_auc`` is
+        None where none is left.
     """
     predicted = probability.argmax(1)
     labels = list(range(len(names)))
     f1 = f1_score(truth, predicted, average=None, labels=labels, zero_division=0)
     auc = {
-        name: float(roc_auc_score(truth == i, probability[:, i])) for i, name in enumerate(names)
+        name: float(roc_auc_score(truth == i, probability[:, i]))
+        for i, name in enumerate(names)
+        if 0 < (truth == i).sum() < len(truth)
     }
     return {
         "accuracy": float((predicted == truth).mean()),
-        "macro_auc": float(np.mean(list(auc.values()))),
+        "macro_auc": float(np.mean(list(auc.values()))) if auc else None,
         "auc": auc,
         "f1": dict(zip(names, f1.tolist(), strict=True)),
         "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
+        "ece": calibration_error(probability, truth),
     }
+
+
+def calibration_error(
+    probability: NDArray[np.float64], truth: NDArray[np.int64], bins: int = 15
+) -> float:
+    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599, eq. 3).
+
+    Args:
+        probability: (N, C) predicted.
+        truth: (N,) classes.
+        bins: of equal width, in the probability of the predicted class.
+
+    Returns:
+        The modulus of accuracy less confidence, averaged over images by their bins.
+    """
+    confidence, correct = probability.max(1), probability.argmax(1) == truth
+    which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(which, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(truth))

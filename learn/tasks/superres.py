@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.backbone import Encoder
-from learn.data import Batch, Split
+from learn.data import Batch
 from learn.figures import draw_triptychs
 from learn.tasks.base import Task
 from simulate.config import Strict
@@ -58,6 +58,10 @@ class SuperResolve(Task):
         if high % low:
             raise InputError(f"{data.path}: {high} pixels are not a multiple of {low}")
         return data.image_lr
+
+    @classmethod
+    def must_match(cls, data: DataSet) -> dict[str, Any]:
+        return super().must_match(data) | {"pixel_scale_lr": data.attrs["pixel_scale_lr"]}
 
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
         high, low = data.image[train], self.inputs(data)[train]
@@ -109,19 +113,33 @@ class SuperResolve(Task):
     def validation_score(self, batch: Batch) -> Tensor:
         return self.loss(batch)
 
-    def evaluate(
-        self, predictions: Tensor, data: DataSet, split: Split, folder: Path
+    def measure(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
-        truth, low = data.image[split.test], self.inputs(data)[split.test]
-        gain, scale = self.gain.item(), self.scale.item()
-        plain = bicubic(torch.from_numpy(low) * gain, self.factor).numpy()
+        truth, low = data.image[rows], self.inputs(data)[rows]
+        scale = self.scale.item()
         metrics = superres_metrics(predictions.numpy() / scale, truth / scale)
-        baseline = superres_metrics(plain / scale, truth / scale)
-        metrics |= {f"bicubic_{name}": value for name, value in baseline.items()}
-        draw_triptychs(
-            folder / "triptych.png", low, plain, predictions.numpy(), truth, data.attrs, metrics
-        )
-        return metrics
+        baseline = superres_metrics(self._plain(low) / scale, truth / scale)
+        return metrics | {f"bicubic_{name}": value for name, value in baseline.items()}
+
+    def draw(
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        metrics: dict[str, Any],
+        folder: Path,
+    ) -> None:
+        truth, low, path = data.image[rows], self.inputs(data)[rows], folder / "triptych.png"
+        predicted = predictions.numpy()
+        draw_triptychs(path, low, self._plain(low), predicted, truth, data.attrs, metrics)
+
+    def _plain(self, low: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The bicubic images (N, 1, H, W), in flux per high-resolution pixel."""
+        fine: NDArray[np.float32] = bicubic(
+            torch.from_numpy(low) * self.gain.item(), self.factor
+        ).numpy()
+        return fine
 
 
 def bicubic(image: Tensor, factor: int) -> Tensor:

@@ -1,0 +1,203 @@
+"""Test a trained task: from the weights that a run has left, on its own images or on others."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from learn.backbone import described_encoder, load_weights
+from learn.config import FinetuneConfig
+from learn.data import BatchIndices, InMemory, Stretch, loader, split
+from learn.runs import CONFIG, METRICS
+from learn.tasks import task_class
+from learn.tasks.base import Task
+from simulate import shards
+from simulate.config import checked, read_yaml
+from simulate.errors import InputError
+from simulate.folders import held
+from simulate.shards import DataSet
+
+MODEL, PREDICTIONS = "model.safetensors", "predictions.h5"
+#: Under which the header of the weights says what they are of.
+_HEADER = "lensphys"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a trained task is worth on a data set.
+
+    Attributes:
+        metrics: the content of a ``metrics.json``.
+        data: the data set.
+        rows: indices of its images that it was tested on.
+    """
+
+    metrics: dict[str, Any]
+    data: DataSet
+    rows: NDArray[np.int64]
+
+
+def evaluate(
+    run: Path, data: Path | None = None, out: Path | None = None, device: str = "cpu"
+) -> Evaluation:
+    """Test the weights of a finished fine-tuning run.
+
+    On the data set of the run: on its test images, with the same metrics as at its end (to the
+    last digit on a CPU, unless the encoder was compiled). On any other: on all images.
+
+    Args:
+        run: its folder, of which ``model.safetensors`` and ``config.yaml`` are read.
+        data: another data set, of the same instrument.
+        out: where to write metrics, predictions and figures; nothing is written without it.
+        device: to compute on: cpu, cuda, or auto for cuda where there is one.
+
+    Raises:
+        InputError: for a folder without a finished run, data that do not fit it, or a CUDA device
+            that is not there.
+    """
+    config, header = _trained(run)
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
+    if device == "auto":
+        device = "cuda" if available else "cpu"
+    assert config.data is not None
+    own = data is None or data.resolve() == config.data.resolve()
+    images = shards.read(config.data if own or data is None else data)
+    if own:
+        images = first_images(images, config.max_images)
+    task = task_class(config.task)
+    task.inputs(images)
+    _check_match(header["must_match"], task.must_match(images), images.path, run)
+    rows = _test_rows(images, config) if own else np.arange(len(images))
+    module = _restored(run, config, header, images).to(device)
+    predictions = predicted(module, images, rows)
+    metrics = module.measure(predictions, images, rows)
+    if out is not None:
+        with held(out):
+            if (out / CONFIG).exists():
+                raise InputError(f"{out} is the folder of a run; choose another --out")
+            write_results(module, predictions, images, rows, metrics, out)
+    return Evaluation(metrics, images, rows)
+
+
+def predicted(module: Task, data: DataSet, rows: NDArray[np.int64]) -> Tensor:
+    """Predictions for the images ``rows``, on the CPU."""
+    batches = BatchIndices(rows, module.config.optimizer.batch_size, shuffle=False)
+    return module.predict_all(loader(InMemory(data), batches))
+
+
+def first_images(data: DataSet, count: int | None) -> DataSet:
+    """The first images of a data set, all where no count is given."""
+    if count is None:
+        return data
+    return dataclasses.replace(
+        data,
+        image=data.image[:count],
+        label=data.label[:count],
+        params={name: values[:count] for name, values in data.params.items()},
+        image_lr=None if data.image_lr is None else data.image_lr[:count],
+    )
+
+
+def save_model(module: Task, data: DataSet, folder: Path) -> None:
+    """Write ``model.safetensors``; its header says what is needed to use it again."""
+    header = {
+        "encoder": module.encoder.config.model_dump(mode="json"),
+        "must_match": module.must_match(data),
+    }
+    weights = {k: v.cpu().contiguous() for k, v in module.state_dict().items()}
+    with shards.replacing(folder / MODEL) as path:
+        save_file(weights, path, metadata={_HEADER: json.dumps(header)})
+
+
+def write_results(
+    module: Task,
+    predictions: Tensor,
+    data: DataSet,
+    rows: NDArray[np.int64],
+    metrics: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Write figures, predictions and, last, the metrics."""
+    module.draw(predictions, data, rows, metrics, folder)
+    columns, attrs = module.records(predictions, data, rows)
+    with shards.replacing(folder / PREDICTIONS) as path, h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file.create_dataset(name, data=values)
+        file.create_dataset("index", data=rows)
+        file.create_dataset("label", data=data.label[rows])
+        for name, value in ({"label_names": data.label_names} | attrs).items():
+            file.attrs[name] = value
+    shards.write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
+
+
+def _trained(run: Path) -> tuple[FinetuneConfig, dict[str, Any]]:
+    """The configuration of a finished run, and the header of its weights."""
+    path = run / CONFIG
+    values = read_yaml(path) if path.is_file() else {}
+    if "task" not in values:
+        raise InputError(
+            f"{run} is not the folder of a fine-tuning run; make one with `python cli.py finetune`"
+        )
+    if not (run / MODEL).is_file():
+        raise InputError(f"{run} is not finished; run its finetune command again to finish it")
+    try:
+        with safe_open(run / MODEL, "pt") as file:
+            header = json.loads(file.metadata()[_HEADER])
+        header["encoder"], header["must_match"]
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{run / MODEL} is damaged or of an older version; fine-tune again in a new folder"
+        ) from None
+    return checked(FinetuneConfig, values, str(path)), header
+
+
+def _check_match(ours: dict[str, Any], theirs: dict[str, Any], data: Path, run: Path) -> None:
+    """Refuse data that a network would misread without a sign."""
+    for key, wanted in ours.items():
+        found = theirs.get(key)
+        if isinstance(wanted, float) and isinstance(found, float):
+            same = math.isclose(wanted, found, rel_tol=1e-4)
+        else:
+            same = wanted == found
+        if not same:
+            raise InputError(
+                f"{data} has {key} = {_plain(found)}, the data of {run} had {_plain(wanted)}; "
+                "choose another --data"
+            )
+
+
+def _plain(value: object) -> str:
+    return ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+
+
+def _test_rows(data: DataSet, config: FinetuneConfig) -> NDArray[np.int64]:
+    parts = split(
+        data.label,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        labels_per_class=config.labels_per_class,
+        seed=config.seed,
+    )
+    return parts.test
+
+
+def _restored(run: Path, config: FinetuneConfig, header: dict[str, Any], data: DataSet) -> Task:
+    """The trained task. What it learnt of the data, its weights bring: all images stand in."""
+    encoder = described_encoder(header["encoder"], str(run / MODEL))
+    stretch = Stretch(config.stretch.kind)
+    module = task_class(config.task)(config, encoder, stretch, data, np.arange(len(data)), 1)
+    load_weights(module, run / MODEL)
+    return module

@@ -1,0 +1,192 @@
+"""Lens or not: find lenses among galaxies that look like them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learn.data import Batch, Split
+from learn.figures import draw_finder, draw_look_alikes
+from learn.radial import RadialBaseline
+from learn.tasks.base import Task
+from simulate.config import Strict
+from simulate.errors import InputError
+from simulate.foreground import NON_LENS_KINDS
+from simulate.settings import NON_LENS
+from simulate.shards import Array, DataSet
+
+#: The column that says what a look-alike is.
+_KIND = "non_lens_kind"
+#: Lenses are few among galaxies, so a finder is used where few of these pass.
+_RATES = {"1e-2": 1e-2, "1e-3": 1e-3}
+
+
+class Find(Task):
+    """Linear head on the features of an image, for the log odds that it shows a lens.
+
+    The threshold is that of the greatest F1 (the harmonic mean of completeness and purity) on the
+    validation images.
+    """
+
+    default_data = ("data/model2-physical", "data/model2", "data/model3", "data/model1")
+    needs = "python cli.py simulate --model 2 --preset physical --n 20000 --non-lens 0.5"
+
+    threshold: Tensor
+    radial_threshold: Tensor
+
+    class Params(Strict):
+        """The task has no parameters."""
+
+    @classmethod
+    def serves(cls, data_config: dict[str, Any]) -> bool:
+        return bool(data_config.get("non_lens", {}).get("fraction", 0) > 0)
+
+    @classmethod
+    def inputs(cls, data: DataSet) -> NDArray[np.float32]:
+        lacking = NON_LENS not in data.label_names or not (~_is_lens(data)).any()
+        if lacking or not _is_lens(data).any():
+            what = "images without a lens" if lacking else "lenses"
+            raise InputError(
+                f"{data.path} has no {what}, which finding needs; make a data set with "
+                f"`{cls.needs}`"
+            )
+        return data.image
+
+    def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
+        width = self.encoder.width
+        self.not_a_lens = data.label_names.index(NON_LENS)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        self.radial = RadialBaseline(2)
+        for name in ("threshold", "radial_threshold"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+
+    def predict_batch(self, batch: Batch) -> Tensor:
+        """Log odds (B,) of a lens: probabilities near one would be rounded to ties."""
+        features = self.encoder.features(self.stretch(batch.image))
+        return self.head(features).squeeze(1)  # type: ignore[no-any-return]
+
+    def loss(self, batch: Batch) -> Tensor:
+        is_lens = (batch.label != self.not_a_lens).float()
+        return F.binary_cross_entropy_with_logits(self.predict_batch(batch).float(), is_lens)
+
+    def validation_score(self, batch: Batch) -> Tensor:
+        return self.loss(batch)
+
+    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
+        is_lens = _is_lens(data)
+        self.radial.fit_classes(data.image[split.train], is_lens[split.train].astype(np.int64))
+        truth = is_lens[split.validation]
+        radial = self._radial_log_odds(data, split.validation)
+        self.threshold.fill_(best_threshold(predictions.double().numpy(), truth))
+        self.radial_threshold.fill_(best_threshold(radial, truth))
+
+    def measure(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        truth, log_odds = _is_lens(data)[rows], predictions.double().numpy()
+        radial = self._radial_log_odds(data, rows)
+        metrics: dict[str, Any] = dict(finding_metrics(log_odds, truth, self.threshold.item()))
+        beside = finding_metrics(radial, truth, self.radial_threshold.item())
+        metrics |= {f"radial_{name}": value for name, value in beside.items()}
+        metrics |= {"lenses": int(truth.sum()), "non_lenses": int((~truth).sum())}
+        passed = log_odds >= self.threshold.item()
+        kinds = _kinds(data, rows)
+        metrics["false_positive_rate"] = {
+            name: float(passed[kinds == k].mean())
+            for k, name in enumerate(NON_LENS_KINDS)
+            if (kinds == k).any()
+        }
+        return metrics
+
+    def draw(
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        metrics: dict[str, Any],
+        folder: Path,
+    ) -> None:
+        log_odds = {
+            "encoder": (predictions.double().numpy(), self.threshold.item()),
+            "radial": (self._radial_log_odds(data, rows), self.radial_threshold.item()),
+        }
+        draw_finder(folder / "roc.png", log_odds, _is_lens(data)[rows])
+        if metrics["false_positive_rate"]:
+            kinds = _kinds(data, rows)
+            passed = {who: score >= cut for who, (score, cut) in log_odds.items()}
+            draw_look_alikes(folder / "look_alikes.png", passed, kinds, NON_LENS_KINDS)
+
+    def records(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        columns = {
+            "prediction": torch.sigmoid(predictions.double()).numpy(),
+            "log_odds": predictions.numpy(),
+            "truth": _is_lens(data)[rows].astype(np.int64),
+        }
+        return columns, {"threshold": _probability(self.threshold.item())}
+
+    def _radial_log_odds(self, data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.radial.outputs(data.image[rows])[:, 1]
+
+
+def finding_metrics(
+    log_odds: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    """How well lenses are found.
+
+    Args:
+        log_odds: (N,) of a lens.
+        truth: (N,) whether it is one; both kinds among them.
+        threshold: from which log odds on an image is called a lens.
+
+    Returns:
+        ``auc``; ``tpr_at_fpr_1e-2`` and ``tpr_at_fpr_1e-3``, the largest part of the lenses found
+        while at most this part of the others passes; and at the threshold, given as a probability,
+        ``accuracy``, ``completeness`` (of the lenses, those found) and ``purity`` (of what is
+        called a lens, the lenses; 0 where nothing is).
+    """
+    false, true, _ = roc_curve(truth, log_odds, drop_intermediate=False)
+    called = log_odds >= threshold
+    found = (called & truth).sum()
+    return {
+        "auc": float(roc_auc_score(truth, log_odds)),
+        **{f"tpr_at_fpr_{name}": float(true[false <= rate].max()) for name, rate in _RATES.items()},
+        "accuracy": float((called == truth).mean()),
+        "completeness": float(found / truth.sum()),
+        "purity": float(found / max(1, called.sum())),
+        "threshold": _probability(threshold),
+    }
+
+
+def best_threshold(log_odds: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """The log odds from which on images (N,) are best called lenses, by the greatest F1.
+
+    Half-way to the next image below, which leaves room on both sides.
+    """
+    purity, completeness, cuts = precision_recall_curve(truth, log_odds)
+    f1 = 2 * purity * completeness / np.maximum(purity + completeness, 1e-12)
+    best = int(f1[:-1].argmax())
+    return float(cuts[best] if best == 0 else 0.5 * (cuts[best - 1] + cuts[best]))
+
+
+def _probability(log_odds: float) -> float:
+    return float(torch.sigmoid(torch.tensor(log_odds, dtype=torch.float64)))
+
+
+def _is_lens(data: DataSet) -> NDArray[np.bool_]:
+    is_lens: NDArray[np.bool_] = data.label != data.label_names.index(NON_LENS)
+    return is_lens
+
+
+def _kinds(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What each image is instead of a lens, counted as in :data:`NON_LENS_KINDS`; else NaN."""
+    unknown = np.full(len(data), np.nan)
+    return np.where(_is_lens(data), np.nan, data.params.get(_KIND, unknown))[rows]

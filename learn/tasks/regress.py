@@ -1,0 +1,274 @@
+"""What the lens is like: columns of a data set from its images, each with its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import ndtri
+from torch import Tensor, nn
+
+from learn.data import Batch, Split
+from learn.figures import draw_calibration, draw_regression
+from learn.radial import RadialBaseline
+from learn.tasks.base import Task
+from simulate.config import Strict, suggestion
+from simulate.errors import InputError
+from simulate.shards import Array, DataSet
+
+#: A column whose range is below this part of its size is constant up to rounding.
+_ROUNDING = 1e-9
+
+
+class Regress(Task):
+    """A Gaussian for each column: linear heads for its mean and its log variance.
+
+    Trained by the likelihood of the images where a column has a value, in units of the scatter of
+    the training images, weighted as in Seitzer et al. 2022 (arXiv:2203.09168): plain likelihood
+    learns slowly where the variance is still large. Images are turned together with their columns.
+    After training, the uncertainties of each column are multiplied by one number, that of greatest
+    likelihood on the validation images (Levi et al. 2019, arXiv:1905.11659).
+    """
+
+    default_data = (
+        "data/model2-physical",
+        "data/model3-physical",
+        "data/model1-physical",
+        "data/model2",
+        "data/model3",
+        "data/model1",
+    )
+    needs = "python cli.py simulate --model 2 --preset physical --n 20000"
+    needs_params = True
+
+    mean: Tensor
+    std: Tensor
+    temperature: Tensor
+
+    class Params(Strict):
+        """Parameters of the task."""
+
+        columns: list[str] | None = Field(
+            min_length=1, description="to learn; null: the candidates that vary"
+        )
+        candidates: list[str]
+        beta: float = Field(
+            ge=0, le=1, description="0: plain likelihood; 1: the mean learns as in least squares"
+        )
+        max_log_variance: float = Field(
+            gt=0, description="bound of its modulus, in units of the scatter of the training images"
+        )
+
+    @classmethod
+    def serves(cls, data_config: dict[str, Any]) -> bool:
+        return True
+
+    @classmethod
+    def resolved(
+        cls, params: Params, data: DataSet, train: NDArray[np.int64], warn: Callable[[str], None]
+    ) -> dict[str, Any]:
+        if params.columns is not None:
+            for name in params.columns:
+                reason = _why_not(name, data, train)
+                if reason:
+                    raise InputError(f"params.columns: {reason}; leave it out")
+            if len(set(params.columns)) != len(params.columns):
+                raise InputError("params.columns must name each column once")
+            return params.model_dump(mode="json")
+        present = [name for name in params.candidates if name in data.params]
+        columns = [name for name in present if not _why_not(name, data, train)]
+        if not columns:
+            raise InputError(
+                f"{data.path} has no parameter that varies among {', '.join(params.candidates)}; "
+                f"make a data set with `{cls.needs}`"
+            )
+        left_out = [name for name in present if name not in columns]
+        if left_out:
+            warn(f"left out, constant or unknown in the training images: {', '.join(left_out)}")
+        return params.model_copy(update={"columns": columns}).model_dump(mode="json")
+
+    def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
+        assert params.columns is not None
+        self.params, self.columns = params, params.columns
+        missing = [name for name in self.columns if name not in data.params]
+        if missing:
+            raise InputError(
+                f"{data.path} has no column {', '.join(missing)}, which is to be regressed; choose "
+                "another --data"
+            )
+        count, width = len(self.columns), self.encoder.width
+        # Nothing is known of a column only in a data set to be tested on: the weights bring it.
+        known = [column[np.isfinite(column)] for column in self._truth(data, train).T]
+        for name, values in (
+            ("mean", [column.mean() if len(column) else 0.0 for column in known]),
+            ("std", [column.std() if len(column) else 1.0 for column in known]),
+            ("temperature", [1.0] * count),
+        ):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * count))
+        self.radial = RadialBaseline(count)
+
+    def predict_batch(self, batch: Batch) -> Tensor:
+        """Means and standard deviations (B, 2, K) in the units of the columns."""
+        mean, log_variance = self._gaussian(batch)
+        sigma = torch.exp(0.5 * log_variance.double())
+        return torch.stack(
+            [self.mean + self.std * mean, self.std * self.temperature * sigma], dim=1
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        return self._surprise(batch, self.params.beta)
+
+    def validation_score(self, batch: Batch) -> Tensor:
+        return self._surprise(batch, beta=0.0)
+
+    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
+        truth = self._truth(data, split.train)
+        standardised = (truth - self.mean.cpu().numpy()) / self.std.cpu().numpy()
+        self.radial.fit_columns(data.image[split.train], standardised)
+        mean, sigma = predictions.double().numpy().transpose(1, 0, 2)
+        z2 = ((self._truth(data, split.validation) - mean) / sigma) ** 2
+        for k, column in enumerate(z2.T):
+            known = np.isfinite(column)
+            if known.any():
+                self.temperature[k] = float(np.sqrt(column[known].mean()))
+
+    def measure(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        mean, sigma = predictions.double().numpy().transpose(1, 0, 2)
+        centre, scatter, temperature = (
+            buffer.cpu().numpy() for buffer in (self.mean, self.std, self.temperature)
+        )
+        truth = self._truth(data, rows)
+        radial = centre + scatter * self.radial.outputs(data.image[rows])
+        metrics = regression_metrics(mean, sigma, truth, self.columns)
+        metrics["mean_mae"] = _errors(np.broadcast_to(centre, truth.shape), truth, self.columns)
+        metrics["radial_mae"] = _errors(radial, truth, self.columns)
+        metrics["temperature"] = dict(zip(self.columns, temperature.tolist(), strict=True))
+        before = regression_metrics(mean, sigma / temperature, truth, self.columns)
+        for name in ("coverage68", "coverage95"):
+            metrics[f"uncalibrated_{name}"] = before[name]
+        return metrics
+
+    def draw(
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        metrics: dict[str, Any],
+        folder: Path,
+    ) -> None:
+        mean, sigma = predictions.double().numpy().transpose(1, 0, 2)
+        truth = self._truth(data, rows)
+        draw_regression(folder / "regression.png", mean, sigma, truth, self.columns, metrics)
+        z = np.abs(truth - mean) / sigma
+        draw_calibration(folder / "calibration.png", z, self.columns)
+
+    def records(
+        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        mean, sigma = predictions.numpy().transpose(1, 0, 2)
+        truth = self._truth(data, rows)
+        return {"prediction": mean, "sigma": sigma, "truth": truth}, {"columns": self.columns}
+
+    def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Means and log variances (B, K) of the standardised columns."""
+        outputs: Tensor = self.head(self.encoder.features(self.stretch(batch.image))).float()
+        mean, raw = outputs.chunk(2, dim=1)
+        bound = self.params.max_log_variance
+        return mean, bound * torch.tanh(raw / bound)
+
+    def _surprise(self, batch: Batch, beta: float) -> Tensor:
+        """Negative log likelihood, weighted by ``variance**beta``, over the known values."""
+        assert batch.params is not None
+        truth = torch.stack([batch.params[name] for name in self.columns], dim=1)
+        wanted = ((truth - self.mean) / self.std).float()
+        known = wanted.isfinite()
+        mean, log_variance = self._gaussian(batch)
+        error = wanted.nan_to_num(0, 0, 0) - mean
+        surprise = 0.5 * (log_variance + error**2 * torch.exp(-log_variance))
+        weight = torch.exp(beta * log_variance.detach())
+        return (known * weight * surprise).sum() / known.sum().clamp_min(1)
+
+    def _truth(self, data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The columns (N, K) of the images ``rows``."""
+        return np.stack([data.params[name][rows] for name in self.columns], axis=1)
+
+
+def regression_metrics(
+    mean: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    columns: list[str],
+) -> dict[str, dict[str, Any]]:
+    """How near the predictions are, and whether their uncertainties are right.
+
+    Args:
+        mean: (N, K) predicted.
+        sigma: (N, K) their standard deviations.
+        truth: (N, K); where it is not finite, an image does not count.
+        columns: names of the K columns.
+
+    Returns:
+        By column: ``images`` that count; ``mae``; ``r2``, the part of the variance that is
+        explained, where there is any; ``coverage68`` and ``coverage95``, the parts of the images
+        whose central interval of 68% or 95% of the Gaussian holds the truth. A column without a
+        value is left out.
+    """
+    images, r2 = {}, {}
+    for k, name in enumerate(columns):
+        known = np.isfinite(truth[:, k])
+        images[name] = int(known.sum())
+        spread = truth[known, k] - truth[known, k].mean() if known.any() else np.zeros(1)
+        if (spread**2).sum() > 0:
+            missed = ((mean[known, k] - truth[known, k]) ** 2).sum()
+            r2[name] = float(1 - missed / (spread**2).sum())
+    z = np.abs(mean - truth) / sigma
+    return {
+        "images": images,
+        "mae": _errors(mean, truth, columns),
+        "r2": r2,
+        "coverage68": coverage(z, 0.68, columns),
+        "coverage95": coverage(z, 0.95, columns),
+    }
+
+
+def coverage(z: NDArray[np.float64], nominal: float, columns: list[str]) -> dict[str, float]:
+    """By column, the part of the known errors ``z`` (N, K), in sigma, that the interval holds."""
+    held = z <= ndtri(0.5 + nominal / 2)
+    return _means(np.where(np.isfinite(z), held, np.nan), columns)
+
+
+def _errors(
+    predicted: NDArray[np.float64], truth: NDArray[np.float64], columns: list[str]
+) -> dict[str, float]:
+    return _means(np.abs(predicted - truth), columns)
+
+
+def _means(values: NDArray[np.float64], columns: list[str]) -> dict[str, float]:
+    """Means over what is finite, by column; without those where nothing is."""
+    known = {
+        name: column[np.isfinite(column)] for name, column in zip(columns, values.T, strict=True)
+    }
+    return {name: float(column.mean()) for name, column in known.items() if len(column)}
+
+
+def _why_not(name: str, data: DataSet, train: NDArray[np.int64]) -> str:
+    """Why a column cannot be learnt; empty where it can."""
+    if name not in data.params:
+        return f"{data.path} has no column '{name}'{suggestion(name, data.params)}"
+    if name == "angle" or name.endswith("_angle"):
+        return f"{name} is an angle, whose ends meet: it has no mean"
+    values = data.params[name][train]
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return f"{name} has no value in the training images"
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
+        return f"{name} is constant ({values[0]:g}) in the training images"
+    return ""
