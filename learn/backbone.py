@@ -111,17 +111,25 @@ def load_encoder(folder: Path) -> Backbone:
             f"{folder} has no finished encoder; give the folder of a finished "
             "`python cli.py pretrain` run, or --encoder none"
         )
+    encoder = described_encoder(folder)
+    load_weights(encoder, folder / WEIGHTS)
+    return encoder
+
+
+def described_encoder(folder: Path) -> Backbone:
+    """The encoder that the ``encoder.json`` of a run describes, with random weights.
+
+    Raises:
+        InputError: for a description that is damaged.
+    """
+    path = folder / DESCRIPTION
     try:
         section = json.loads(path.read_text())["encoder"]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is damaged; run its pretrain command again") from None
-    encoder: Backbone
+        raise InputError(f"{path} is damaged; run its command again") from None
     if isinstance(section, dict) and "backbone" in section:
-        encoder = TimmBackbone(checked(TimmConfig, section, str(path)))
-    else:
-        encoder = Encoder(checked(EncoderConfig, section, str(path)))
-    load_weights(encoder, folder / WEIGHTS)
-    return encoder
+        return TimmBackbone(checked(TimmConfig, section, str(path)))
+    return Encoder(checked(EncoderConfig, section, str(path)))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -17,6 +17,7 @@ from learn.config import FinetuneConfig
 from learn.data import BatchIndices, InMemory, Split, Stretch, loader, split, training_batches
 from learn.devices import process_rank
 from learn.figures import draw_curves
+from learn.model import describe
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -120,7 +121,8 @@ def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, fo
         file.attrs["label_names"] = data.label_names
     with shards.replacing(folder / "model.safetensors") as path:
         save_file({k: v.cpu().contiguous() for k, v in module.state_dict().items()}, path)
-    save_encoder(module.encoder, folder, {"task": module.config.task})
+    about = {"task": module.config.task, "data": dataclasses.asdict(describe(data))}
+    save_encoder(module.encoder, folder, about)
     shards.write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
 
 

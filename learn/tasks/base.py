@@ -42,6 +42,10 @@ class Task(pl.LightningModule, abc.ABC):
     needs: ClassVar[str]
     #: Whether the task needs the tokens of a vision transformer, and not features alone.
     needs_tokens: ClassVar[bool] = False
+    #: The column of a data set that the encoder sees.
+    column: ClassVar[str] = "image"
+    #: Whether predictions are images (B, 1, H, W), else numbers (B, n).
+    makes_images: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -95,6 +99,11 @@ class Task(pl.LightningModule, abc.ABC):
         self, predictions: Tensor, data: DataSet, split: Split, folder: Path
     ) -> dict[str, Any]:
         """Metrics on the test images, beside the baseline's; draws the figures in the folder."""
+
+    def table(self, predictions: Tensor) -> dict[str, NDArray[Any]]:
+        """Predictions (N, n) as named columns (N,), for whoever reads them without the program."""
+        columns = predictions.flatten(1).numpy().T
+        return {f"prediction_{i}": column for i, column in enumerate(columns)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
