@@ -383,6 +383,23 @@ def predict_command(
     typer.echo(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
 
 
+@app.command("export")
+def export_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to. Default: RUN/export.")
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
+) -> None:
+    """Write a fine-tuned network as a folder to give away: weights, configuration, model card.
+
+    Example: `python cli.py export runs/classify/20260102-150000 --out classifier --onnx`
+    """
+    from learn.export import export
+
+    typer.echo(f"wrote {export(run, out, onnx=onnx)}")
+
+
 @app.command("audit")
 def audit_command(
     data: Annotated[Path, typer.Argument(help="Data set, such as data/model2-physical.")],
