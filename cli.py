@@ -470,12 +470,13 @@ def _byte_progress(
     from tqdm import tqdm
 
     sizes = {path: path.stat().st_size for path in files}
-    bar = tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc=what)
+    total = sum(sizes.values())
+    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what)
     context.call_on_close(bar.close)
 
     def report(path: Path, part: float) -> None:
         bar.update(part * sizes[path])
-        if bar.n > bar.total - 0.5:  # parts do not add up to the last digit
+        if bar.n > total - 0.5:  # parts do not add up to the last digit
             bar.close()
 
     return report

@@ -121,8 +121,8 @@ def _test(module: Task, data: shards.DataSet, parts: Split, memory: InMemory, fo
         file.attrs["label_names"] = data.label_names
     with shards.replacing(folder / "model.safetensors") as path:
         save_file({k: v.cpu().contiguous() for k, v in module.state_dict().items()}, path)
-    about = {"task": module.config.task, "data": dataclasses.asdict(describe(data))}
-    save_encoder(module.encoder, folder, about)
+    about = dataclasses.asdict(describe(data))
+    save_encoder(module.encoder, folder, {"task": module.config.task, "data": about})
     shards.write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
 
 
