@@ -254,8 +254,8 @@ def _one(
         if any(a != b * form.factor for a, b in zip(high.shape, low.shape, strict=True)):
             raise BrokenFileError(f"its partner has {low.shape[0]} x {low.shape[1]} pixels")
         images = _cropped_pair(high, low, form.size, form.factor)
-    filled = [filled(image, config.fill) for image in images]
-    return [image for image, _ in filled], mass, filled[0][1]
+    whole = [filled(image, config.fill) for image in images]
+    return [image for image, _ in whole], mass, whole[0][1]
 
 
 def _check_shape(image: NDArray[Any], form: Form, config: ImportConfig) -> None:
