@@ -111,25 +111,24 @@ def load_encoder(folder: Path) -> Backbone:
             f"{folder} has no finished encoder; give the folder of a finished "
             "`python cli.py pretrain` run, or --encoder none"
         )
-    encoder = described_encoder(folder)
+    try:
+        section = json.loads(path.read_text())["encoder"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is damaged; run its pretrain command again") from None
+    encoder = described_encoder(section, str(path))
     load_weights(encoder, folder / WEIGHTS)
     return encoder
 
 
-def described_encoder(folder: Path) -> Backbone:
-    """The encoder that the ``encoder.json`` of a run describes, with random weights.
+def described_encoder(section: dict[str, object], where: str) -> Backbone:
+    """The encoder with this configuration, of random weights.
 
     Raises:
-        InputError: for a description that is damaged.
+        InputError: for a configuration that is of no encoder, naming ``where`` it stands.
     """
-    path = folder / DESCRIPTION
-    try:
-        section = json.loads(path.read_text())["encoder"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is damaged; run its command again") from None
     if isinstance(section, dict) and "backbone" in section:
-        return TimmBackbone(checked(TimmConfig, section, str(path)))
-    return Encoder(checked(EncoderConfig, section, str(path)))
+        return TimmBackbone(checked(TimmConfig, section, where))
+    return Encoder(checked(EncoderConfig, section, where))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -159,6 +158,7 @@ __all__ = [
     "Backbone",
     "Encoder",
     "count_parameters",
+    "described_encoder",
     "load_encoder",
     "load_weights",
     "save_encoder",

@@ -106,14 +106,22 @@ def load_model(folder: str | Path) -> Model:
     """
     folder = Path(folder)
     config = finished_config(folder)
-    data = _description(folder, config)
+    encoder, data = _described(folder)
+    if data is None:  # a run of an earlier version
+        assert config.data is not None
+        data = describe(read(config.data))
     weights = folder / MODEL
     if not weights.is_file():
         raise InputError(f"{weights} is missing; run its finetune command again")
     stand_in = _stand_in(folder, data)
     everything = np.arange(len(stand_in))
     task = task_class(config.task)(
-        config, described_encoder(folder), Stretch(config.stretch.kind), stand_in, everything, 1
+        config,
+        described_encoder(encoder, str(folder / DESCRIPTION)),
+        Stretch(config.stretch.kind),
+        stand_in,
+        everything,
+        1,
     )
     load_weights(task, weights)
     return Model(task, data, folder).eval().requires_grad_(False)
@@ -143,16 +151,15 @@ def finished_config(folder: Path) -> FinetuneConfig:
     return config
 
 
-def _description(folder: Path, config: FinetuneConfig) -> DataDescription:
+def _described(folder: Path) -> tuple[dict[str, Any], DataDescription | None]:
+    """The configuration of the encoder, and the training data, where the run is not too old."""
     path = folder / DESCRIPTION
     try:
         content = json.loads(path.read_text())
-        if "data" in content:
-            return DataDescription(**content["data"])
-    except (OSError, ValueError, TypeError):
+        data = DataDescription(**content["data"]) if "data" in content else None
+        return dict(content["encoder"]), data
+    except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is missing or damaged; run its finetune command again") from None
-    assert config.data is not None
-    return describe(read(config.data))  # a run of an earlier version
 
 
 def _stand_in(folder: Path, data: DataDescription) -> DataSet:
