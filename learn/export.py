@@ -23,6 +23,8 @@ from simulate.folders import held
 from simulate.shards import replacing, sha256, write_text
 
 CARD, ONNX = "README.md", "model.onnx"
+#: What metrics of a baseline begin with.
+_BASELINES = ("radial_", "bicubic_", "mean_")
 
 
 def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
@@ -180,17 +182,12 @@ def _data(model: Model) -> dict[str, Any]:
 def _scores(metrics: dict[str, Any]) -> Iterator[str]:
     """A table of all numbers, each beside that of the baseline where there is one."""
     scores = dict(_numbers(metrics))
-    prefixes = {
-        name.removesuffix(known)
-        for name in scores
-        for known in scores
-        if name.endswith(f"_{known}")
-    }
+    prefixes = [p for p in _BASELINES if any(p + name in scores for name in scores)]
     names = [name for name in scores if not name.startswith(tuple(prefixes))]
-    yield f"| | this model | {' | '.join(prefix[:-1] for prefix in sorted(prefixes))} |"
+    yield f"| | this model | {' | '.join(prefix[:-1] for prefix in prefixes)} |"
     yield "|---|---:|" + "---:|" * len(prefixes)
     for name in names:
-        row = [scores[name], *(scores.get(prefix + name) for prefix in sorted(prefixes))]
+        row = [scores[name], *(scores.get(prefix + name) for prefix in prefixes)]
         yield f"| {name} | {' | '.join('' if v is None else f'{v:.4g}' for v in row)} |"
 
 
