@@ -398,6 +398,77 @@ def evaluate_command(
         typer.echo(f"wrote {out}")
 
 
+@app.command("predict")
+def predict_command(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="FITS, .npy and HDF5 files, data sets, and folders of such files.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Table (.csv, .ecsv, .fits; default: predictions.csv), or folder of images.",
+        ),
+    ] = None,
+    pixel_scale: Annotated[
+        float | None,
+        typer.Option("--pixel-scale", help="arcsec, of files that do not say it (.npy)."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Images to predict at a time.")
+    ] = None,
+    device: OnDevice = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Let a fine-tuned network look at images: a table with a row each, or super-resolved FITS.
+
+    Images on other pixels than the network knows are resampled, those of another size cropped or
+    padded about their centres. Broken files are named and left out.
+
+    Example: `python cli.py predict runs/classify/20260102-150000 cutouts/*.fits`
+    """
+    from simulate.config import load_config, shipped_config
+
+    path = config or shipped_config("predict", "predict", "command")
+    from learn.predict import PredictConfig, predict
+
+    settings = load_config(
+        PredictConfig,
+        path,
+        sets or (),
+        out=out,
+        pixel_scale=pixel_scale,
+        batch_size=batch_size,
+        device=device and device.value,
+    )
+    place, count = predict(run, inputs, settings, partial(_byte_progress, context), _warn)
+    typer.echo(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
+
+
+@app.command("export")
+def export_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to. Default: RUN/export.")
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
+) -> None:
+    """Write a fine-tuned network as a folder to give away: weights, configuration, model card.
+
+    Example: `python cli.py export runs/classify/20260102-150000 --out classifier --onnx`
+    """
+    from learn.export import export
+
+    typer.echo(f"wrote {export(run, out, onnx=onnx)}")
+
+
 @app.command("audit")
 def audit_command(
     data: Annotated[Path, typer.Argument(help="Data set, such as data/model2-physical.")],
@@ -510,6 +581,25 @@ def _image_progress(
     def report(count: int) -> None:
         bar.update(count)
         if bar.n >= total:
+            bar.close()
+
+    return report
+
+
+def _byte_progress(
+    context: typer.Context, files: list[Path], what: str = "predict"
+) -> Callable[[Path, float], None]:
+    """A progress bar over the bytes of files: how many images are in them shows only then."""
+    from tqdm import tqdm
+
+    sizes = {path: path.stat().st_size for path in files}
+    total = sum(sizes.values())
+    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what)
+    context.call_on_close(bar.close)
+
+    def report(path: Path, part: float) -> None:
+        bar.update(part * sizes[path])
+        if bar.n > total - 0.5:  # parts do not add up to the last digit
             bar.close()
 
     return report

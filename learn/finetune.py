@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from learn.data import BatchIndices, InMemory, Stretch, loader, split, training_
 from learn.devices import process_rank
 from learn.evaluate import first_images, predicted, save_model, write_results
 from learn.figures import draw_curves
+from learn.model import describe
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -109,7 +111,8 @@ def finetune(
         predictions = predicted(module, data, parts.test)
         metrics = module.measure(predictions, data, parts.test)
         save_model(module, data, folder)
-        save_encoder(module.encoder, folder, {"task": config.task})
+        about = dataclasses.asdict(describe(data))
+        save_encoder(module.encoder, folder, {"task": config.task, "data": about})
         write_results(module, predictions, data, parts.test, metrics, folder)
     return folder, True
 

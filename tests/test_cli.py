@@ -14,7 +14,7 @@ from simulate import run, shards
 from simulate.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["simulate", "import", "pretrain", "finetune", "demo"]
+COMMANDS = ["simulate", "import", "pretrain", "finetune", "predict", "demo"]
 SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
 
 

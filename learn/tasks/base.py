@@ -45,6 +45,10 @@ class Task(pl.LightningModule, abc.ABC):
     needs_tokens: ClassVar[bool] = False
     #: Whether its labels are columns of the data set, which turn with the images.
     needs_params: ClassVar[bool] = False
+    #: The column of a data set that the encoder sees.
+    column: ClassVar[str] = "image"
+    #: Whether predictions are images (B, 1, H, W), else numbers (B, n).
+    makes_images: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -143,6 +147,11 @@ class Task(pl.LightningModule, abc.ABC):
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Columns and attributes of ``predictions.h5``, beside the index and label of an image."""
         return {"prediction": predictions.numpy()}, {}
+
+    def table(self, predictions: Tensor) -> dict[str, NDArray[Any]]:
+        """Predictions (N, n) as named columns (N,), for whoever reads them without the program."""
+        columns = predictions.flatten(1).numpy().T
+        return {f"prediction_{i}": column for i, column in enumerate(columns)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:

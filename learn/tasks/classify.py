@@ -48,7 +48,7 @@ class Classify(Task):
         return super().must_match(data) | {"label_names": data.label_names}
 
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
-        classes = len(data.label_names)
+        self.label_names, classes = data.label_names, len(data.label_names)
         self.params = params
         width = self.encoder.width
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
@@ -92,6 +92,11 @@ class Classify(Task):
         draw_roc(folder / "roc.png", probability, data.label[rows], data.label_names)
         matrix = np.array(metrics["confusion"])
         draw_confusion(folder / "confusion.png", matrix, data.label_names)
+
+    def table(self, predictions: Tensor) -> dict[str, NDArray[Any]]:
+        probability = predictions.numpy()
+        columns = {f"p_{name}": probability[:, i] for i, name in enumerate(self.label_names)}
+        return {"predicted": np.array(self.label_names)[probability.argmax(1)], **columns}
 
     def _logits(self, batch: Batch) -> Tensor:
         return self.head(self.encoder.features(self.stretch(batch.image)))  # type: ignore[no-any-return]

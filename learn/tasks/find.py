@@ -79,6 +79,15 @@ class Find(Task):
     def validation_score(self, batch: Batch) -> Tensor:
         return self.loss(batch)
 
+    def table(self, predictions: Tensor) -> dict[str, Array]:
+        odds = predictions.double()
+        columns = {
+            "p_lens": odds.sigmoid(),
+            "log_odds": odds,
+            "is_lens": odds > self.threshold.cpu(),
+        }
+        return {name: values.numpy() for name, values in columns.items()}
+
     def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
         is_lens = _is_lens(data)
         self.radial.fit_classes(data.image[split.train], is_lens[split.train].astype(np.int64))

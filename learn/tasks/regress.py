@@ -177,6 +177,13 @@ class Regress(Task):
         truth = self._truth(data, rows)
         return {"prediction": mean, "sigma": sigma, "truth": truth}, {"columns": self.columns}
 
+    def table(self, predictions: Tensor) -> dict[str, Array]:
+        mean, sigma = predictions.numpy().transpose(1, 0, 2)
+        table = {}
+        for k, name in enumerate(self.columns):
+            table |= {name: mean[:, k], f"{name}_error": sigma[:, k]}
+        return table
+
     def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, K) of the standardised columns."""
         outputs: Tensor = self.head(self.encoder.features(self.stretch(batch.image))).float()

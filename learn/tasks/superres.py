@@ -33,6 +33,8 @@ class SuperResolve(Task):
     default_data = ("data/model1", "data/model3", "data/model2")
     needs = "python cli.py simulate --model 1 --pairs 2 --n 6000"
     needs_tokens = True
+    column = "image_lr"
+    makes_images = True
 
     scale: Tensor
     gain: Tensor

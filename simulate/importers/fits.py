@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,46 @@ def read_fits(path: Path) -> NDArray[Any]:
         return pixels
 
 
+@dataclasses.dataclass(frozen=True)
+class OpenImage:
+    """The image, or cube of images, of a FITS file that is open."""
+
+    shape: tuple[int, ...]
+    pixel_widths: tuple[float, float] | None
+    """arcsec, along x and y; None without WCS"""
+    unit: str | None
+    wcs: WCS | None
+    """of the sky; None where the header has none"""
+    plane: Callable[[int], NDArray[Any]]
+    """one image of a cube, or all of it where it is one image; NaN where its mask says bad"""
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[OpenImage]:
+    """The image or cube in a FITS file, of which only the planes that are asked for are read.
+
+    Raises:
+        BrokenFileError: for a file that is damaged or has no image.
+    """
+    with _opened(path) as file:
+        image = _image(file)
+        _check_complete(path, image)
+        shape = tuple(image.shape)
+        bad = _bad_pixels(file, shape)
+
+        def plane(index: int) -> NDArray[Any]:
+            # Two axes, or a first one of length one: the whole.
+            where = (index,) if len(shape) > 2 and shape[-1] != 1 else (slice(None),)
+            pixels = np.asarray(image.section[where]).astype(np.float64)
+            if bad is not None:
+                pixels[bad[where]] = np.nan
+            return pixels
+
+        unit = str(image.header.get("BUNIT", "")).strip()
+        widths = _pixel_widths(image.header)
+        yield OpenImage(shape, widths, unit or None, _celestial(image.header), plane)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[fits.HDUList]:
     try:
@@ -113,14 +153,20 @@ def _bad_pixels(file: fits.HDUList, shape: tuple[int, ...]) -> NDArray[np.bool_]
 
 
 def _pixel_widths(header: fits.Header) -> tuple[float, float] | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(header)
+    wcs = _celestial(header)
     # Without these, pixels would be one degree wide.
     says_how_large = any(key in header for key in ("CD1_1", "CD1_2", "CDELT1"))
-    if not wcs.has_celestial or not says_how_large:
+    if wcs is None or not says_how_large:
         return None
-    x, y = (float(scale) * 3600 for scale in proj_plane_pixel_scales(wcs.celestial))
+    x, y = (float(scale) * 3600 for scale in proj_plane_pixel_scales(wcs))
     if not (np.isfinite([x, y]).all() and min(x, y) > 0):
         raise BrokenFileError("its WCS gives no pixel scale")
     return x, y
+
+
+def _celestial(header: fits.Header) -> WCS | None:
+    """The axes of the sky, None where a header has none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = WCS(header)
+    return wcs.celestial if wcs.has_celestial else None

@@ -144,7 +144,7 @@ def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tup
             found[kind] = present
     if {HIGH, LOW} <= below:
         found["pairs"] = ()
-    if any(_is_fits(child.name) for child in inside):
+    if any(is_fits(child.name) for child in inside):
         found[UNLABELLED] = ()
     if not found:
         present = tuple(sorted(name for name in below if _has_images(folder / name, fits=True)))
@@ -210,7 +210,7 @@ def _source(
             f"{printable(str(path))} has no .npy or FITS files in {', '.join(empty)}; name the "
             f"classes to import with --label-names, or complete the folder"
         )
-    formats = {_is_fits(name) for e in entries for name in (e.name, e.low) if name is not None}
+    formats = {is_fits(name) for e in entries for name in (e.name, e.low) if name is not None}
     if len(formats) > 1:
         raise InputError(
             f"{printable(str(path))} mixes .npy and FITS files; import each from its own folder"
@@ -233,7 +233,7 @@ def _files(path: Path, folder: str) -> Iterator[tuple[str, int]]:
 
 def _has_images(folder: Path, *, fits: bool = False) -> bool:
     with os.scandir(folder) as scan:
-        return any(_is_image(c.name, c) and (not fits or _is_fits(c.name)) for c in scan)
+        return any(_is_image(c.name, c) and (not fits or is_fits(c.name)) for c in scan)
 
 
 def _is_image(name: str, child: os.DirEntry[str]) -> bool:
@@ -242,7 +242,8 @@ def _is_image(name: str, child: os.DirEntry[str]) -> bool:
     return wanted and child.is_file()
 
 
-def _is_fits(name: str) -> bool:
+def is_fits(name: str) -> bool:
+    """Whether a file is FITS, by its name."""
     return name.lower().endswith(_FITS) and not Path(name).name.startswith(".")
 
 

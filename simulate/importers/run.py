@@ -254,8 +254,8 @@ def _one(
         if any(a != b * form.factor for a, b in zip(high.shape, low.shape, strict=True)):
             raise BrokenFileError(f"its partner has {low.shape[0]} x {low.shape[1]} pixels")
         images = _cropped_pair(high, low, form.size, form.factor)
-    filled = [_filled(image, config.fill) for image in images]
-    return [image for image, _ in filled], mass, filled[0][1]
+    whole = [filled(image, config.fill) for image in images]
+    return [image for image, _ in whole], mass, whole[0][1]
 
 
 def _check_shape(image: NDArray[Any], form: Form, config: ImportConfig) -> None:
@@ -282,8 +282,16 @@ def _cropped_pair(
     return [high[top : top + size, left : left + size], low[y : y + side, x : x + side]]
 
 
-def _filled(image: NDArray[Any], fill: str) -> tuple[NDArray[np.float32], int]:
-    """The image with finite pixels, and how many had to be filled."""
+def filled(image: NDArray[Any], fill: str) -> tuple[NDArray[np.float32], int]:
+    """The image with finite pixels, and how many had to be filled.
+
+    Args:
+        image: (ny, nx) of any kind of number.
+        fill: ``median`` of the good pixels, or ``zero``.
+
+    Raises:
+        BrokenFileError: for an image without a good pixel.
+    """
     with np.errstate(over="ignore"):
         pixels = image.astype(np.float32)
     good = np.isfinite(pixels)

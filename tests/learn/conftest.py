@@ -5,6 +5,7 @@ import pytest
 from pytorch_lightning import seed_everything
 
 from learn.config import FinetuneConfig, PretrainConfig
+from learn.finetune import finetune
 from simulate.config import load_config, shipped_config
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
@@ -63,3 +64,31 @@ def finetune_config() -> Any:
         return load_config(FinetuneConfig, path, (*encoder, *small, *sets), **overrides)
 
     return make
+
+
+def finetuned(task: str, data: Path, out: Path, sets: tuple[str, ...] = ()) -> Path:
+    """A small network after one epoch, made by the real program."""
+    small = ("optimizer.epochs=1", "optimizer.batch_size=16", "optimizer.warmup_epochs=0")
+    encoder = tuple(f"scratch_encoder.{key}={value}" for key, value in TINY.items())
+    path = shipped_config("finetune", task, "task")
+    config = load_config(
+        FinetuneConfig,
+        path,
+        (*encoder, *small, *sets),
+        data=data,
+        device="cpu",
+        encoder="none",
+        out=out,
+    )
+    return finetune(config)[0]
+
+
+@pytest.fixture(scope="session")
+def classifier(model2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finetuned("classify", model2, tmp_path_factory.mktemp("classifier") / "run")
+
+
+@pytest.fixture(scope="session")
+def superresolver(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("superresolver") / "run"
+    return finetuned("superres", pairs, out, ("params.width=8", "params.blocks=1"))

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from conftest import simulated
 
 from learn.audit import AuditConfig, audit
 from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
-from conftest import simulated
 
 
 def small(*sets):

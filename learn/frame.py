@@ -1,0 +1,100 @@
+"""An image on any pixels, brought into the frame that a network was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+
+from simulate.importers.errors import BrokenFileError
+
+#: Relative, of pixel scales that count as one; across a distorted camera they differ by less.
+TOLERANCE = 0.01
+#: A field of fewer pixels of the network is no image of a lens.
+_LEAST = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """An image of the size of a network.
+
+    Attributes:
+        pixels: (size, size).
+        rows: those that show the sky; the others are padding.
+        columns: those that show the sky.
+        corner: (y, x), the edge where the first such row and column begin, in pixels of the
+            original from the edge of its first pixel.
+        step: pixels of the original to one of these.
+        notes: what had to be done, for people.
+    """
+
+    pixels: NDArray[np.float64]
+    rows: slice
+    columns: slice
+    corner: tuple[float, float]
+    step: float
+    notes: tuple[str, ...]
+
+
+def framed(image: NDArray[np.floating], size: int, scale: float, wanted: float) -> Frame:
+    """Resample an image to other pixels, and crop or pad it about its centre.
+
+    Flux is conserved; the PSF stays what it is. What is missing around a small image is the median
+    of its pixels, in a cutout about the sky.
+
+    Args:
+        image: (ny, nx) of finite flux per pixel.
+        size: pixels on a side of the frame.
+        scale: of the pixels of the image, arcsec.
+        wanted: of the pixels of the frame, arcsec.
+
+    Raises:
+        BrokenFileError: for an image of a few pixels only.
+    """
+    notes = []
+    sky = float(np.median(image))
+    same = abs(scale / wanted - 1) <= TOLERANCE
+    step = 1.0 if same else wanted / scale
+    whole = [int(n / step + 1e-6) for n in image.shape]
+    if min(*whole, *image.shape) < _LEAST:
+        raise BrokenFileError(
+            f"it shows {image.shape[0] * scale:.3g} x {image.shape[1] * scale:.3g} arcsec in "
+            f"{image.shape[0]} x {image.shape[1]} pixels, less than {_LEAST} on a side of its own "
+            f"or of the {wanted:.3g} arcsec of the network"
+        )
+    shape = [min(n, size) for n in whole]
+    if same:
+        corner = [float((n - m) // 2) for n, m in zip(image.shape, shape, strict=True)]
+        y, x = (slice(int(c), int(c) + m) for c, m in zip(corner, shape, strict=True))
+        pixels = np.asarray(image[y, x], np.float64)
+    else:
+        notes.append(f"resampled from {scale:.3g} to {wanted:.3g} arcsec")
+        corner = [(n - m * step) / 2 for n, m in zip(image.shape, shape, strict=True)]
+        left, right = (_binning(n, m, step) for n, m in zip(image.shape, shape, strict=True))
+        pixels = left @ image.astype(np.float64) @ right.T
+        sky *= step**2
+    if max(whole) > size:
+        notes.append(f"cropped from {whole[0]} x {whole[1]} to {size} x {size} pixels")
+    if min(whole) < size:
+        notes.append(f"padded from {shape[0]} x {shape[1]} to {size} x {size} pixels")
+    before = [(size - m) // 2 for m in shape]
+    rows, columns = (slice(b, b + m) for b, m in zip(before, shape, strict=True))
+    full = np.full((size, size), sky)
+    full[rows, columns] = pixels
+    return Frame(full, rows, columns, (corner[0], corner[1]), step, tuple(notes))
+
+
+@functools.lru_cache(maxsize=64)
+def _binning(n: int, m: int, step: float) -> NDArray[np.float64]:
+    """The matrix (m, n) from n pixels to m about the same centre, each ``step`` times as wide.
+
+    A cubic spline through the sums of flux from the edge up to each pixel, differenced at the edges
+    of the new pixels: none of the flux between them is lost or made.
+    """
+    edges = (n - m * step) / 2 + step * np.arange(m + 1)
+    sums = np.vstack([np.zeros(n), np.tri(n)])  # of each single pixel of flux one
+    spline = make_interp_spline(np.arange(n + 1), sums, k=3)
+    return np.asarray(np.diff(spline(edges.clip(0, n)), axis=0), np.float64)

@@ -1,0 +1,370 @@
+"""A fine-tuned network looks at files of astronomers."""
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cli
+from learn import load_model
+from learn.frame import framed
+from learn.predict import PredictConfig, predict
+from simulate import shards
+from simulate.config import load_config, shipped_config
+from simulate.errors import InputError
+from simulate.importers.errors import BrokenFileError
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def predicted(run: Path, *inputs: Path, **options: Any) -> tuple[Path, int, list[str]]:
+    config = load_config(
+        PredictConfig,
+        shipped_config("predict", "predict", "command"),
+        **{"device": "cpu", **options},
+    )
+    lines: list[str] = []
+    out, count = predict(run, inputs, config, warn=lines.append)
+    return out, count, lines
+
+
+def sky(scale: float, shape: tuple[int, int]) -> WCS:
+    """North up, turned by 30 degrees; the reference pixel off the centre."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [150.1, 2.2]
+    wcs.wcs.crpix = [shape[1] / 3, shape[0] / 4]
+    turn = np.deg2rad(30)
+    matrix = [[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    wcs.wcs.cd = np.array(matrix) * scale / 3600
+    wcs.wcs.set()
+    return wcs
+
+
+def save_fits(path: Path, image: np.ndarray, scale: float | None, **header: Any) -> Path:
+    cards = fits.Header() if scale is None else sky(scale, image.shape[-2:]).to_header()
+    cards.update(header)
+    fits.writeto(path, image, cards)
+    return path
+
+
+def star(shape: tuple[int, int], y: float, x: float, sigma: float = 2.0) -> np.ndarray:
+    """A Gaussian of flux one about (y, x), in pixels from the edge of the first."""
+    row, column = (np.arange(n) + 0.5 for n in shape)
+    light = np.exp(-((row[:, None] - y) ** 2 + (column - x) ** 2) / (2 * sigma**2))
+    return np.asarray(light / (2 * np.pi * sigma**2))
+
+
+# What the network sees.
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(20, 70), st.integers(20, 70)),
+    step=st.floats(0.4, 2.2),
+    frame=st.integers(16, 80),
+)
+def test_what_is_inside_the_frame_keeps_its_flux_and_place(
+    size: tuple[int, int], step: float, frame: int
+) -> None:
+    y, x = size[0] / 2 + 0.7, size[1] / 2 - 1.1
+    image = star(size, y, x, sigma=1.0 * max(1.0, step))
+    seen = framed(image, frame, 1.0, step)
+    inside = seen.pixels[seen.rows, seen.columns]
+    reach = min(inside.shape) * seen.step / 2 - 1.5
+    if reach > 5 * max(1.0, step):
+        assert inside.sum() == pytest.approx(1, abs=1e-4)
+    centre_y = (inside.sum(1) * (np.arange(inside.shape[0]) + 0.5)).sum() / inside.sum()
+    if reach > 5 * max(1.0, step):
+        assert seen.corner[0] + centre_y * seen.step == pytest.approx(y, abs=1e-2)
+
+
+def test_pixels_twice_as_wide_hold_the_sum_of_four() -> None:
+    image = np.random.default_rng(0).random((24, 36))
+    seen = framed(image, 20, 0.05, 0.1)
+    assert seen.pixels[4:16, 1:19] == pytest.approx(
+        image.reshape(12, 2, 18, 2).sum((1, 3)), rel=1e-12
+    )
+    assert (seen.rows, seen.columns) == (slice(4, 16), slice(1, 19))
+    assert seen.notes == (
+        "resampled from 0.05 to 0.1 arcsec",
+        "padded from 12 x 18 to 20 x 20 pixels",
+    )
+    assert seen.pixels[0, 0] == pytest.approx(4 * np.median(image))
+
+
+def test_finer_pixels_follow_the_light_between_the_old_ones() -> None:
+    seen = framed(star((40, 40), 20.5, 18.5), 80, 1.0, 0.5)
+    truth = star((80, 80), 41.0, 37.0, sigma=4.0)
+    assert np.abs(seen.pixels - truth).max() < 0.02 * truth.max()
+
+
+def test_pixels_of_the_same_width_are_left_alone() -> None:
+    image = np.random.default_rng(0).random((30, 41))
+    seen = framed(image, 20, 0.1005, 0.1)
+    assert np.array_equal(seen.pixels, image[5:25, 10:30])
+    assert seen.corner == (5, 10)
+
+
+def test_an_image_of_a_few_pixels_is_refused() -> None:
+    with pytest.raises(BrokenFileError, match="less than 8"):
+        framed(np.ones((30, 30)), 20, 0.05, 0.5)
+
+
+# Tables.
+
+
+def test_a_table_has_the_probabilities_that_the_run_has_written(
+    classifier: Path, model2: Path
+) -> None:
+    out, count, lines = predicted(classifier, model2, batch_size=7)
+    assert (out, count, lines) == (Path("predictions.csv"), 60, [])
+    table = Table.read(out)
+    assert table.colnames == [
+        "file", "index", "predicted", "p_no_sub", "p_cdm", "p_axion", "n_bad_pixels"
+    ]  # fmt: skip
+    with h5py.File(classifier / "predictions.h5") as file:
+        expected, index = file["prediction"][()], file["index"][()]
+    found = np.array([table[f"p_{name}"] for name in ("no_sub", "cdm", "axion")]).T
+    np.testing.assert_allclose(found[index], expected, atol=1e-6)
+    assert table["predicted"][0] == ["no_sub", "cdm", "axion"][found[0].argmax()]
+
+
+def test_every_way_to_store_the_same_images_gives_the_same_predictions(
+    classifier: Path, model2: Path, tmp_path: Path
+) -> None:
+    images = shards.read(model2).image[:3]
+    np.save("images.npy", images)
+    np.save("stack.npy", images[:, 0])
+    np.save("one.npy", images[1, 0])
+    save_fits(tmp_path / "cube.fits", images[:, 0], 0.101)
+    (tmp_path / "folder").mkdir()
+    for i, image in enumerate(images):
+        save_fits(tmp_path / "folder" / f"{i}.fits", image[0], 0.101)
+    names = ("images.npy", "stack.npy", "cube.fits", "folder", "one.npy")
+    for ending in (".csv", ".ecsv", ".fits"):
+        out, count, _ = predicted(
+            classifier, *map(Path, names), pixel_scale=0.101, out=Path(f"t{ending}")
+        )
+        table = Table.read(out)
+        assert count == len(table) == 13
+        p = np.array(table["p_cdm"], float)
+        np.testing.assert_allclose(p[:12], np.tile(p[:3], 4), atol=1e-6)
+        assert p[12] == pytest.approx(p[1], abs=1e-6)
+        assert list(table["index"]) == [0, 1, 2] * 3 + [0] * 4
+        assert str(table["file"][9]) == "folder/0.fits"
+    direct = load_model(classifier)(images)
+    np.testing.assert_allclose(p[:3], direct[:, 1], atol=1e-6)
+
+
+def test_fits_of_another_telescope_is_resampled_cropped_and_filled(
+    classifier: Path, tmp_path: Path
+) -> None:
+    image = np.random.default_rng(0).normal(size=(150, 140)).astype(np.float32)
+    image[3, 4:6] = np.nan
+    path = save_fits(tmp_path / "a.fits", image, 0.05, BUNIT="ADU")
+    out, _, lines = predicted(classifier, path)
+    assert Table.read(out)["n_bad_pixels"][0] == 2
+    assert lines == [
+        "1 image resampled from 0.05 to 0.101 arcsec",
+        "1 image cropped from 74 x 69 to 64 x 64 pixels",
+        "1 image in 'ADU', where the network was trained on '2 e-/s'",
+    ]
+
+
+def test_broken_files_are_named_and_the_others_predicted(
+    classifier: Path, model2: Path, tmp_path: Path
+) -> None:
+    good = shards.read(model2).image[:2, 0]
+    stack = good.copy()
+    stack[1] = np.nan
+    np.save("stack.npy", stack)
+    Path("bad.npy").write_bytes(b"nonsense")
+    Path("notes.txt").write_text("nonsense")
+    fits.PrimaryHDU().writeto("empty.fits")
+    save_fits(tmp_path / "nowhere.fits", good[0], None)
+    whole = save_fits(tmp_path / "whole.fits", good[0], 0.101).read_bytes()
+    Path("half.fits").write_bytes(whole[: len(whole) // 2])
+    shard = (model2 / "shard-00000.h5").read_bytes()
+    Path("half.h5").write_bytes(shard[: len(shard) // 2])
+    save_fits(tmp_path / "pixels.fits", np.zeros((20, 20)), None, CTYPE1="RA---TAN",
+              CTYPE2="DEC--TAN", CDELT1=1e-4, CDELT2=2e-4)  # fmt: skip
+    np.save("text.npy", np.array(["a", "b"]))
+    names = ["bad.npy", "notes.txt", "empty.fits", "nowhere.fits", "half.fits", "half.h5"]
+    names += ["pixels.fits", "text.npy", "none.fits", "whole.fits"]
+    out, count, lines = predicted(classifier, *map(Path, names))
+    assert count == 1
+    assert Table.read(out)["file"][0] == "whole.fits"
+    reasons = dict(line.removeprefix("skipped ").split(": ", 1) for line in lines[:-1])
+    assert reasons.keys() == set(names) - {"whole.fits"}
+    assert lines[-1] == "9 skipped, 1 predicted"
+    assert reasons["bad.npy"] == "it is not an .npy file"
+    assert reasons["notes.txt"] == "it is no .fits, .npy or .h5 file"
+    assert reasons["empty.fits"] == "it has no image extension"
+    assert reasons["nowhere.fits"] == "it does not say its pixel scale; give --pixel-scale ARCSEC"
+    assert "truncated" in reasons["half.fits"]
+    assert reasons["half.h5"] == "it is damaged or not a shard of this program"
+    assert "not square" in reasons["pixels.fits"]
+    assert reasons["none.fits"] == "there is no such file or folder"
+    _, count, lines = predicted(classifier, Path("stack.npy"), pixel_scale=0.101)
+    assert lines == ["skipped stack.npy[1]: it has no good pixel", "1 skipped, 1 predicted"]
+
+
+def test_a_pixel_scale_that_contradicts_the_file_is_refused(
+    classifier: Path, tmp_path: Path
+) -> None:
+    path = save_fits(tmp_path / "a.fits", np.ones((64, 64)), 0.1)
+    with pytest.raises(InputError, match=r"--pixel-scale 0\.2: the file says 0\.1 arcsec"):
+        predicted(classifier, path, pixel_scale=0.2)
+    assert not Path("predictions.csv").exists()
+
+
+# Super-resolution.
+
+
+@pytest.mark.parametrize("scale", [0.202, 0.15])
+def test_super_resolved_fits_keeps_its_place_on_the_sky(
+    superresolver: Path, tmp_path: Path, scale: float
+) -> None:
+    shape = (50, 24)
+    image = 30 * star(shape, 22.0, 13.0, sigma=2.5)  # outshines what one epoch has taught
+    path = save_fits(tmp_path / "a.fits", image.astype(np.float32), scale, BUNIT="2 e-/s")
+    out, count, _ = predicted(superresolver, path)
+    assert (out, count) == (Path("predictions"), 1)
+    with fits.open(out / "a_x2.fits") as file:
+        finer, header = file[0].data, file[0].header
+    rows, columns = (min(32, int(n * scale / 0.202 + 1e-6)) * 2 for n in shape)
+    assert finer.shape == (rows, columns), "without padding"
+    assert header["BUNIT"] == "2 e-/s"
+    assert header["PIXSCALE"] == pytest.approx(0.101, rel=1e-3)
+    before, after = sky(scale, shape), WCS(header)
+    width = np.sqrt(np.abs(np.linalg.det(after.pixel_scale_matrix))) * 3600
+    assert width == pytest.approx(0.101, rel=1e-6)
+    y, x = np.unravel_index(finer.argmax(), finer.shape)
+    there, true = after.pixel_to_world(x, y), before.pixel_to_world(13.0 - 0.5, 22.0 - 0.5)
+    assert there.separation(true).arcsec < 0.101
+    middle = after.pixel_to_world((columns - 1) / 2, (rows - 1) / 2)
+    apart = middle.separation(before.pixel_to_world(23 / 2, 49 / 2)).arcsec
+    assert apart < 1e-4, "both are of the same field"
+
+
+def test_distortions_of_the_original_hold_for_the_finer_pixels(
+    superresolver: Path, tmp_path: Path
+) -> None:
+    wcs = sky(0.202, (40, 40))
+    wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    header = wcs.to_header(relax=True)
+    header.update({"A_ORDER": 3, "B_ORDER": 2, "A_2_0": 3e-4, "A_1_2": 2e-6, "B_1_1": -2e-4})
+    fits.writeto("a.fits", np.ones((40, 40)), header)
+    out, _, _ = predicted(superresolver, Path("a.fits"))
+    before, after = WCS(fits.getheader("a.fits")), WCS(fits.getheader(out / "a_x2.fits"))
+    assert after.sip is not None
+    for x, y in ((0.0, 0.0), (63.0, 10.0), (20.0, 63.0)):
+        old = before.pixel_to_world((x + 0.5) / 2 + 4 - 0.5, (y + 0.5) / 2 + 4 - 0.5)
+        assert after.pixel_to_world(x, y).separation(old).arcsec < 1e-6
+
+
+def test_images_of_one_name_and_of_a_stack_go_to_files_of_their_own(
+    superresolver: Path, pairs: Path, tmp_path: Path
+) -> None:
+    low = shards.read(pairs).image_lr
+    assert low is not None
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        np.save(f"{name}/x.npy", low[0, 0])
+    np.save("stack.npy", low[:2])
+    out, _, _ = predicted(
+        superresolver, Path("a"), Path("b"), Path("stack.npy"), pixel_scale=0.202, out=Path("o")
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        "stack-00000_x2.fits",
+        "stack-00001_x2.fits",
+        "x_x2-2.fits",
+        "x_x2.fits",
+    ]
+    data, n = fits.getdata(out / "x_x2.fits"), predicted(superresolver, pairs, out=Path("p"))[1]
+    assert n == 48
+    np.testing.assert_array_equal(data, fits.getdata(Path("p") / "shard-00000-00000_x2.fits"))
+    np.testing.assert_allclose(data, load_model(superresolver)(low[0])[0, 0], atol=1e-6)
+
+
+# The network itself, and runs that are none.
+
+
+def test_a_network_needs_neither_its_data_nor_its_place(
+    classifier: Path, tmp_path: Path, model2: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(classifier, moved)
+    config = (moved / "config.yaml").read_text()
+    (moved / "config.yaml").write_text(config.replace(str(model2), "nowhere"))
+    images = torch.rand(2, 64, 64, requires_grad=True)
+    predictions = load_model(moved)(images)
+    np.testing.assert_array_equal(
+        predictions.detach(), load_model(str(classifier))(images.detach()[:, None])
+    )
+    (gradient,) = torch.autograd.grad(predictions[:, 0].sum(), images)
+    assert gradient.abs().sum() > 0
+
+
+def test_what_is_no_finished_run_is_refused(classifier: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(classifier, half)
+    (half / "metrics.json").unlink()
+    pretrained = tmp_path / "mae"
+    pretrained.mkdir()
+    (pretrained / "config.yaml").write_text("method: mae\n")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(classifier, damaged)
+    (damaged / "model.safetensors").write_bytes(b"nonsense")
+    for run, message in (
+        (tmp_path / "none", "is not a run; give the folder of a finished"),
+        (half, "is not finished; run its finetune command again"),
+        (pretrained, "is a pretrain run, which predicts nothing by itself; fine-tune it first"),
+        (damaged, "cannot be read as safetensors"),
+    ):
+        with pytest.raises(InputError, match=message):
+            predicted(run, tmp_path)
+
+
+def test_the_command_line(
+    classifier: Path, superresolver: Path, tmp_path: Path, capsys: Any
+) -> None:
+    def call(line: str) -> tuple[int, str, str]:
+        try:
+            cli.main(shlex.split(line))
+        except SystemExit as stop:
+            captured = capsys.readouterr()
+            return int(stop.code or 0), captured.out, captured.err
+        return 0, *capsys.readouterr()
+
+    save_fits(tmp_path / "a.fits", np.ones((64, 64)), 0.101)
+    Path("bad.npy").write_bytes(b"nonsense")
+    code, out, err = call(f"predict {classifier} a.fits bad.npy --device cpu")
+    assert (code, out) == (0, "wrote predictions.csv (1 image)\n")
+    assert "1 skipped, 1 predicted" in err
+    Path("predictions.csv").unlink()
+    for line, message in (
+        (f"{classifier} bad.npy", "error: nothing to predict: bad.npy: it is not an .npy file"),
+        (f"{classifier} a.fits --out a.txt", "error: --out a.txt: a table ends in .csv, .ecsv"),
+        (f"{superresolver} a.fits --out a.csv", "error: --out a.csv: superres makes images, one"),
+        (f"{classifier} a.fits --batch-size 0", "batch_size: Input should be greater than 0"),
+        (f"{classifier} a.fits --set fil=zero", "(did you mean 'fill'?)"),
+    ):
+        code, out, err = call(f"predict {line} --device cpu")
+        assert (code, out) == (2, "")
+        assert message in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.fits", "bad.npy"]
