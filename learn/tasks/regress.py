@@ -179,7 +179,7 @@ class Regress(Task):
 
     def table(self, predictions: Tensor) -> dict[str, Array]:
         mean, sigma = predictions.numpy().transpose(1, 0, 2)
-        table = {}
+        table: dict[str, Array] = {}
         for k, name in enumerate(self.columns):
             table |= {name: mean[:, k], f"{name}_error": sigma[:, k]}
         return table
