@@ -151,7 +151,7 @@ def main() -> None:
     n, workers, device = arguments.n, arguments.workers, arguments.device
     rates = {
         f"torch, published, {device}": ours("published", "torch", n, workers, device),
-        f"torch, physical, {device}": ours("physical", "torch", n // 4, workers, device),
+        f"torch, physical, {device}": ours("physical", "torch", n, workers, device),
         "lenstronomy, one plane, rendering alone": single_plane(n // 20, workers),
         "lenstronomy, as a backend": ours("published", "lenstronomy", n // 40, workers, "cpu"),
     }

@@ -192,10 +192,11 @@ def _prepared(
 
 
 def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Results[Shard, str]:
-    # Absolute, because workers on other machines start elsewhere.
-    job = functools.partial(make_shard, config, out.absolute())
     if config.scheduler is not None and todo:
-        return on_cluster(job, todo, config.scheduler, out.absolute())
+        out = out.absolute()  # workers on other machines start elsewhere
+        job = functools.partial(make_shard, config, out)
+        return on_cluster(job, todo, config.scheduler, out)
+    job = functools.partial(make_shard, config, out)
     workers = min(config.workers or len(os.sched_getaffinity(0)), len(todo))
     if workers <= 1 or config.device == "cuda":
         return in_process(job, todo)
