@@ -297,7 +297,9 @@ def test_images_of_one_name_and_of_a_stack_go_to_files_of_their_own(
     ]
     data, n = fits.getdata(out / "x_x2.fits"), predicted(superresolver, pairs, out=Path("p"))[1]
     assert n == 48
-    np.testing.assert_array_equal(data, fits.getdata(Path("p") / "shard-00000-00000_x2.fits"))
+    # Another batch is rounded another way.
+    among_others = fits.getdata(Path("p") / "shard-00000-00000_x2.fits")
+    np.testing.assert_allclose(data, among_others, atol=1e-6)
     np.testing.assert_allclose(data, load_model(superresolver)(low[0])[0, 0], atol=1e-6)
 
 
