@@ -98,7 +98,7 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
             "radial_auc_95": {name: interval for name, (_, interval) in radial.items()},
             "radial_auc_max": config.radial_auc_max,
             "twin_accuracy": float(correct.mean()),
-            "twin_accuracy_95": _interval(len(truth), lambda rows: float(correct[rows].mean())),
+            "twin_accuracy_95": _interval(truth, lambda rows: float(correct[rows].mean())),
             "twin_accuracy_allowed": [low, high],
             "passed": {"radial": passed_radial, "twin": bool(low <= correct.mean() <= high)},
         }
@@ -129,14 +129,18 @@ def _radial_aucs(data: DataSet, parts: Split) -> dict[str, tuple[float, Interval
         ) -> float:
             return float(roc_auc_score(truth[rows], score[rows]))
 
-        found[name] = (auc(np.arange(len(test))), _interval(len(test), auc))
+        found[name] = (auc(np.arange(len(test))), _interval(truth, auc))
     return found
 
 
-def _interval(n: int, statistic: Callable[[NDArray[np.int64]], float]) -> Interval:
-    """95% interval of a statistic of ``n`` test images, by resampling them."""
+def _interval(truth: NDArray[Any], statistic: Callable[[NDArray[np.int64]], float]) -> Interval:
+    """95% interval of a statistic of the test images, by resampling those of each class."""
     rng = np.random.default_rng(0)
-    values = [statistic(rng.integers(0, n, n)) for _ in range(_RESAMPLES)]
+    classes = [np.flatnonzero(truth == each) for each in np.unique(truth)]
+    values = [
+        statistic(np.concatenate([rng.choice(members, len(members)) for members in classes]))
+        for _ in range(_RESAMPLES)
+    ]
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 

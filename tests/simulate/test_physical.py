@@ -110,10 +110,12 @@ def test_images_of_subhaloes_and_vortices_are_lenstronomys(configure, model):
     camera = instrument(config.instrument)
     ours = TorchRenderer(camera, dtype=torch.float64, supersampling=2).render(scene)
     theirs = LenstronomyRenderer(camera, supersampling=2).render(scene)
-    deviation = np.abs(ours - theirs).max((1, 2)) / theirs.max((1, 2))
-    assert deviation[0] < 1e-8
-    assert deviation[1] < 1e-6  # lenstronomy cuts the cusp of a halo off at 1e-3 Rs
-    assert deviation[2] < 1e-2  # a chain of point masses is rough at the distance of its links
+    deviation = np.abs(ours - theirs).reshape(3, -1) / theirs.reshape(3, -1).max(1)[:, None]
+    assert deviation[0].max() < 1e-8
+    assert deviation[1].max() < 1e-6  # lenstronomy cuts the cusp of a halo off at 1e-3 Rs
+    # A chain of point masses is rough at the distance of its links, a line is not.
+    assert np.quantile(deviation[2], 0.99) < 1e-4
+    assert deviation[2].max() < 0.05
 
 
 def test_a_pair_shows_one_scene_in_two_resolutions(configure):
