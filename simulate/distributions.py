@@ -93,6 +93,15 @@ def within(prior: AnyDistribution, low: float, high: float) -> AnyDistribution:
     return prior
 
 
+def power_law(u: Array, low: float, high: float, slope: float) -> Array:
+    """The value below which lies the fraction ``u`` of draws with a density ``x^slope``."""
+    exponent = slope + 1
+    if abs(exponent) < 1e-12:
+        return np.asarray(low * (high / low) ** u)
+    a, b = low**exponent, high**exponent
+    return np.asarray((a + (b - a) * u) ** (1 / exponent))
+
+
 def _cut_normal(u: Array, mean: float, sigma: float, low: float, high: float) -> Array:
     below, above = (float(ndtr((limit - mean) / sigma)) for limit in (low, high))
     values: Array = mean + sigma * ndtri(below + (above - below) * u)

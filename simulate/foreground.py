@@ -147,8 +147,8 @@ class RingConfig(Strict):
     knots_share: Share = Field(description="of the light of the ring that is in the knots")
 
 
-class SpiralConfig(Strict):
-    """A disc with two spiral arms, seen face-on."""
+class DiscConfig(Strict):
+    """A disc with a bulge."""
 
     disc_size: PositiveLimits = Field(
         description="half-light radius along the major axis over R_sersic of an early type"
@@ -156,6 +156,11 @@ class SpiralConfig(Strict):
     bulge_share: Share
     bulge_size: PositiveLimits = Field(description="R_sersic of the bulge over that of the disc")
     axis_ratio: AxisRatio
+
+
+class SpiralConfig(DiscConfig):
+    """A disc with two spiral arms, seen face-on."""
+
     arm_contrast: Limits
     pitch: Limits = Field(description="degrees")
 
@@ -168,15 +173,8 @@ class SpiralConfig(Strict):
         return self
 
 
-class EdgeOnConfig(Strict):
+class EdgeOnConfig(DiscConfig):
     """A disc seen from the side."""
-
-    disc_size: PositiveLimits = Field(
-        description="half-light radius along the major axis over R_sersic of an early type"
-    )
-    bulge_share: Share
-    bulge_size: PositiveLimits = Field(description="R_sersic of the bulge over that of the disc")
-    axis_ratio: AxisRatio
 
 
 class SingleConfig(Strict):
@@ -575,7 +573,7 @@ def _early_type(
 
 def _disc(
     config: NonLensConfig,
-    kind: SpiralConfig | EdgeOnConfig,
+    kind: DiscConfig,
     rng: np.random.Generator,
     theta_E: float,
 ) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from lensphys import cosmology as distances
 from simulate.config import Strict
-from simulate.distributions import AnyDistribution
+from simulate.distributions import AnyDistribution, power_law
 from simulate.errors import InputError
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def draw_subhalos(
         u[:, i, :count] = rng.random((5, count))
     there = np.arange(max(counts)) < np.array(counts)[:, None]
 
-    mass = _power_law(u[0], config.mass_min, config.mass_max, config.mass_slope)
+    mass = power_law(u[0], config.mass_min, config.mass_max, config.mass_slope)
     radius = config.disc_radius * theta_E[:, None] * np.sqrt(u[1])
     angle = 2 * math.pi * u[2]
     scatter = 10 ** (config.concentration_dex * _normal(u[3]))
@@ -243,14 +243,6 @@ def _power_integral(low: float, high: float, exponent: float) -> float:
     if abs(exponent + 1) < 1e-12:
         return math.log(high / low)
     return float((high ** (exponent + 1) - low ** (exponent + 1)) / (exponent + 1))
-
-
-def _power_law(u: Array, low: float, high: float, slope: float) -> Array:
-    exponent = slope + 1
-    if abs(exponent) < 1e-12:
-        return np.asarray(low * (high / low) ** u)
-    a, b = low**exponent, high**exponent
-    return np.asarray((a + (b - a) * u) ** (1 / exponent))
 
 
 def _normal(u: Array) -> Array:

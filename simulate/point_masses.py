@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simulate.distributions import power_law
+
 if TYPE_CHECKING:
     from simulate.published import PublishedConfig
 
@@ -34,13 +36,7 @@ def draw_cdm(
     """
     cdm = config.cdm
     n = cdm.n_subhalos
-    exponent = cdm.mass_slope + 1
-    u = rng.uniform(size=n)
-    if exponent == 0:
-        mass = cdm.mass_min * (cdm.mass_max / cdm.mass_min) ** u
-    else:
-        low, high = cdm.mass_min**exponent, cdm.mass_max**exponent
-        mass = (low + (high - low) * u) ** (1 / exponent)
+    mass = power_law(rng.uniform(size=n), cdm.mass_min, cdm.mass_max, cdm.mass_slope)
     radius = rng.uniform(cdm.r_min, cdm.r_max, n)
     angle = rng.uniform(0, 2 * math.pi, n)
     return np.stack([mass, radius * np.sin(angle), radius * np.cos(angle)]), {}

@@ -25,7 +25,7 @@ from simulate.shards import (
     SCHEMA_VERSION,
     read_manifest,
     settle,
-    sha256,
+    shard_intact,
     write_shard,
     write_text,
 )
@@ -128,7 +128,7 @@ def simulate(
         done = {
             entry["file"]: entry
             for entry in manifest["shards"]
-            if names.get(entry["file"]) == entry["n"] and _intact(out, entry)
+            if names.get(entry["file"]) == entry["n"] and shard_intact(out, entry)
         }
         todo = [shard for shard in shards if shard.file not in done]
         missing = sum(shard.stop - shard.start for shard in todo)
@@ -241,11 +241,6 @@ def _check_same(old: Any, new: Any, out: Path, key: str = "") -> None:
             f"{out} holds a data set with {key} = {old}, not {new}; choose another --out or "
             "delete the folder"
         )
-
-
-def _intact(out: Path, entry: dict[str, Any]) -> bool:
-    path = out / entry["file"]
-    return path.is_file() and sha256(path) == str(entry["sha256"])
 
 
 def _finished(out: Path, manifest: dict[str, Any]) -> bool:

@@ -68,6 +68,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shard_intact(folder: Path, entry: dict[str, Any]) -> bool:
+    """Whether the file of an entry of a manifest is there, as it was written."""
+    path = folder / entry["file"]
+    return path.is_file() and sha256(path) == str(entry["sha256"])
+
+
 def write_shard(
     path: Path, columns: Mapping[str, Array], params: Mapping[str, Array], attrs: Mapping[str, Any]
 ) -> str:

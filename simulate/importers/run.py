@@ -26,6 +26,7 @@ from simulate.shards import (
     SCHEMA_VERSION,
     read_manifest,
     sha256,
+    shard_intact,
     write_shard,
     write_text,
 )
@@ -80,7 +81,7 @@ def import_images(
     ]
     with held(out):
         manifest = _open_manifest(out, source, identity)
-        done = {entry["file"]: entry for entry in manifest["shards"] if _intact(out, entry)}
+        done = {entry["file"]: entry for entry in manifest["shards"] if shard_intact(out, entry)}
         missing = sum(len(part) for number, part in enumerate(parts) if _file(number) not in done)
         report = progress(len(source.entries), len(source.entries) - missing) if progress else None
         if not missing and manifest["complete"] and (out / "preview.png").is_file():
@@ -384,11 +385,6 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
 
 def _file(number: int) -> str:
     return f"shard-{number:05d}.h5"
-
-
-def _intact(out: Path, entry: dict[str, Any]) -> bool:
-    path = out / entry["file"]
-    return path.is_file() and sha256(path) == str(entry["sha256"])
 
 
 def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:

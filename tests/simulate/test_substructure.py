@@ -12,6 +12,7 @@ from scipy import stats
 
 import lensphys as lp
 from simulate import halos
+from simulate.distributions import power_law
 from simulate.errors import InputError
 from simulate.halos import LensPlane
 
@@ -96,7 +97,7 @@ def test_numbers_are_poisson_about_the_mass_fraction(config, subhalos):
 
 
 def test_masses_follow_the_mass_function(config):
-    drawn = halos._power_law(np.random.default_rng(0).random(20_000), 1e8, 1e10, -1.9)
+    drawn = power_law(np.random.default_rng(0).random(20_000), 1e8, 1e10, -1.9)
     low, high = 1e8**-0.9, 1e10**-0.9
     assert stats.kstest(drawn, lambda m: (m**-0.9 - low) / (high - low)).pvalue > P
     assert drawn.mean() == pytest.approx(halos._mean_mass(config.cdm), rel=0.03)
