@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from simulate.instruments import Instrument
     from simulate.scenes import Prior
 
-#: Pixels rendered at once: on a CPU what stays in a core's cache, on a GPU what keeps it busy.
-_BLOCK_PIXELS = {"cpu": 2**17, "cuda": 2**22}
+#: Pixels rendered at once: enough that what a block costs beside its pixels is little.
+_BLOCK_PIXELS = {"cpu": 2**18, "cuda": 2**22}
 
 #: Called with the number of images that have just been finished.
 Progress = Callable[[int], None]
