@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from learn.config import EncoderConfig
 from learn.timm_backbone import TimmBackbone, TimmConfig
@@ -19,6 +21,10 @@ from simulate.errors import InputError
 from simulate.shards import replacing, write_text
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+#: Units of the channels of a lens prior: the response is some hundred sigma per arcsec.
+_SCALES = (1.0, 0.1, 0.1, 1.0, 1.0)
+#: Of places in the source plane, in half-light radii (of their asinh, far out).
+_WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Encoder(nn.Module):
@@ -31,10 +37,11 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.seen_channels = _seen_channels(config)
         self.vit = VisionTransformer(
             img_size=config.image_size,
             patch_size=config.patch_size,
-            in_chans=1,
+            in_chans=len(self.seen_channels),
             num_classes=0,
             global_pool="avg",
             fc_norm=False,  # the norm belongs to the tokens, not to a head
@@ -47,6 +54,9 @@ class Encoder(nn.Module):
         )
         initialize_2d_sine_cosine_positional_embedding(self.vit.pos_embed, num_prefix_tokens=0)
         self.vit.pos_embed.requires_grad = False
+        self.source_plane: nn.Linear | None = None
+        if config.prior and config.prior.source_plane:
+            self.source_plane = nn.Linear(4 * len(_WAVELENGTHS), config.embed_dim)
 
     @property
     def width(self) -> int:
@@ -68,15 +78,20 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
 
+        With a lens prior the images are stacks (B, 6, H, W) of flux and the channels of the prior
+        (:mod:`learn.lens_prior`).
+
         Patches that are not kept are dropped before the first block: they cost nothing. Those that
         are ``hidden`` (B, grid * grid), true where so, are replaced by ``token`` (D,).
         """
-        patches = self.vit.patch_embed(image)
+        patches = self.vit.patch_embed(self._seen(image))
         if hidden is not None:
             assert token is not None
             where = hidden.view(*patches.shape[:3], 1)
             patches = torch.where(where, token.to(patches.dtype), patches)
         tokens = self.vit._pos_embed(patches)
+        if self.source_plane is not None:
+            tokens = tokens + self.source_plane(self._source_positions(image))
         if keep is not None:
             tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
         return self.vit.norm(self.vit.blocks(tokens))  # type: ignore[no-any-return]
@@ -85,6 +100,33 @@ class Encoder(nn.Module):
         """Mean of the tokens (B, D)."""
         tokens: Tensor = self(image)
         return tokens.mean(1)
+
+    def _seen(self, image: Tensor) -> Tensor:
+        """What patches are made of."""
+        if self.config.prior is None:
+            return image
+        # Linear in the noise, logarithmic in what lies far above it.
+        scale = image.new_tensor(_SCALES).view(-1, 1, 1)
+        return torch.cat([image[:, :1], torch.asinh(image[:, 1:] * scale)], 1)[
+            :, self.seen_channels
+        ]
+
+    def _source_positions(self, image: Tensor) -> Tensor:
+        """Sines and cosines (B, n, K) of where in the source plane each patch comes from."""
+        # Far out it does not matter where.
+        place = torch.asinh(image[:, -2:])
+        place = F.avg_pool2d(place, self.config.patch_size, ceil_mode=True).flatten(2).mT
+        waves = 2 * math.pi / image.new_tensor(_WAVELENGTHS)
+        phase = (place[..., None] * waves).flatten(2)
+        return torch.cat([phase.sin(), phase.cos()], 2)
+
+
+def _seen_channels(config: EncoderConfig) -> list[int]:
+    """Which channels of a stack of flux and lens prior patches are made of."""
+    prior = config.prior
+    if prior is None:
+        return [0]
+    return [0, *([1] if prior.residual != "none" else []), *([2, 3] if prior.response else [])]
 
 
 #: What a task is built on.

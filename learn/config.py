@@ -10,6 +10,17 @@ from pydantic import BeforeValidator, Field, model_validator
 from simulate.config import Strict
 
 
+class PriorConfig(Strict):
+    """What an encoder sees of the smooth lens that was fitted to its image."""
+
+    steps: int = Field(ge=0, description="of Gauss-Newton, at most; 0: the nearest template alone")
+    residual: Literal["fit", "high-pass", "none"] = Field(
+        description="image less model in sigma; or, as a control, image less its local mean"
+    )
+    response: bool = Field(description="how the image changes with a deflection")
+    source_plane: bool = Field(description="where in the source plane each patch comes from")
+
+
 class EncoderConfig(Strict):
     """A timm vision transformer without class token."""
 
@@ -18,6 +29,7 @@ class EncoderConfig(Strict):
     embed_dim: int = Field(gt=0, multiple_of=4)
     depth: int = Field(gt=0)
     num_heads: int = Field(gt=0)
+    prior: PriorConfig | None = Field(None, description="null: the encoder sees the image alone")
 
     @model_validator(mode="after")
     def _divides(self) -> EncoderConfig:
@@ -108,6 +120,16 @@ class PretrainConfig(TrainingConfig):
     encoder: EncoderConfig
     jitter: JitterConfig
     monitor: MonitorConfig | None
+
+    @model_validator(mode="after")
+    def _fits_what_it_shows(self) -> PretrainConfig:
+        changes = self.jitter.shift, self.jitter.blur, self.jitter.noise
+        if self.encoder.prior and self.augment and any(changes):
+            raise ValueError(
+                "jitter must be 0 throughout where the encoder has a lens prior: the fit is of the "
+                "image as it is"
+            )
+        return self
 
 
 class FinetuneConfig(TrainingConfig):

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from learn.config import StretchConfig, TrainingConfig
 from learn.devices import process_rank
+from learn.lens_prior import lens_prior, network_input
 from simulate.errors import InputError
 from simulate.shards import DataSet
 
@@ -29,6 +31,13 @@ class Batch(NamedTuple):
     """(B, 1, h, w) flux at lower resolution, where the data set has pairs"""
     params: dict[str, Tensor] | None = None
     """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
+    prior: Tensor | None = None
+    """(B, 5, H, W) :data:`learn.lens_prior.CHANNELS`, where the encoder wants them"""
+
+    @property
+    def stack(self) -> Tensor:
+        """The images with the channels of their lens prior, where they have one."""
+        return self.image if self.prior is None else network_input(self.image, self.prior)
 
 
 class Stretch(nn.Module):
@@ -72,9 +81,10 @@ class Stretch(nn.Module):
         return stretch
 
     def forward(self, flux: Tensor) -> Tensor:
-        """Stretched images of the same shape."""
-        x = flux / self.softening
-        return ((torch.asinh(x) if self.kind == "asinh" else x) - self.mean) / self.std
+        """Stretched images of the same shape; channels after the first stay what they are."""
+        x = flux[:, :1] / self.softening
+        x = ((torch.asinh(x) if self.kind == "asinh" else x) - self.mean) / self.std
+        return x if flux.shape[1] == 1 else torch.cat([x, flux[:, 1:]], 1)
 
 
 def noise_level(images: Tensor) -> Tensor:
@@ -143,20 +153,25 @@ class InMemory(Dataset[Batch]):
     Args:
         data: the images.
         with_params: batches carry the columns of the data set too.
+        prior: (N, 5, H, W) channels that batches carry too.
     """
 
-    def __init__(self, data: DataSet, *, with_params: bool = False) -> None:
+    def __init__(
+        self, data: DataSet, *, with_params: bool = False, prior: Tensor | None = None
+    ) -> None:
         self._image = torch.from_numpy(data.image)
         self._label = torch.from_numpy(data.label)
         self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
         columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
         self._params = columns if with_params else None
+        self._prior = prior
 
     def __getitem__(self, indices: Tensor) -> Batch:
         low = None if self._image_lr is None else self._image_lr[indices]
         columns = self._params
         params = columns and {name: values[indices] for name, values in columns.items()}
-        return Batch(self._image[indices], self._label[indices], low, params)
+        prior = None if self._prior is None else self._prior[indices].float()
+        return Batch(self._image[indices], self._label[indices], low, params, prior)
 
     def __len__(self) -> int:
         return len(self._label)
@@ -216,6 +231,33 @@ class BatchIndices(Sampler[Tensor]):
         if self._whole:
             return full - full % self._accumulate
         return full + 1 if left else full
+
+
+def in_memory(
+    data: DataSet,
+    encoder: BaseModel,
+    *,
+    column: str = "image",
+    with_params: bool = False,
+    device: str = "cpu",
+) -> InMemory:
+    """A data set as an encoder sees it: with the lens prior of its images, where it has one.
+
+    Args:
+        data: the images.
+        encoder: the encoder's configuration.
+        column: what the encoder sees, ``image`` or ``image_lr``.
+        with_params: batches carry the columns of the data set too.
+        device: where lenses are fitted that have not been.
+
+    Raises:
+        InputError: as :func:`learn.lens_prior.lens_prior`.
+    """
+    config = getattr(encoder, "prior", None)
+    prior = None
+    if config is not None:
+        prior = torch.from_numpy(lens_prior(data, config, column, device).channels)
+    return InMemory(data, with_params=with_params, prior=prior)
 
 
 def loader(data: InMemory, batches: BatchIndices) -> DataLoader[Batch]:

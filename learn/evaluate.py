@@ -18,7 +18,7 @@ from torch import Tensor
 
 from learn.backbone import described_encoder, load_weights
 from learn.config import FinetuneConfig
-from learn.data import BatchIndices, InMemory, Stretch, loader, split
+from learn.data import BatchIndices, Stretch, in_memory, loader, split
 from learn.runs import CONFIG, METRICS
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -95,7 +95,9 @@ def evaluate(
 def predicted(module: Task, data: DataSet, rows: NDArray[np.int64]) -> Tensor:
     """Predictions for the images ``rows``, on the CPU."""
     batches = BatchIndices(rows, module.config.optimizer.batch_size, shuffle=False)
-    return module.predict_all(loader(InMemory(data), batches))
+    device = module.device.type
+    memory = in_memory(data, module.encoder.config, column=module.column, device=device)
+    return module.predict_all(loader(memory, batches))
 
 
 def first_images(data: DataSet, count: int | None) -> DataSet:

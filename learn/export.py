@@ -73,6 +73,11 @@ def write_onnx(model: Model, path: Path) -> None:
 
     The batch may be of any size, the images not.
     """
+    if getattr(model.task.encoder.config, "prior", None) is not None:
+        raise InputError(
+            f"{model.folder} fits a lens to each image before its network sees it, which ONNX "
+            "cannot hold; leave out --onnx"
+        )
     images = torch.zeros(2, 1, model.size, model.size, device=model.task.stretch.softening.device)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from learn.backbone import DESCRIPTION, described_encoder, load_weights
 from learn.config import FinetuneConfig
 from learn.data import Batch, Stretch
+from learn.lens_prior import prior_of_images, shines
 from learn.runs import CONFIG, METRICS
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from simulate.config import load_config, read_yaml
 from simulate.errors import InputError
+from simulate.photometry import Photometry
 from simulate.shards import DataSet, read
 
 MODEL = "model.safetensors"
@@ -93,7 +95,20 @@ class Model(nn.Module):
         if flux.ndim < 4:
             flux = flux.view(-1, 1, *flux.shape[-2:])
         label = torch.zeros(flux.shape[0], dtype=torch.int64, device=flux.device)
-        return self.task.predict_batch(Batch(flux, label, flux))
+        return self.task.predict_batch(Batch(flux, label, flux, prior=self._prior(flux)))
+
+    def _prior(self, flux: Tensor) -> Tensor | None:
+        """The channels of the lens prior, where the encoder wants them: a lens is fitted to each.
+
+        PSF and noise are those of the training data.
+        """
+        config = getattr(self.task.encoder.config, "prior", None)
+        if config is None:
+            return None
+        exposure = np.full(len(flux), self.task.exposure.item())
+        where, column = str(self.folder), self.task.column
+        photometry = Photometry.known(self.data.attrs, exposure, column, where)
+        return prior_of_images(flux, photometry, config, lens_light=shines(self.data.config))
 
 
 def load_model(folder: str | Path) -> Model:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from learn.backbone import DESCRIPTION, count_parameters, save_encoder
 from learn.config import PretrainConfig
-from learn.data import InMemory, Stretch, loader, training_batches
+from learn.data import Stretch, in_memory, loader, training_batches
 from learn.devices import process_rank
 from learn.figures import draw_curves
 from learn.methods import method_class
@@ -35,7 +35,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     method = method_class(config.method)
-    checked(method.Params, config.params, "params")
+    method.check(config, checked(method.Params, config.params, "params"))
     data = _pretraining_data(config)
     watched, trained = _held_out(config, len(data))
     batches = training_batches(trained, config, whole=True)
@@ -48,15 +48,16 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)
+        memory = in_memory(data, config.encoder, device=config.device)
         stretch = Stretch.fit(torch.from_numpy(data.image[trained]), config.stretch)
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
         module = method(config, stretch, steps)
         blind = module.blind_losses(batches.batch_size)
         callbacks: tuple[Monitor, ...] = ()
         if config.monitor:
-            image = torch.from_numpy(data.image[watched])
+            image = memory[torch.from_numpy(watched)].stack
             callbacks = (Monitor(config.monitor, image, data.label[watched], blind),)
-        fit(module, config, folder, loader(InMemory(data), batches), callbacks=callbacks)
+        fit(module, config, folder, loader(memory, batches), callbacks=callbacks)
         if process_rank(config) == 0:
             _leave_encoder(module, data, len(trained), blind, folder)
     return folder, True

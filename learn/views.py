@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from simulate.augment import LensBatch, Optics, Params, Symmetry, turned
+from learn.lens_prior import VECTORS
+from simulate.augment import LensBatch, Optics, Params, turn, turned
 
 
 def random_d4(*images: Tensor) -> tuple[Tensor, ...]:
@@ -23,21 +24,42 @@ def random_d4(*images: Tensor) -> tuple[Tensor, ...]:
     Returns:
         The transformed stacks.
     """
-    symmetry = torch.randint(8, (len(images[0]),)).to(images[0].device)
+    symmetry = random_symmetry(len(images[0]), images[0].device)
     return tuple(turned(stack, symmetry) for stack in images)
 
 
-def random_d4_of_lenses(image: Tensor, params: Params) -> tuple[Tensor, Params]:
-    """Turn and flip each image at random, and with it what describes it.
+def random_symmetry(count: int, device: torch.device) -> Tensor:
+    """One of the eight symmetries of the square for each image, as :func:`turned` takes them."""
+    return torch.randint(8, (count,)).to(device)
+
+
+def turned_prior(channels: Tensor, symmetry: Tensor) -> Tensor:
+    """The channels (B, 5, H, W) of a lens prior, turned and flipped; vectors turn too."""
+    moved = turned(channels, symmetry)
+    quarter = symmetry % 4
+    mirror = torch.where(symmetry >= 4, -1.0, 1.0).to(channels)[:, None, None]
+    cos = torch.tensor([1.0, 0.0, -1.0, 0.0]).to(channels)[quarter][:, None, None]
+    sin = torch.tensor([0.0, 1.0, 0.0, -1.0]).to(channels)[quarter][:, None, None]
+    parts = list(moved.unbind(1))
+    for i, j in VECTORS:
+        # A quarter turn takes the last axis to the one before it, backwards.
+        along, up = parts[i], parts[j]
+        parts[i], parts[j] = mirror * (cos * along + sin * up), cos * up - sin * along
+    return torch.stack(parts, 1)
+
+
+def turned_lenses(image: Tensor, params: Params, symmetry: Tensor) -> tuple[Tensor, Params]:
+    """Turn and flip each image, and with it what describes it.
 
     Args:
         image: square, (B, 1, H, H).
         params: (B,) columns of a data set: positions, ellipticities, shear and angles turn too.
+        symmetry: (B,) of :func:`random_symmetry`.
 
     Returns:
         The transformed images and their columns.
     """
     unknown = image.new_full((len(image),), math.nan)
     optics = Optics(pixel_scale=1.0, psf_fwhm=unknown, background_sigma=unknown)  # plays no part
-    after = Symmetry().apply(LensBatch(image, params, optics), torch.default_generator)
+    after = turn(LensBatch(image, params, optics), symmetry)
     return after.image, after.params

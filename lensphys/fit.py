@@ -94,6 +94,7 @@ def fit(
     fixed: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     n_starts: int = 3,
+    retry: bool = True,
     max_steps: int = 50,
     tolerance: float = 1e-2,
 ) -> FitResult:
@@ -118,9 +119,11 @@ def fit(
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
-        n_starts: starting points tried for every image where ``start`` is not given; eight times as
-            many more where these leave a chi^2 that noise does not explain.
-        max_steps: evaluations of the model, at most, from the best starting point on.
+        n_starts: starting points tried for every image where ``start`` is not given.
+        retry: try eight times as many where these leave a chi^2 that noise does not explain. What
+            no model of the kind explains, such as substructure, is then tried again for nothing.
+        max_steps: evaluations of the model, at most, from the best starting point on; 0 leaves the
+            starting point as it is.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
     Raises:
@@ -135,6 +138,7 @@ def fit(
         supersampling=supersampling,
         bounds=bounds,
         n_starts=n_starts,
+        retry=retry,
         max_steps=max_steps,
         tolerance=tolerance,
     )(images, sigma, start=start, fixed=fixed)
@@ -144,8 +148,8 @@ class Fitter:
     """:func:`fit` for many batches of images of one kind: templates are made once.
 
     Args:
-        pixel_scale, psf, mass, lens_light, supersampling, bounds, n_starts, max_steps, tolerance:
-            see :func:`fit`.
+        pixel_scale, psf, mass, lens_light, supersampling, bounds, n_starts, retry, max_steps,
+            tolerance: see :func:`fit`.
     """
 
     def __init__(
@@ -158,17 +162,19 @@ class Fitter:
         supersampling: int = 1,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         n_starts: int = 3,
+        retry: bool = True,
         max_steps: int = 50,
         tolerance: float = 1e-2,
     ) -> None:
-        for name, count in (("n_starts", n_starts), ("max_steps", max_steps)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ValueError(f"{name} must be a whole number from 1 on, got {count!r}")
+        for name, count, least in (("n_starts", n_starts, 1), ("max_steps", max_steps, 0)):
+            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+                raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
         check_number("tolerance", tolerance, low=0.0, open_low=True)
         self.scene = LensScene(mass, lens_light=lens_light)
         self._pixel_scale, self._psf, self._supersampling = pixel_scale, psf, supersampling
         self._bounds = dict(bounds or {})
-        self._n_starts, self._max_steps, self._tolerance = n_starts, max_steps, tolerance
+        self._n_starts, self._retry = n_starts, retry
+        self._max_steps, self._tolerance = max_steps, tolerance
         self._cached: dict[Any, tuple[Pixels, Templates | None]] = {}
 
     def __call__(
@@ -194,7 +200,11 @@ class Fitter:
                 points = given_start(self.scene, start or {}, half_field, peak)[:, None]
                 found = problem.best_of(points, self._max_steps, self._tolerance)
             else:
-                found = problem.solve(templates, self._n_starts, self._max_steps, self._tolerance)
+                points = templates.best(problem.images, problem.weight, self._n_starts)
+                found = problem.best_of(points, self._max_steps, self._tolerance)
+                if self._retry:
+                    fresh = _RETRY * self._n_starts
+                    problem.retry(found, templates, fresh, self._max_steps, self._tolerance)
             covariance = problem.covariance(found.z)
             converged = found.converged
 
@@ -352,24 +362,20 @@ class _Problem:
         )
         return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
-    def solve(self, templates: Templates, starts: int, max_steps: int, tolerance: float) -> _State:
-        """The best fit of every image from the ``starts`` templates that are most like it.
+    def retry(
+        self, found: _State, templates: Templates, starts: int, max_steps: int, tolerance: float
+    ) -> None:
+        """Improve fits whose chi^2 noise does not explain, from so many more and other templates.
 
-        Where they end in a chi^2 that noise does not explain, more and other ones are tried. What
-        is not in the scene, such as substructure, makes a fit be tried again for nothing.
+        What is not in the scene, such as substructure, makes a fit be tried again for nothing.
         """
-        points = templates.best(self.images, self.weight, starts)
-        found = self.best_of(points, max_steps, tolerance)
         dof = self.degrees_of_freedom()
         poor = torch.nonzero(~(found.chi2 < dof + _DEVIATIONS * torch.sqrt(2.0 * dof)))[:, 0]
         if poor.numel():
-            points = templates.best(
-                self.images[poor], self.weight[poor], _RETRY * starts, distinct=True
-            )
+            points = templates.best(self.images[poor], self.weight[poor], starts, distinct=True)
             again = self.best_of(points, max_steps, tolerance, poor)
             better = again.chi2 < found.chi2[poor]
             found.put(poor[better], again.take(better))
-        return found
 
     def best_of(
         self, points: Tensor, max_steps: int, tolerance: float, index: Tensor | None = None

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from learn.backbone import Backbone, Encoder, load_encoder
 from learn.compare.cells import Cell, Pretraining
-from learn.data import Split, Stretch, split
+from learn.data import Split, Stretch, in_memory, split
 from learn.finetune import finetune
 from learn.monitor import features_of
 from learn.pretrain import pretrain
@@ -34,6 +34,8 @@ from simulate.run import resolve as resolve_data
 from simulate.settings import SimulateConfig
 
 Features = NDArray[np.float64]
+#: Images whose features are found at once.
+_BLOCK = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,10 +154,14 @@ class Workshop:
             pl.seed_everything(cell.seed, verbose=False)
             encoder = Encoder(config.scratch_encoder)
         device = torch.device(config.device)
-        image = torch.from_numpy(data.image)
-        stretch = Stretch.fit(image[_not_tested(cell, data)], config.stretch)
+        memory = in_memory(data, encoder.config, device=config.device)
+        image = torch.from_numpy(data.image)[_not_tested(cell, data)]
+        stretch = Stretch.fit(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
-        return features_of(frozen, image)  # type: ignore[arg-type]
+        blocks = torch.arange(len(data)).split(_BLOCK)
+        # A lens prior of a whole data set, as numbers that a network takes, would fill the memory.
+        parts = [features_of(frozen, memory[rows].stack) for rows in blocks]  # type: ignore[arg-type]
+        return np.concatenate(parts)
 
 
 def probe(

@@ -13,6 +13,7 @@ METHODS = {
     "moco": "learn.methods.moco:MoCo",
     "dino": "learn.methods.dino:DINO",
     "ibot": "learn.methods.ibot:IBOT",
+    "physics-ijepa": "learn.methods.physics_ijepa:PhysicsIJEPA",
 }
 
 

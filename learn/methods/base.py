@@ -13,8 +13,10 @@ from learn.backbone import Encoder
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
 from learn.jitter import jittered
+from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
-from learn.views import random_d4
+from learn.views import random_symmetry, turned_prior
+from simulate.augment import turned
 from simulate.config import Strict, checked
 
 
@@ -39,6 +41,14 @@ class Method(pl.LightningModule, abc.ABC):
         self.stretch = stretch
         self.encoder = Encoder(config.encoder)
         self.setup_method(checked(self.Params, config.params, "params"))
+
+    @classmethod
+    def check(cls, config: PretrainConfig, params: Any) -> None:
+        """Refuse a configuration that the method cannot work with.
+
+        Raises:
+            InputError: for one.
+        """
 
     @abc.abstractmethod
     def setup_method(self, params: Any) -> None:
@@ -69,16 +79,19 @@ class Method(pl.LightningModule, abc.ABC):
         """
         return {}
 
-    def view(self, flux: Tensor) -> Tensor:
-        """A random view of images, stretched (B, 1, H, W)."""
+    def view(self, batch: Batch) -> Tensor:
+        """A random view of images, stretched; with the channels of their lens prior, if any."""
+        image, prior = batch.image, batch.prior
         if self.config.augment:
-            (flux,) = random_d4(flux)
-            flux = jittered(flux, self.config.jitter, self.stretch.softening)
-        stretched: Tensor = self.stretch(flux)
+            symmetry = random_symmetry(len(image), image.device)
+            image = turned(image, symmetry)
+            prior = None if prior is None else turned_prior(prior, symmetry)
+            image = jittered(image, self.config.jitter, self.stretch.softening)
+        stretched: Tensor = self.stretch(image if prior is None else network_input(image, prior))
         return stretched
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.loss(*(self.view(batch.image) for _ in range(self.views)))
+        losses = self.loss(*(self.view(batch) for _ in range(self.views)))
         named = {f"train_{name}": value.detach() for name, value in losses.items()}
         several = self.config.processes > 1
         size = len(batch.image)

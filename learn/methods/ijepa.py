@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
 from pydantic import Field
@@ -52,14 +54,7 @@ class IJEPA(TeacherMethod):
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
         params = self.params
-        context, targets = jepa_masks(
-            len(image),
-            self.encoder.grid,
-            targets=params.targets,
-            target_scale=params.target_scale,
-            target_aspect=params.target_aspect,
-            context_scale=params.context_scale,
-        )
+        context, targets = self.masks(image)
         context, targets = context.to(image.device), [t.to(image.device) for t in targets]
         with torch.no_grad():
             features = self.teacher(image)
@@ -82,6 +77,20 @@ class IJEPA(TeacherMethod):
             "prediction": prediction,
             "spread_over_images": spread.mean(),
             "feature_std": features.float().mean(1).std(0).mean(),
+        }
+
+    def masks(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Context and target patches of a batch of images."""
+        return jepa_masks(len(image), self.encoder.grid, **self.mask_settings())
+
+    def mask_settings(self) -> dict[str, Any]:
+        """How blocks are drawn."""
+        params = self.params
+        return {
+            "targets": params.targets,
+            "target_scale": params.target_scale,
+            "target_aspect": params.target_aspect,
+            "context_scale": params.context_scale,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,8 +19,10 @@ from torch.utils.data import DataLoader
 from learn.backbone import Backbone
 from learn.config import FinetuneConfig
 from learn.data import Batch, Split, Stretch
+from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
-from learn.views import random_d4, random_d4_of_lenses
+from learn.views import random_symmetry, turned_lenses, turned_prior
+from simulate.augment import turned
 from simulate.config import Strict, checked
 from simulate.shards import Array, DataSet
 
@@ -35,6 +38,8 @@ class Task(pl.LightningModule, abc.ABC):
         train: indices of its training images.
         total_steps: length of the schedule.
     """
+
+    exposure: Tensor
 
     Params: ClassVar[type[Strict]]
     #: Where the task looks for data when none is given, in this order.
@@ -62,6 +67,10 @@ class Task(pl.LightningModule, abc.ABC):
         super().__init__()
         self.config, self.total_steps = config, total_steps
         self.encoder, self.stretch = encoder, stretch
+        if getattr(encoder.config, "prior", None) is not None:
+            # For images that do not say theirs, in e-/s; NaN leaves shot noise out.
+            times = data.params.get("exposure_time", np.full(len(data), math.nan))[train]
+            self.register_buffer("exposure", torch.tensor(float(np.median(times))))
         if config.mode == "linear":
             # In evaluation, since the running means of a batch norm would change too.
             self.encoder.requires_grad_(False).eval()
@@ -153,6 +162,15 @@ class Task(pl.LightningModule, abc.ABC):
         columns = predictions.flatten(1).numpy().T
         return {f"prediction_{i}": column for i, column in enumerate(columns)}
 
+    def seen(self, batch: Batch) -> Tensor:
+        """What the encoder is given: stretched, with the channels of the lens prior if it wants."""
+        image = batch.image_lr if self.column == "image_lr" else batch.image
+        assert image is not None
+        if batch.prior is not None:
+            image = network_input(image, batch.prior)
+        stretched: Tensor = self.stretch(image)
+        return stretched
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
             batch = _turned(batch)
@@ -181,11 +199,13 @@ class Task(pl.LightningModule, abc.ABC):
 
 
 def _turned(batch: Batch) -> Batch:
-    if batch.params is not None:
-        image, params = random_d4_of_lenses(batch.image, batch.params)
-        return batch._replace(image=image, params=params, image_lr=None)
-    if batch.image_lr is None:
-        (image,) = random_d4(batch.image)
-        return batch._replace(image=image)
-    image, low = random_d4(batch.image, batch.image_lr)
-    return batch._replace(image=image, image_lr=low)
+    """Each image under a symmetry of the square, with all that belongs to it."""
+    symmetry = random_symmetry(len(batch.image), batch.image.device)
+    image, params, low = batch.image, batch.params, None
+    if params is not None:
+        image, params = turned_lenses(image, params, symmetry)
+    else:
+        image = turned(image, symmetry)
+        low = None if batch.image_lr is None else turned(batch.image_lr, symmetry)
+    prior = None if batch.prior is None else turned_prior(batch.prior, symmetry)
+    return Batch(image, batch.label, low, params, prior)

@@ -99,7 +99,7 @@ class Classify(Task):
         return {"predicted": np.array(self.label_names)[probability.argmax(1)], **columns}
 
     def _logits(self, batch: Batch) -> Tensor:
-        return self.head(self.encoder.features(self.stretch(batch.image)))  # type: ignore[no-any-return]
+        return self.head(self.encoder.features(self.seen(batch)))  # type: ignore[no-any-return]
 
 
 def classification_metrics(

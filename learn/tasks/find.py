@@ -69,7 +69,7 @@ class Find(Task):
 
     def predict_batch(self, batch: Batch) -> Tensor:
         """Log odds (B,) of a lens: probabilities near one would be rounded to ties."""
-        features = self.encoder.features(self.stretch(batch.image))
+        features = self.encoder.features(self.seen(batch))
         return self.head(features).squeeze(1)  # type: ignore[no-any-return]
 
     def loss(self, batch: Batch) -> Tensor:

@@ -186,7 +186,7 @@ class Regress(Task):
 
     def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, K) of the standardised columns."""
-        outputs: Tensor = self.head(self.encoder.features(self.stretch(batch.image))).float()
+        outputs: Tensor = self.head(self.encoder.features(self.seen(batch))).float()
         mean, raw = outputs.chunk(2, dim=1)
         bound = self.params.max_log_variance
         return mean, bound * torch.tanh(raw / bound)

@@ -1,0 +1,319 @@
+"""What the lens equation says of an image before a network sees it.
+
+Every image is fitted once with a smooth lens (:func:`lensphys.fit`), without labels. What that
+leaves travels beside the image as channels, in files beside the shards of its data set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+import lensphys as lp
+from learn.config import PriorConfig
+from lensphys.fit import FitResult
+from lensphys.render import Pixels
+from simulate.errors import InputError
+from simulate.photometry import Photometry
+from simulate.shards import DataSet, replacing
+
+Array = NDArray[Any]
+
+#: What travels beside an image, in this order: the residual; the response, which is the change of
+#: the image with a deflection along x and along y; and the place in the source plane.
+CHANNELS = ("residual", "response_x", "response_y", "beta_x", "beta_y")
+#: Pairs of channels that are vectors, and turn with the image.
+VECTORS = ((1, 2), (3, 4))
+#: Changes with the meaning of what is in the files.
+_VERSION = 1
+#: Images in a file, and images fitted at once.
+_PART, _BLOCK = 1024, 128
+#: Pixels on a side of the box whose mean a high-pass channel lacks.
+_BOX = 5
+#: Of half precision.
+_LARGEST = 6e4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LensPrior:
+    """The smooth lens behind each of N images.
+
+    Attributes:
+        names: of the P parameters, those of :func:`lensphys.fit`.
+        params: (N, P) best fits.
+        covariance: (N, P, P) of them.
+        chi2_dof: (N,) chi^2 over the degrees of freedom.
+        converged: (N,) whether the fit has found a minimum.
+        channels: (N, 5, H, W), half precision: :data:`CHANNELS`. The residual is in units of the
+            noise, the response in units of the noise per arcsec, and the place in the source plane
+            in half-light radii from the centre of the source.
+    """
+
+    names: tuple[str, ...]
+    params: NDArray[np.float32]
+    covariance: NDArray[np.float32]
+    chi2_dof: NDArray[np.float32]
+    converged: NDArray[np.bool_]
+    channels: NDArray[np.float16]
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """One parameter (N,) by its name."""
+        return self.params[:, self.names.index(name)]
+
+
+def lens_prior(
+    data: DataSet, config: PriorConfig, column: str = "image", device: str = "cpu"
+) -> LensPrior:
+    """The smooth lens behind each image of a data set, fitted where it has not been.
+
+    Files are found by what they are of: an image that has changed is fitted again, and one that is
+    in another selection of the same data set is not.
+
+    Args:
+        data: the images, and the folder beside whose shards the files lie.
+        config: of the fit.
+        column: ``image`` or ``image_lr``.
+        device: to fit on.
+
+    Raises:
+        InputError: for a data set that does not say its pixel scale, PSF or noise, and where
+            nothing can be written beside it.
+    """
+    images = data.image if column == "image" else data.image_lr
+    assert images is not None
+    photometry = Photometry.of(data, column)
+    lens_light = shines(data.config)
+    folder = data.path / f"lens-prior-{_name(photometry, config, lens_light, column)}"
+    keys = _keys(images, photometry)
+    known = _stored(folder)
+    missing = np.array([i for i, key in enumerate(keys) if key not in known], np.int64)
+    with _bar(len(missing)) as bar:
+        for start in range(0, len(missing), _PART):
+            rows = missing[start : start + _PART]
+            part = _fitted(images[rows], photometry.select(rows), config, lens_light, device, bar)
+            part["key"] = np.stack([np.frombuffer(keys[i], np.uint8) for i in rows])
+            _write(folder, part, _fitters(photometry, config, lens_light)[-1].scene.names)
+    return _gathered(folder, keys)
+
+
+def prior_of_images(
+    images: Tensor, photometry: Photometry, config: PriorConfig, *, lens_light: bool
+) -> Tensor:
+    """The channels (B, 5, H, W) of images (B, 1, H, W) that belong to no data set."""
+    part = _fit(images[:, 0], photometry, config, lens_light)
+    return torch.from_numpy(part["channels"]).to(images)
+
+
+def network_input(image: Tensor, channels: Tensor) -> Tensor:
+    """Flux and channels as one stack (B, 6, H, W), of numbers that a network can take."""
+    return torch.cat([image, channels.to(image)], 1)
+
+
+def shines(config: dict[str, Any]) -> bool:
+    """Whether the lenses of a data set with this configuration shine."""
+    enabled = config.get("lens_light", {}).get("enabled", False)
+    return bool(enabled or config.get("non_lens", {}).get("fraction", 0) > 0)
+
+
+def _name(photometry: Photometry, config: PriorConfig, lens_light: bool, column: str) -> str:
+    """A digest of all that the fit of an image follows from, but the image."""
+    optics = dataclasses.asdict(photometry)
+    del optics["rate"], optics["exposure"]
+    of = {"steps": config.steps, "residual": config.residual == "high-pass"}
+    text = json.dumps([_VERSION, optics, of, lens_light, column], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
+    """A digest of each image and of how its counts are read."""
+    readings = np.stack([photometry.rate, photometry.exposure], 1)
+    return [
+        hashlib.blake2b(image.tobytes() + reading.tobytes(), digest_size=16).digest()
+        for image, reading in zip(images, readings, strict=True)
+    ]
+
+
+def _stored(folder: Path) -> set[bytes]:
+    """The keys of all images in the files of a folder."""
+    return {key for path in _files(folder) for key in _keys_in(path)}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.h5"))
+
+
+def _keys_in(path: Path) -> Iterator[bytes]:
+    try:
+        with h5py.File(path, "r") as file:
+            yield from (key.tobytes() for key in file["key"][()])
+    except (OSError, KeyError, RuntimeError):
+        raise InputError(f"{path} is damaged; delete it to have its lenses fitted again") from None
+
+
+def _gathered(folder: Path, keys: list[bytes]) -> LensPrior:
+    """What is in the files of a folder about these images, in their order."""
+    places: dict[bytes, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    arrays: dict[str, Array] = {}
+    names: tuple[str, ...] = ()
+    for path in _files(folder):
+        own = [(i, place) for i, key in enumerate(_keys_in(path)) for place in places.get(key, ())]
+        if not own:
+            continue
+        there, here = (np.array(side) for side in zip(*own, strict=True))
+        with h5py.File(path, "r") as file:
+            names = tuple(str(name) for name in file.attrs["names"])
+            for name in ("params", "covariance", "chi2_dof", "converged", "channels"):
+                values = file[name][()]
+                if name not in arrays:
+                    arrays[name] = np.empty((len(keys), *values.shape[1:]), values.dtype)
+                arrays[name][here] = values[there]
+    return LensPrior(names, **arrays)
+
+
+def _write(folder: Path, part: dict[str, Array], names: tuple[str, ...]) -> None:
+    """Write one file, named after what is in it: two processes may write it at once."""
+    digest = hashlib.sha256(part["key"].tobytes()).hexdigest()[:16]
+    path = folder / f"part-{digest}.h5"
+    try:
+        folder.mkdir(exist_ok=True)
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            for name, values in part.items():
+                file.create_dataset(name, data=values)
+            file.attrs["names"] = list(names)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"cannot write {path}: {error}; make room and run the same command again to go on"
+        ) from None
+
+
+def _bar(count: int) -> Any:
+    pause = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        total=count, desc="fitting lenses", unit="img", disable=not count, mininterval=pause
+    )
+
+
+def _fitted(
+    images: NDArray[np.float32],
+    photometry: Photometry,
+    config: PriorConfig,
+    lens_light: bool,
+    device: str,
+    bar: Any,
+) -> dict[str, Array]:
+    """:func:`_fit` in blocks."""
+    parts = []
+    for start in range(0, len(images), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        flux = torch.from_numpy(images[rows, 0]).to(device)
+        parts.append(_fit(flux, photometry.select(rows), config, lens_light))
+        bar.update(len(flux))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def _fit(
+    images: Tensor, photometry: Photometry, config: PriorConfig, lens_light: bool
+) -> dict[str, Array]:
+    """Fit images (B, H, W), and describe what that leaves."""
+    rate, exposure = (
+        torch.from_numpy(values).to(images)[:, None, None]
+        for values in (photometry.rate, photometry.exposure)
+    )
+    flux = images * rate
+    result: FitResult | None = None
+    sigma = flux
+    for fitter in _fitters(photometry, config, lens_light):
+        # The noise follows from the model, once there is one: a dark pixel that has counted too
+        # little would weigh too much.
+        model = flux if result is None else result.model
+        shot = photometry.shot * model.clamp(min=0) / exposure
+        sigma = (photometry.background_sigma**2 + shot).sqrt()
+        result = fitter(flux, sigma, start=None if result is None else result.params)
+    assert result is not None
+    channels = _channels(flux, sigma, result, photometry, config)
+    return {
+        "params": torch.stack(list(result.params.values()), 1).cpu().numpy(),
+        "covariance": result.covariance.float().cpu().numpy(),
+        "chi2_dof": result.chi2_dof.cpu().numpy(),
+        "converged": result.converged.cpu().numpy(),
+        "channels": channels.clamp(-_LARGEST, _LARGEST).half().cpu().numpy(),
+    }
+
+
+def _fitters(photometry: Photometry, config: PriorConfig, lens_light: bool) -> list[lp.Fitter]:
+    optics = photometry.pixel_scale, photometry.psf_fwhm, photometry.psf_truncation
+    return _fitters_of(*optics, config.steps, lens_light)
+
+
+@functools.lru_cache(maxsize=4)  # each renders thousands of templates
+def _fitters_of(
+    pixel_scale: float, fwhm: float, truncation: float, steps: int, lens_light: bool
+) -> list[lp.Fitter]:
+    """The fits that follow one another, the last with the model that is kept.
+
+    An isothermal lens is found in a third of the time, and from there the slope is a small step.
+    """
+    psf = lp.GaussianPSF(fwhm=fwhm, pixel_scale=pixel_scale, truncation=truncation)
+
+    def fitter(mass: str, n_starts: int) -> lp.Fitter:
+        return lp.Fitter(
+            pixel_scale=pixel_scale,
+            psf=psf,
+            mass=mass,
+            lens_light=lens_light,
+            n_starts=n_starts,
+            retry=False,
+            max_steps=steps,
+        )
+
+    return [fitter("SIE", 3), fitter("EPL", 1)] if steps else [fitter("EPL", 1)]
+
+
+def _psf(photometry: Photometry) -> lp.GaussianPSF:
+    return lp.GaussianPSF(
+        fwhm=photometry.psf_fwhm,
+        pixel_scale=photometry.pixel_scale,
+        truncation=photometry.psf_truncation,
+    )
+
+
+def _channels(
+    flux: Tensor, sigma: Tensor, result: FitResult, photometry: Photometry, config: PriorConfig
+) -> Tensor:
+    """The channels (B, 5, H, W) of fitted images."""
+    shape = (flux.shape[-2], flux.shape[-1])
+    x, y = lp.pixel_grid(shape, photometry.pixel_scale, dtype=flux.dtype, device=flux.device)
+    pixels = Pixels(x, y, psf=_psf(photometry))
+    names = result.names
+    along = [1 + names.index(f"source_center_{axis}") for axis in "xy"]
+    maps = result.scene.image_and_jacobian(result.params, pixels)
+    # Light that is deflected by d and a source that moves by d look the same.
+    response = maps[:, along] / sigma[:, None]
+    residual = result.residual
+    if config.residual == "high-pass":
+        smooth = F.avg_pool2d(flux[:, None], _BOX, 1, _BOX // 2, count_include_pad=False)
+        residual = (flux - smooth[:, 0]) / sigma
+    beta = result.lens.ray_trace(x, y)
+    size = result.params["source_R_sersic"][:, None, None]
+    centred = [
+        (place - result.params[f"source_center_{axis}"][:, None, None]) / size
+        for axis, place in zip("xy", beta, strict=True)
+    ]
+    return torch.stack([residual, *response.unbind(1), *centred], 1)

@@ -1,0 +1,102 @@
+"""Physics-informed I-JEPA: the lens is solved first, and what it leaves is what is learnt."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learn.config import PretrainConfig
+from learn.masking import jepa_masks
+from learn.methods.ijepa import IJEPA
+from learn.perturbers import Perturbers, draw_perturbers
+from simulate.errors import InputError
+
+#: Of the stack that the encoder sees: flux, residual, response along x and y, ...
+_RESIDUAL, _RESPONSE = 1, slice(2, 4)
+#: Limits of predicted log standard deviations.
+_LOG_STD = 4.0
+
+
+class PhysicsIJEPA(IJEPA):
+    """I-JEPA on images with the residual, response and source plane of their own lens model.
+
+    To an image in which the lens equation has put unknown masses, to first order in their
+    deflection, the features must answer whether there are any, how strong, how many and how
+    spread out. No label of the data set is used, and none of its kinds of substructure.
+    """
+
+    class Params(IJEPA.Params):
+        """Parameters of the method."""
+
+        lens_masking: bool = Field(description="target blocks lie where the lensed light is")
+        prediction_weight: float = Field(ge=0, description="of the loss of I-JEPA, guard included")
+        perturber_weight: float = Field(ge=0, description="of what is said of unknown masses")
+        perturbers: int = Field(gt=0, description="most masses in a group")
+        perturber_snr: tuple[float, float] = Field(description="of the change that a group makes")
+        perturber_free: float = Field(ge=0, lt=1, description="fraction of images without any")
+
+    params: Params
+
+    @classmethod
+    def check(cls, config: PretrainConfig, params: Params) -> None:  # type: ignore[override]
+        prior = config.encoder.prior
+        if prior is None:
+            raise InputError("physics-ijepa needs encoder.prior; see configs/pretrain")
+        if params.perturber_weight and prior.residual == "none":
+            raise InputError(
+                "without a residual there is nothing to weigh unknown masses by; set "
+                "params.perturber_weight=0 beside encoder.prior.residual=none"
+            )
+
+    def setup_method(self, params: Params) -> None:  # type: ignore[override]
+        super().setup_method(params)
+        width = self.encoder.width
+        # Whether there are any; mean and log standard deviation of three numbers on them.
+        self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 7))
+
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        (image,) = views
+        losses: dict[str, Tensor] = {}
+        total = image.new_zeros(())
+        if self.params.perturber_weight:
+            group = self._perturbers(image)
+            image = image.clone()
+            image[:, _RESIDUAL : _RESIDUAL + 1] += group.change
+            losses |= self._weighed(self.encoder.features(image), group)
+            total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
+        if self.params.prediction_weight:
+            predicted = super().loss(image)
+            total = total + self.params.prediction_weight * predicted.pop("loss")
+            losses |= predicted
+        return {"loss": total} | losses
+
+    def masks(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Context and targets; the light is where the image answers to a deflection."""
+        if not self.params.lens_masking:
+            return super().masks(image)
+        strength = image[:, _RESPONSE].pow(2).sum(1, keepdim=True).sqrt()
+        light = F.avg_pool2d(strength, self.encoder.config.patch_size, ceil_mode=True)
+        return jepa_masks(len(image), self.encoder.grid, **self.mask_settings(), light=light[:, 0])
+
+    def _perturbers(self, image: Tensor) -> Perturbers:
+        params = self.params
+        with torch.no_grad():
+            return draw_perturbers(
+                image[:, _RESPONSE].float(),
+                most=params.perturbers,
+                snr=params.perturber_snr,
+                absent=params.perturber_free,
+            )
+
+    def _weighed(self, features: Tensor, group: Perturbers) -> dict[str, Tensor]:
+        """Likelihoods of what the features (B, D) say of the masses that were put in."""
+        answer = self.weigh(features).float()
+        mean, log_std = answer[:, 1:4], answer[:, 4:].clamp(-_LOG_STD, _LOG_STD)
+        error = (group.described - mean) * torch.exp(-log_std)
+        unlikely = (log_std + 0.5 * error.pow(2)).mean(1)
+        return {
+            "presence": F.binary_cross_entropy_with_logits(answer[:, 0], group.present),
+            "weighing": (unlikely * group.present).sum() / group.present.sum().clamp_min(1),
+        }

@@ -1,0 +1,146 @@
+"""Unknown masses beside a fitted lens, and what they would do to its image."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+import lensphys as lp
+
+#: The range of masses, heaviest over lightest.
+_MASSES = 30.0
+#: Of the groups, those that are scattered over the whole image instead of lying in a clump.
+_SCATTERED = 0.4
+#: Sizes of a clump, pixels: uniform in the logarithm, as its flattening.
+_SIZES, _FLATTENING = (0.5, 15.0), 4.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Perturbers:
+    """Groups of point masses, one an image.
+
+    Attributes:
+        change: (B, 1, H, W) of the images, in units of the noise, to first order and less what a
+            refit of the smooth lens would absorb; 0 where there is no group.
+        present: (B,) 1 where there is one, else 0.
+        described: (B, 3) of each group: ``log(1 + S/N)`` of the change, logarithms of the effective
+            number of masses and of the size of the group in pixels.
+    """
+
+    change: Tensor
+    present: Tensor
+    described: Tensor
+
+
+def draw_perturbers(
+    response: Tensor, *, most: int, snr: tuple[float, float], absent: float
+) -> Perturbers:
+    """Random groups of masses near the arcs of images, one mass or many, clumped or scattered.
+
+    They are generic: what holds for every mass that a smooth lens lacks, whatever its nature.
+
+    Args:
+        response: (B, 2, H, W) change of the image with a deflection along x and along y, in units
+            of the noise; a lens prior's.
+        most: point masses in a group.
+        snr: of the change that a group makes, the ends of a range uniform in the logarithm.
+        absent: fraction of images that are left as they are.
+    """
+    count, _, ny, nx = response.shape
+    x, y = lp.pixel_grid((ny, nx), 1.0, dtype=response.dtype, device=response.device)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, device=response.device, dtype=response.dtype)
+
+    def log_uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low * torch.exp(uniform(*shape) * math.log(high / low))
+
+    # The middle of a group lies where the image answers to a deflection.
+    strength = response.pow(2).sum(1).flatten(1).sqrt()
+    strength = torch.where(strength.sum(1, keepdim=True) > 0, strength, torch.ones_like(strength))
+    place = torch.multinomial(strength, 1)[:, 0]
+    size, ratio = log_uniform(*_SIZES), torch.exp(-_FLATTENING * uniform())
+    turn = math.pi * uniform()
+    normal = torch.randn(2, count, most, device=response.device, dtype=response.dtype)
+    along, across = normal[0] * size[:, None], normal[1] * (size * ratio)[:, None]
+    cos, sin = turn.cos()[:, None], turn.sin()[:, None]
+    wide = uniform() < _SCATTERED
+    clump_x = x.flatten()[place][:, None] + along * cos - across * sin
+    clump_y = y.flatten()[place][:, None] + along * sin + across * cos
+    over_x, over_y = (0.7 * n * (uniform(most) - 0.5) for n in (nx, ny))
+    center_x = torch.where(wide[:, None], over_x, clump_x)
+    center_y = torch.where(wide[:, None], over_y, clump_y)
+    members = log_uniform(1.0, float(most)).round()
+    mass = log_uniform(1.0, _MASSES, most)
+    mass = torch.where(torch.arange(most, device=mass.device) < members[:, None], mass, 0.0)
+
+    alpha_x, alpha_y = _deflection(x, y, mass, center_x, center_y)
+    change = response[:, 0] * alpha_x + response[:, 1] * alpha_y
+    change = change - _absorbed(change, response, x, y)
+    present = (uniform() >= absent).to(response)
+    wanted = log_uniform(*snr) * present
+    length = change.flatten(1).norm(dim=1)
+    # Where nothing answers, nothing can be seen.
+    present = present * (length > 0)
+    change = change * (wanted / length.clamp_min(1e-6))[:, None, None]
+    described = [
+        torch.log1p(wanted),
+        torch.log(mass.sum(1).pow(2) / mass.pow(2).sum(1)),
+        torch.log(_spread(mass, center_x, center_y) + _SIZES[0]),
+    ]
+    return Perturbers(change[:, None], present, torch.stack(described, 1))
+
+
+def _deflection(
+    x: Tensor, y: Tensor, mass: Tensor, center_x: Tensor, center_y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of point masses (B, K), each moved to the next corner of four pixels.
+
+    No pixel is then nearer than 0.7 of its width, where the deflection of a point would be that of
+    nothing that exists.
+    """
+    corner = 0.5 * (x.shape[-1] % 2), 0.5 * (x.shape[-2] % 2)
+    center_x, center_y = (
+        (center - offset).round() + offset
+        for center, offset in zip((center_x, center_y), corner, strict=True)
+    )
+    masses = lp.PointMass(theta_E=mass.sqrt(), center_x=center_x, center_y=center_y)
+    return lp.Population(masses).deflection(x, y)
+
+
+def _absorbed(change: Tensor, response: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The part of a change (B, H, W) that a smooth lens would take up, by linear least squares.
+
+    A shift, the linear deflections of shear, convergence and rotation, and that of an isothermal
+    lens, each times the response of the image.
+    """
+    r = torch.hypot(x, y).clamp_min(0.5)
+    one, none, half = torch.ones_like(x), torch.zeros_like(x), 0.5 * max(x.shape)
+    fields = [
+        (one, none),
+        (none, one),
+        (x / half, none),
+        (none, x / half),
+        (y / half, none),
+        (none, y / half),
+        (x / r, y / r),
+    ]
+    maps = torch.stack(
+        [response[:, 0] * along + response[:, 1] * up for along, up in fields], 1
+    ).flatten(2)
+    normal = maps @ maps.mT
+    scale = normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    ridge = 1e-6 * torch.eye(len(fields), device=x.device, dtype=x.dtype) * scale.clamp_min(1e-12)
+    weights = torch.linalg.solve(normal + ridge, maps @ change.flatten(1)[..., None])
+    absorbed: Tensor = (maps.mT @ weights)[..., 0].view_as(change)
+    return absorbed
+
+
+def _spread(mass: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Standard deviation (B,) of masses (B, K) about their middle."""
+    share = mass / mass.sum(1, keepdim=True)
+    variance = [(share * (v - (share * v).sum(1, keepdim=True)).pow(2)).sum(1) for v in (x, y)]
+    return torch.sqrt(variance[0] + variance[1])
