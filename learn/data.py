@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from learn.config import StretchConfig, TrainingConfig
 from learn.devices import process_rank
-from learn.lens_prior import lens_prior, network_input
+from learn.lens_prior import LensPrior, network_input
 from simulate.errors import InputError
 from simulate.shards import DataSet
 
@@ -153,18 +152,18 @@ class InMemory(Dataset[Batch]):
     Args:
         data: the images.
         with_params: batches carry the columns of the data set too.
-        prior: (N, 5, H, W) channels that batches carry too.
+        prior: what a lens model says of the images, which batches carry too.
     """
 
     def __init__(
-        self, data: DataSet, *, with_params: bool = False, prior: Tensor | None = None
+        self, data: DataSet, *, with_params: bool = False, prior: LensPrior | None = None
     ) -> None:
         self._image = torch.from_numpy(data.image)
         self._label = torch.from_numpy(data.label)
         self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
         columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
         self._params = columns if with_params else None
-        self._prior = prior
+        self._prior = None if prior is None else torch.from_numpy(prior.channels)
 
     def __getitem__(self, indices: Tensor) -> Batch:
         low = None if self._image_lr is None else self._image_lr[indices]
@@ -231,33 +230,6 @@ class BatchIndices(Sampler[Tensor]):
         if self._whole:
             return full - full % self._accumulate
         return full + 1 if left else full
-
-
-def in_memory(
-    data: DataSet,
-    encoder: BaseModel,
-    *,
-    column: str = "image",
-    with_params: bool = False,
-    device: str = "cpu",
-) -> InMemory:
-    """A data set as an encoder sees it: with the lens prior of its images, where it has one.
-
-    Args:
-        data: the images.
-        encoder: the encoder's configuration.
-        column: what the encoder sees, ``image`` or ``image_lr``.
-        with_params: batches carry the columns of the data set too.
-        device: where lenses are fitted that have not been.
-
-    Raises:
-        InputError: as :func:`learn.lens_prior.lens_prior`.
-    """
-    config = getattr(encoder, "prior", None)
-    prior = None
-    if config is not None:
-        prior = torch.from_numpy(lens_prior(data, config, column, device).channels)
-    return InMemory(data, with_params=with_params, prior=prior)
 
 
 def loader(data: InMemory, batches: BatchIndices) -> DataLoader[Batch]:

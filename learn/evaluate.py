@@ -18,7 +18,8 @@ from torch import Tensor
 
 from learn.backbone import described_encoder, load_weights
 from learn.config import FinetuneConfig
-from learn.data import BatchIndices, Stretch, in_memory, loader, split
+from learn.data import BatchIndices, InMemory, Stretch, loader, split
+from learn.lens_prior import seen_by
 from learn.runs import CONFIG, METRICS
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -95,9 +96,8 @@ def evaluate(
 def predicted(module: Task, data: DataSet, rows: NDArray[np.int64]) -> Tensor:
     """Predictions for the images ``rows``, on the CPU."""
     batches = BatchIndices(rows, module.config.optimizer.batch_size, shuffle=False)
-    device = module.device.type
-    memory = in_memory(data, module.encoder.config, column=module.column, device=device)
-    return module.predict_all(loader(memory, batches))
+    prior = seen_by(module.encoder.config, data, column=module.column, device=module.device.type)
+    return module.predict_all(loader(InMemory(data, prior=prior), batches))
 
 
 def first_images(data: DataSet, count: int | None) -> DataSet:

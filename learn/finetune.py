@@ -12,10 +12,11 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from learn.backbone import Backbone, Encoder, load_encoder, save_encoder
 from learn.config import FinetuneConfig
-from learn.data import BatchIndices, Stretch, in_memory, loader, split, training_batches
+from learn.data import BatchIndices, InMemory, Stretch, loader, split, training_batches
 from learn.devices import process_rank
 from learn.evaluate import first_images, predicted, save_model, write_results
 from learn.figures import draw_curves
+from learn.lens_prior import seen_by
 from learn.model import describe
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
@@ -85,13 +86,8 @@ def finetune(
         if finished:
             return folder, False
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
-        memory = in_memory(
-            data,
-            encoder.config,
-            column=task.column,
-            with_params=task.needs_params,
-            device=config.device,
-        )
+        prior = seen_by(encoder.config, data, column=task.column, device=config.device)
+        memory = InMemory(data, with_params=task.needs_params, prior=prior)
         batch_size = config.optimizer.batch_size
         batches = training_batches(parts.train, config)
         train = loader(memory, batches)

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -108,6 +109,22 @@ def lens_prior(
             part["key"] = np.stack([np.frombuffer(keys[i], np.uint8) for i in rows])
             _write(folder, part, _fitters(photometry, config, lens_light)[-1].scene.names)
     return _gathered(folder, keys)
+
+
+def seen_by(
+    encoder: BaseModel,
+    data: DataSet,
+    *,
+    column: str = "image",
+    device: str = "cpu",
+) -> LensPrior | None:
+    """The lens prior that an encoder of this configuration wants to see; None where it wants none.
+
+    Raises:
+        InputError: as :func:`lens_prior`.
+    """
+    config: PriorConfig | None = getattr(encoder, "prior", None)
+    return None if config is None else lens_prior(data, config, column, device)
 
 
 def prior_of_images(

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from learn.backbone import DESCRIPTION, count_parameters, save_encoder
 from learn.config import PretrainConfig
-from learn.data import Stretch, in_memory, loader, training_batches
+from learn.data import InMemory, Stretch, loader, training_batches
 from learn.devices import process_rank
 from learn.figures import draw_curves
+from learn.lens_prior import seen_by
 from learn.methods import method_class
 from learn.methods.base import Method
 from learn.monitor import Monitor, last_measured
+from learn.prior_report import write_prior_report
 from learn.runs import run_folder
 from learn.train import fit, read_curves, resolve
 from simulate import shards
@@ -48,7 +50,10 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)
-        memory = in_memory(data, config.encoder, device=config.device)
+        prior = seen_by(config.encoder, data, device=config.device)
+        if prior is not None and process_rank(config) == 0:
+            write_prior_report(data, prior, folder)
+        memory = InMemory(data, prior=prior)
         stretch = Stretch.fit(torch.from_numpy(data.image[trained]), config.stretch)
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
         module = method(config, stretch, steps)

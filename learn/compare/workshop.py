@@ -19,8 +19,9 @@ from torch import Tensor
 
 from learn.backbone import Backbone, Encoder, load_encoder
 from learn.compare.cells import Cell, Pretraining
-from learn.data import Split, Stretch, in_memory, split
+from learn.data import InMemory, Split, Stretch, split
 from learn.finetune import finetune
+from learn.lens_prior import seen_by
 from learn.monitor import features_of
 from learn.pretrain import pretrain
 from learn.radial import radial_classifier, radial_features
@@ -154,7 +155,7 @@ class Workshop:
             pl.seed_everything(cell.seed, verbose=False)
             encoder = Encoder(config.scratch_encoder)
         device = torch.device(config.device)
-        memory = in_memory(data, encoder.config, device=config.device)
+        memory = InMemory(data, prior=seen_by(encoder.config, data, device=config.device))
         image = torch.from_numpy(data.image)[_not_tested(cell, data)]
         stretch = Stretch.fit(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
