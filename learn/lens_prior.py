@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,10 @@ VECTORS = ((1, 2), (3, 4))
 _VERSION = 1
 #: Images in a file, and images fitted at once.
 _PART, _BLOCK = 1024, 128
+#: chi^2 over the degrees of freedom, beyond that of noise, from which a fit is tried again.
+_POOR = 0.5
+#: Pixels on a side from which a first lens is looked for in coarser ones.
+_LARGE = 128
 #: Pixels on a side of the box whose mean a high-pass channel lacks.
 _BOX = 5
 #: Of half precision.
@@ -249,21 +254,47 @@ def _fit(
     images: Tensor, photometry: Photometry, config: PriorConfig, lens_light: bool
 ) -> dict[str, Array]:
     """Fit images (B, H, W), and describe what that leaves."""
-    rate, exposure = (
-        torch.from_numpy(values).to(images)[:, None, None]
-        for values in (photometry.rate, photometry.exposure)
-    )
-    flux = images * rate
-    result: FitResult | None = None
-    sigma = flux
-    for fitter in _fitters(photometry, config, lens_light):
+    flux = images * torch.from_numpy(photometry.rate).to(images)[:, None, None]
+    first, patient, last = _fitters(photometry, config, lens_light, _coarser(flux))
+
+    def described(rows: Tensor, start: FitResult | None) -> dict[str, Array]:
+        own = flux[rows], photometry.select(rows.cpu().numpy())
         # The noise follows from the model, once there is one: a dark pixel that has counted too
         # little would weigh too much.
-        model = flux if result is None else result.model
-        shot = photometry.shot * model.clamp(min=0) / exposure
-        sigma = (photometry.background_sigma**2 + shot).sqrt()
-        result = fitter(flux, sigma, start=None if result is None else result.params)
-    assert result is not None
+        model = own[0]
+        if start is not None:
+            model = last.scene.image(_as_power_law(start.params), _pixels(photometry, flux))
+        sigma = _noise(own[1], model)
+        result = last(own[0], sigma, start=None if start is None else start.params)
+        return _description(own[0], sigma, result, own[1], config)
+
+    everything = torch.arange(len(flux), device=flux.device)
+    if not config.steps:
+        return described(everything, None)
+    binned = _binned(flux, _noise(photometry, flux), _coarser(flux))
+    found = described(everything, first(*binned))
+    limit = 1 + _POOR if photometry.noisy else _POOR
+    poor = torch.from_numpy(np.flatnonzero(~(found["chi2_dof"] < limit))).to(flux.device)
+    if len(poor):
+        again = described(poor, patient(*(values[poor] for values in binned)))
+        better = again["chi2_dof"] < found["chi2_dof"][poor.cpu().numpy()]
+        rows = poor.cpu().numpy()[better]
+        for name, values in found.items():
+            values[rows] = again[name][better]
+    return found
+
+
+def _noise(photometry: Photometry, model: Tensor) -> Tensor:
+    """Standard deviation of images (B, H, W) around their models, e-/s."""
+    exposure = torch.from_numpy(photometry.exposure).to(model)[:, None, None]
+    shot = photometry.shot * model.clamp(min=0) / exposure
+    return (photometry.background_sigma**2 + shot).sqrt()
+
+
+def _description(
+    flux: Tensor, sigma: Tensor, result: FitResult, photometry: Photometry, config: PriorConfig
+) -> dict[str, Array]:
+    """What is kept of a fit."""
     channels = _channels(flux, sigma, result, photometry, config)
     return {
         "params": torch.stack(list(result.params.values()), 1).cpu().numpy(),
@@ -274,50 +305,74 @@ def _fit(
     }
 
 
-def _fitters(photometry: Photometry, config: PriorConfig, lens_light: bool) -> list[lp.Fitter]:
+def _coarser(images: Tensor) -> int:
+    """By how much images (B, H, W) are binned to find a first lens: large ones by two."""
+    sides = images.shape[-2:]
+    return 2 if min(sides) >= _LARGE and not any(n % 2 for n in sides) else 1
+
+
+def _binned(flux: Tensor, sigma: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Sums of fluxes (B, H, W) over blocks of pixels, and their noise."""
+    if factor == 1:
+        return flux, sigma
+    variance = F.avg_pool2d(sigma.square(), factor) * factor**2
+    return F.avg_pool2d(flux, factor) * factor**2, variance.sqrt()
+
+
+def _as_power_law(isothermal: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {**isothermal, "gamma": torch.full_like(isothermal["theta_E"], 2.0)}
+
+
+def _fitters(
+    photometry: Photometry, config: PriorConfig, lens_light: bool, coarser: int = 1
+) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
     optics = photometry.pixel_scale, photometry.psf_fwhm, photometry.psf_truncation
-    return _fitters_of(*optics, config.steps, lens_light)
+    return _fitters_of(*optics, config.steps, lens_light, coarser)
 
 
 @functools.lru_cache(maxsize=4)  # each renders thousands of templates
 def _fitters_of(
-    pixel_scale: float, fwhm: float, truncation: float, steps: int, lens_light: bool
-) -> list[lp.Fitter]:
-    """The fits that follow one another, the last with the model that is kept.
+    pixel_scale: float, fwhm: float, truncation: float, steps: int, lens_light: bool, coarser: int
+) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
+    """A quick search for an isothermal lens, a patient one, and what makes a power law of it.
 
     An isothermal lens is found in a third of the time, and from there the slope is a small step.
+    Most lenses are found at once.
     """
-    psf = lp.GaussianPSF(fwhm=fwhm, pixel_scale=pixel_scale, truncation=truncation)
 
-    def fitter(mass: str, n_starts: int) -> lp.Fitter:
+    def fitter(mass: str, scale: float, retry_above: float, n_starts: int = 3) -> lp.Fitter:
         return lp.Fitter(
-            pixel_scale=pixel_scale,
-            psf=psf,
+            pixel_scale=scale,
+            psf=lp.GaussianPSF(fwhm=fwhm, pixel_scale=scale, truncation=truncation),
             mass=mass,
             lens_light=lens_light,
             n_starts=n_starts,
-            retry=False,
+            retry_above=retry_above,
             max_steps=steps,
         )
 
-    return [fitter("SIE", 3), fitter("EPL", 1)] if steps else [fitter("EPL", 1)]
+    wide = coarser * pixel_scale
+    quick, patient = fitter("SIE", wide, math.inf), fitter("SIE", wide, 0.0)
+    return quick, patient, fitter("EPL", pixel_scale, math.inf, n_starts=1)
 
 
-def _psf(photometry: Photometry) -> lp.GaussianPSF:
-    return lp.GaussianPSF(
+def _pixels(photometry: Photometry, like: Tensor) -> Pixels:
+    """The pixels of images (B, H, W)."""
+    shape = (like.shape[-2], like.shape[-1])
+    x, y = lp.pixel_grid(shape, photometry.pixel_scale, dtype=like.dtype, device=like.device)
+    psf = lp.GaussianPSF(
         fwhm=photometry.psf_fwhm,
         pixel_scale=photometry.pixel_scale,
         truncation=photometry.psf_truncation,
     )
+    return Pixels(x, y, psf=psf)
 
 
 def _channels(
     flux: Tensor, sigma: Tensor, result: FitResult, photometry: Photometry, config: PriorConfig
 ) -> Tensor:
     """The channels (B, 5, H, W) of fitted images."""
-    shape = (flux.shape[-2], flux.shape[-1])
-    x, y = lp.pixel_grid(shape, photometry.pixel_scale, dtype=flux.dtype, device=flux.device)
-    pixels = Pixels(x, y, psf=_psf(photometry))
+    pixels = _pixels(photometry, flux)
     names = result.names
     along = [1 + names.index(f"source_center_{axis}") for axis in "xy"]
     maps = result.scene.image_and_jacobian(result.params, pixels)
@@ -327,7 +382,7 @@ def _channels(
     if config.residual == "high-pass":
         smooth = F.avg_pool2d(flux[:, None], _BOX, 1, _BOX // 2, count_include_pad=False)
         residual = (flux - smooth[:, 0]) / sigma
-    beta = result.lens.ray_trace(x, y)
+    beta = result.lens.ray_trace(pixels.x, pixels.y)
     size = result.params["source_R_sersic"][:, None, None]
     centred = [
         (place - result.params[f"source_center_{axis}"][:, None, None]) / size

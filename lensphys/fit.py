@@ -94,7 +94,7 @@ def fit(
     fixed: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     n_starts: int = 3,
-    retry: bool = True,
+    retry_above: float | None = None,
     max_steps: int = 50,
     tolerance: float = 1e-2,
 ) -> FitResult:
@@ -120,8 +120,9 @@ def fit(
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
         n_starts: starting points tried for every image where ``start`` is not given.
-        retry: try eight times as many where these leave a chi^2 that noise does not explain. What
-            no model of the kind explains, such as substructure, is then tried again for nothing.
+        retry_above: chi^2 over the degrees of freedom above which eight times as many and other
+            ones are tried; infinite: none are. None: what noise does not explain, so that an image
+            that no model of the kind explains, as with substructure, is tried again for nothing.
         max_steps: evaluations of the model, at most, from the best starting point on; 0 leaves the
             starting point as it is.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
@@ -138,7 +139,7 @@ def fit(
         supersampling=supersampling,
         bounds=bounds,
         n_starts=n_starts,
-        retry=retry,
+        retry_above=retry_above,
         max_steps=max_steps,
         tolerance=tolerance,
     )(images, sigma, start=start, fixed=fixed)
@@ -148,8 +149,8 @@ class Fitter:
     """:func:`fit` for many batches of images of one kind: templates are made once.
 
     Args:
-        pixel_scale, psf, mass, lens_light, supersampling, bounds, n_starts, retry, max_steps,
-            tolerance: see :func:`fit`.
+        pixel_scale, psf, mass, lens_light, supersampling, bounds, n_starts, retry_above,
+            max_steps, tolerance: see :func:`fit`.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Fitter:
         supersampling: int = 1,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         n_starts: int = 3,
-        retry: bool = True,
+        retry_above: float | None = None,
         max_steps: int = 50,
         tolerance: float = 1e-2,
     ) -> None:
@@ -170,10 +171,12 @@ class Fitter:
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
         check_number("tolerance", tolerance, low=0.0, open_low=True)
+        if retry_above is not None and not retry_above >= 0:
+            raise ValueError(f"retry_above must not be negative, got {retry_above!r}")
         self.scene = LensScene(mass, lens_light=lens_light)
         self._pixel_scale, self._psf, self._supersampling = pixel_scale, psf, supersampling
         self._bounds = dict(bounds or {})
-        self._n_starts, self._retry = n_starts, retry
+        self._n_starts, self._retry_above = n_starts, retry_above
         self._max_steps, self._tolerance = max_steps, tolerance
         self._cached: dict[Any, tuple[Pixels, Templates | None]] = {}
 
@@ -202,9 +205,10 @@ class Fitter:
             else:
                 points = templates.best(problem.images, problem.weight, self._n_starts)
                 found = problem.best_of(points, self._max_steps, self._tolerance)
-                if self._retry:
-                    fresh = _RETRY * self._n_starts
-                    problem.retry(found, templates, fresh, self._max_steps, self._tolerance)
+                again = self._poor(found, problem.degrees_of_freedom())
+                if again.numel():
+                    starts = _RETRY * self._n_starts
+                    problem.retry(found, again, templates, starts, self._max_steps, self._tolerance)
             covariance = problem.covariance(found.z)
             converged = found.converged
 
@@ -228,6 +232,14 @@ class Fitter:
             residual=residual,
             scene=self.scene,
         )
+
+    def _poor(self, found: _State, dof: Tensor) -> Tensor:
+        """Which fits are to be tried again."""
+        if self._retry_above is None:
+            limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
+        else:
+            limit = self._retry_above * dof
+        return torch.nonzero(~(found.chi2 <= limit))[:, 0]
 
     def _prepared(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
         """Pixels and templates for images of this shape, precision and device."""
@@ -363,19 +375,19 @@ class _Problem:
         return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
     def retry(
-        self, found: _State, templates: Templates, starts: int, max_steps: int, tolerance: float
+        self,
+        found: _State,
+        which: Tensor,
+        templates: Templates,
+        starts: int,
+        max_steps: int,
+        tolerance: float,
     ) -> None:
-        """Improve fits whose chi^2 noise does not explain, from so many more and other templates.
-
-        What is not in the scene, such as substructure, makes a fit be tried again for nothing.
-        """
-        dof = self.degrees_of_freedom()
-        poor = torch.nonzero(~(found.chi2 < dof + _DEVIATIONS * torch.sqrt(2.0 * dof)))[:, 0]
-        if poor.numel():
-            points = templates.best(self.images[poor], self.weight[poor], starts, distinct=True)
-            again = self.best_of(points, max_steps, tolerance, poor)
-            better = again.chi2 < found.chi2[poor]
-            found.put(poor[better], again.take(better))
+        """Improve some of the fits, where that can be done from so many other templates."""
+        points = templates.best(self.images[which], self.weight[which], starts, distinct=True)
+        again = self.best_of(points, max_steps, tolerance, which)
+        better = again.chi2 < found.chi2[which]
+        found.put(which[better], again.take(better))
 
     def best_of(
         self, points: Tensor, max_steps: int, tolerance: float, index: Tensor | None = None

@@ -16,6 +16,8 @@ from simulate.shards import DataSet
 #: e-/s in one unit of an image; counts are divided by their own exposure.
 _UNITS = {"e-/s": 1.0, "2 e-/s": 0.5}
 _COUNTS = "counts"
+#: What the published Models 2 and 3 are: twice the image, without noise.
+_NOISE_FREE = "2 e-/s"
 #: What each attribute is, and how a data set gets it.
 _ATTRIBUTES = {
     "pixel_scale": "width of a pixel, arcsec",
@@ -38,6 +40,7 @@ class Photometry:
         rate: (N,) e-/s in one unit of the image.
         exposure: (N,) s; infinite where it is not known, and shot noise with it.
         shot: variance of the shot noise over that of Poisson.
+        noisy: whether the images have the noise that they are taken to have.
     """
 
     pixel_scale: float
@@ -47,6 +50,7 @@ class Photometry:
     rate: NDArray[np.float64]
     exposure: NDArray[np.float64]
     shot: float = 1.0
+    noisy: bool = True
 
     @classmethod
     def of(cls, data: DataSet, column: str = "image") -> Self:
@@ -83,30 +87,26 @@ class Photometry:
             values[name] = value
         unit = attrs.get("unit")
         known = np.where(exposure > 0, exposure, math.inf)
+        optics = (
+            values["pixel_scale"],
+            values["psf_fwhm"],
+            float(attrs.get("psf_truncation", 5.0)),
+            values["background_sigma"],
+        )
         if unit == _COUNTS:
             if not np.isfinite(known).all():
                 raise InputError(
                     f"{where} has images in counts without exposure_time; import them in e-/s"
                 )
             # DeepLenseSim draws shot noise twice.
-            return cls(
-                **values,
-                psf_truncation=float(attrs.get("psf_truncation", 5.0)),
-                rate=1 / known,
-                exposure=known,
-                shot=2.0,
-            )
+            return cls(*optics, rate=1 / known, exposure=known, shot=2.0)
         if unit not in _UNITS:
             raise InputError(
                 f"{where} has images in '{unit}', whose noise is not known; the unit must be "
                 f"{', '.join(_UNITS)} or {_COUNTS} (import --unit)"
             )
-        return cls(
-            **values,
-            psf_truncation=float(attrs.get("psf_truncation", 5.0)),
-            rate=np.full(len(known), _UNITS[unit]),
-            exposure=known,
-        )
+        rate = np.full(len(known), _UNITS[unit])
+        return cls(*optics, rate=rate, exposure=known, noisy=unit != _NOISE_FREE)
 
     def select(self, rows: slice | NDArray[np.int64]) -> Self:
         """The photometry of some of the images."""

@@ -13,7 +13,7 @@ from learn.data import InMemory, Split, Stretch
 from learn.finetune import finetune
 from learn.tasks import task_class
 from learn.tasks.regress import Regress, regression_metrics
-from learn.views import random_d4_of_lenses
+from learn.views import random_symmetry, turned_lenses
 from simulate import shards
 from simulate.errors import InputError
 from simulate.shards import DataSet
@@ -102,7 +102,7 @@ def test_columns_turn_with_their_image() -> None:
     image = torch.zeros(64, 1, n, n)
     image[torch.arange(64), 0, (y + 4).long(), (x + 4).long()] = 1
     params = {"center_x": x * scale, "center_y": y * scale, "theta_E": torch.rand(64)}
-    turned, columns = random_d4_of_lenses(image, params)
+    turned, columns = turned_lenses(image, params, random_symmetry(64, image.device))
     at = turned.flatten(1).argmax(1)
     torch.testing.assert_close(columns["center_x"], (at % n - 4) * scale, check_dtype=False)
     torch.testing.assert_close(columns["center_y"], (at // n - 4) * scale, check_dtype=False)

@@ -1,0 +1,158 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from learn.backbone import Encoder
+from learn.config import EncoderConfig, PriorConfig
+from learn.data import Stretch
+from learn.lens_prior import lens_prior, network_input
+from learn.masking import random_blocks
+from learn.methods.physics_ijepa import PhysicsIJEPA
+from simulate.errors import InputError
+from simulate.presets import load_simulate_config
+from simulate.run import simulate
+from simulate.shards import read
+
+TINY = {"image_size": 64, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 3}
+
+
+def stack(count: int = 4, side: int = 64) -> torch.Tensor:
+    return torch.randn(count, 6, side, side)
+
+
+def encoder(**prior: Any) -> Encoder:
+    given = {"steps": 50, "residual": "fit", "response": True, "source_plane": True} | prior
+    return Encoder(EncoderConfig(**TINY, prior=PriorConfig(**given))).eval()
+
+
+@pytest.mark.parametrize(
+    ("channels", "switch"),
+    [
+        (slice(1, 2), {"residual": "none"}),
+        (slice(2, 4), {"response": False}),
+        (slice(4, 6), {"source_plane": False}),
+    ],
+)
+def test_an_encoder_sees_what_it_is_given_and_nothing_else(
+    channels: slice, switch: dict[str, Any]
+) -> None:
+    images = stack()
+    changed = images.clone()
+    changed[:, channels] += 1.0
+    whole, blind = encoder(), encoder(**switch)
+    assert not torch.allclose(whole(images), whole(changed))
+    assert torch.equal(blind(images), blind(changed))
+
+
+def test_one_encoder_serves_images_of_another_size() -> None:
+    assert encoder()(stack(2, 150)).shape == (2, 100, 24)
+
+
+def test_patches_of_one_place_in_the_source_plane_know_of_each_other() -> None:
+    model, images = encoder(), torch.zeros(1, 6, 64, 64)
+    images[:, 4:] = 3.0
+    images[..., :16, :16] = images[..., 48:, 48:] = 0.5
+    with torch.no_grad():
+        places = model.source_plane(model._source_positions(images))[0]
+    torch.testing.assert_close(places[0], places[15])
+    assert not torch.allclose(places[0], places[1])
+
+
+def test_target_blocks_lie_where_the_light_is() -> None:
+    light = torch.zeros(300, 8, 8)
+    light[:, 5:, :3] = 1.0
+    blocks = random_blocks(300, 8, (0.1, 0.1), (1.0, 1.0), light).view(300, 8, 8)
+    held = (blocks * light).sum((1, 2)) / blocks.sum((1, 2))
+    assert held.min() > 0
+    assert held.mean() > 0.5
+    anywhere = random_blocks(300, 8, (0.1, 0.1), (1.0, 1.0), torch.zeros(300, 8, 8))
+    assert anywhere.view(300, 64).any(0).all(), "in the dark all places are alike"
+
+
+@pytest.fixture(scope="module")
+def lenses(tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
+    folder = tmp_path_factory.mktemp("physical") / "data"
+    config = load_simulate_config(2, "physical", n=12, workers=1, out=folder, device="cpu")
+    data = read(simulate(config)[0])
+    prior = PriorConfig(steps=50, residual="fit", response=True, source_plane=True)
+    channels = torch.from_numpy(lens_prior(data, prior).channels)
+    return network_input(torch.from_numpy(data.image), channels)
+
+
+def method(pretrain_config: Any, *sets: str) -> PhysicsIJEPA:
+    config = pretrain_config("physics-ijepa", sets)
+    return PhysicsIJEPA(config, Stretch("asinh"), 10)
+
+
+def test_every_parameter_of_the_student_learns(pretrain_config: Any, lenses: torch.Tensor) -> None:
+    module = method(pretrain_config)
+    losses = module.loss(lenses)
+    losses["loss"].backward()
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+    assert all(p.grad is None for p in module.teacher.parameters())
+    assert {"prediction", "presence", "weighing"} <= losses.keys()
+
+
+def test_unknown_masses_can_be_learnt(pretrain_config: Any, lenses: torch.Tensor) -> None:
+    """Whether there are any is known after a few steps, better than by chance."""
+    module = method(pretrain_config, "params.prediction_weight=0", "params.perturber_snr=[100,200]")
+    optimizer = torch.optim.AdamW(module.parameters(), 3e-3)
+    images = lenses.repeat(8, 1, 1, 1)
+    seen = []
+    for _ in range(60):
+        losses = module.loss(images)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        seen.append(losses["presence"].item())
+    assert np.mean(seen[-10:]) < 0.8 * np.mean(seen[:5])
+
+
+@pytest.mark.parametrize("weight", ["prediction_weight", "perturber_weight"])
+def test_each_part_of_the_loss_can_be_left_out(
+    pretrain_config: Any, lenses: torch.Tensor, weight: str
+) -> None:
+    losses = method(pretrain_config, f"params.{weight}=0").loss(lenses)
+    assert ("prediction" in losses) == (weight != "prediction_weight")
+    assert ("presence" in losses) == (weight != "perturber_weight")
+    assert torch.isfinite(losses["loss"])
+
+
+def test_it_does_not_change_the_images_it_is_given(
+    pretrain_config: Any, lenses: torch.Tensor
+) -> None:
+    before = lenses.clone()
+    method(pretrain_config).loss(lenses)
+    assert torch.equal(before, lenses)
+
+
+def test_what_it_cannot_work_with_is_refused(pretrain_config: Any) -> None:
+    def check(*sets: str) -> None:
+        config = pretrain_config("physics-ijepa", sets)
+        PhysicsIJEPA.check(config, PhysicsIJEPA.Params(**config.params))
+
+    check()
+    with pytest.raises(InputError, match=r"needs encoder\.prior"):
+        check("encoder.prior=null")
+    with pytest.raises(InputError, match=r"perturber_weight=0"):
+        check("encoder.prior.residual=none")
+    check("encoder.prior.residual=none", "params.perturber_weight=0")
+    with pytest.raises(InputError, match="jitter must be 0"):
+        check("jitter.shift=1.0")
+
+
+def test_a_run_leaves_its_prior_in_numbers_and_a_picture(
+    pretrain_config: Any, model2: Path, tmp_path: Path
+) -> None:
+    from learn.pretrain import pretrain
+
+    config = pretrain_config("physics-ijepa", ("monitor=null",), data=model2, out=tmp_path / "run")
+    folder, _ = pretrain(config)
+    for name in ("prior.json", "prior.png", "encoder.safetensors"):
+        assert (folder / name).is_file()

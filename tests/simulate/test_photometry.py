@@ -1,0 +1,84 @@
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulate.errors import InputError
+from simulate.instruments import instrument
+from simulate.photometry import Photometry
+from simulate.presets import load_simulate_config
+from simulate.run import simulate
+from simulate.shards import DataSet, read
+
+ATTRS = {"pixel_scale": 0.1, "psf_fwhm": 0.16, "background_sigma": 0.01, "unit": "e-/s"}
+
+
+def data_set(tmp_path: Path, model: int, preset: str) -> DataSet:
+    config = load_simulate_config(
+        model, preset, n=3, workers=1, out=tmp_path / "data", device="cpu", pairs=2
+    )
+    return read(simulate(config)[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "preset", "unit"),
+    [
+        (2, "physical", lambda exposure: 1.0),
+        (2, "published", lambda exposure: 0.5),
+        (1, "published", lambda exposure: 1 / exposure),
+    ],
+)
+def test_images_become_electrons_a_second(tmp_path, model, preset, unit):  # type: ignore[no-untyped-def]
+    data = data_set(tmp_path, model, preset)
+    known = Photometry.of(data)
+    exposure = data.params["exposure_time"]
+    np.testing.assert_allclose(known.rate, [unit(value) for value in exposure])
+    np.testing.assert_allclose(known.exposure, exposure)
+    assert known.shot == (2.0 if data.attrs["unit"] == "counts" else 1.0)
+
+
+def test_noise_free_images_carry_the_noise_of_their_instrument(tmp_path: Path) -> None:
+    known = Photometry.of(data_set(tmp_path, 2, "published"))
+    camera = instrument("euclid_vis_published")
+    assert known.background_sigma == pytest.approx(camera.background_sigma)
+
+
+def test_the_coarser_images_have_optics_of_their_own(tmp_path: Path) -> None:
+    data = data_set(tmp_path, 2, "physical")
+    fine, coarse = Photometry.of(data), Photometry.of(data, "image_lr")
+    assert coarse.pixel_scale == pytest.approx(2 * fine.pixel_scale)
+    assert coarse.background_sigma > fine.background_sigma
+
+
+def test_some_images_of_many() -> None:
+    known = Photometry.known(ATTRS, np.array([10.0, 20.0, 30.0]), "image", "data")
+    np.testing.assert_allclose(known.select(np.array([2, 0])).exposure, [30.0, 10.0])
+
+
+def test_an_unknown_exposure_leaves_shot_noise_out() -> None:
+    known = Photometry.known(ATTRS, np.array([math.nan, 5.0]), "image", "data")
+    assert known.exposure.tolist() == [math.inf, 5.0]
+
+
+@pytest.mark.parametrize("name", ["pixel_scale", "psf_fwhm", "background_sigma"])
+@pytest.mark.parametrize("value", [None, math.nan, 0.0])
+def test_what_is_missing_is_named(name: str, value: float | None) -> None:
+    attrs = {key: v for key, v in ATTRS.items() if key != name}
+    attrs |= {} if value is None else {name: value}
+    with pytest.raises(InputError, match=f"data does not say its {name} .*--instrument"):
+        Photometry.known(attrs, np.ones(1), "image", "data")
+
+
+def test_units_that_nothing_is_known_of_are_refused() -> None:
+    with pytest.raises(InputError, match="images in 'Jy', whose noise is not known"):
+        Photometry.known(ATTRS | {"unit": "Jy"}, np.ones(1), "image", "data")
+    with pytest.raises(InputError, match="counts without exposure_time"):
+        Photometry.known(ATTRS | {"unit": "counts"}, np.array([math.nan]), "image", "data")
+
+
+def test_photometry_is_a_value() -> None:
+    known = Photometry.known(ATTRS, np.ones(1), "image", "data")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        known.rate = np.zeros(1)  # type: ignore[misc]
