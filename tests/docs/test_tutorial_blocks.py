@@ -62,7 +62,7 @@ def run_shell(command: str) -> int:
     done = subprocess.run(
         ["bash", "-c", command], env=os.environ | {"PATH": path}, capture_output=True, text=True
     )
-    print(done.stdout, done.stderr)
+    sys.stdout.write(done.stdout + done.stderr)
     return done.returncode
 
 
