@@ -15,7 +15,12 @@ from lensphys.instruments import INSTRUMENTS
 
 ROOT = Path(__file__).parents[2]
 BY_HAND = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "examples").glob("*.md")])
-WITH_CODE = [p for p in (*BY_HAND, ROOT / "README.md") if "```python" in p.read_text()]
+#: Pages with commands too are run whole, in `test_tutorial_blocks.py`.
+WITH_CODE = [
+    p
+    for p in (*BY_HAND, ROOT / "README.md")
+    if "```python" in p.read_text() and "```bash" not in p.read_text()
+]
 
 
 def profiles(module):
