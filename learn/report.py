@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +177,18 @@ def _run(folder: Path) -> Run | None:
     about = None
     path = folder / DESCRIPTION
     if path.is_file():
-        try:
+        with _read_from(path):
             about = dict(json.loads(path.read_text()))
-        except (ValueError, TypeError):
-            raise _damaged(path) from None
     return Run(folder, config, metrics, about)
+
+
+@contextmanager
+def _read_from(path: Path) -> Iterator[None]:
+    """What is read is not what it should be: then the file is damaged."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _damaged(path) from None
 
 
 def _damaged(path: Path) -> InputError:
@@ -191,11 +201,11 @@ def _run_section(run: Run) -> Section:
     if not run.finished:
         warnings.append("This run is not finished: its command, run again, goes on with it.")
     if run.metrics is not None:
-        try:
+        with _read_from(run.folder / METRICS):
             sheets.append(result_sheet("Test images", run.metrics))
+            if not sheets[0].rows:
+                raise ValueError("no measure")
             notes += result_notes(run.metrics)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise _damaged(run.folder / METRICS) from None
     elif "method" in run.config:
         watched = _watched(run)
         warnings += [f"Collapsed: {sign}." for sign in watched.get("signs_of_collapse", ())]
@@ -242,7 +252,7 @@ def _last_losses(folder: Path) -> Sheet | None:
             for name in row
             if name and name.endswith("loss") and row[name]
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, csv.Error):
         raise _damaged(path) from None
     rows = [
         [Entry(name.replace("_", " ")), Entry(f"{loss:.4g}", loss), Entry(str(epoch), epoch)]
@@ -263,7 +273,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         facts |= {
             "Task": config["task"],
             "Encoder": _encoder(config),
-            "Trained": {"linear": "the head alone"}.get(config.get("mode", ""), "all weights"),
+            "Trained": "the head alone" if config.get("mode") == "linear" else "all weights",
             "Labels a class": config.get("labels_per_class") or "all",
         }
     elif config:
@@ -316,6 +326,8 @@ def _overview_of(kind: str, runs: dict[str, Run], folder: Path) -> Sheet:
 
 
 def _of_text(text: str) -> Entry:
+    if text == "all":  # labels
+        return Entry(text, math.inf)
     return Entry(text, float(text) if text.isdecimal() else None)
 
 
@@ -323,10 +335,8 @@ def _measured(run: Run) -> dict[str, Entry]:
     if not run.finished:
         return {"state": Entry("not finished")}
     if run.metrics is not None:
-        try:
+        with _read_from(run.folder / METRICS):
             return headline(run.metrics)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise _damaged(run.folder / METRICS) from None
     watched = _watched(run)
     return {
         name.replace("_", " "): Entry(f"{watched[name]:.3f}", float(watched[name]))

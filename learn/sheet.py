@@ -33,3 +33,11 @@ class Sheet:
     caption: str
     head: tuple[str, ...]
     rows: list[list[Entry]]
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold numbers, if not in every row."""
+        return tuple(
+            any(row[column].value is not None for row in self.rows)
+            for column in range(len(self.head))
+        )

@@ -112,7 +112,7 @@ def headline(metrics: dict[str, Any]) -> dict[str, Entry]:
     entries = {}
     for name in shown:
         entries[_spoken(name)] = _entry(name, flat[name])
-        entries[f"{_BASELINES[kind]}: {_spoken(name)}"] = _entry(name, flat[f"{kind}_{name}"])
+        entries[f"{kind} {_spoken(name)}"] = _entry(name, flat[f"{kind}_{name}"])
     return entries
 
 
@@ -210,7 +210,10 @@ def _kind(metrics: dict[str, Any]) -> str:
 
 
 def _spoken(name: str) -> str:
-    return name.replace("auc.", "AUC ").replace("ece", "ECE").replace("_", " ").replace(".", " ")
+    """A measure by its name; ``auc.no_sub`` as ``AUC no sub``."""
+    for short in ("auc", "f1", "ece"):
+        name = name.replace(short, short.upper())
+    return name.replace("_", " ").replace(".", " ")
 
 
 def _entry(name: str, value: float | None) -> Entry:

@@ -46,20 +46,31 @@ def comparison_sections(folder: Path) -> list[Section]:
     """
     paths = sorted((folder / CELLS).glob("*.json"))
     cells = {path: read_cell(path) for path in paths}
-    for path, cell in cells.items():
-        try:
-            for metric in _metrics(cell.task, [cell]):
-                number(cell.metrics, metric)
-        except (KeyError, TypeError, ValueError):
-            raise InputError(f"{path} is damaged; delete it to run that cell again") from None
     protocols = _protocols(folder.resolve().name, list(cells.values()))
+    for path, cell in cells.items():
+        _check(path, cell, protocols)
     matrix = [cell for cell in cells.values() if _protocol(cell, protocols) is None]
     sections = [_first(folder, list(cells.values())), *_matrix(matrix)]
-    if protocols:
-        sections.append(_earlier_systems(protocols, list(cells.values())))
+    for name, protocol in protocols.items():
+        own = [cell for cell in cells.values() if _protocol(cell, protocols) is protocol]
+        sections.append(_earlier_system(name, protocol, own))
     sections.append(Section("All cells", sheets=[_all_cells(cells)], folded=True))
     sections.append(_configurations(cells))
     return sections
+
+
+def _check(path: Path, cell: CellFile, protocols: dict[str, Protocol]) -> None:
+    """Refuse a cell that lacks a number that is to be shown."""
+    names = _metrics(cell.task, [cell])
+    if protocol := _protocol(cell, protocols):
+        prefix, _ = baseline(protocol)
+        names += [p + name for name in protocol.published for p in ("", prefix)]
+    try:
+        found = [number(cell.metrics, name) for name in names]
+    except (KeyError, TypeError, ValueError):
+        found = []
+    if not found:
+        raise InputError(f"{path} is damaged; delete it to run that cell again")
 
 
 def _first(folder: Path, cells: list[CellFile]) -> Section:
@@ -155,23 +166,20 @@ def _protocol(cell: CellFile, protocols: dict[str, Protocol]) -> Protocol | None
     return found if (cell.preset, cell.task, cell.finetune_model) == wanted else None
 
 
-def _earlier_systems(protocols: dict[str, Protocol], cells: list[CellFile]) -> Section:
+def _earlier_system(name: str, protocol: Protocol, cells: list[CellFile]) -> Section:
     """What was published, beside what was measured here."""
-    notes, sheets = [], []
-    for name, protocol in protocols.items():
-        own = [cell for cell in cells if _protocol(cell, {name: protocol})]
-        prefix, trivial = baseline(protocol)
-        rows = []
-        for metric, published in protocol.published.items():
-            entries = [_mean(own, key) for key in (metric, prefix + metric)]
-            rows.append([Entry(metric), Entry(f"{published:g}", published), *entries])
-        notes.append(f"{name}: {protocol.what} {protocol.source}")
-        sheets.append(Sheet(name, ("metric", "published", "here", trivial), rows))
-    notes.append(
-        "Here the images are simulated by this program, in the number that the configurations "
-        "below give, which may be far smaller than it was."
-    )
-    return Section("Protocols of earlier systems", notes=notes, sheets=sheets)
+    prefix, trivial = baseline(protocol)
+    rows = []
+    for metric, published in protocol.published.items():
+        entries = [_mean(cells, key) for key in (metric, prefix + metric)]
+        rows.append([Entry(metric), Entry(f"{published:g}", published), *entries])
+    notes = [
+        f"{protocol.what} {protocol.source}",
+        "Here the images are simulated by this program; how many they are, often far fewer, is in "
+        "the configuration of the row below.",
+    ]
+    sheet = Sheet("Published and here", ("metric", "published", "here", trivial), rows)
+    return Section(f"Protocol of an earlier system: {name}", notes=notes, sheets=[sheet])
 
 
 def _all_cells(cells: dict[Path, CellFile]) -> Sheet:
