@@ -210,10 +210,11 @@ def _kind(metrics: dict[str, Any]) -> str:
 
 
 def _spoken(name: str) -> str:
-    """A measure by its name; ``auc.no_sub`` as ``AUC no sub``."""
+    """A measure by its name, that of one class or column as ``AUC no_sub``."""
+    measure, _, whose = name.partition(".")
     for short in ("auc", "f1", "ece"):
-        name = name.replace(short, short.upper())
-    return name.replace("_", " ").replace(".", " ")
+        measure = measure.replace(short, short.upper())
+    return f"{measure.replace('_', ' ')} {whose}".rstrip()
 
 
 def _entry(name: str, value: float | None) -> Entry:

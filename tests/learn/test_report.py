@@ -239,6 +239,8 @@ def test_names_from_files_cannot_become_markup(tmp_path: Path) -> None:
     ("task", "metrics", "head", "row"),
     [
         ("classify", CLASSIFIED, "radial features", ["accuracy", "0.812", "0.750"]),
+        ("classify", CLASSIFIED, "radial features", ["AUC no_sub", "0.950", "0.600"]),
+        ("classify", CLASSIFIED, "radial features", ["F1 cdm", "0.700", "–"]),
         ("superres", SUPERRESOLVED, "bicubic", ["psnr", "34.50 dB", "33.25 dB"]),
         ("find", FOUND, "radial features", ["completeness", "0.500", "0.500"]),
         ("regress", REGRESSED, "radial", ["theta_E", "0.01", "0.02"]),
