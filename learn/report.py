@@ -97,7 +97,9 @@ class Run:
         """Of what the run is."""
         if "task" in self.config:
             return f"fine-tuning for {self.config['task']}"
-        return f"pretraining by {self.config['method']}" if self.config else "evaluation"
+        if "method" in self.config:
+            return f"pretraining by {self.config['method']}"
+        return "evaluation"
 
     @property
     def finished(self) -> bool:
@@ -109,7 +111,7 @@ def _page(folder: Path) -> str:
     if is_comparison(folder):
         sections = comparison_sections(folder)
         name = folder.resolve().name
-        return page(f"Comparison: {name}", "Methods side by side, on equal terms.", sections)
+        return page(f"Comparison: {name}", "Pretraining methods beside their baselines.", sections)
     run = _run(folder)
     if run:
         title = f"{run.kind[0].upper()}{run.kind[1:]}"
@@ -209,11 +211,7 @@ def _run_section(run: Run) -> Section:
     elif "method" in run.config:
         watched = _watched(run)
         warnings += [f"Collapsed: {sign}." for sign in watched.get("signs_of_collapse", ())]
-        rows = [
-            [Entry(name.replace("_", " ")), Entry(f"{watched[name]:.3f}", float(watched[name]))]
-            for name in MEASURES
-            if name in watched
-        ]
+        rows = [[Entry(name), entry] for name, entry in _entries(watched).items()]
         if rows:
             sheets.append(Sheet("Held-out images", ("measure", "this run"), rows))
     if losses := _last_losses(run.folder):
@@ -276,7 +274,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
             "Trained": "the head alone" if config.get("mode") == "linear" else "all weights",
             "Labels a class": config.get("labels_per_class") or "all",
         }
-    elif config:
+    elif "method" in config:
         facts |= {"Method": config["method"]}
         facts |= {name.capitalize(): about.get(name) for name in ("images", "epochs", "parameters")}
     if "seed" in config:
@@ -337,7 +335,10 @@ def _measured(run: Run) -> dict[str, Entry]:
     if run.metrics is not None:
         with _read_from(run.folder / METRICS):
             return headline(run.metrics)
-    watched = _watched(run)
+    return _entries(_watched(run))
+
+
+def _entries(watched: dict[str, Any]) -> dict[str, Entry]:
     return {
         name.replace("_", " "): Entry(f"{watched[name]:.3f}", float(watched[name]))
         for name in MEASURES

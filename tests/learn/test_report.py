@@ -276,10 +276,15 @@ def test_an_unfinished_run_is_called_so(tmp_path: Path) -> None:
     assert "This run is not finished" in reported(run).said
 
 
-def test_an_evaluation_without_configuration_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [None, "other: 1\n"])
+def test_an_evaluation_without_the_configuration_of_a_run_is_reported(
+    config: str | None, tmp_path: Path
+) -> None:
     run = finetuned(tmp_path / "run", "classify", CLASSIFIED)
     for name in ("config.yaml", "encoder.json", "metrics.csv"):
         (run / name).unlink()
+    if config:
+        (run / "config.yaml").write_text(config)
     found = reported(run)
     assert "Evaluation" in found.said
     assert ["accuracy", "0.812", "0.750"] in found.tables[0]
