@@ -562,6 +562,26 @@ def compare_command(
     typer.echo(outcome.line)
 
 
+@app.command("report")
+def report_command(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Of a run, of a comparison, or above several.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write. Default: DIR/report.html.")
+    ] = None,
+) -> None:
+    """Make one HTML page of a run or a comparison: tables, pictures and configuration.
+
+    The page needs no other file and no network: open it in a browser, or send it to someone.
+
+    Example: `python cli.py report results/small`
+    """
+    from learn.report import report
+
+    typer.echo(f"wrote {report(folder, out)}")
+
+
 def _warn(line: str) -> None:
     """Print one line to standard error, above a progress bar."""
     from tqdm import tqdm

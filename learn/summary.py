@@ -13,11 +13,25 @@ from rich.table import Table
 from learn.backbone import DESCRIPTION
 from learn.monitor import MEASURES
 from learn.runs import METRICS
+from learn.sheet import Entry, Sheet
+from simulate.errors import InputError
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The metrics of a finished fine-tuning run."""
-    return json.loads((folder / METRICS).read_text())  # type: ignore[no-any-return]
+    """The metrics of a finished fine-tuning run.
+
+    Raises:
+        InputError: where the file is damaged.
+    """
+    try:
+        metrics = json.loads((folder / METRICS).read_text())
+    except ValueError:
+        metrics = None
+    if not isinstance(metrics, dict):
+        raise InputError(
+            f"{folder / METRICS} is damaged; delete it and run the finetune command again"
+        )
+    return metrics
 
 
 def print_monitor(folder: Path) -> None:
@@ -48,48 +62,85 @@ def print_pictures(folder: Path) -> None:
 
 def print_result(title: str, metrics: dict[str, Any]) -> None:
     """Print the metrics of one run, of whatever task, beside its baseline."""
+    if "mae" not in metrics and "completeness" not in metrics:
+        print_table(title, {"this run": metrics}, _kind(metrics))
+        return
+    _print_sheet(result_sheet(title, metrics))
+    for note in result_notes(metrics):
+        Console().print(note, soft_wrap=True)
+
+
+def result_sheet(title: str, metrics: dict[str, Any]) -> Sheet:
+    """The metrics of one run, of whatever task: a row a measure, beside its baselines."""
     if "mae" in metrics:
-        _print_columns(title, metrics)
-        return
+        return _columns_sheet(title, metrics)
     if "completeness" in metrics:
-        _print_finding(title, metrics)
-        return
-    kind = "radial" if "radial_accuracy" in metrics else "bicubic"
-    print_table(title, {"this run": metrics}, kind)
+        return _finding_sheet(title, metrics)
+    flat, kind = _flat(metrics), _kind(metrics)
+    rows = [
+        [Entry(_spoken(name)), _entry(name, value), _entry(name, flat.get(f"{kind}_{name}"))]
+        for name, value in flat.items()
+        if not name.startswith(f"{kind}_")
+    ]
+    return Sheet(title, ("measure", "this run", _BASELINES[kind]), rows)
 
 
-def _print_columns(title: str, metrics: dict[str, Any]) -> None:
-    """A row for each column that was regressed, its error beside those of the baselines."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("MAE, and coverage", no_wrap=True)
-    for name in _OF_COLUMNS.values():
-        table.add_column(name, justify="right")
-    for column in metrics["mae"]:
-        values = (metrics[key].get(column) for key in _OF_COLUMNS)
-        table.add_row(column, *("-" if value is None else f"{value:.3g}" for value in values))
-    Console().print(table)
-
-
-def _print_finding(title: str, metrics: dict[str, Any]) -> None:
-    """A row a measure, what a finder takes for lenses, and how far its rates can be trusted."""
-    console, others = Console(), metrics["non_lenses"]
-    table = Table(title=title, title_justify="left")
-    for name in ("", "this run", "radial features"):
-        table.add_column(name, justify="right" if name else "left")
-    for key, name in _OF_FINDING.items():
-        table.add_row(name, *(f"{metrics[prefix + key]:.3f}" for prefix in ("", "radial_")))
-    console.print(table)
+def result_notes(metrics: dict[str, Any]) -> list[str]:
+    """What a finder takes for lenses, and how far its rates can be trusted; else nothing."""
+    if "completeness" not in metrics:
+        return []
+    notes, others = [], metrics["non_lenses"]
     passed = metrics["false_positive_rate"]
     if passed:
         rates = ", ".join(f"{name} {rate:.3f}" for name, rate in passed.items())
-        console.print(f"called a lens, of each look-alike: {rates}", soft_wrap=True)
+        notes.append(f"called a lens, of each look-alike: {rates}")
     few = [f"{rate:g}" for rate in (1e-2, 1e-3) if others * rate < 1]
     if few:
-        console.print(
+        notes.append(
             f"{others} non-lenses are too few for a false-positive rate of {' or '.join(few)}: "
-            "that value is at no false positive",
-            soft_wrap=True,
+            "that value is at no false positive"
         )
+    return notes
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, Entry]:
+    """The measures by which runs of a task compare, by name, each followed by its baseline."""
+    flat, kind = _flat(metrics), _kind(metrics)
+    beside = [name for name in flat if f"{kind}_{name}" in flat and name != "threshold"]
+    # Of a class or a column only where there is no measure of all.
+    shown = [name for name in beside if "." not in name] or beside
+    entries = {}
+    for name in shown:
+        entries[_spoken(name)] = _entry(name, flat[name])
+        entries[f"{kind} {_spoken(name)}"] = _entry(name, flat[f"{kind}_{name}"])
+    return entries
+
+
+def _columns_sheet(title: str, metrics: dict[str, Any]) -> Sheet:
+    """A row for each column that was regressed, its error beside those of the baselines."""
+    rows = [
+        [Entry(column), *(_entry("mae", metrics[key].get(column)) for key in _OF_COLUMNS)]
+        for column in metrics["mae"]
+    ]
+    return Sheet(title, ("MAE, and coverage", *_OF_COLUMNS.values()), rows)
+
+
+def _finding_sheet(title: str, metrics: dict[str, Any]) -> Sheet:
+    """A row a measure of a finder."""
+    rows = [
+        [Entry(name), *(_entry(key, metrics[prefix + key]) for prefix in ("", "radial_"))]
+        for key, name in _OF_FINDING.items()
+    ]
+    return Sheet(title, ("", "this run", _BASELINES["radial"]), rows)
+
+
+def _print_sheet(sheet: Sheet) -> None:
+    table = Table(title=sheet.caption, title_justify="left")
+    for number, name in enumerate(sheet.head):
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in sheet.rows:
+        table.add_row(*(entry.text for entry in row))
+    Console().print(table)
 
 
 def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> None:
@@ -102,12 +153,10 @@ def print_table(title: str, runs: dict[str, dict[str, Any]], baseline: str) -> N
     table = Table(title=title, title_justify="left", show_edge=False)
     table.add_column("")
     for name in columns:
-        title = name.replace("auc.", "AUC ").replace("ece", "ECE").replace("_", " ")
+        title = _spoken(name)
         table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     for name, row in rows.items():
-        table.add_row(
-            name, *(_DIGITS.get(column, "{:.3f}").format(row[column]) for column in columns)
-        )
+        table.add_row(name, *(_entry(column, row[column]).text for column in columns))
     Console().print(table)
 
 
@@ -152,7 +201,27 @@ _OF_FINDING = {
     "purity": "purity",
 }
 _BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
-_DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB"}
+_DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB", "mae": "{:.3g}"}
+
+
+def _kind(metrics: dict[str, Any]) -> str:
+    """Which baseline a run carries."""
+    return "bicubic" if "bicubic_psnr" in metrics else "radial"
+
+
+def _spoken(name: str) -> str:
+    """A measure by its name, that of one class or column as ``AUC no_sub``."""
+    measure, _, whose = name.partition(".")
+    for short in ("auc", "f1", "ece"):
+        measure = measure.replace(short, short.upper())
+    return f"{measure.replace('_', ' ')} {whose}".rstrip()
+
+
+def _entry(name: str, value: float | None) -> Entry:
+    """A measure, with the digits that it deserves."""
+    if value is None:
+        return Entry("–")
+    return Entry(_DIGITS.get(name.partition(".")[0], "{:.3f}").format(value), value)
 
 
 def _flat(metrics: dict[str, Any]) -> dict[str, float]:

@@ -311,18 +311,43 @@ def finished(cells: list[Cell], folder: Path) -> dict[Cell, dict[str, Any]]:
         path = folder / f"{cell.name}.json"
         if not path.is_file():
             continue
-        try:
-            content = json.loads(path.read_text())
-            values, _ = content["config"], content["metrics"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path} is damaged; delete it to run that cell again") from None
-        if other := difference(values, json.loads(json.dumps(cell.config))):
+        content = read_cell(path).model_dump()
+        if other := difference(content["config"], json.loads(json.dumps(cell.config))):
             raise InputError(
                 f"{path} is a cell of another configuration: {other}; choose another --out, or "
                 "delete it"
             )
         found[cell] = content
     return found
+
+
+class CellFile(BaseModel):
+    """What the file of a finished cell holds; see :class:`Cell`."""
+
+    method: str
+    preset: str
+    pretrain_model: int | None
+    finetune_model: int
+    task: str
+    mode: str
+    labels_per_class: Budget
+    seed: int
+    metrics: dict[str, Any]
+    config: dict[str, Any]
+    commit: str
+    seconds: float
+
+
+def read_cell(path: Path) -> CellFile:
+    """The file of a finished cell.
+
+    Raises:
+        InputError: where it is damaged.
+    """
+    try:
+        return CellFile.model_validate_json(path.read_bytes())
+    except ValueError:
+        raise InputError(f"{path} is damaged; delete it to run that cell again") from None
 
 
 def difference(old: Any, new: Any, where: str = "") -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from learn.compare.cells import TASK, Cell
 from learn.compare.config import Budget, CompareConfig, Protocol
 
 Results = Mapping[Cell, Mapping[str, Any]]
-_TITLES = {"accuracy": "Accuracy", "macro_auc": "Area under the ROC curve, mean over classes"}
+TITLES = {"accuracy": "Accuracy", "macro_auc": "Area under the ROC curve, mean over classes"}
 _BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
 _NOT_MEASURED, _MISSING = "", "missing"
 
@@ -117,9 +117,9 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
             and cell.pretrain_model in (None, source)
         ]
         lines += [f"## Preset {preset}: Model {source} to Model {target}", ""]
-        columns = _columns(shown)
+        columns = mode_columns((cell.mode, cell.labels_per_class) for cell in shown)
         rows = [name for name in config.rows if any(cell.method == name for cell in shown)]
-        for metric, title in _TITLES.items():
+        for metric, title in TITLES.items():
             head = [title, *(f"{mode} {budget}" for mode, budget in columns)]
             lines += [_row(head), _row(["---", *["---:"] * len(columns)])]
             for name in rows:
@@ -130,14 +130,14 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
     return lines
 
 
-def _columns(cells: Sequence[Cell]) -> list[tuple[str, Budget]]:
-    found = {(cell.mode, cell.labels_per_class) for cell in cells}
+def mode_columns(found: Iterable[tuple[str, Budget]]) -> list[tuple[str, Budget]]:
+    """Each mode and budget once, in the order of the columns: probes first, budgets growing."""
 
     def order(column: tuple[str, Budget]) -> tuple[bool, float]:
         mode, budget = column
         return mode == "full", math.inf if budget == "all" else budget
 
-    return sorted(found, key=order)
+    return sorted(set(found), key=order)
 
 
 def _entry(cells: Sequence[Cell], results: Results, metric: str, mode: str, budget: Budget) -> str:
@@ -160,8 +160,8 @@ def _protocols(config: CompareConfig, cells: Sequence[Cell], results: Results) -
             size += (
                 f"; pretrained on {protocol.pretrain.images}{of} of Model {protocol.pretrain.model}"
             )
-        prefix, baseline = _baseline(protocol)
-        head = [f"`{name}`", "published", "here", baseline]
+        prefix, trivial = baseline(protocol)
+        head = [f"`{name}`", "published", "here", trivial]
         lines += [f"**{protocol.what}** {protocol.source} Here: {size}, preset {protocol.preset}."]
         lines += ["", _row(head), _row(["---", "---:", "---:", "---:"])]
         for metric, published in protocol.published.items():
@@ -174,7 +174,7 @@ def _protocols(config: CompareConfig, cells: Sequence[Cell], results: Results) -
     return lines
 
 
-def _baseline(protocol: Protocol) -> tuple[str, str]:
+def baseline(protocol: Protocol) -> tuple[str, str]:
     """The prefix of the metrics of a task's trivial baseline, and its name."""
     name = "radial" if protocol.finetune.task == TASK else "bicubic"
     return f"{name}_", _BASELINES[name]
