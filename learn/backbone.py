@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from learn.config import EncoderConfig
+from learn.rcan import RCAN, Rcan, RcanConfig
 from learn.timm_backbone import TimmBackbone, TimmConfig
 from simulate.config import checked
 from simulate.errors import InputError
@@ -88,7 +89,7 @@ class Encoder(nn.Module):
 
 
 #: What a task is built on.
-Backbone = Encoder | TimmBackbone
+Backbone = Encoder | TimmBackbone | Rcan
 
 
 def save_encoder(encoder: Backbone, folder: Path, description: dict[str, object]) -> None:
@@ -126,6 +127,8 @@ def described_encoder(section: dict[str, object], where: str) -> Backbone:
     Raises:
         InputError: for a configuration that is of no encoder, naming ``where`` it stands.
     """
+    if isinstance(section, dict) and section.get("backbone") == RCAN:
+        return Rcan(checked(RcanConfig, section, where))
     if isinstance(section, dict) and "backbone" in section:
         return TimmBackbone(checked(TimmConfig, section, where))
     return Encoder(checked(EncoderConfig, section, where))
