@@ -152,7 +152,9 @@ _OF_FINDING = {
     "purity": "purity",
 }
 _BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
-_DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB"}
+_DIGITS = {f"{kind}mse": "{:.2e}" for kind in ("", "clean_")} | {
+    f"{kind}psnr": "{:.2f} dB" for kind in ("", "clean_")
+}
 
 
 def _flat(metrics: dict[str, Any]) -> dict[str, float]:

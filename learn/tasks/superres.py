@@ -25,9 +25,6 @@ from simulate.errors import InputError
 from simulate.shards import DataSet
 from simulate.truth import noise_free_images
 
-#: Training images that tell how wrong bicubic is.
-_SAMPLE = 500
-
 
 class SuperResolve(Task):
     """Corrects the bicubic image with local convolutions and a view of the whole.
@@ -35,8 +32,7 @@ class SuperResolve(Task):
     Layers work at low resolution; the encoder's tokens are spread back over their patches, or the
     maps of an RCAN taken as they are, and join them; pixels are shuffled to high resolution at the
     end (Shi et al. 2016, arXiv:1609.05158). The last layer starts at zero, so that training starts
-    from bicubic; its unit is what bicubic is wrong by, so that steps of the optimiser are as small
-    as the corrections are.
+    from bicubic.
 
     The total flux of an image is that of its low-resolution image, exactly: without noise both
     telescopes collect the same light, the bicubic image has the total of its pixels, and the mean
@@ -54,7 +50,6 @@ class SuperResolve(Task):
 
     scale: Tensor
     gain: Tensor
-    error: Tensor
     encoder: Encoder | Rcan
 
     class Params(Strict):
@@ -102,9 +97,6 @@ class SuperResolve(Task):
         peak = float(np.quantile(high.max((1, 2, 3)), 0.99))
         self.register_buffer("scale", torch.tensor(peak))
         self.register_buffer("gain", torch.tensor(flux_gain(high, low)))
-        sample = slice(None, None, -(-len(high) // _SAMPLE))
-        error = high[sample] - self._plain(low[sample])
-        self.register_buffer("error", torch.tensor(float(error.std()) / peak))
         if isinstance(self.encoder, Rcan):
             width, joined, blocks = self.encoder.width, self.encoder.width, 0
             self.spread: nn.Module = nn.Identity()
@@ -135,7 +127,7 @@ class SuperResolve(Task):
         features = features + self.join(torch.cat([features, context], 1))
         for block in self.trunk:
             features = features + block(features)
-        correction = F.pixel_shuffle(self.last(features), self.factor).to(x.dtype) * self.error
+        correction = F.pixel_shuffle(self.last(features), self.factor).to(x.dtype)
         correction = correction - correction.mean((-2, -1), keepdim=True)
         return (bicubic(x, self.factor) + correction) * self.scale
 
