@@ -207,9 +207,7 @@ def test_metrics_are_also_of_the_truth_behind_the_noise(
         assert not [key for key in module.measure(images, unknown, rows) if "clean" in key]
 
 
-def test_backbones_without_maps_are_refused(
-    pairs: Path, finetune_config: Any
-) -> None:
+def test_backbones_without_maps_are_refused(pairs: Path, finetune_config: Any) -> None:
     with pytest.raises(InputError, match="--backbone vit or rcan, not resnet18"):
         finetune(finetune_config("superres", data=pairs, backbone="resnet18"))
     with pytest.raises(InputError, match="no model 'rcan'"):
