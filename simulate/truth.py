@@ -58,11 +58,11 @@ def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.floa
 
 def _check(scene: Scene, data: DataSet, rows: NDArray[np.int64]) -> None:
     """Refuse a scene that is not that of the images, whatever the reason."""
-    same = np.array_equal(scene.label.numpy(), data.label[rows])
-    for name, values in scene.params.items():
-        stored = data.params.get(name)
-        same = same and stored is not None
-        same = same and np.allclose(values, stored[rows], rtol=1e-9, atol=0.0, equal_nan=True)
+    same = np.array_equal(scene.label.numpy(), data.label[rows]) and all(
+        name in data.params
+        and np.allclose(values, data.params[name][rows], rtol=1e-9, atol=0.0, equal_nan=True)
+        for name, values in scene.params.items()
+    )
     if not same:
         raise InputError(
             f"{data.path}: its labels are not those that its configuration gives now; make the "
