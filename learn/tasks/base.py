@@ -19,9 +19,11 @@ from learn.backbone import Backbone, Encoder
 from learn.config import FinetuneConfig
 from learn.data import Batch, Split, Stretch
 from learn.optimizer import adamw_with_cosine
+from learn.rcan import RCAN
 from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.views import random_d4, random_d4_of_lenses
 from simulate.config import Strict, checked
+from simulate.errors import InputError
 from simulate.shards import Array, DataSet
 
 
@@ -77,6 +79,8 @@ class Task(pl.LightningModule, abc.ABC):
         """
         if config.backbone == VIT:
             return Encoder(config.scratch_encoder)
+        if config.backbone == RCAN:
+            raise InputError(f"--backbone {RCAN} enlarges images: it is for --task superres alone")
         return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
 
     @classmethod
