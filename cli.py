@@ -301,7 +301,10 @@ def finetune_command(
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", help="With --encoder none: vit, or a timm model (resnet18)."),
+        typer.Option(
+            "--backbone",
+            help="With --encoder none: vit, a timm model (resnet18), or rcan (for superres).",
+        ),
     ] = None,
     data: Annotated[
         Path | None,

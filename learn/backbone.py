@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import EncoderConfig
+from learn.rcan import RCAN, Rcan, RcanConfig
 from learn.timm_backbone import TimmBackbone, TimmConfig
 from simulate.config import checked
 from simulate.errors import InputError
@@ -130,7 +131,7 @@ def _seen_channels(config: EncoderConfig) -> list[int]:
 
 
 #: What a task is built on.
-Backbone = Encoder | TimmBackbone
+Backbone = Encoder | TimmBackbone | Rcan
 
 
 def save_encoder(encoder: Backbone, folder: Path, description: dict[str, object]) -> None:
@@ -168,6 +169,8 @@ def described_encoder(section: dict[str, object], where: str) -> Backbone:
     Raises:
         InputError: for a configuration that is of no encoder, naming ``where`` it stands.
     """
+    if isinstance(section, dict) and section.get("backbone") == RCAN:
+        return Rcan(checked(RcanConfig, section, where))
     if isinstance(section, dict) and "backbone" in section:
         return TimmBackbone(checked(TimmConfig, section, where))
     return Encoder(checked(EncoderConfig, section, where))

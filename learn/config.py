@@ -137,7 +137,7 @@ class FinetuneConfig(TrainingConfig):
 
     task: str
     encoder: str = Field(description="latest, none (from scratch), or the folder of a run")
-    backbone: str = Field(description="vit, or a timm model, where encoder is none")
+    backbone: str = Field(description="vit, a timm model, or rcan, where encoder is none")
     scratch_encoder: EncoderConfig = Field(description="the vit where encoder is none")
     mode: Literal["full", "linear"]
     labels_per_class: int | None = Field(gt=0)

@@ -110,6 +110,7 @@ def first_images(data: DataSet, count: int | None) -> DataSet:
         label=data.label[:count],
         params={name: values[:count] for name, values in data.params.items()},
         image_lr=None if data.image_lr is None else data.image_lr[:count],
+        numbers=None if data.numbers is None else data.numbers[:count],
     )
 
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from learn.backbone import Backbone, Encoder, load_encoder, save_encoder
+from learn.backbone import load_encoder, save_encoder
 from learn.config import FinetuneConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, split, training_batches
 from learn.devices import process_rank
@@ -21,7 +21,7 @@ from learn.model import describe
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
-from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
+from learn.timm_backbone import VIT
 from learn.train import fit, resolve
 from simulate import shards
 from simulate.config import checked
@@ -52,8 +52,6 @@ def finetune(
             f"--backbone {config.backbone} is trained from scratch: add --encoder none (the "
             "backbone of a pretrained encoder is known)"
         )
-    if config.backbone != VIT and task.needs_tokens:
-        raise InputError(f"{config.task} needs the tokens of the {VIT}; leave out --backbone")
     config = config.model_copy(
         update={
             "data": config.data or _default_data(task),
@@ -64,9 +62,9 @@ def finetune(
     data = first_images(shards.read(config.data), config.max_images)
     images = task.inputs(data)
     pretrained = None if fresh else load_encoder(Path(config.encoder))
-    if task.needs_tokens and pretrained and not isinstance(pretrained, Encoder):
+    if pretrained and not isinstance(pretrained, task.backbones):
         raise InputError(
-            f"{config.task} needs the tokens of a vision transformer, which the encoder of "
+            f"{config.task} needs tokens or maps of an image, which the encoder of "
             f"{config.encoder} has not; choose another --encoder"
         )
     parts = split(
@@ -81,7 +79,7 @@ def finetune(
     resolved = task.resolved(params, data, parts.train, note)
     config = config.model_copy(update={"params": resolved})
     pl.seed_everything(config.seed, verbose=False)
-    encoder = pretrained or _fresh(config, images.shape[-1])
+    encoder = pretrained or task.fresh_backbone(config, images.shape[-1])
     with run_folder(config, config.task, METRICS) as (folder, finished):
         if finished:
             return folder, False
@@ -117,13 +115,6 @@ def finetune(
         save_encoder(module.encoder, folder, {"task": config.task, "data": about})
         write_results(module, predictions, data, parts.test, metrics, folder)
     return folder, True
-
-
-def _fresh(config: FinetuneConfig, image_size: int) -> Backbone:
-    """A backbone with random weights."""
-    if config.backbone == VIT:
-        return Encoder(config.scratch_encoder)
-    return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
 
 
 def _default_data(task: type[Task]) -> Path:

@@ -201,7 +201,9 @@ _OF_FINDING = {
     "purity": "purity",
 }
 _BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
-_DIGITS = {"mse": "{:.2e}", "psnr": "{:.2f} dB", "mae": "{:.3g}"}
+_DIGITS = {"mae": "{:.3g}"}
+_DIGITS |= {f"{kind}mse": "{:.2e}" for kind in ("", "clean_")}
+_DIGITS |= {f"{kind}psnr": "{:.2f} dB" for kind in ("", "clean_")}
 
 
 def _kind(metrics: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from learn.config import TrainingConfig
 from learn.data import Batch
 from learn.devices import announce_folder, check_devices
 from learn.monitor import Monitor
+from learn.rcan import Rcan
 from simulate import shards
 from simulate.errors import InputError
 
@@ -140,7 +141,7 @@ def fit(
     )
     if config.compile:
         for part in module.modules():
-            if isinstance(part, Encoder):
+            if isinstance(part, Encoder | Rcan):
                 part.compile()
     if config.processes > 1:
         announce_folder(folder)

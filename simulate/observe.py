@@ -89,6 +89,19 @@ def noise_sigma(
     return sigma
 
 
+def expected(
+    observation: str, models: Images, exposures: NDArray[np.float64]
+) -> NDArray[np.floating]:
+    """What an observation shows where it adds no noise, in its own unit, (B, ny, nx).
+
+    Counts that are clipped at zero have a larger mean than this: it is the light, without the sky
+    that clipping leaves.
+    """
+    if observation == "counts":
+        return models * exposures[:, None, None].astype(models.dtype)
+    return 2 * models if observation == "doubled" else models
+
+
 #: What ``observation`` in a configuration may name, with the unit of the image.
 OBSERVATIONS: dict[str, tuple[Observation, str]] = {
     "noise_free": (noise_free, "e-/s"),

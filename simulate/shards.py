@@ -124,6 +124,8 @@ class DataSet:
         attrs: of its shards: ``label_names``, ``pixel_scale`` (arcsec), ``unit``, ``preset``,
             ``model`` and the optics.
         config: the configuration it was made from.
+        numbers: (N,) which image of the data set each is, since a part of it may have been read;
+            None: of no data set.
     """
 
     path: Path
@@ -133,6 +135,7 @@ class DataSet:
     image_lr: NDArray[np.float32] | None
     attrs: dict[str, Any]
     config: dict[str, Any]
+    numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -199,8 +202,10 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
             raise InputError(f"{folder / shard['file']} is not a shard of this data set; {_AGAIN}")
     joined = {name: np.concatenate([part[0][name] for part in parts]) for name in columns}
     joined_params = {name: np.concatenate([part[1][name] for part in parts]) for name in params}
+    numbers = np.arange(len(joined["label"]))
     if classes:
         keep = np.isin(joined["label"], [names.index(name) for name in classes])
+        numbers = numbers[keep]
         joined = {name: values[keep] for name, values in joined.items()}
         joined_params = {name: values[keep] for name, values in joined_params.items()}
     return DataSet(
@@ -211,6 +216,7 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
         joined.get("image_lr"),
         attrs,
         manifest["config"],
+        numbers,
     )
 
 

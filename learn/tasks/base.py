@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,14 +16,17 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from learn.backbone import Backbone
+from learn.backbone import Backbone, Encoder
 from learn.config import FinetuneConfig
 from learn.data import Batch, Split, Stretch
 from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
+from learn.rcan import RCAN
+from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.views import random_symmetry, turned_lenses, turned_prior
 from simulate.augment import turned
 from simulate.config import Strict, checked
+from simulate.errors import InputError
 from simulate.shards import Array, DataSet
 
 
@@ -32,7 +35,7 @@ class Task(pl.LightningModule, abc.ABC):
 
     Args:
         config: of the whole run; ``config.params`` is checked against ``Params``.
-        encoder: pretrained, or fresh; with :attr:`needs_tokens` a vision transformer.
+        encoder: pretrained, or fresh; one of :attr:`backbones`.
         stretch: fitted to the training images.
         data: the data set, for what the head must know of it.
         train: indices of its training images.
@@ -46,8 +49,8 @@ class Task(pl.LightningModule, abc.ABC):
     default_data: ClassVar[tuple[str, ...]]
     #: The command that makes such data.
     needs: ClassVar[str]
-    #: Whether the task needs the tokens of a vision transformer, and not features alone.
-    needs_tokens: ClassVar[bool] = False
+    #: What it can be built on.
+    backbones: ClassVar[tuple[type[Backbone], ...]] = get_args(Backbone)
     #: Whether its labels are columns of the data set, which turn with the images.
     needs_params: ClassVar[bool] = False
     #: The column of a data set that the encoder sees.
@@ -75,6 +78,19 @@ class Task(pl.LightningModule, abc.ABC):
             # In evaluation, since the running means of a batch norm would change too.
             self.encoder.requires_grad_(False).eval()
         self.setup_head(checked(self.Params, config.params, "params"), data, train)
+
+    @classmethod
+    def fresh_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
+        """The backbone that a configuration names, with random weights.
+
+        Raises:
+            InputError: for one that there is not, or that the task cannot use.
+        """
+        if config.backbone == VIT:
+            return Encoder(config.scratch_encoder)
+        if config.backbone == RCAN:
+            raise InputError(f"--backbone {RCAN} enlarges images: it is for --task superres alone")
+        return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
 
     @classmethod
     @abc.abstractmethod

@@ -13,38 +13,63 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learn.backbone import Encoder
+from learn.backbone import Backbone, Encoder
+from learn.config import EncoderConfig, FinetuneConfig
 from learn.data import Batch
 from learn.figures import draw_triptychs
+from learn.rcan import RCAN, Rcan, RcanConfig, RcanSizes
 from learn.tasks.base import Task
-from simulate.config import Strict
+from learn.timm_backbone import VIT
+from simulate.config import Strict, checked
 from simulate.errors import InputError
 from simulate.shards import DataSet
+from simulate.truth import noise_free_images
 
 
 class SuperResolve(Task):
-    """Corrects the bicubic image with local convolutions and the encoder's view of the whole.
+    """Corrects the bicubic image with local convolutions and a view of the whole.
 
-    A convolutional trunk works at low resolution; the encoder's tokens are spread back over their
-    patches and join it; pixels are shuffled to high resolution at the end (Shi et al. 2016,
-    arXiv:1609.05158). The last layer starts at zero, so that training starts from bicubic.
+    Layers work at low resolution; the encoder's tokens are spread back over their patches, or the
+    maps of an RCAN taken as they are, and join them; pixels are shuffled to high resolution at the
+    end (Shi et al. 2016, arXiv:1609.05158). The last layer starts at zero, so that training starts
+    from bicubic.
+
+    The total flux of an image is that of its low-resolution image, exactly: without noise both
+    telescopes collect the same light, the bicubic image has the total of its pixels, and the mean
+    of every correction is taken off. Parts of an image do not keep theirs: the two PSFs
+    differ, so that light crosses the edge of every coarse pixel, and noise of one image is not in
+    the other. Where counts are clipped at zero (Model 1 as published) the sky of the
+    high-resolution image holds more flux, which no light has brought: it is left out.
     """
 
     default_data = ("data/model1", "data/model3", "data/model2")
     needs = "python cli.py simulate --model 1 --pairs 2 --n 6000"
-    needs_tokens = True
+    backbones = (Encoder, Rcan)
     column = "image_lr"
     makes_images = True
 
     scale: Tensor
     gain: Tensor
-    encoder: Encoder
+    encoder: Encoder | Rcan
 
     class Params(Strict):
         """Parameters of the task."""
 
         width: int = Field(gt=0, description="channels of the convolutions")
         blocks: int = Field(gt=0, description="residual blocks")
+        rcan: RcanSizes = Field(description="the network that --backbone rcan names")
+
+    @classmethod
+    def fresh_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
+        if config.backbone == RCAN:
+            sizes = checked(cls.Params, config.params, "params").rcan
+            return Rcan(RcanConfig(**sizes.model_dump()))
+        if config.backbone != VIT:
+            raise InputError(
+                f"{config.task} needs tokens or maps of an image: --backbone {VIT} or {RCAN}, not "
+                f"{config.backbone}"
+            )
+        return super().fresh_backbone(config, image_size)
 
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
@@ -68,25 +93,25 @@ class SuperResolve(Task):
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
         high, low = data.image[train], self.inputs(data)[train]
         self.factor = high.shape[-1] // low.shape[-1]
-        width, encoder = params.width, self.encoder.config
         # The peak flux: networks want numbers about one, and the output must stay linear in flux.
         peak = float(np.quantile(high.max((1, 2, 3)), 0.99))
         self.register_buffer("scale", torch.tensor(peak))
-        # Flux per pixel at high resolution over that at low: about a quarter for a factor of two.
-        self.register_buffer("gain", torch.tensor(float(high.mean() / low.mean())))
-        self.spread = nn.Sequential(
-            nn.Linear(encoder.embed_dim, width * encoder.patch_size**2 // 4),
-            nn.GELU(),
-        )
+        self.register_buffer("gain", torch.tensor(flux_gain(high, low)))
+        if isinstance(self.encoder, Rcan):
+            width, joined, blocks = self.encoder.width, self.encoder.width, 0
+            self.spread: nn.Module = nn.Identity()
+        else:
+            width, joined, blocks = params.width, params.width // 4, params.blocks
+            self.spread = _Spread(self.encoder.config, joined)
         self.first = nn.Conv2d(2, width, 3, padding=1)
-        self.join = nn.Conv2d(width + width // 4, width, 1)
+        self.join = nn.Conv2d(width + joined, width, 1)
         self.trunk = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(width, width, 3, padding=1),
                 nn.GELU(),
                 nn.Conv2d(width, width, 3, padding=1),
             )
-            for _ in range(params.blocks)
+            for _ in range(blocks)
         )
         self.last = nn.Conv2d(width, self.factor**2, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -96,16 +121,15 @@ class SuperResolve(Task):
         """High-resolution flux (B, 1, H, W)."""
         low = batch.image_lr
         assert low is not None
-        x = low * self.gain / self.scale
-        tokens = self.spread(self.encoder(self.stretch(low)))
-        side, patch = round(tokens.shape[1] ** 0.5), self.encoder.config.patch_size
-        context = F.pixel_shuffle(tokens.mT.unflatten(2, (side, side)), patch)
-        context = context[..., : low.shape[-2], : low.shape[-1]]
-        features = self.first(torch.cat([x, self.stretch(low)], 1))
+        x, stretched = low * self.gain / self.scale, self.stretch(low)
+        seen = stretched if batch.prior is None else self.seen(batch)
+        context = self.spread(self.encoder(seen))[..., : low.shape[-2], : low.shape[-1]]
+        features = self.first(torch.cat([x, stretched], 1))
         features = features + self.join(torch.cat([features, context], 1))
         for block in self.trunk:
             features = features + block(features)
-        correction = F.pixel_shuffle(self.last(features), self.factor)
+        correction = F.pixel_shuffle(self.last(features), self.factor).to(x.dtype)
+        correction = correction - correction.mean((-2, -1), keepdim=True)
         return (bicubic(x, self.factor) + correction) * self.scale
 
     def loss(self, batch: Batch) -> Tensor:
@@ -118,11 +142,16 @@ class SuperResolve(Task):
     def measure(
         self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
-        truth, low = data.image[rows], self.inputs(data)[rows]
+        """Metrics, also against noise-free targets (``clean_``) where scenes can be drawn again."""
+        images = {"": predictions.numpy(), "bicubic_": self._plain(self.inputs(data)[rows])}
+        truths = {"": data.image[rows]} | _clean(data, rows)
         scale = self.scale.item()
-        metrics = superres_metrics(predictions.numpy() / scale, truth / scale)
-        baseline = superres_metrics(self._plain(low) / scale, truth / scale)
-        return metrics | {f"bicubic_{name}": value for name, value in baseline.items()}
+        return {
+            f"{baseline}{against}{name}": value
+            for baseline, image in images.items()
+            for against, truth in truths.items()
+            for name, value in superres_metrics(image / scale, truth / scale).items()
+        }
 
     def draw(
         self,
@@ -144,9 +173,56 @@ class SuperResolve(Task):
         return fine
 
 
+class _Spread(nn.Module):
+    """Maps (B, width, h, w) at the resolution of the image, from tokens (B, n, D) of its patches.
+
+    Where the image was padded to whole patches, so are the maps.
+    """
+
+    def __init__(self, config: EncoderConfig, width: int) -> None:
+        super().__init__()
+        self.patch = config.patch_size
+        self.pixels = nn.Sequential(nn.Linear(config.embed_dim, width * self.patch**2), nn.GELU())
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        side = round(tokens.shape[1] ** 0.5)
+        maps = self.pixels(tokens).mT.unflatten(2, (side, side))
+        return F.pixel_shuffle(maps, self.patch)
+
+
+def _clean(data: DataSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    """The noise-free targets, or nothing where they are not known."""
+    try:
+        return {"clean_": noise_free_images(data, rows)}
+    except InputError:
+        return {}
+
+
+def flux_gain(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
+    """What turns low-resolution pixels into numbers on the scale of high-resolution ones.
+
+    Pixels hold flux, and a fine pixel its share of that of a coarse one; or, in some images from
+    elsewhere, surface brightness, which is the same in both. The nearer of the two is taken and not
+    what was measured: noise that is clipped at zero leaves more sky in small pixels than in large
+    ones, and would count as light of the lens.
+    """
+    share = (low.shape[-1] / high.shape[-1]) ** 2
+    ratio = float(high.mean(dtype=np.float64) / low.mean(dtype=np.float64))
+    return share if ratio < share**0.5 else 1.0
+
+
 def bicubic(image: Tensor, factor: int) -> Tensor:
-    """Bicubic interpolation to a grid finer by ``factor``, of images (B, 1, h, w)."""
-    return F.interpolate(image, scale_factor=factor, mode="bicubic", align_corners=False)
+    """Bicubic interpolation to a grid finer by ``factor``, of images (B, 1, h, w).
+
+    The mean of an image is kept: beyond its edges it goes on as in a mirror, as far as the kernel
+    reaches.
+    """
+    for axis in (-2, -1):
+        size = image.shape[axis]
+        edges = [image.narrow(axis, start, 2).flip(axis) for start in (0, size - 2)]
+        image = torch.cat([edges[0], image, edges[1]], axis)
+    fine = F.interpolate(image, scale_factor=factor, mode="bicubic", align_corners=False)
+    return fine[..., 2 * factor : -2 * factor, 2 * factor : -2 * factor]
 
 
 def superres_metrics(

@@ -36,6 +36,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulated(tmp_path_factory.mktemp("pairs") / "data", 2, 48, pairs=2)
 
 
+@pytest.fixture(scope="session")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model 3 with the noise of a detector, and at 16 pixels too."""
+    folder = tmp_path_factory.mktemp("noisy") / "data"
+    return simulated(folder, 3, 48, preset="physical", pairs=4)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     seed_everything(0, verbose=False)
