@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from learn.compare.config import (
     BASELINES,
+    WITH_PRIOR,
     Budget,
     CompareConfig,
     Mode,
@@ -27,7 +28,7 @@ from simulate.errors import InputError
 from simulate.presets import load_simulate_config
 from simulate.settings import SimulateConfig
 
-TASK = "classify"
+TASK, PHYSICS = "classify", "physics-ijepa"
 #: Views of every image that the shipped configurations of all methods make.
 _SHIPPED_VIEWS = 50
 #: Where things lie, which no result depends on.
@@ -112,7 +113,8 @@ class Cell:
         if self.probe_strengths is None:
             training = self.training.model_dump(mode="json", exclude=_PLACES)
         else:
-            include = _OF_A_PROBE | ({"scratch_encoder"} if self.method == "untrained" else set())
+            untrained = base_method(self.method) == "untrained"
+            include = _OF_A_PROBE | ({"scratch_encoder"} if untrained else set())
             training = self.training.model_dump(mode="json", include=include)
             training["probe_strengths"] = list(self.probe_strengths)
         return {
@@ -197,6 +199,9 @@ def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> Fi
     }
     path = shipped_config("finetune", TASK, "task")
     sets = section.set | fixed
+    if name.endswith(WITH_PRIOR):
+        ours = _adjusted(PretrainConfig, shipped_config("pretrain", PHYSICS, "method"), {})
+        sets["scratch_encoder.prior"] = ours.encoder.model_dump()["prior"]
     batch_size = _adjusted(FinetuneConfig, path, sets).optimizer.batch_size
     epochs = section.epochs_of(budget, batch_size)
     length = {

@@ -21,9 +21,13 @@ Budget = int | Literal["all"]
 BASELINES: dict[str, Mode] = {
     "radial": "linear",
     "untrained": "linear",
+    "untrained:lens-prior": "linear",
     "scratch": "full",
+    "scratch:lens-prior": "full",
     "resnet18": "full",
 }
+#: The networks among them that see what physics-ijepa sees.
+WITH_PRIOR = ":lens-prior"
 
 
 def base_method(name: str) -> str:

@@ -16,7 +16,14 @@ from learn.compare.table import Estimate, estimate
 from simulate.preview import save_figure
 
 _MARKERS = "osD^vP*X<>hp"
-_GREYS = {"radial": "black", "untrained": "0.55", "scratch": "0.35", "resnet18": "0.6"}
+_GREYS = {
+    "radial": "black",
+    "untrained": "0.55",
+    "untrained:lens-prior": "0.75",
+    "scratch": "0.35",
+    "scratch:lens-prior": "0.45",
+    "resnet18": "0.6",
+}
 _MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}
 
 

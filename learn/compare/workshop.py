@@ -19,6 +19,7 @@ from torch import Tensor
 
 from learn.backbone import Backbone, Encoder, load_encoder
 from learn.compare.cells import Cell, Pretraining
+from learn.compare.config import base_method
 from learn.data import InMemory, Split, Stretch, split
 from learn.finetune import finetune
 from learn.lens_prior import seen_by
@@ -138,7 +139,7 @@ class Workshop:
 
     def features(self, cell: Cell, data: shards.DataSet) -> Features:
         """Features (N, D) of all images of a data set, as the row of a cell sees them."""
-        seed = cell.seed if cell.method == "untrained" else None
+        seed = cell.seed if base_method(cell.method) == "untrained" else None
         of = [cell.method, seed, cell.config["pretraining"], str(data.path)]
         digest = _digest(of)
         if self._features is None or self._features[0] != digest:
