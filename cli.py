@@ -529,6 +529,9 @@ def compare_command(
     seeds: Annotated[
         str | None, typer.Option("--seeds", help="Comma-separated, also others than the tier's.")
     ] = None,
+    models: Annotated[
+        str | None, typer.Option("--models", help="DeepLense Models to measure on: 1,3.")
+    ] = None,
     limit_hours: Annotated[
         float | None,
         typer.Option("--limit-hours", min=0, help="Begin no cell after so many hours."),
@@ -547,7 +550,7 @@ def compare_command(
     from simulate.config import load_config, shipped_config
 
     path = shipped_config("compare", tier, "tier")
-    from learn.compare.config import CompareConfig, comma_separated, seed_numbers
+    from learn.compare.config import CompareConfig, comma_separated, numbers
     from learn.compare.run import Wanted, compare
 
     settings = load_config(
@@ -556,8 +559,9 @@ def compare_command(
     wanted = Wanted(
         comma_separated(only),
         comma_separated(presets),
-        seed_numbers(seeds),
+        numbers(seeds, "--seeds"),
         limit_hours,
+        numbers(models, "--models"),
     )
     outcome = compare(tier, settings, out, wanted, partial(_image_progress, context), _warn)
     typer.echo(f"table: {outcome.folder / 'table.md'}")

@@ -214,8 +214,8 @@ def comma_separated(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
-def seed_numbers(text: str | None) -> tuple[int, ...] | None:
-    """The seeds in an option, each once; None where it is not given.
+def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """The numbers in an option, each once; None where it is not given.
 
     Raises:
         InputError: for what is not a number from 0.
@@ -225,7 +225,7 @@ def seed_numbers(text: str | None) -> tuple[int, ...] | None:
         return None
     for name in names:
         if not (name.isascii() and name.isdigit() and int(name) < 2**32):
-            raise InputError(f"--seeds takes numbers from 0, as 0,1,2, not '{name}'")
+            raise InputError(f"{option} takes numbers from 0, as 0,1,2, not '{name}'")
     return tuple(dict.fromkeys(int(name) for name in names))
 
 

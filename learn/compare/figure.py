@@ -107,20 +107,27 @@ def _draw_row(
     points: list[tuple[int, Estimate]] = [
         (labels, estimate(accuracies)) for labels, accuracies in sorted(values.items())
     ]
-    number = config.rows.index(name)
-    method = number - len(config.baselines)
     ax.errorbar(
         [labels * aside for labels, _ in points],
         [found.mean for _, found in points],
         [found.interval or 0.0 for _, found in points],
-        color=_GREYS[name] if name in BASELINES else colormaps["tab10"](method % 10),
-        linestyle="--" if name in BASELINES else "-",
-        marker=_MARKERS[number % len(_MARKERS)],
-        markersize=5,
         capsize=2,
-        linewidth=1.3,
-        label=name,
+        **drawn_as(config, name),
     )
+
+
+def drawn_as(config: CompareConfig, name: str) -> dict[str, Any]:
+    """Colour, line and marker of a row, the same in all figures."""
+    number = config.rows.index(name)
+    method = number - len(config.baselines)
+    return {
+        "color": _GREYS[name] if name in BASELINES else colormaps["tab20"](method % 20),
+        "linestyle": "--" if name in BASELINES else "-",
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "markersize": 5,
+        "linewidth": 1.3,
+        "label": name,
+    }
 
 
 def _labels(config: CompareConfig, cell: Cell) -> int:

@@ -14,6 +14,7 @@ import lensphys
 from learn.compare.cells import Cell, finished, plan, seeds_in
 from learn.compare.config import CompareConfig, chosen
 from learn.compare.figure import draw_efficiency
+from learn.compare.sensitivity import draw_sensitivity_of_methods
 from learn.compare.table import table
 from learn.compare.workshop import Workshop
 from simulate.errors import InputError
@@ -23,6 +24,7 @@ from simulate.run import Progress
 from simulate.shards import write_text
 
 CELLS, TABLE, FIGURE = "cells", "table.md", "label_efficiency.png"
+SENSITIVITY = "sensitivity.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Wanted:
         rows: names of methods, ablations, baselines and protocols.
         presets: of the data sets.
         seeds: also others than the tier's.
+        models: DeepLense Models that are measured on.
         limit_hours: after which no further cell is begun.
     """
 
@@ -40,6 +43,7 @@ class Wanted:
     presets: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     limit_hours: float | None = None
+    models: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +113,7 @@ def compare(
             if done:  # what an interruption leaves is a table too
                 write_text(folder / TABLE, table(tier, config, all_cells, done, FIGURE))
                 draw_efficiency(folder / FIGURE, config, done)
+                draw_sensitivity_of_methods(folder / SENSITIVITY, config, done)
     return Outcome(folder, len(asked), begun_with, tuple(missing), time.monotonic() - begin)
 
 
@@ -141,9 +146,10 @@ def _plans(config: CompareConfig, wanted: Wanted, folder: Path) -> tuple[list[Ce
         if cell.method in (rows or config.rows)
         and cell.preset in (presets or _presets(config))
         and cell.seed in seeds
+        and (wanted.models is None or cell.finetune_model in wanted.models)
     ]
     if not asked:
-        raise InputError("no cell of this tier is of these methods and presets")
+        raise InputError("no cell of this tier is of these methods, presets and models")
     return asked, cells
 
 

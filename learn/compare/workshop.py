@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -18,9 +19,11 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 
 from learn.backbone import Backbone, Encoder, load_encoder
-from learn.compare.cells import Cell, Pretraining
+from learn.compare.cells import TASK, Cell, Pretraining
 from learn.compare.config import base_method
+from learn.compare.sensitivity import sensitivity
 from learn.data import InMemory, Split, Stretch, split
+from learn.evaluate import PREDICTIONS
 from learn.finetune import finetune
 from learn.lens_prior import seen_by
 from learn.monitor import features_of
@@ -91,7 +94,13 @@ class Workshop:
         folder, _ = finetune(config.model_copy(update={"out": out}))
         # Only an unfinished run needs them, and a tier has hundreds of runs.
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        return read_metrics(folder)
+        metrics = read_metrics(folder)
+        if cell.training.task != TASK:
+            return metrics
+        with h5py.File(folder / PREDICTIONS, "r") as file:
+            rows, right = file["index"][()], file["prediction"][()].argmax(1) == file["label"][()]
+        data = self.read(self.data_set(cell.data))
+        return metrics | {"sensitivity": sensitivity(right, data, rows)}
 
     def _probe(self, cell: Cell) -> dict[str, Any]:
         """Logistic regression on frozen features."""
@@ -178,7 +187,7 @@ def probe(
         strengths: of the inverse regularisation to choose from.
 
     Returns:
-        The metrics of classification, and the ``strength`` that was chosen.
+        The metrics of classification, the ``strength`` that was chosen, and the ``sensitivity``.
     """
     label, classes = data.label, np.arange(len(data.label_names))
     fitted = {}
@@ -192,8 +201,10 @@ def probe(
         )
     strength, (_, model) = min(fitted.items(), key=lambda item: item[1][0])
     probability = model.predict_proba(features[parts.test])
-    metrics = classification_metrics(probability, label[parts.test], data.label_names)
-    return metrics | {"strength": strength}
+    truth = label[parts.test]
+    metrics = classification_metrics(probability, truth, data.label_names)
+    seen = sensitivity(probability.argmax(1) == truth, data, parts.test)
+    return metrics | {"strength": strength, "sensitivity": seen}
 
 
 def _not_tested(cell: Cell, data: shards.DataSet) -> Tensor:

@@ -82,7 +82,8 @@ class PhysicsIJEPA(IJEPA):
 
     def _perturbers(self, image: Tensor) -> Perturbers:
         params = self.params
-        with torch.no_grad():
+        # Half precision would not do for the least squares.
+        with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             return draw_perturbers(
                 image[:, _RESPONSE].float(),
                 most=params.perturbers,

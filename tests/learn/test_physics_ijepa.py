@@ -124,6 +124,17 @@ def test_each_part_of_the_loss_can_be_left_out(
     assert torch.isfinite(losses["loss"])
 
 
+def test_half_precision_is_enough(pretrain_config: Any, lenses: torch.Tensor) -> None:
+    module = method(pretrain_config)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.manual_seed(0)
+        half = module.loss(lenses)
+    torch.manual_seed(0)
+    full = module.loss(lenses)
+    for name in ("presence", "weighing", "prediction"):
+        assert half[name].item() == pytest.approx(full[name].item(), rel=0.05, abs=0.02)
+
+
 def test_it_does_not_change_the_images_it_is_given(
     pretrain_config: Any, lenses: torch.Tensor
 ) -> None:

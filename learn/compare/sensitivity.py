@@ -1,0 +1,117 @@
+"""How strong a signal a method needs: accuracy against the S/N and the mass of the substructure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from learn.compare.cells import Cell
+from learn.compare.config import Budget, CompareConfig
+from learn.compare.figure import drawn_as
+from simulate.preview import save_figure
+from simulate.shards import DataSet
+
+#: Columns of a data set, with the edges of bins and what an axis is called.
+COLUMNS = {
+    "perturbation_snr": ((0.0, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0, np.inf), "S/N of substructure"),
+    "substructure_fraction": ((0.01, 0.018, 0.032, 0.056, 0.1), "mass fraction in substructure"),
+}
+#: Bins with fewer images are not drawn.
+_LEAST = 10
+
+
+def sensitivity(
+    correct: NDArray[np.bool_], data: DataSet, rows: NDArray[np.int64]
+) -> dict[str, dict[str, list[float]]]:
+    """Numbers of images with substructure, and of those told right, in bins of each column.
+
+    Args:
+        correct: whether each of the images ``rows`` was told right.
+        data: the images.
+        rows: which.
+
+    Returns:
+        By column ``median``, ``count`` and ``correct`` of each bin; nothing for a data set that
+        does not know the column.
+    """
+    found = {}
+    for name, (edges, _) in COLUMNS.items():
+        values = data.params.get(name, np.zeros(len(data)))[rows]
+        there = values > 0
+        if not there.any():
+            continue
+        which = np.digitize(values[there], edges[1:-1])
+        bins = [np.flatnonzero(which == i) for i in range(len(edges) - 1)]
+        middle = [float(np.median(values[there][rows])) if len(rows) else 0.0 for rows in bins]
+        found[name] = {
+            "median": middle,
+            "count": [float(len(rows)) for rows in bins],
+            "correct": [float(correct[there][rows].sum()) for rows in bins],
+        }
+    return found
+
+
+def draw_sensitivity_of_methods(
+    path: Path, config: CompareConfig, results: Mapping[Cell, Mapping[str, Any]]
+) -> Path | None:
+    """A row of panels a preset, data set and mode, at the largest budget; a line a method.
+
+    Returns:
+        The path, or None where no cell knows its sensitivity.
+    """
+    known = {
+        cell: result["metrics"]["sensitivity"]
+        for cell, result in results.items()
+        if cell.method not in config.protocols and result["metrics"].get("sensitivity")
+    }
+    panels = sorted({(cell.preset, cell.finetune_model, cell.mode) for cell in known})
+    if not panels:
+        return None
+    figure = Figure(figsize=(12.0, 3.6 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), len(COLUMNS), squeeze=False)
+    for (preset, model, mode), line in zip(panels, axes, strict=True):
+        own = [c for c in known if (c.preset, c.finetune_model, c.mode) == (preset, model, mode)]
+        budget = max((cell.labels_per_class for cell in own), key=_size)
+        for ax, (name, (_, title)) in zip(line, COLUMNS.items(), strict=True):
+            for row in config.rows:
+                of_row = [
+                    known[cell][name]
+                    for cell in own
+                    if cell.method == row
+                    and cell.labels_per_class == budget
+                    and name in known[cell]
+                ]
+                if of_row:
+                    ax.plot(*_curve(of_row), **drawn_as(config, row))
+            ax.axhline(1 / 3, color="0.8", linewidth=1)
+            ax.set(xscale="log", xlabel=title, ylabel="accuracy", ylim=(-0.02, 1.02))
+            ax.set_title(f"{preset}, Model {model}, {mode}, {budget} labels a class", fontsize=10)
+            ax.grid(alpha=0.3)
+    handles = {
+        label: handle
+        for ax in axes.flat
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    order = [name for name in config.rows if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
+    save_figure(figure, path)
+    return path
+
+
+def _size(budget: Budget) -> float:
+    return np.inf if budget == "all" else float(budget)
+
+
+def _curve(seeds: Sequence[Mapping[str, Sequence[float]]]) -> tuple[list[float], list[float]]:
+    """Accuracy in each bin that has enough images, over all seeds."""
+    count, correct = (
+        np.sum([seed[name] for seed in seeds], axis=0) for name in ("count", "correct")
+    )
+    middle = np.mean([seed["median"] for seed in seeds], axis=0)
+    enough = count >= _LEAST * len(seeds)
+    return middle[enough].tolist(), (correct[enough] / count[enough]).tolist()
