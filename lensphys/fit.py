@@ -149,8 +149,8 @@ class Fitter:
     """:func:`fit` for many batches of images of one kind: templates are made once.
 
     Args:
-        pixel_scale, psf, mass, lens_light, supersampling, bounds, n_starts, retry_above,
-            max_steps, tolerance: see :func:`fit`.
+        pixel_scale, psf, mass, lens_light, supersampling, bounds: see :func:`fit`.
+        n_starts, retry_above, max_steps, tolerance: see :func:`fit`.
     """
 
     def __init__(

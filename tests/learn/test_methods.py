@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from learn.config import JitterConfig, PretrainConfig, StretchConfig
-from learn.data import Stretch
+from learn.data import Batch, Stretch
 from learn.jitter import jittered, shifted_and_blurred
+from learn.lens_prior import CHANNELS
 from learn.masking import jepa_masks
 from learn.methods import METHODS, method_class
 from learn.methods.base import Method
@@ -17,6 +18,7 @@ from simulate.errors import InputError
 
 TEACHERS = [
     ("ijepa", "encoder", "teacher"),
+    ("physics-ijepa", "encoder", "teacher"),
     ("moco", "encoder", "teacher"),
     ("moco", "projection", "teacher_projection"),
     ("dino", "encoder", "teacher"),
@@ -31,14 +33,19 @@ def build(method: str, config: Any, *sets: str) -> Method:
     return method_class(method)(config(method, sets), stretch, total_steps=100)
 
 
-def images(count: int) -> torch.Tensor:
-    return torch.randn(count, 1, 64, 64).cumsum(-1).cumsum(-2) / 64
+def images(count: int, channels: int = 1) -> torch.Tensor:
+    return torch.randn(count, channels, 64, 64).cumsum(-1).cumsum(-2) / 64
+
+
+def channels_of(module: Method) -> int:
+    """Of the stack of an image and its lens prior, if the encoder sees one."""
+    return 1 if module.config.encoder.prior is None else 1 + len(CHANNELS)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_learns_on_one_batch(method: str, pretrain_config: Any) -> None:
     module = build(method, pretrain_config)
-    batch = images(16)
+    batch = images(16, channels_of(module))
     views = [batch + 0.1 * torch.randn_like(batch) for _ in range(module.views)]
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], 2e-3)
     losses = []
@@ -55,18 +62,20 @@ def test_a_method_learns_on_one_batch(method: str, pretrain_config: Any) -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_every_trained_parameter_gets_a_gradient(method: str, pretrain_config: Any) -> None:
     module = build(method, pretrain_config)
-    module.loss(*[torch.randn(8, 1, 64, 64)] * module.views)["loss"].backward()
+    module.loss(*[torch.randn(8, channels_of(module), 64, 64)] * module.views)["loss"].backward()
     without = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_view_has_the_shape_of_its_image_and_one_channel(
+def test_a_view_has_the_shape_of_its_image_and_the_channels_of_its_prior(
     method: str, pretrain_config: Any
 ) -> None:
-    module = build(method, pretrain_config)
-    assert module.view(torch.rand(4, 1, 64, 64)).shape == (4, 1, 64, 64)
-    assert module.exported.vit.patch_embed.proj.in_channels == 1
+    module, image, label = build(method, pretrain_config), torch.rand(4, 1, 64, 64), torch.zeros(4)
+    channels = channels_of(module)
+    prior = torch.rand(4, channels - 1, 64, 64) if channels > 1 else None
+    assert module.view(Batch(image, label, None, prior=prior)).shape == (4, channels, 64, 64)
+    assert module.exported.vit.patch_embed.proj.in_channels == (1 if channels == 1 else 4)
 
 
 def test_all_methods_are_shown_as_many_views_of_the_same_kinds() -> None:
@@ -76,9 +85,10 @@ def test_all_methods_are_shown_as_many_views_of_the_same_kinds() -> None:
         module = method_class(method)(config, Stretch("linear"), total_steps=1)
         shown[method] = config.optimizer.epochs * module.views_per_image
         values = config.model_dump(exclude={"method", "params", "jitter", "optimizer"})
-        scenes.add(str(values | {"shift": config.jitter.shift}))
+        prior = values["encoder"].pop("prior")
+        scenes.add(str(values | {"shift": prior or config.jitter.shift}))
     assert shown == dict.fromkeys(METHODS, 50.0)
-    assert len(scenes) == 1, "same encoder, data, seed and symmetries"
+    assert len(scenes) == 2, "same encoder, data, seed and symmetries; one sees a lens prior"
 
 
 @pytest.mark.parametrize(("method", "student", "teacher"), TEACHERS)
@@ -105,7 +115,7 @@ def test_teachers_follow_and_are_no_aliases_of_their_students(
 @pytest.mark.parametrize("method", sorted({method for method, _, _ in TEACHERS}))
 def test_teachers_get_no_gradient(method: str, pretrain_config: Any) -> None:
     module = build(method, pretrain_config)
-    module.loss(*[torch.randn(8, 1, 64, 64)] * module.views)["loss"].backward()
+    module.loss(*[torch.randn(8, channels_of(module), 64, 64)] * module.views)["loss"].backward()
     teachers = [p for n, p in module.named_parameters() if n.startswith("teacher")]
     assert teachers
     assert all(p.grad is None for p in teachers)

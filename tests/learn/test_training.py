@@ -33,7 +33,8 @@ def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     assert made
     present = {path.name for path in folder.iterdir()}
     wanted = {"config.yaml", "metrics.csv", "checkpoints", "encoder.safetensors", "encoder.json"}
-    assert wanted | {"loss.png", "tensorboard"} == present
+    of_prior = {"prior.json", "prior.png"} if config.encoder.prior else set()
+    assert wanted | of_prior | {"loss.png", "tensorboard"} == present
     stored = yaml.safe_load((folder / "config.yaml").read_text())
     assert stored["optimizer"]["epochs"] == 2
     assert stored["precision"] == "32-true", "resolved"
