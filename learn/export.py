@@ -75,8 +75,8 @@ def write_onnx(model: Model, path: Path) -> None:
     """
     if getattr(model.task.encoder.config, "prior", None) is not None:
         raise InputError(
-            f"{model.folder} fits a lens to each image before its network sees it, which ONNX "
-            "cannot hold; leave out --onnx"
+            f"{model.folder} fits a lens to each image before its network sees it, and ONNX cannot "
+            "hold that; leave out --onnx"
         )
     images = torch.zeros(2, 1, model.size, model.size, device=model.task.stretch.softening.device)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

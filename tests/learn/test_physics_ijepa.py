@@ -1,16 +1,24 @@
+import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from learn.backbone import Encoder
-from learn.config import EncoderConfig, PriorConfig
+from learn.config import EncoderConfig, PretrainConfig, PriorConfig
 from learn.data import Stretch
+from learn.evaluate import evaluate
+from learn.export import write_onnx
+from learn.finetune import finetune
 from learn.lens_prior import lens_prior, network_input
 from learn.masking import random_blocks
 from learn.methods.physics_ijepa import PhysicsIJEPA
+from learn.model import load_model
+from learn.pretrain import pretrain
+from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
@@ -158,12 +166,40 @@ def test_what_it_cannot_work_with_is_refused(pretrain_config: Any) -> None:
         check("jitter.shift=1.0")
 
 
-def test_a_run_leaves_its_prior_in_numbers_and_a_picture(
-    pretrain_config: Any, model2: Path, tmp_path: Path
-) -> None:
-    from learn.pretrain import pretrain
+@pytest.fixture(scope="module")
+def pretrained(model2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = shipped_config("pretrain", "physics-ijepa", "method")
+    sets = [f"encoder.{name}={value}" for name, value in TINY.items()]
+    sets += ["optimizer.epochs=1", "optimizer.warmup_epochs=0", "optimizer.batch_size=16"]
+    sets += ["monitor=null"]
+    out = tmp_path_factory.mktemp("pretrained") / "run"
+    config = load_config(PretrainConfig, path, sets, device="cpu", data=model2, out=out)
+    return pretrain(config)[0]
 
-    config = pretrain_config("physics-ijepa", ("monitor=null",), data=model2, out=tmp_path / "run")
-    folder, _ = pretrain(config)
+
+def test_a_run_leaves_its_prior_in_numbers_and_a_picture(pretrained: Path) -> None:
     for name in ("prior.json", "prior.png", "encoder.safetensors"):
-        assert (folder / name).is_file()
+        assert (pretrained / name).is_file()
+
+
+@pytest.mark.parametrize("task", ["classify", "regress", "superres"])
+def test_its_encoder_serves_the_tasks(
+    task: str, pretrained: Path, pairs: Path, tmp_path: Path, finetune_config: Any
+) -> None:
+    """From training to the use of the weights on images of nobody's data set."""
+    small = {"superres": ("params.width=4", "params.blocks=1")}.get(task, ())
+    config = finetune_config(task, small, data=pairs, encoder=str(pretrained), out=tmp_path / "run")
+    run, _ = finetune(config)
+    told = json.loads((run / "metrics.json").read_text())
+    assert evaluate(run).metrics == told
+    data, model = read(pairs), load_model(run)
+    with h5py.File(run / "predictions.h5") as file:
+        rows, wanted = file["index"][()], file["prediction"][()]
+    column = data.image_lr if task == "superres" else data.image
+    with torch.inference_mode():
+        found = model(column[rows]).numpy()
+    found = found[:, 0] if task == "regress" else found  # the means, not the errors
+    difference = np.abs(found - wanted).reshape(len(rows), -1).max(1)
+    assert np.median(difference) < 1e-3 * np.abs(wanted).max(), "fits of other batches round anew"
+    with pytest.raises(InputError, match="ONNX cannot"):
+        write_onnx(model, tmp_path / "model.onnx")
