@@ -23,7 +23,8 @@ from simulate.shards import replacing, write_text
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 #: Units of the channels of a lens prior: the response is some hundred sigma per arcsec.
-_SCALES = (1.0, 0.1, 0.1, 1.0, 1.0)
+_SCALES = (1.0, 0.1, 0.1)
+_SOURCE_PLANE = slice(4, 6)
 #: Of places in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
 
-        With a lens prior the images are stacks (B, 6, H, W) of flux and the channels of the prior
+        With a lens prior the images are stacks (B, 7, H, W) of flux and the channels of the prior
         (:mod:`learn.lens_prior`).
 
         Patches that are not kept are dropped before the first block: they cost nothing. Those that
@@ -108,14 +109,13 @@ class Encoder(nn.Module):
             return image
         # Linear in the noise, logarithmic in what lies far above it.
         scale = image.new_tensor(_SCALES).view(-1, 1, 1)
-        return torch.cat([image[:, :1], torch.asinh(image[:, 1:] * scale)], 1)[
-            :, self.seen_channels
-        ]
+        beside = torch.asinh(image[:, 1 : 1 + len(_SCALES)] * scale)
+        return torch.cat([image[:, :1], beside], 1)[:, self.seen_channels]
 
     def _source_positions(self, image: Tensor) -> Tensor:
         """Sines and cosines (B, n, K) of where in the source plane each patch comes from."""
         # Far out it does not matter where.
-        place = torch.asinh(image[:, -2:])
+        place = torch.asinh(image[:, _SOURCE_PLANE])
         place = F.avg_pool2d(place, self.config.patch_size, ceil_mode=True).flatten(2).mT
         waves = 2 * math.pi / image.new_tensor(_WAVELENGTHS)
         phase = (place[..., None] * waves).flatten(2)

@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     params: dict[str, Tensor] | None = None
     """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
     prior: Tensor | None = None
-    """(B, 5, H, W) :data:`learn.lens_prior.CHANNELS`, where the encoder wants them"""
+    """(B, 6, H, W) :data:`learn.lens_prior.CHANNELS`, where the encoder wants them"""
 
     @property
     def stack(self) -> Tensor:
@@ -84,6 +84,11 @@ class Stretch(nn.Module):
         x = flux[:, :1] / self.softening
         x = ((torch.asinh(x) if self.kind == "asinh" else x) - self.mean) / self.std
         return x if flux.shape[1] == 1 else torch.cat([x, flux[:, 1:]], 1)
+
+    def undone(self, stretched: Tensor) -> Tensor:
+        """The flux (B, 1, H, W) behind the first channel of stretched images."""
+        x = stretched[:, :1] * self.std + self.mean
+        return (torch.sinh(x) if self.kind == "asinh" else x) * self.softening
 
 
 def noise_level(images: Tensor) -> Tensor:

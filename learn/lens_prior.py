@@ -36,16 +36,16 @@ from simulate.shards import DataSet, replacing
 Array = NDArray[Any]
 
 #: What travels beside an image, in this order: the residual; the response, which is the change of
-#: the image with a deflection along x and along y; and the place in the source plane.
-CHANNELS = ("residual", "response_x", "response_y", "beta_x", "beta_y")
+#: the image with a deflection along x and along y; the place in the source plane; and the noise.
+CHANNELS = ("residual", "response_x", "response_y", "beta_x", "beta_y", "sigma")
 #: Pairs of channels that are vectors, and turn with the image.
 VECTORS = ((1, 2), (3, 4))
 #: Changes with the meaning of what is in the files.
-_VERSION = 1
+_VERSION = 2
 #: Images in a file, and images fitted at once.
 _PART, _BLOCK = 1024, 128
-#: chi^2 over the degrees of freedom, beyond that of noise, from which a fit is tried again.
-_POOR = 0.5
+#: chi^2 beyond that of noise from which a fit is tried again: the square of a S/N of 45.
+_POOR = 2000.0
 #: Pixels on a side from which a first lens is looked for in coarser ones.
 _LARGE = 128
 #: Pixels on a side of the box whose mean a high-pass channel lacks.
@@ -64,9 +64,9 @@ class LensPrior:
         covariance: (N, P, P) of them.
         chi2_dof: (N,) chi^2 over the degrees of freedom.
         converged: (N,) whether the fit has found a minimum.
-        channels: (N, 5, H, W), half precision: :data:`CHANNELS`. The residual is in units of the
-            noise, the response in units of the noise per arcsec, and the place in the source plane
-            in half-light radii from the centre of the source.
+        channels: (N, 6, H, W), half precision: :data:`CHANNELS`. The residual is in units of the
+            noise, the response in units of the noise per arcsec, the place in the source plane in
+            half-light radii from the centre of the source, and the noise in units of the image.
     """
 
     names: tuple[str, ...]
@@ -103,8 +103,15 @@ def lens_prior(
     assert images is not None
     photometry = Photometry.of(data, column)
     lens_light = shines(data.config)
-    folder = data.path / f"lens-prior-{_name(photometry, config, lens_light, column)}"
+    folder = data.path / f"lens-prior-{_name(photometry, config, lens_light)}"
     keys = _keys(images, photometry)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the lenses of {data.path} beside its shards: {error.strerror}; copy it "
+            "to where you can write"
+        ) from None
     known = _stored(folder)
     missing = np.array([i for i, key in enumerate(keys) if key not in known], np.int64)
     with _bar(len(missing)) as bar:
@@ -135,13 +142,13 @@ def seen_by(
 def prior_of_images(
     images: Tensor, photometry: Photometry, config: PriorConfig, *, lens_light: bool
 ) -> Tensor:
-    """The channels (B, 5, H, W) of images (B, 1, H, W) that belong to no data set."""
+    """The channels (B, 6, H, W) of images (B, 1, H, W) that belong to no data set."""
     part = _fit(images[:, 0], photometry, config, lens_light)
     return torch.from_numpy(part["channels"]).to(images)
 
 
 def network_input(image: Tensor, channels: Tensor) -> Tensor:
-    """Flux and channels as one stack (B, 6, H, W), of numbers that a network can take."""
+    """Flux and channels as one stack (B, 7, H, W)."""
     return torch.cat([image, channels.to(image)], 1)
 
 
@@ -151,12 +158,13 @@ def shines(config: dict[str, Any]) -> bool:
     return bool(enabled or config.get("non_lens", {}).get("fraction", 0) > 0)
 
 
-def _name(photometry: Photometry, config: PriorConfig, lens_light: bool, column: str) -> str:
+def _name(photometry: Photometry, config: PriorConfig, lens_light: bool) -> str:
     """A digest of all that the fit of an image follows from, but the image."""
     optics = dataclasses.asdict(photometry)
     del optics["rate"], optics["exposure"]
-    of = {"steps": config.steps, "residual": config.residual == "high-pass"}
-    text = json.dumps([_VERSION, optics, of, lens_light, column], sort_keys=True)
+    of = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
+    how = [_VERSION, _POOR, _LARGE, _BOX]
+    text = json.dumps([how, optics, of, lens_light], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -193,6 +201,7 @@ def _gathered(folder: Path, keys: list[bytes]) -> LensPrior:
         places.setdefault(key, []).append(place)
     arrays: dict[str, Array] = {}
     names: tuple[str, ...] = ()
+    missing = np.ones(len(keys), bool)
     for path in _files(folder):
         own = [(i, place) for i, key in enumerate(_keys_in(path)) for place in places.get(key, ())]
         if not own:
@@ -205,6 +214,9 @@ def _gathered(folder: Path, keys: list[bytes]) -> LensPrior:
                 if name not in arrays:
                     arrays[name] = np.empty((len(keys), *values.shape[1:]), values.dtype)
                 arrays[name][here] = values[there]
+        missing[here] = False
+    if missing.any():
+        raise InputError(f"files in {folder} are gone; run the same command again to go on")
     return LensPrior(names, **arrays)
 
 
@@ -213,7 +225,6 @@ def _write(folder: Path, part: dict[str, Array], names: tuple[str, ...]) -> None
     digest = hashlib.sha256(part["key"].tobytes()).hexdigest()[:16]
     path = folder / f"part-{digest}.h5"
     try:
-        folder.mkdir(exist_ok=True)
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             for name, values in part.items():
                 file.create_dataset(name, data=values)
@@ -256,52 +267,59 @@ def _fit(
     """Fit images (B, H, W), and describe what that leaves."""
     flux = images * torch.from_numpy(photometry.rate).to(images)[:, None, None]
     first, patient, last = _fitters(photometry, config, lens_light, _coarser(flux))
+    pixels = photometry.pixels((flux.shape[-2], flux.shape[-1]), flux)
 
-    def described(rows: Tensor, start: FitResult | None) -> dict[str, Array]:
-        own = flux[rows], photometry.select(rows.cpu().numpy())
+    def described(rows: Tensor, start: dict[str, Tensor] | None) -> dict[str, Array]:
+        own, known = flux[rows], photometry.select(rows.cpu().numpy())
+        sigma = known.mean_and_sigma(own)[1]
+        result = None
         # The noise follows from the model, once there is one: a dark pixel that has counted too
-        # little would weigh too much.
-        model = own[0]
-        if start is not None:
-            model = last.scene.image(_as_power_law(start.params), _pixels(photometry, flux))
-        sigma = _noise(own[1], model)
-        result = last(own[0], sigma, start=None if start is None else start.params)
-        return _description(own[0], sigma, result, own[1], config)
+        # little would weigh too much. And again from the power law, which may differ by more than
+        # the noise where light is bright.
+        for _ in range(1 if start is None else 2):
+            if start is not None:
+                model = last.scene.image(start, pixels)
+                mean, sigma = known.mean_and_sigma(model)
+                own = flux[rows] - (mean - model)
+            result = last(own, sigma, start=start)
+            start = result.params
+        assert result is not None
+        return _description(own, sigma, result, pixels, known, config)
 
     everything = torch.arange(len(flux), device=flux.device)
     if not config.steps:
         return described(everything, None)
-    binned = _binned(flux, _noise(photometry, flux), _coarser(flux))
-    found = described(everything, first(*binned))
-    limit = 1 + _POOR if photometry.noisy else _POOR
-    poor = torch.from_numpy(np.flatnonzero(~(found["chi2_dof"] < limit))).to(flux.device)
+    binned = _binned(flux, photometry.mean_and_sigma(flux)[1], _coarser(flux))
+    found = described(everything, _as_power_law(first(*binned).params))
+    dof = flux[0].numel() - len(last.scene.names)
+    excess = (found["chi2_dof"] - float(photometry.noisy)) * dof
+    poor = np.flatnonzero(~(excess < _POOR))
     if len(poor):
-        again = described(poor, patient(*(values[poor] for values in binned)))
-        better = again["chi2_dof"] < found["chi2_dof"][poor.cpu().numpy()]
-        rows = poor.cpu().numpy()[better]
+        rows = torch.from_numpy(poor).to(flux.device)
+        again = described(rows, _as_power_law(patient(*(v[rows] for v in binned)).params))
+        better = ~(again["chi2_dof"] >= found["chi2_dof"][poor])
         for name, values in found.items():
-            values[rows] = again[name][better]
+            values[poor[better]] = again[name][better]
     return found
 
 
-def _noise(photometry: Photometry, model: Tensor) -> Tensor:
-    """Standard deviation of images (B, H, W) around their models, e-/s."""
-    exposure = torch.from_numpy(photometry.exposure).to(model)[:, None, None]
-    shot = photometry.shot * model.clamp(min=0) / exposure
-    return (photometry.background_sigma**2 + shot).sqrt()
-
-
 def _description(
-    flux: Tensor, sigma: Tensor, result: FitResult, photometry: Photometry, config: PriorConfig
+    flux: Tensor,
+    sigma: Tensor,
+    result: FitResult,
+    pixels: Pixels,
+    photometry: Photometry,
+    config: PriorConfig,
 ) -> dict[str, Array]:
     """What is kept of a fit."""
-    channels = _channels(flux, sigma, result, photometry, config)
+    channels = _channels(flux, sigma, result, pixels, photometry, config)
+    finite = channels.isfinite().flatten(1).all(1)
     return {
         "params": torch.stack(list(result.params.values()), 1).cpu().numpy(),
         "covariance": result.covariance.float().cpu().numpy(),
         "chi2_dof": result.chi2_dof.cpu().numpy(),
-        "converged": result.converged.cpu().numpy(),
-        "channels": channels.clamp(-_LARGEST, _LARGEST).half().cpu().numpy(),
+        "converged": (result.converged & finite).cpu().numpy(),
+        "channels": channels.nan_to_num(0.0).clamp(-_LARGEST, _LARGEST).half().cpu().numpy(),
     }
 
 
@@ -327,12 +345,18 @@ def _fitters(
     photometry: Photometry, config: PriorConfig, lens_light: bool, coarser: int = 1
 ) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
     optics = photometry.pixel_scale, photometry.psf_fwhm, photometry.psf_truncation
-    return _fitters_of(*optics, config.steps, lens_light, coarser)
+    return _fitters_of(*optics, photometry.rays, config.steps, lens_light, coarser)
 
 
 @functools.lru_cache(maxsize=4)  # each renders thousands of templates
 def _fitters_of(
-    pixel_scale: float, fwhm: float, truncation: float, steps: int, lens_light: bool, coarser: int
+    pixel_scale: float,
+    fwhm: float,
+    truncation: float,
+    rays: int,
+    steps: int,
+    lens_light: bool,
+    coarser: int,
 ) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
     """A quick search for an isothermal lens, a patient one, and what makes a power law of it.
 
@@ -346,6 +370,7 @@ def _fitters_of(
             psf=lp.GaussianPSF(fwhm=fwhm, pixel_scale=scale, truncation=truncation),
             mass=mass,
             lens_light=lens_light,
+            supersampling=rays,
             n_starts=n_starts,
             retry_above=retry_above,
             max_steps=steps,
@@ -356,23 +381,15 @@ def _fitters_of(
     return quick, patient, fitter("EPL", pixel_scale, math.inf, n_starts=1)
 
 
-def _pixels(photometry: Photometry, like: Tensor) -> Pixels:
-    """The pixels of images (B, H, W)."""
-    shape = (like.shape[-2], like.shape[-1])
-    x, y = lp.pixel_grid(shape, photometry.pixel_scale, dtype=like.dtype, device=like.device)
-    psf = lp.GaussianPSF(
-        fwhm=photometry.psf_fwhm,
-        pixel_scale=photometry.pixel_scale,
-        truncation=photometry.psf_truncation,
-    )
-    return Pixels(x, y, psf=psf)
-
-
 def _channels(
-    flux: Tensor, sigma: Tensor, result: FitResult, photometry: Photometry, config: PriorConfig
+    flux: Tensor,
+    sigma: Tensor,
+    result: FitResult,
+    pixels: Pixels,
+    photometry: Photometry,
+    config: PriorConfig,
 ) -> Tensor:
-    """The channels (B, 5, H, W) of fitted images."""
-    pixels = _pixels(photometry, flux)
+    """The channels (B, 6, H, W) of fitted images."""
     names = result.names
     along = [1 + names.index(f"source_center_{axis}") for axis in "xy"]
     maps = result.scene.image_and_jacobian(result.params, pixels)
@@ -380,12 +397,21 @@ def _channels(
     response = maps[:, along] / sigma[:, None]
     residual = result.residual
     if config.residual == "high-pass":
-        smooth = F.avg_pool2d(flux[:, None], _BOX, 1, _BOX // 2, count_include_pad=False)
-        residual = (flux - smooth[:, 0]) / sigma
-    beta = result.lens.ray_trace(pixels.x, pixels.y)
+        residual = high_passed(flux) / sigma
+    shape = (flux.shape[-2], flux.shape[-1])
+    centres = lp.pixel_grid(shape, photometry.pixel_scale, dtype=flux.dtype, device=flux.device)
+    beta = result.lens.ray_trace(*centres)
     size = result.params["source_R_sersic"][:, None, None]
     centred = [
         (place - result.params[f"source_center_{axis}"][:, None, None]) / size
         for axis, place in zip("xy", beta, strict=True)
     ]
-    return torch.stack([residual, *response.unbind(1), *centred], 1)
+    rate = torch.from_numpy(photometry.rate).to(sigma)[:, None, None]
+    return torch.stack([residual, *response.unbind(1), *centred, sigma / rate], 1)
+
+
+def high_passed(maps: Tensor) -> Tensor:
+    """Maps (..., H, W) less their means over boxes of a few pixels."""
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    smooth = F.avg_pool2d(flat, _BOX, 1, _BOX // 2, count_include_pad=False)
+    return (flat - smooth).view_as(maps)

@@ -21,7 +21,7 @@ from learn.tasks import task_class
 from learn.tasks.base import Task
 from simulate.config import load_config, read_yaml
 from simulate.errors import InputError
-from simulate.photometry import Photometry
+from simulate.photometry import Photometry, rays
 from simulate.shards import DataSet, read
 
 MODEL = "model.safetensors"
@@ -107,7 +107,8 @@ class Model(nn.Module):
             return None
         exposure = np.full(len(flux), self.task.exposure.item())
         where, column = str(self.folder), self.task.column
-        photometry = Photometry.known(self.data.attrs, exposure, column, where)
+        known = rays(self.data.config, column)
+        photometry = Photometry.known(self.data.attrs, exposure, column, where, known)
         return prior_of_images(flux, photometry, config, lens_light=shines(self.data.config))
 
 

@@ -14,6 +14,8 @@ import lensphys as lp
 _MASSES = 30.0
 #: Of the groups, those that are scattered over the whole image instead of lying in a clump.
 _SCATTERED = 0.4
+#: Changes below this, before they are scaled, are none.
+_FAINTEST = 1e-6
 #: Sizes of a clump, pixels: uniform in the logarithm, as its flattening.
 _SIZES, _FLATTENING = (0.5, 15.0), 4.0
 
@@ -23,8 +25,8 @@ class Perturbers:
     """Groups of point masses, one an image.
 
     Attributes:
-        change: (B, 1, H, W) of the images, in units of the noise, to first order and less what a
-            refit of the smooth lens would absorb; 0 where there is no group.
+        change: (B, 1, H, W) of the images, in units of the noise, to first order and less most of
+            what a refit of the smooth lens would absorb; 0 where there is no group.
         present: (B,) 1 where there is one, else 0.
         described: (B, 3) of each group: ``log(1 + S/N)`` of the change, logarithms of the effective
             number of masses and of the size of the group in pixels.
@@ -84,8 +86,9 @@ def draw_perturbers(
     wanted = log_uniform(*snr) * present
     length = change.flatten(1).norm(dim=1)
     # Where nothing answers, nothing can be seen.
-    present = present * (length > 0)
-    change = change * (wanted / length.clamp_min(1e-6))[:, None, None]
+    present = present * (length > _FAINTEST)
+    wanted = wanted * present
+    change = change * (wanted / length.clamp_min(_FAINTEST))[:, None, None]
     described = [
         torch.log1p(wanted),
         torch.log(mass.sum(1).pow(2) / mass.pow(2).sum(1)),
@@ -115,7 +118,7 @@ def _absorbed(change: Tensor, response: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The part of a change (B, H, W) that a smooth lens would take up, by linear least squares.
 
     A shift, the linear deflections of shear, convergence and rotation, and that of an isothermal
-    lens, each times the response of the image.
+    lens, each times the response of the image. The shape of the source would take up some more.
     """
     r = torch.hypot(x, y).clamp_min(0.5)
     one, none, half = torch.ones_like(x), torch.zeros_like(x), 0.5 * max(x.shape)

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 import lensphys as lp
 from learn.lens_prior import LensPrior, shines
-from lensphys.render import Pixels
 from lensphys.scene import LensScene
 from simulate.photometry import Photometry
 from simulate.preview import extent, save_figure, stretch
@@ -63,7 +62,7 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
     order = np.argsort(prior.chi2_dof)
     rows = [int(order[round(q * (len(order) - 1))]) for q in _SHOWN]
     scene = LensScene("EPL", lens_light=shines(data.config))
-    pixels = _pixels(photometry, data.image.shape[-1])
+    pixels = photometry.pixels(data.image.shape[-2:], torch.empty(0))
     figure = Figure(figsize=(14.5, 3.0 * len(rows) + 0.4), layout="constrained")
     axes = figure.subplots(len(rows), 4, squeeze=False)
     for row, line in zip(rows, axes, strict=True):
@@ -89,16 +88,6 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
             ax.set(xlabel="x [arcsec]", ylabel="y [arcsec]")
     save_figure(figure, path)
     return path
-
-
-def _pixels(photometry: Photometry, side: int) -> Pixels:
-    x, y = lp.pixel_grid(side, photometry.pixel_scale)
-    psf = lp.GaussianPSF(
-        fwhm=photometry.psf_fwhm,
-        pixel_scale=photometry.pixel_scale,
-        truncation=photometry.psf_truncation,
-    )
-    return Pixels(x, y, psf=psf)
 
 
 def _draw_source(ax: Axes, scene: LensScene, params: dict[str, torch.Tensor]) -> Any:

@@ -34,7 +34,7 @@ def random_symmetry(count: int, device: torch.device) -> Tensor:
 
 
 def turned_prior(channels: Tensor, symmetry: Tensor) -> Tensor:
-    """The channels (B, 5, H, W) of a lens prior, turned and flipped; vectors turn too."""
+    """The channels (B, 6, H, W) of a lens prior, turned and flipped; vectors turn too."""
     moved = turned(channels, symmetry)
     quarter = symmetry % 4
     mirror = torch.where(symmetry >= 4, -1.0, 1.0).to(channels)[:, None, None]

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+import lensphys as lp
+from lensphys.render import Pixels
 from simulate.errors import InputError
 from simulate.shards import DataSet
 
@@ -39,8 +43,10 @@ class Photometry:
         background_sigma: standard deviation of the noise of a dark pixel, e-/s.
         rate: (N,) e-/s in one unit of the image.
         exposure: (N,) s; infinite where it is not known, and shot noise with it.
-        shot: variance of the shot noise over that of Poisson.
+        clipped: whether the images are counts of the published Model 1: shot noise is drawn twice,
+            and what is negative after the first time is cut off.
         noisy: whether the images have the noise that they are taken to have.
+        rays: along a side of a pixel, as the images were rendered.
     """
 
     pixel_scale: float
@@ -49,8 +55,9 @@ class Photometry:
     background_sigma: float
     rate: NDArray[np.float64]
     exposure: NDArray[np.float64]
-    shot: float = 1.0
+    clipped: bool = False
     noisy: bool = True
+    rays: int = 1
 
     @classmethod
     def of(cls, data: DataSet, column: str = "image") -> Self:
@@ -64,11 +71,16 @@ class Photometry:
             InputError: for a data set that lacks an attribute, naming it.
         """
         exposure = data.params.get("exposure_time", np.full(len(data), math.nan))
-        return cls.known(data.attrs, exposure, column, str(data.path))
+        return cls.known(data.attrs, exposure, column, str(data.path), rays(data.config, column))
 
     @classmethod
     def known(
-        cls, attrs: Mapping[str, Any], exposure: NDArray[np.float64], column: str, where: str
+        cls,
+        attrs: Mapping[str, Any],
+        exposure: NDArray[np.float64],
+        column: str,
+        where: str,
+        rays: int = 1,
     ) -> Self:
         """The photometry of images with these attributes and exposure times (N,), s.
 
@@ -98,16 +110,52 @@ class Photometry:
                 raise InputError(
                     f"{where} has images in counts without exposure_time; import them in e-/s"
                 )
-            # DeepLenseSim draws shot noise twice.
-            return cls(*optics, rate=1 / known, exposure=known, shot=2.0)
+            return cls(*optics, rate=1 / known, exposure=known, clipped=True, rays=rays)
         if unit not in _UNITS:
             raise InputError(
                 f"{where} has images in '{unit}', whose noise is not known; the unit must be "
                 f"{', '.join(_UNITS)} or {_COUNTS} (import --unit)"
             )
         rate = np.full(len(known), _UNITS[unit])
-        return cls(*optics, rate=rate, exposure=known, noisy=unit != _NOISE_FREE)
+        noisy = unit != _NOISE_FREE
+        return cls(*optics, rate=rate, exposure=known, noisy=noisy, rays=rays)
 
     def select(self, rows: slice | NDArray[np.int64]) -> Self:
         """The photometry of some of the images."""
         return dataclasses.replace(self, rate=self.rate[rows], exposure=self.exposure[rows])
+
+    def pixels(self, shape: tuple[int, int], like: Tensor) -> Pixels:
+        """The pixels of images of this shape, in the precision and on the device of a tensor."""
+        x, y = lp.pixel_grid(shape, self.pixel_scale, dtype=like.dtype, device=like.device)
+        return Pixels(x, y, psf=self.psf, supersampling=self.rays)
+
+    @property
+    def psf(self) -> lp.GaussianPSF:
+        """The PSF."""
+        return lp.GaussianPSF(
+            fwhm=self.psf_fwhm, pixel_scale=self.pixel_scale, truncation=self.psf_truncation
+        )
+
+    def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
+        """What images (N, ny, nx) of noise-free models have on average, and its noise, e-/s.
+
+        The mean is the model but for clipped images: what is left of a normal distribution without
+        its negative part has a mean above that of the whole.
+        """
+        exposure = torch.from_numpy(self.exposure).to(model)[:, None, None]
+        light = model.clamp(min=0)
+        sigma = (self.background_sigma**2 + light / exposure).sqrt()
+        if not self.clipped:
+            return model, sigma
+        normal = torch.distributions.Normal(0.0, 1.0)
+        depth = model / sigma
+        below, density = normal.cdf(depth), normal.log_prob(depth).exp()
+        mean = model * below + sigma * density
+        square = (model**2 + sigma**2) * below + model * sigma * density
+        return mean, (square - mean**2 + mean / exposure).clamp_min(0).sqrt()
+
+
+def rays(config: Mapping[str, Any], column: str) -> int:
+    """Rays along a side of a pixel in the images of a data set with this configuration."""
+    finer = (config.get("pairs") or 1) if column == "image_lr" else 1
+    return int(config.get("supersampling", 1) * finer)

@@ -88,8 +88,7 @@ def draw_sensitivity_of_methods(
                 ]
                 if of_row:
                     ax.plot(*_curve(of_row), **drawn_as(config, row))
-            ax.axhline(1 / 3, color="0.8", linewidth=1)
-            ax.set(xscale="log", xlabel=title, ylabel="accuracy", ylim=(-0.02, 1.02))
+            ax.set(xscale="log", xlabel=title, ylabel="told right", ylim=(-0.02, 1.02))
             ax.set_title(f"{preset}, Model {model}, {mode}, {budget} labels a class", fontsize=10)
             ax.grid(alpha=0.3)
     handles = {

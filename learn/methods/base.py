@@ -18,6 +18,7 @@ from learn.optimizer import adamw_with_cosine
 from learn.views import random_symmetry, turned_prior
 from simulate.augment import turned
 from simulate.config import Strict, checked
+from simulate.errors import InputError
 
 
 class Method(pl.LightningModule, abc.ABC):
@@ -32,6 +33,8 @@ class Method(pl.LightningModule, abc.ABC):
     Params: ClassVar[type[Strict]]
     #: The fewest images that a process must have in a batch for the loss to mean something.
     smallest_batch: ClassVar[int] = 1
+    #: Whether its views may be stacks with the channels of a lens prior.
+    sees_prior: ClassVar[bool] = False
     #: How many views of each image ``loss`` takes.
     views: int = 1
 
@@ -49,6 +52,8 @@ class Method(pl.LightningModule, abc.ABC):
         Raises:
             InputError: for one.
         """
+        if config.encoder.prior and not cls.sees_prior:
+            raise InputError(f"{config.method} sees images alone; set encoder.prior=null")
 
     @abc.abstractmethod
     def setup_method(self, params: Any) -> None:

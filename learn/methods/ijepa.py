@@ -19,6 +19,7 @@ class IJEPA(TeacherMethod):
     """Predict a teacher's features of hidden blocks from the features of the rest."""
 
     teacher: Encoder
+    sees_prior = True
 
     class Params(Momentum):
         """Parameters of the method."""

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import PretrainConfig
+from learn.lens_prior import high_passed
 from learn.masking import jepa_masks
 from learn.methods.ijepa import IJEPA
 from learn.perturbers import Perturbers, draw_perturbers
 from simulate.errors import InputError
 
 #: Of the stack that the encoder sees: flux, residual, response along x and y, ...
-_RESIDUAL, _RESPONSE = 1, slice(2, 4)
+_RESIDUAL, _RESPONSE, _SIGMA = slice(1, 2), slice(2, 4), slice(6, 7)
 #: Limits of predicted log standard deviations.
 _LOG_STD = 4.0
 
@@ -53,8 +54,12 @@ class PhysicsIJEPA(IJEPA):
     def setup_method(self, params: Params) -> None:  # type: ignore[override]
         super().setup_method(params)
         width = self.encoder.width
-        # Whether there are any; mean and log standard deviation of three numbers on them.
-        self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 7))
+        # What has no part in the loss would stop several processes that wait for its gradient.
+        if not params.prediction_weight:
+            del self.predictor
+        if params.perturber_weight:
+            # Whether there are any; mean and log standard deviation of three numbers on them.
+            self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 7))
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
@@ -62,8 +67,7 @@ class PhysicsIJEPA(IJEPA):
         total = image.new_zeros(())
         if self.params.perturber_weight:
             group = self._perturbers(image)
-            image = image.clone()
-            image[:, _RESIDUAL : _RESIDUAL + 1] += group.change
+            image = self._with(image, group.change)
             losses |= self._weighed(self.encoder.features(image), group)
             total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
         if self.params.prediction_weight:
@@ -79,6 +83,19 @@ class PhysicsIJEPA(IJEPA):
         strength = image[:, _RESPONSE].pow(2).sum(1, keepdim=True).sqrt()
         light = F.avg_pool2d(strength, self.encoder.config.patch_size, ceil_mode=True)
         return jepa_masks(len(image), self.encoder.grid, **self.mask_settings(), light=light[:, 0])
+
+    def _with(self, image: Tensor, change: Tensor) -> Tensor:
+        """The images with a change (B, 1, H, W) in units of their noise."""
+        sigma = image[:, _SIGMA]
+        flux = self.stretch.undone(image) + change * sigma
+        residual = image[:, _RESIDUAL]
+        prior = self.config.encoder.prior
+        if prior and prior.residual == "high-pass":
+            residual = residual + high_passed(change * sigma) / sigma
+        else:
+            residual = residual + change
+        changed: Tensor = self.stretch(torch.cat([flux, residual, image[:, 2:]], 1))
+        return changed
 
     def _perturbers(self, image: Tensor) -> Perturbers:
         params = self.params

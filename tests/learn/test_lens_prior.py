@@ -50,6 +50,54 @@ def test_a_smooth_lens_leaves_noise_alone(smooth: DataSet) -> None:
     assert residual.mean() == pytest.approx(0.0, abs=0.01)
 
 
+@pytest.mark.parametrize("column", ["image", "image_lr"])
+def test_large_and_coarse_images_are_met_too(tmp_path: Path, column: str) -> None:
+    """150 pixels, whose first lens is found in coarser ones, and 75 with two rays a side."""
+    config = load_simulate_config(
+        1,
+        "physical",
+        n=8,
+        workers=1,
+        out=tmp_path / "data",
+        device="cpu",
+        classes=("no_sub",),
+        pairs=2,
+    )
+    data = read(simulate(config)[0])
+    prior = lens_prior(data, FULL, column)
+    images = data.image if column == "image" else data.image_lr
+    assert images is not None
+    np.testing.assert_allclose(prior.chi2_dof, 1.0, atol=5 * np.sqrt(2 / images[0].size))
+    assert np.abs(channel(prior, "residual")).max() < 7.0
+
+
+def test_counts_that_were_cut_off_at_zero_are_met_on_average(tmp_path: Path) -> None:
+    config = load_simulate_config(
+        1, n=6, workers=1, out=tmp_path / "data", device="cpu", classes=("no_sub",)
+    )
+    prior = lens_prior(read(simulate(config)[0]), FULL)
+    assert np.median(prior.chi2_dof) == pytest.approx(1.0, abs=0.03)
+    assert np.median(prior.column("source_R_sersic")) == pytest.approx(0.25, rel=0.05)
+    assert channel(prior, "residual").mean() == pytest.approx(0.0, abs=0.05)
+
+
+def test_an_image_that_cannot_be_fitted_spoils_no_other(
+    smooth: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = module._channels
+
+    def broken(*arguments: Any) -> torch.Tensor:
+        found = channels(*arguments)
+        found[0, 0, 3, 3] = torch.nan
+        return found
+
+    monkeypatch.setattr(module, "_channels", broken)
+    flux, known = torch.from_numpy(smooth.image[:3]), Photometry.of(smooth).select(slice(0, 3))
+    part = module._fit(flux[:, 0], known, FULL, False)
+    assert np.isfinite(part["channels"]).all()
+    assert part["converged"].tolist()[0] is False
+
+
 def test_the_einstein_radius_is_found_within_its_errors(smooth: DataSet) -> None:
     metrics = prior_metrics(smooth, lens_prior(smooth, FULL))
     assert metrics["theta_E_error"] < 0.005
@@ -157,10 +205,10 @@ def test_channels_turn_with_the_image() -> None:
     height = torch.randn(8, 20, 20).cumsum(1).cumsum(2)
     slopes = [torch.gradient(image) for image in height]
     along, up = torch.stack([s[1] for s in slopes]), torch.stack([s[0] for s in slopes])
-    channels = torch.stack([height, along, up, along, up], 1)
+    channels = torch.stack([height, along, up, along, up, height], 1)
     after = turned_prior(channels, torch.arange(8))
     torch.testing.assert_close(after[:, :1], turned(height[:, None], torch.arange(8)))
-    for image, found in zip(after[:, 0], after[:, 1:], strict=True):
+    for image, found in zip(after[:, 0], after[:, 1:5], strict=True):
         up, along = torch.gradient(image)
         torch.testing.assert_close(found, torch.stack([along, up, along, up]))
 

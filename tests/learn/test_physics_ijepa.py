@@ -13,8 +13,9 @@ from learn.data import Stretch
 from learn.evaluate import evaluate
 from learn.export import write_onnx
 from learn.finetune import finetune
-from learn.lens_prior import lens_prior, network_input
+from learn.lens_prior import high_passed, lens_prior, network_input
 from learn.masking import random_blocks
+from learn.methods.mae import MAE
 from learn.methods.physics_ijepa import PhysicsIJEPA
 from learn.model import load_model
 from learn.pretrain import pretrain
@@ -28,7 +29,7 @@ TINY = {"image_size": 64, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_he
 
 
 def stack(count: int = 4, side: int = 64) -> torch.Tensor:
-    return torch.randn(count, 6, side, side)
+    return torch.randn(count, 7, side, side)
 
 
 def encoder(**prior: Any) -> Encoder:
@@ -60,9 +61,9 @@ def test_one_encoder_serves_images_of_another_size() -> None:
 
 
 def test_patches_of_one_place_in_the_source_plane_know_of_each_other() -> None:
-    model, images = encoder(), torch.zeros(1, 6, 64, 64)
-    images[:, 4:] = 3.0
-    images[..., :16, :16] = images[..., 48:, 48:] = 0.5
+    model, images = encoder(), torch.zeros(1, 7, 64, 64)
+    images[:, 4:6] = 3.0
+    images[:, 4:6, :16, :16] = images[:, 4:6, 48:, 48:] = 0.5
     with torch.no_grad():
         places = model.source_plane(model._source_positions(images))[0]
     torch.testing.assert_close(places[0], places[15])
@@ -143,6 +144,22 @@ def test_half_precision_is_enough(pretrain_config: Any, lenses: torch.Tensor) ->
         assert half[name].item() == pytest.approx(full[name].item(), rel=0.05, abs=0.02)
 
 
+def test_masses_change_image_and_residual_alike(pretrain_config: Any, lenses: torch.Tensor) -> None:
+    """What is put into the flux is what a fit of the changed image would leave."""
+    module = method(pretrain_config)
+    change = torch.randn(12, 1, 64, 64)
+    before = module.stretch(lenses)
+    after = module._with(before, change)
+    added = module.stretch.undone(after) - lenses[:, :1]
+    torch.testing.assert_close(added, change * lenses[:, 6:], rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(after[:, 1:2], lenses[:, 1:2] + change)
+    assert torch.equal(after[:, 2:], lenses[:, 2:])
+    control = method(pretrain_config, "encoder.prior.residual=high-pass")._with(before, change)
+    sigma = lenses[:, 6:]
+    expected = lenses[:, 1:2] + high_passed(change * sigma) / sigma
+    torch.testing.assert_close(control[:, 1:2], expected)
+
+
 def test_it_does_not_change_the_images_it_is_given(
     pretrain_config: Any, lenses: torch.Tensor
 ) -> None:
@@ -162,6 +179,10 @@ def test_what_it_cannot_work_with_is_refused(pretrain_config: Any) -> None:
     with pytest.raises(InputError, match=r"perturber_weight=0"):
         check("encoder.prior.residual=none")
     check("encoder.prior.residual=none", "params.perturber_weight=0")
+    prior = "{steps: 5, residual: fit, response: true, source_plane: true}"
+    config = pretrain_config("mae", (f"encoder.prior={prior}", "jitter.shift=0"))
+    with pytest.raises(InputError, match=r"mae sees images alone; set encoder\.prior=null"):
+        MAE.check(config, MAE.Params(**config.params))
     with pytest.raises(InputError, match="jitter must be 0"):
         check("jitter.shift=1.0")
 

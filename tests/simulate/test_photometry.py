@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from simulate.errors import InputError
 from simulate.instruments import instrument
+from simulate.observe import counts, detector
 from simulate.photometry import Photometry
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
@@ -36,7 +38,8 @@ def test_images_become_electrons_a_second(tmp_path, model, preset, unit):  # typ
     exposure = data.params["exposure_time"]
     np.testing.assert_allclose(known.rate, [unit(value) for value in exposure])
     np.testing.assert_allclose(known.exposure, exposure)
-    assert known.shot == (2.0 if data.attrs["unit"] == "counts" else 1.0)
+    assert known.clipped == (data.attrs["unit"] == "counts")
+    assert known.noisy == (data.attrs["unit"] != "2 e-/s")
 
 
 def test_noise_free_images_carry_the_noise_of_their_instrument(tmp_path: Path) -> None:
@@ -50,6 +53,26 @@ def test_the_coarser_images_have_optics_of_their_own(tmp_path: Path) -> None:
     fine, coarse = Photometry.of(data), Photometry.of(data, "image_lr")
     assert coarse.pixel_scale == pytest.approx(2 * fine.pixel_scale)
     assert coarse.background_sigma > fine.background_sigma
+
+
+def test_the_coarser_images_are_met_by_as_many_rays(tmp_path: Path) -> None:
+    data = data_set(tmp_path, 2, "physical")
+    assert (Photometry.of(data).rays, Photometry.of(data, "image_lr").rays) == (1, 2)
+
+
+@pytest.mark.parametrize("unit", ["e-/s", "counts"])
+def test_mean_and_noise_are_those_of_the_observation(unit: str) -> None:
+    """Against many draws of the noise that data sets have."""
+    exposure, observation = 1500.0, {"e-/s": detector, "counts": counts}[unit]
+    known = Photometry.known(ATTRS | {"unit": unit}, np.full(1, exposure), "image", "data")
+    model = np.array([[[0.0, 0.005, 0.05, 1.0]]])
+    rng = np.random.default_rng(0)
+    many = np.repeat(model, 40_000, axis=0)
+    drawn = observation(many, 0.01, np.full(40_000, exposure), lambda _: rng)
+    mean, sigma = known.mean_and_sigma(torch.from_numpy(model))
+    rate = known.rate[0]
+    np.testing.assert_allclose(drawn.mean(0) * rate, mean[0], atol=4e-4)
+    np.testing.assert_allclose(drawn.std(0) * rate, sigma[0], rtol=0.02)
 
 
 def test_some_images_of_many() -> None:
