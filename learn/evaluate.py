@@ -93,11 +93,16 @@ def evaluate(
     return Evaluation(metrics, images, rows)
 
 
-def predicted(module: Task, data: DataSet, rows: NDArray[np.int64]) -> Tensor:
-    """Predictions for the images ``rows``, on the CPU."""
+def predicted(
+    module: Task, data: DataSet, rows: NDArray[np.int64], memory: InMemory | None = None
+) -> Tensor:
+    """Predictions for the images ``rows``, on the CPU; ``memory`` holds the data set, if given."""
     batches = BatchIndices(rows, module.config.optimizer.batch_size, shuffle=False)
-    prior = seen_by(module.encoder.config, data, column=module.column, device=module.device.type)
-    return module.predict_all(loader(InMemory(data, prior=prior), batches))
+    if memory is None:
+        device = module.device.type
+        prior = seen_by(module.encoder.config, data, column=module.column, device=device)
+        memory = InMemory(data, prior=prior)
+    return module.predict_all(loader(memory, batches))
 
 
 def first_images(data: DataSet, count: int | None) -> DataSet:
