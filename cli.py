@@ -242,7 +242,7 @@ def inspect_command(
 @app.command("pretrain")
 def pretrain_command(
     method: Annotated[
-        str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino or ibot.")
+        str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino, ibot or physics-ijepa.")
     ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set. Default: data/model2.")

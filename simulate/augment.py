@@ -119,9 +119,9 @@ class LensBatch:
             sigma = math.nan
             if data.config.get("observation") in _NOISELESS:
                 sigma = 0.0
-            elif attrs["unit"] == "e-/s":
-                sigma = float(attrs[f"background_sigma{suffix}"])
-            fwhm = float(attrs[f"psf_fwhm{suffix}"])
+            elif attrs.get("unit") == "e-/s":
+                sigma = float(attrs.get(f"background_sigma{suffix}", math.nan))
+            fwhm = float(attrs.get(f"psf_fwhm{suffix}", math.nan))
             columns = (image.new_full((len(image),), v, dtype=torch.float64) for v in (fwhm, sigma))
             return Optics(float(attrs[f"pixel_scale{suffix}"]), *columns)
 

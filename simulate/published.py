@@ -61,7 +61,7 @@ class CDMConfig(Strict):
     n_subhalos: int = Field(gt=0)
     mass_min: float = Field(gt=0)
     mass_max: float = Field(gt=0)
-    mass_slope: float = Field(description="exponent of dN/dm")
+    mass_slope: float = Field(ge=-5, le=5, description="exponent of dN/dm")
     r_min: float = Field(ge=0, description="arcsec from the centre")
     r_max: float = Field(gt=0)
 

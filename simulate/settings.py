@@ -88,6 +88,8 @@ class SimulateConfig(Strict):
     def _in_order(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
         if limits and limits[0] > limits[1]:
             raise ValueError("the first must not be above the second")
+        if limits and not (limits[0] >= -2 and limits[1] <= 8):
+            raise ValueError("exposures lie between 1e-2 and 1e8 seconds: numbers from -2 to 8")
         return limits
 
     @property

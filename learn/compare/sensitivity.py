@@ -41,7 +41,9 @@ def sensitivity(
     """
     found = {}
     for name, (edges, _) in COLUMNS.items():
-        values = data.params.get(name, np.zeros(len(data)))[rows]
+        if name not in data.params:
+            continue
+        values = data.params[name][rows]
         there = values > 0
         if not there.any():
             continue

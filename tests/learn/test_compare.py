@@ -119,7 +119,7 @@ def test_a_probe_learns_from_its_budget_and_is_tested_on_unseen_images() -> None
         pass
 
     data: Any = Labels()
-    data.label, data.label_names = label, ["no_sub", "cdm", "axion"]
+    data.label, data.label_names, data.params = label, ["no_sub", "cdm", "axion"], {}
     metrics = probe(told, data, parts, (0.1, 1.0))
     assert metrics["accuracy"] == 1.0
     assert metrics["strength"] in (0.1, 1.0)

@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 from learn.backbone import load_encoder
+from learn.lens_prior import CHANNELS
 from learn.methods import METHODS
 from learn.pretrain import pretrain
 from learn.runs import find_encoder
@@ -42,7 +43,8 @@ def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     assert [row["epoch"] for row in curves] == ["0", "1"]
     assert all(np.isfinite(float(row["train_loss"])) for row in curves)
     assert [row["collapsed"] != "" for row in curves] == [False, True], "the last is measured"
-    assert load_encoder(folder)(torch.rand(1, 1, 64, 64)).isfinite().all()
+    channels = 1 + len(CHANNELS) if config.encoder.prior else 1
+    assert load_encoder(folder)(torch.rand(1, channels, 64, 64)).isfinite().all()
     left = json.loads((folder / "encoder.json").read_text())
     assert left["method"] == method
     assert left["images"] == 48, "a fifth is held out to be watched"

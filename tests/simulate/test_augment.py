@@ -379,6 +379,13 @@ class TestNoise:
 
 
 class TestDataSets:
+    def test_optics_that_a_data_set_does_not_say_are_unknown(self, undisturbed) -> None:
+        data = read(undisturbed)
+        attrs = {"pixel_scale": 0.1, "unit": "e-/s"}  # as of cutouts of an unnamed instrument
+        batch = LensBatch.of(dataclasses.replace(data, attrs=attrs, config={}))
+        assert batch.optics.psf_fwhm.isnan().all()
+        assert batch.optics.background_sigma.isnan().all()
+
     def test_a_data_set_comes_with_its_optics(self, undisturbed) -> None:
         data = read(undisturbed)
         batch = LensBatch.of(data, np.array([4, 2]))

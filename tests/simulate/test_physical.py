@@ -195,6 +195,8 @@ def test_an_image_does_not_depend_on_the_shards(configure, data, tmp_path):
         (["lens.e.high=0.9"], "lens.e: must lie between"),
         (["cosmology=Plank18"], "did you mean 'Planck18'"),
         (["cdm.mass_min=1e11"], "mass_min must be below mass_max"),
+        (["cdm.mass_slope=300"], "cdm.mass_slope: Input should be less than or equal to 5"),
+        (["exposure_log10=[30,40]"], "exposures lie between"),
         (["lens.theta_E={distribution: normall}"], "lens.theta_E"),
         (["substructure_fraction={distribution: uniform, low: 0.0, high: 1.2}"], "between 0 and 1"),
     ],
