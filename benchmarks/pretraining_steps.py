@@ -29,6 +29,7 @@ def step_seconds(
     from learn.data import Batch, Stretch
     from learn.lens_prior import CHANNELS
     from learn.methods import method_class
+    from learn.methods.teacher import TeacherMethod
     from simulate.config import load_config, shipped_config
 
     torch.manual_seed(0)
@@ -48,11 +49,8 @@ def step_seconds(
         optimizer.zero_grad()
         module.training_step(images, 0).backward()
         optimizer.step()
-        if hasattr(module, "pairs"):
-            for student, teacher in module.pairs:
-                with torch.no_grad():
-                    for s, t in zip(student.parameters(), teacher.parameters(), strict=True):
-                        t.lerp_(s, 0.01)
+        if isinstance(module, TeacherMethod):
+            module.update_teachers()
         if device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)

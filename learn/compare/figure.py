@@ -66,13 +66,7 @@ def draw_efficiency(
                 _draw_row(ax, config, name, of_row, aside)
             _dress(ax, sorted({_labels(config, cell) for cell in panel}))
             ax.set_title(f"{preset}, Model {source} to {target}, {_MODES[mode]}", fontsize=10)
-    handles = {
-        label: handle
-        for ax in axes.flat
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    order = [name for name in names if name in handles]
-    figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
+    name_rows(figure, config)
     save_figure(figure, path)
     return path
 
@@ -114,6 +108,17 @@ def _draw_row(
         capsize=2,
         **drawn_as(config, name),
     )
+
+
+def name_rows(figure: Figure, config: CompareConfig) -> None:
+    """One legend for all panels, of the rows that are drawn, in their order."""
+    handles = {
+        label: handle
+        for ax in figure.axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    order = [name for name in config.rows if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
 
 
 def drawn_as(config: CompareConfig, name: str) -> dict[str, Any]:

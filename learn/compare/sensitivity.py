@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learn.compare.cells import Cell
 from learn.compare.config import Budget, CompareConfig
-from learn.compare.figure import drawn_as
+from learn.compare.figure import drawn_as, name_rows
 from simulate.preview import save_figure
 from simulate.shards import DataSet
 
@@ -93,13 +93,7 @@ def draw_sensitivity_of_methods(
             ax.set(xscale="log", xlabel=title, ylabel="told right", ylim=(-0.02, 1.02))
             ax.set_title(f"{preset}, Model {model}, {mode}, {budget} labels a class", fontsize=10)
             ax.grid(alpha=0.3)
-    handles = {
-        label: handle
-        for ax in axes.flat
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    order = [name for name in config.rows if name in handles]
-    figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
+    name_rows(figure, config)
     save_figure(figure, path)
     return path
 
