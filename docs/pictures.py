@@ -22,7 +22,7 @@ from simulate import augment
 from simulate.halos import LensPlane, draw_subhalos, draw_vortex
 from simulate.images import make_renderers
 from simulate.observe import detector, doubled, noise_sigma
-from simulate.physical import PhysicalConfig, compensated_theta_E
+from simulate.physical import PhysicalConfig, compensated_theta_E, share_inside_ring
 from simulate.presets import load_simulate_config, make_prior
 from simulate.scenes import Deflectors, Scene
 
@@ -255,7 +255,8 @@ def _compensated(scene: Scene, config: PhysicalConfig) -> tuple[Scene, Scene]:
     for row, (profile, draw, section) in draws.items():
         one = {name: values[row : row + 1] for name, values in params.items()}
         deflectors, _ = draw(section, plane, one, [np.random.default_rng(3)])
-        theta_E_main[row] = compensated_theta_E(profile, deflectors, one)[0]
+        share = share_inside_ring(profile, deflectors, one)
+        theta_E_main[row] = compensated_theta_E(share, one)[0]
         tensors = {name: torch.from_numpy(values) for name, values in deflectors.items()}
         parts.append(Deflectors(profile, torch.tensor([row]), tensors))
     columns = {name: torch.from_numpy(values) for name, values in params.items()}

@@ -25,6 +25,8 @@ Params: TypeAlias = dict[str, Tensor]
 
 #: Observations without noise, see :mod:`simulate.observe`.
 _NOISELESS = ("noise_free", "doubled")
+#: Angles of what looks the same after half a turn.
+_OF_LINES = ("vortex_angle",)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -584,7 +586,12 @@ def _turned_params(params: Params, symmetry: Tensor) -> Params:
     for name in _named(params, "angle"):
         angle = torch.where(swap, 0.5 * math.pi - params[name], params[name])
         angle = torch.where(flip_x, math.pi - angle, angle)
-        new[name] = torch.where(flip_y, -angle, angle) % (2 * math.pi)
+        # A line comes back to itself after half a turn.
+        period = math.pi if name in _OF_LINES else 2 * math.pi
+        new[name] = torch.where(flip_y, -angle, angle) % period
+    for name in _named(params, "mirrored"):
+        odd = swap ^ flip_x ^ flip_y
+        new[name] = torch.where(odd, 1 - params[name], params[name])
     return new
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from astropy import constants, units
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lensphys import cosmology as distances
 from simulate.config import Strict
-from simulate.distributions import AnyDistribution, power_law
+from simulate.distributions import AnyDistribution, power_law, within
 from simulate.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class SubhaloConfig(Strict):
     def _in_order(self) -> Self:
         if self.mass_min >= self.mass_max:
             raise ValueError("mass_min must be below mass_max")
+        if self.core_radius >= self.host_radius:
+            raise ValueError("core_radius must be below host_radius")
         return self
 
 
@@ -53,8 +55,20 @@ class VortexConfig(Strict):
     """A vortex in a halo of ultra-light axions: a uniform line of mass."""
 
     log10_mass: AnyDistribution = Field(description="axion mass, log10 eV")
-    mass_share: float = Field(gt=0, le=1, description="of the substructure inside the ring")
+    mass_share: float = Field(
+        gt=0, le=1, description="its mass over the substructure of a lens of this fraction"
+    )
     ring_distance: AnyDistribution = Field(description="its middle, in Einstein radii")
+
+    @field_validator("log10_mass")
+    @classmethod
+    def _ultra_light(cls, log10_mass: AnyDistribution) -> AnyDistribution:
+        return within(log10_mass, -26, -18)
+
+    @field_validator("ring_distance")
+    @classmethod
+    def _in_the_image(cls, distance: AnyDistribution) -> AnyDistribution:
+        return within(distance, 0, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +140,18 @@ def nfw_angles(mass: Array, c: Array, plane: LensPlane) -> tuple[Array, Array]:
     return Rs, 4 * rho_Rs3 / Rs * (1 - math.log(2)) / plane.sigma_critical
 
 
+def bound_mass(Rs: Array, alpha_Rs: Array, r_trunc: Array, plane: LensPlane) -> Array:
+    """Total mass, solar masses, of truncated NFW haloes (arcsec), all of it finite.
+
+    Baltz et al. 2009 (JCAP 01, 015), eq. A4 for n = 1.
+    """
+    tau = r_trunc / Rs
+    t2 = tau**2
+    of_truncation = t2 / (t2 + 1) ** 2 * ((t2 - 1) * np.log(tau) + math.pi * tau - (t2 + 1))
+    mass: Array = math.pi * alpha_Rs * Rs / (1 - math.log(2)) * plane.sigma_critical * of_truncation
+    return mass
+
+
 def tidal_radius(mass: Array, r: Array) -> Array:
     """Truncation radius, kpc, of a subhalo of ``M200`` at ``r`` kpc from the centre of its host.
 
@@ -143,9 +169,10 @@ def draw_subhalos(
 ) -> Drawn:
     """Truncated NFW haloes for each of R images: a Poisson number, uniform over a disc.
 
-    The expected mass is the fraction ``params["substructure_fraction"]`` of the mass of the main
-    lens inside the disc; half of what lies near the centre of the host on the sky lies far in front
-    of it or behind, where tides are weaker.
+    What they are expected to have had at infall is the fraction ``params["substructure_fraction"]``
+    of the mass of the lens inside the disc, as Gilman et al. 2020
+    normalise theirs. Tides have left them about 0.6 of it; half of what lies near the centre of the
+    host on the sky lies far in front of it or behind, where tides are weaker.
 
     Raises:
         InputError: where there would be too many.
@@ -179,8 +206,10 @@ def draw_subhalos(
         "center_x": params["center_x"][:, None] + radius * np.cos(angle),
         "center_y": params["center_y"][:, None] + radius * np.sin(angle),
     }
+    bound = bound_mass(Rs, deflectors["alpha_Rs"], deflectors["r_trunc"], plane)
     labels = {
-        "substructure_mass": np.where(there, mass, 0.0).sum(1),
+        "substructure_mass": bound.sum(1),
+        "substructure_infall_mass": np.where(there, mass, 0.0).sum(1),
         "n_substructure": np.array(counts, np.float64),
     }
     return deflectors, labels
@@ -194,10 +223,11 @@ def draw_vortex(
 ) -> Drawn:
     """A uniform line near the Einstein ring of each of R images, as long as a de Broglie wave.
 
-    It has a share of the substructure inside the Einstein radius, the fraction
-    ``params["substructure_fraction"]`` of the mass there; the rest is too fine to be told from a
-    smooth lens. The wavelength is ``h / (m sigma_v)``, for the velocity dispersion of the
-    lens; vortices as lines of a wavelength: Hui et al. 2021 (JCAP 01, 011).
+    Its mass is a share of the fraction ``params["substructure_fraction"]`` of the mass inside the
+    Einstein radius; the rest of that fraction is too fine to be told from a smooth lens. About half
+    of the line lies outside the ring. The wavelength is ``h / (m sigma_v)``, for the velocity
+    dispersion of the lens; vortices as lines of a wavelength: Hui et al. 2021 (JCAP 01, 011). That
+    the line has mass, where a vortex in a wave has none, is the convention of DeepLense.
     """
     u = np.stack([rng.random(4) for rng in rngs], axis=1)
     theta_E = params["theta_E"]

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from simulate.foreground import (
-    LENS_LIGHT_LABELS,
-    Components,
-    Foreground,
-    draw_lens_light,
-    draw_non_lens,
-)
+from simulate.foreground import Components, Foreground
 from simulate.instruments import Instrument
+from simulate.lens_light import LENS_LIGHT_LABELS, draw_lens_light
+from simulate.look_alikes import StandsFor, draw_non_lens
 from simulate.scenes import LIGHT, Scene, generator
 from simulate.settings import SimulateConfig
 
@@ -50,6 +46,8 @@ def add_light(
         params["source_stamp"] = chosen.double()
         angles = [rng.uniform(0, 2 * math.pi) for rng in rngs]
         params["source_angle"] = torch.tensor(angles, dtype=torch.float64)
+        # Stamps are turned only; a flip of the image, in augmentation, mirrors them.
+        params["source_mirrored"] = torch.zeros(len(scene), dtype=torch.float64)
         for name in _OF_A_SERSIC & params.keys():
             params[name] = torch.full_like(params[name], math.nan)
     foreground = None
@@ -75,10 +73,11 @@ def _components(
     config: SimulateConfig, scene: Scene, i: int, rng: np.random.Generator, camera: Instrument
 ) -> Components:
     """The light in the image plane of the i-th image."""
-    if scene.label[i] == len(config.classes):
-        return draw_non_lens(config.non_lens, rng, camera)
     names = ("theta_E", "e1", "e2", "center_x", "center_y")
     mass = {name: float(scene.params[name][i]) for name in names}
     # Light follows the mass that the sky shows.
     mass["theta_E"] *= scene.alpha_scale
+    if scene.label[i] == len(config.classes):
+        lens = StandsFor(mass["theta_E"], float(scene.params["source_flux"][i]))
+        return draw_non_lens(config.non_lens, config.lens_light, rng, camera, lens)
     return draw_lens_light(config.lens_light, rng, camera, **mass)

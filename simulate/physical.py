@@ -27,10 +27,14 @@ Array = NDArray[np.float64]
 
 #: Random numbers of an image beside those of its substructure.
 _MACRO_DRAWS = 17
-#: Points on the Einstein ring over which the deflection of the substructure is averaged.
-_RING_POINTS = 64
+#: Points on the Einstein ring over which the deflection of haloes is averaged: with 256 the radius
+#: of the main lens is right to 1e-6 arcsec.
+_RING_POINTS = 256
+#: Columns that are zero without substructure.
+_NONE_WITHOUT = ("substructure_mass", "substructure_fraction_ring", "n_substructure")
 #: Columns that only some images fill.
 _OF_SUBSTRUCTURE = (
+    "substructure_infall_mass",
     "axion_mass",
     "log10_axion_mass",
     "vortex_angle",
@@ -84,7 +88,7 @@ class SourcePrior(EllipticityPrior):
     flux: AnyDistribution | None = Field(description="e-/s, unlensed; or null")
     R_sersic: AnyDistribution = Field(description="arcsec")
     n_sersic: AnyDistribution
-    offset: float = Field(ge=0, description="uniform in a disc of so many Einstein radii")
+    offset: float = Field(ge=0, le=2, description="uniform in a disc of so many Einstein radii")
 
     @field_validator("R_sersic", "flux")
     @classmethod
@@ -112,6 +116,15 @@ class PhysicalConfig(SimulateConfig):
     cdm: SubhaloConfig
     axion: VortexConfig
 
+    @field_validator("observation")
+    @classmethod
+    def _of_a_detector(cls, observation: str) -> str:
+        if observation not in ("detector", "noise_free"):
+            raise ValueError(
+                "the preset physical is observed with the noise of its detector, or noise_free"
+            )
+        return observation
+
     @field_validator("substructure_fraction")
     @classmethod
     def _a_fraction(cls, fraction: AnyDistribution) -> AnyDistribution:
@@ -130,8 +143,8 @@ class PhysicalConfig(SimulateConfig):
 class PhysicalPrior:
     """Draws the scenes of the preset ``physical``.
 
-    The deflection of the substructure, averaged over the Einstein ring, is taken from the main
-    lens, so that the mass inside the ring is that of ``theta_E`` in every class.
+    The mass of the substructure inside the Einstein ring is taken from the main lens, so that the
+    mass there is that of ``theta_E`` in every class.
 
     Raises:
         InputError: on creation, for a configuration that describes no lens.
@@ -154,6 +167,25 @@ class PhysicalPrior:
             )
         except ValueError as error:
             raise InputError(f"lens: {error}") from None
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """Refuses rings that leave the image, and subhaloes that leave their host."""
+        half_field = 0.5 * self._camera.n_pix * self._camera.pixel_scale
+        center = self.config.lens.center
+        reach = self.config.lens.theta_E.high + max(abs(center.low), abs(center.high))
+        if reach > half_field:
+            raise InputError(
+                f"lens: theta_E and center put rings up to {reach:.3g} arcsec from the middle, but "
+                f"the images of {self.config.instrument} end at {half_field:.3g}"
+            )
+        cdm = self.config.cdm
+        disc = cdm.disc_radius * self.config.lens.theta_E.high * self._plane.kpc_per_arcsec
+        if "cdm" in self.config.classes and disc > cdm.host_radius:
+            raise InputError(
+                f"cdm: host_radius of {cdm.host_radius:g} kpc lies inside the disc of subhaloes, "
+                f"{disc:.3g} kpc in the largest lens"
+            )
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
@@ -162,7 +194,7 @@ class PhysicalPrior:
         rngs = [generator(self.config, i, SCENE) for i in range(start, stop)]
         params = self._macro_model(rngs)
         params["theta_E_main"] = params["theta_E"].copy()
-        params |= {name: np.zeros(len(rngs)) for name in ("substructure_mass", "n_substructure")}
+        params |= {name: np.zeros(len(rngs)) for name in _NONE_WITHOUT}
         params |= {name: np.full(len(rngs), np.nan) for name in _OF_SUBSTRUCTURE}
         parts = []
         for number, name in enumerate(self.config.classes):
@@ -175,7 +207,9 @@ class PhysicalPrior:
                 deflectors, labels = drawn
                 for key, values in labels.items():
                     params[key][rows] = values
-                params["theta_E_main"][rows] = compensated_theta_E(profile, deflectors, of_rows)
+                share = share_inside_ring(profile, deflectors, of_rows)
+                params["substructure_fraction_ring"][rows] = share
+                params["theta_E_main"][rows] = compensated_theta_E(share, of_rows)
                 tensors = {key: torch.from_numpy(values) for key, values in deflectors.items()}
                 parts.append(Deflectors(profile, torch.from_numpy(rows), tensors))
         columns = {name: torch.from_numpy(values) for name, values in params.items()}
@@ -235,35 +269,62 @@ class PhysicalPrior:
         return "UniformLine", halos.draw_vortex(self.config.axion, self._plane, params, rngs)
 
 
-def compensated_theta_E(
-    profile: str, deflectors: dict[str, Array], params: dict[str, Array]
-) -> Array:
+def compensated_theta_E(share: Array, params: dict[str, Array]) -> Array:
     """Einstein radius of what is left to the main lens, arcsec, (R,).
 
-    By Gauss' theorem the mean of the radial deflection over a circle is the mass inside of it.
+    Args:
+        share: (R,) of the mass inside the Einstein ring that is substructure.
+        params: of the whole lens.
 
     Raises:
         InputError: where the substructure is heavier than the whole lens.
     """
-    theta_E, gamma = params["theta_E"], params["gamma"]
-    angle = torch.arange(_RING_POINTS, dtype=torch.float64) * (2 * math.pi / _RING_POINTS)
-    cos, sin = torch.cos(angle)[None], torch.sin(angle)[None]
-    # In units of the Einstein radius and about the lens, so that all images share one circle.
-    scaled = {}
-    for name, values in deflectors.items():
-        offset = params.get(name, np.zeros(1))[:, None] if name.startswith("center") else 0.0
-        unit = 1.0 if name == "phi" else theta_E[:, None]
-        scaled[name] = torch.from_numpy((values - offset) / unit)
-    population = lp.Population(getattr(lp, profile)(**scaled))
-    alpha_x, alpha_y = population.deflection(cos, sin)
-    share = (alpha_x * cos + alpha_y * sin).mean((-2, -1)).numpy()
     if share.max() >= 1:
         raise InputError(
             f"the substructure has {share.max():.3g} times the mass of the lens; lower "
             "substructure_fraction, or mass_max of cdm"
         )
-    left: Array = theta_E * (1 - share) ** (1 / (gamma - 1))
+    left: Array = params["theta_E"] * (1 - share) ** (1 / (params["gamma"] - 1))
     return left
+
+
+def share_inside_ring(
+    profile: str, deflectors: dict[str, Array], params: dict[str, Array]
+) -> Array:
+    """Mass of the substructure inside the Einstein ring over that of the whole lens there, (R,)."""
+    theta_E = params["theta_E"]
+    # In units of the Einstein radius and about the lens, so that all images share one circle.
+    scaled = {}
+    for name, values in deflectors.items():
+        offset = params.get(name, np.zeros(1))[:, None] if name.startswith("center") else 0.0
+        unit = 1.0 if name == "phi" else theta_E[:, None]
+        scaled[name] = (values - offset) / unit
+    if profile == "UniformLine":
+        return _line_inside(**scaled)
+    return _mean_radial_deflection(profile, scaled)
+
+
+def _line_inside(
+    theta_E: Array, half_length: Array, phi: Array, center_x: Array, center_y: Array
+) -> Array:
+    """Mass of lines (R, K) inside the unit circle, (R,): by the length of the chord."""
+    along = center_x * np.cos(phi) + center_y * np.sin(phi)
+    half_chord = np.sqrt((1 - center_x**2 - center_y**2 + along**2).clip(min=0))
+    first = (-along - half_chord).clip(-half_length, half_length)
+    last = (-along + half_chord).clip(-half_length, half_length)
+    inside: Array = (theta_E**2 * (last - first) / (2 * half_length)).sum(1)
+    return inside
+
+
+def _mean_radial_deflection(profile: str, params: dict[str, Array]) -> Array:
+    """Of deflectors (R, K) over the unit circle, (R,): by Gauss' theorem the mass inside of it."""
+    angle = torch.arange(_RING_POINTS, dtype=torch.float64) * (2 * math.pi / _RING_POINTS)
+    cos, sin = torch.cos(angle)[None], torch.sin(angle)[None]
+    tensors = {name: torch.from_numpy(values) for name, values in params.items()}
+    population = lp.Population(getattr(lp, profile)(**tensors))
+    alpha_x, alpha_y = population.deflection(cos, sin)
+    share: Array = (alpha_x * cos + alpha_y * sin).mean((-2, -1)).numpy()
+    return share
 
 
 def _cosmology(name: str) -> FLRW:

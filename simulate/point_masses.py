@@ -59,7 +59,7 @@ def draw_axion(
     drawn = {
         "axion_mass": 10**log10_mass,
         "log10_axion_mass": log10_mass,
-        "vortex_angle": angle,
+        "vortex_angle": angle % math.pi,  # a line has no direction
         "vortex_half_length": half_length,
     }
     return np.stack([masses, along * math.cos(angle), along * math.sin(angle)]), drawn

@@ -34,8 +34,8 @@ class LensConfig(EllipticalConfig):
     """The main lens, the same in every image: an SIE with external shear."""
 
     mass: float = Field(gt=0, description="solar masses")
-    gamma1: float
-    gamma2: float
+    gamma1: float = Field(gt=-0.7, lt=0.7)
+    gamma2: float = Field(gt=-0.7, lt=0.7)
     z_lens: float = Field(gt=0)
     z_source: float = Field(gt=0)
     z_source_convention: float | None = Field(

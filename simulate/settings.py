@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from simulate.config import Strict, suggestion
-from simulate.foreground import LensLightConfig, NonLensConfig
 from simulate.galaxies import GalaxyImagesConfig
+from simulate.lens_light import LensLightConfig
+from simulate.look_alikes import NonLensConfig
 
 CLASSES = ("no_sub", "cdm", "axion")
 #: Label of images without a lens.

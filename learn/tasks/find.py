@@ -18,7 +18,7 @@ from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict
 from simulate.errors import InputError
-from simulate.foreground import NON_LENS_KINDS
+from simulate.look_alikes import NON_LENS_KINDS
 from simulate.settings import NON_LENS
 from simulate.shards import Array, DataSet
 

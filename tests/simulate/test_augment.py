@@ -152,6 +152,32 @@ class TestAgainstTheSimulator:
         low = render(new.params, n_pix=N_PIX // FACTOR, scale=FACTOR * SCALE)
         assert off(new.image_lr, low) < 1e-13
 
+    @pytest.mark.parametrize("first", [0, 6])
+    @pytest.mark.parametrize("symmetry", range(8))
+    def test_a_stamp_turns_and_is_mirrored(self, symmetry: int, first: int) -> None:
+        """A galaxy of pixels has no ellipticity to turn; a flip makes another galaxy of it."""
+        stamps = torch.rand(3, 7, 7, generator=random(4), dtype=torch.float64)
+        x, y = lp.pixel_grid(24, SCALE, dtype=torch.float64)
+
+        def shown(params: dict[str, Tensor]) -> Tensor:
+            mirrored = params["source_mirrored"].bool()[:, None, None]
+            galaxy = lp.PixelatedSource(
+                image=torch.where(mirrored, stamps.flip(-2), stamps),
+                pixel_scale=2 * SCALE,
+                center_x=params["source_center_x"],
+                center_y=params["source_center_y"],
+                phi_G=params["source_angle"],
+            )
+            return galaxy.surface_brightness(x, y)[:, None]
+
+        columns = ("source_center_x", "source_center_y", "source_angle")
+        params = {n: torch.rand(3, generator=random(6), dtype=torch.float64) for n in columns}
+        params["source_mirrored"] = torch.zeros(3, dtype=torch.float64)
+        batch = LensBatch(shown(params), params, optics(3), None, None)
+        for number in (first, symmetry):
+            batch = augment.turn(batch, torch.full((3,), number))
+        torch.testing.assert_close(batch.image, shown(batch.params), rtol=0, atol=1e-12)
+
     @pytest.mark.parametrize("alpha_scale", [1.0, 0.7])
     def test_a_shifted_image_is_that_of_the_shifted_scene(self, alpha_scale: float) -> None:
         batch = scenes(12, alpha_scale=alpha_scale)

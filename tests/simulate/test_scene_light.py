@@ -9,10 +9,10 @@ import torch
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
 from simulate.errors import InputError
-from simulate.foreground import LENS_LIGHT_LABELS
 from simulate.galaxies import SOURCES, load_galaxies
 from simulate.images import make_images, make_renderers
 from simulate.instruments import instrument
+from simulate.lens_light import LENS_LIGHT_LABELS
 from simulate.light import add_light
 from simulate.presets import make_prior
 from simulate.run import simulate

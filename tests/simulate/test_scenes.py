@@ -102,7 +102,7 @@ def test_vortex_length_is_inverse_to_the_axion_mass(scene):
         for name in ("axion_mass", "vortex_half_length", "vortex_angle")
     )
     assert length == pytest.approx(0.06 / (2 * mass) * 1e-22, rel=1e-9)
-    assert stats.kstest(angle, uniform(0, 2 * np.pi)).pvalue > P
+    assert stats.kstest(angle, uniform(0, np.pi)).pvalue > P
     masses = substructure_of(scene, axion)
     x, y = masses["center_x"].numpy(), masses["center_y"].numpy()
     assert np.hypot(x, y).max(1) == pytest.approx(length, rel=1e-9)

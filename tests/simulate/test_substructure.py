@@ -87,13 +87,24 @@ def subhalos(config):
 
 def test_numbers_are_poisson_about_the_mass_fraction(config, subhalos):
     _, labels = subhalos
-    count, mass = labels["n_substructure"], labels["substructure_mass"]
+    count, mass = labels["n_substructure"], labels["substructure_infall_mass"]
     inside = np.pi * 1.2**2 * PLANE.sigma_critical * config.cdm.disc_radius
     expected = 0.05 * inside / halos._mean_mass(config.cdm)
     assert count.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / N))
     assert mass.mean() == pytest.approx(0.05 * inside, rel=0.06)
     # Of a Poisson distribution the variance is the mean.
     assert count.var() / count.mean() == pytest.approx(1, abs=4 * np.sqrt(2 / N))
+
+
+def test_the_mass_that_is_left_is_that_far_outside(config, subhalos):
+    drawn, labels = subhalos
+    some = {name: torch.from_numpy(values[:5]) for name, values in drawn.items()}
+    x = torch.full((5, 1, 1), 1e4, dtype=torch.float64)
+    alpha_x, _ = lp.Population(lp.TNFW(**some)).deflection(x, torch.zeros_like(x))
+    mass = alpha_x.flatten().numpy() * 1e4 * np.pi * PLANE.sigma_critical
+    assert labels["substructure_mass"][:5] == pytest.approx(mass, rel=3e-3)
+    left = labels["substructure_mass"].sum() / labels["substructure_infall_mass"].sum()
+    assert 0.5 < left < 0.7
 
 
 def test_masses_follow_the_mass_function(config):
