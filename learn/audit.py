@@ -177,14 +177,17 @@ class ResidualNet(pl.LightningModule):
         stages: list[nn.Module] = []
         for before, after in zip([1, *widths], widths, strict=False):
             stages += [nn.Conv2d(before, after, 3, padding=1, bias=False)]
-            stages += [nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-        self.stages = nn.Sequential(*stages)
+            # A maximum of what is positive is the same, with a quarter of the pixels left to clip.
+            stages += [nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU()]
+        # On a CPU these few channels go through twice as fast when they lie side by side.
+        self.stages = nn.Sequential(*stages).to(memory_format=torch.channels_last)
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * widths[-1], classes))
 
     def forward(self, residual: Tensor) -> Tensor:
         """Logits (B, C) of residuals (B, 1, H, W)."""
         # Half of what a bright vortex leaves is far beyond the noise.
-        maps = self.stages(torch.asinh(residual))
+        image = torch.asinh(residual).contiguous(memory_format=torch.channels_last)
+        maps = self.stages(image)
         return self.head(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1))  # type: ignore[no-any-return]
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
