@@ -155,7 +155,7 @@ def load_encoder(folder: Path) -> Backbone:
             "`python cli.py pretrain` run, or --encoder none"
         )
     try:
-        section = json.loads(path.read_text())["encoder"]
+        section = json.loads(path.read_text(encoding="utf-8"))["encoder"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged; run its pretrain command again") from None
     encoder = described_encoder(section, str(path))

@@ -64,7 +64,7 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
         if onnx:
             write_onnx(model, out / ONNX)
         write_text(out / CARD, model_card(model, (out / ONNX).is_file()))
-        write_text(out / METRICS, (run / METRICS).read_text())
+        write_text(out / METRICS, (run / METRICS).read_text(encoding="utf-8"))
     return out
 
 
@@ -99,7 +99,7 @@ def write_onnx(model: Model, path: Path) -> None:
 def model_card(model: Model, onnx: bool) -> str:
     """``README.md``: what the network does, what it learned from, how well, and where it fails."""
     config, data = model.task.config, model.data
-    metrics = json.loads((model.folder / METRICS).read_text())
+    metrics = json.loads((model.folder / METRICS).read_text(encoding="utf-8"))
     lines = [
         "---",
         "library_name: lensphys",
@@ -144,7 +144,11 @@ def _check_own(out: Path, run: Path, config: str) -> None:
     if not any(out.iterdir()):
         return
     path, weights = out / CONFIG, out / MODEL
-    same = path.is_file() and path.read_text() == config and not (out / "checkpoints").exists()
+    same = (
+        path.is_file()
+        and path.read_text(encoding="utf-8") == config
+        and not (out / "checkpoints").exists()
+    )
     if not same or (weights.is_file() and sha256(weights) != sha256(run / MODEL)):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
 

@@ -171,7 +171,7 @@ def _described(folder: Path) -> tuple[dict[str, Any], DataDescription | None]:
     """The configuration of the encoder, and the training data, where the run is not too old."""
     path = folder / DESCRIPTION
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         data = DataDescription(**content["data"]) if "data" in content else None
         return dict(content["encoder"]), data
     except (OSError, ValueError, KeyError, TypeError):

@@ -180,7 +180,7 @@ def _run(folder: Path) -> Run | None:
     path = folder / DESCRIPTION
     if path.is_file():
         with _read_from(path):
-            about = dict(json.loads(path.read_text()))
+            about = dict(json.loads(path.read_text(encoding="utf-8")))
     return Run(folder, config, metrics, about)
 
 
@@ -218,7 +218,7 @@ def _run_section(run: Run) -> Section:
         sheets.append(losses)
     configurations = []
     if (run.folder / CONFIG).is_file():
-        configurations.append(("Configuration", (run.folder / CONFIG).read_text()))
+        configurations.append(("Configuration", (run.folder / CONFIG).read_text(encoding="utf-8")))
     return Section(
         run.kind,
         facts=_facts(run),

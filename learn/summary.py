@@ -24,7 +24,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         InputError: where the file is damaged.
     """
     try:
-        metrics = json.loads((folder / METRICS).read_text())
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except ValueError:
         metrics = None
     if not isinstance(metrics, dict):
@@ -36,7 +36,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 def print_monitor(folder: Path) -> None:
     """Print what an encoder knows at the end of its pretraining, and whether it has collapsed."""
-    watched = json.loads((folder / DESCRIPTION).read_text())["monitor"]
+    watched = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["monitor"]
     if watched is None:
         return
     console = Console(stderr=True)

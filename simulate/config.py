@@ -99,7 +99,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: where the file cannot be read or holds no mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

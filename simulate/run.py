@@ -246,7 +246,7 @@ def _check_same(old: Any, new: Any, out: Path, key: str = "") -> None:
 def _finished(out: Path, manifest: dict[str, Any]) -> bool:
     from simulate.preview import intact
 
-    return (out / MANIFEST).read_text() == _text(manifest) and intact(out)
+    return (out / MANIFEST).read_text(encoding="utf-8") == _text(manifest) and intact(out)
 
 
 def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ def settle(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
@@ -159,7 +159,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "`python cli.py simulate`"
         )
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["schema_version"] != SCHEMA_VERSION:
             raise InputError(
                 f"{path} has schema version {manifest['schema_version']}, this program reads "
