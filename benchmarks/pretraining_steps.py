@@ -3,9 +3,9 @@
     python benchmarks/pretraining_steps.py [--batch 128] [--set encoder.depth=3] [--device cpu]
 
 One process a method, turn by turn, on random images (with a random lens prior where the method
-sees one): view, loss, backward pass, optimiser and teachers, as in training. The ratio is to the
-time of a step of I-JEPA in the same run; that of fitting lenses, which is done once a data set, is
-not in it.
+sees one): view, loss, backward pass, optimiser and teachers, as in training. Several rounds, since
+other processes disturb: the ratio is the median over them, each to the first method in the same
+round. Fitting lenses, which is done once a data set, is not in it.
 """
 
 from __future__ import annotations
@@ -68,22 +68,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="sets")
     options = parser.parse_args()
-    found = {}
-    for method in options.methods.split(","):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[method] = pool.apply(
-                step_seconds,
-                (method, options.batch, options.sets, options.device, options.steps),
-            )
-    first = next(iter(found.values()))[0]
+    methods = options.methods.split(",")
+    found: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
+    for _ in range(options.rounds):
+        for method in methods:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                arguments = method, options.batch, options.sets, options.device, options.steps
+                found[method].append(pool.apply(step_seconds, arguments))
+    first = [seconds for seconds, _ in found[methods[0]]]
     print(f"batch {options.batch}, {options.device}, {' '.join(options.sets)}")
-    for method, (seconds, memory) in found.items():
-        rate = options.batch / seconds
+    for method, rounds in found.items():
+        seconds = statistics.median(taken for taken, _ in rounds)
+        ratios = [own / of for (own, _), of in zip(rounds, first, strict=True)]
         print(
-            f"{method:16s} {1e3 * seconds:8.1f} ms a step {rate:8.0f} images/s "
-            f"{memory:7.0f} MiB   {seconds / first:.2f} times the first"
+            f"{method:16s} {1e3 * seconds:8.1f} ms a step {options.batch / seconds:8.0f} images/s "
+            f"{max(memory for _, memory in rounds):7.0f} MiB   "
+            f"{statistics.median(ratios):.2f} times the first "
+            f"({min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 
