@@ -2,27 +2,25 @@
 
     python benchmarks/pretraining_steps.py [--batch 128] [--set encoder.depth=3] [--device cpu]
 
-One process a method, turn by turn, on random images (with a random lens prior where the method
-sees one): view, loss, backward pass, optimiser and teachers, as in training. Several rounds, since
-other processes disturb: the ratio is the median over them, each to the first method in the same
-round. Fitting lenses, which is done once a data set, is not in it.
+One process a method, all beside each other, a step each in turn, on random images (with a random
+lens prior where the method sees one): view, loss, backward pass, optimiser and teachers, as in
+training. The ratio is to the step of the first method in the same turn, the median over turns, with
+its quartiles. Fitting lenses, which is done once a data set, is not in it.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import resource
-import statistics
-import time
+import functools
+from collections.abc import Callable
+
+from turns import in_turn
 
 METHODS = ("ijepa", "physics-ijepa", "mae", "simclr", "moco", "dino", "ibot")
 
 
-def step_seconds(
-    method: str, batch: int, sets: list[str], device: str, steps: int
-) -> tuple[float, float]:
-    """Median seconds of a step, and the peak memory in MiB of this process or its device."""
+def method_step(method: str, batch: int, sets: list[str], device: str) -> Callable[[], None]:
+    """What trains a method on the same random batch, a step a call."""
     import torch
 
     from learn.config import PretrainConfig
@@ -43,51 +41,39 @@ def step_seconds(
     if config.encoder.prior is not None:
         prior = torch.randn(batch, len(CHANNELS), side, side, device=device)
     images = Batch(image, torch.zeros(batch, dtype=torch.int64), None, prior=prior)
-    seconds = []
-    for _ in range(steps + 2):
-        start = time.perf_counter()
+
+    def step() -> None:
         optimizer.zero_grad()
         module.training_step(images, 0).backward()
         optimizer.step()
         if isinstance(module, TeacherMethod):
             module.update_teachers()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    if device == "cuda":
-        memory = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return statistics.median(seconds[2:]), memory
+
+    return step
 
 
 def main() -> None:
-    """Time the methods one after another."""
+    """Time the methods beside one another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="sets")
     options = parser.parse_args()
     methods = options.methods.split(",")
-    found: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
-    for _ in range(options.rounds):
-        for method in methods:
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                arguments = method, options.batch, options.sets, options.device, options.steps
-                found[method].append(pool.apply(step_seconds, arguments))
-    first = [seconds for seconds, _ in found[methods[0]]]
+    steps = {
+        name: functools.partial(method_step, name, options.batch, options.sets, options.device)
+        for name in methods
+    }
+    found = in_turn(steps, options.steps)
     print(f"batch {options.batch}, {options.device}, {' '.join(options.sets)}")
-    for method, rounds in found.items():
-        seconds = statistics.median(taken for taken, _ in rounds)
-        ratios = [own / of for (own, _), of in zip(rounds, first, strict=True)]
+    for method, timing in found.items():
+        ratio, low, high = timing.over(found[methods[0]])
         print(
-            f"{method:16s} {1e3 * seconds:8.1f} ms a step {options.batch / seconds:8.0f} images/s "
-            f"{max(memory for _, memory in rounds):7.0f} MiB   "
-            f"{statistics.median(ratios):.2f} times the first "
-            f"({min(ratios):.2f} to {max(ratios):.2f})"
+            f"{method:16s} {1e3 * timing.median:8.1f} ms a step "
+            f"{options.batch / timing.median:8.0f} images/s {timing.memory:7.0f} MiB   "
+            f"{ratio:.2f} times the first ({low:.2f} to {high:.2f})"
         )
 
 
