@@ -19,32 +19,69 @@ from turns import in_turn
 METHODS = ("ijepa", "physics-ijepa", "mae", "simclr", "moco", "dino", "ibot")
 
 
-def method_step(method: str, batch: int, sets: list[str], device: str) -> Callable[[], None]:
-    """What trains a method on the same random batch, a step a call."""
+class Rehearsal:
+    """A method and a random batch for it.
+
+    Attributes:
+        module: of the method, on its device.
+        images: the batch.
+    """
+
+    def __init__(self, method: str, batch: int, sets: list[str], device: str) -> None:
+        import torch
+
+        from learn.config import PretrainConfig
+        from learn.data import Batch, Stretch
+        from learn.lens_prior import CHANNELS
+        from learn.methods import method_class
+        from simulate.config import checked, load_config, shipped_config
+
+        torch.manual_seed(0)
+        config = load_config(PretrainConfig, shipped_config("pretrain", method, "method"), sets)
+        kind = method_class(method)
+        self.module = kind(config, Stretch("asinh"), 1000).to(device)
+        self.module.log_dict = self.module.log = lambda *_, **__: None
+        #: Of the method, checked.
+        self.params = checked(kind.Params, config.params, "params")
+        side = config.encoder.image_size
+        image = torch.rand(batch, 1, side, side, device=device)
+        prior = None
+        if config.encoder.prior is not None:
+            prior = torch.randn(batch, len(CHANNELS), side, side, device=device)
+        self.images = Batch(image, torch.zeros(batch, dtype=torch.int64), None, prior=prior)
+
+
+def method_step(
+    method: str,
+    batch: int,
+    sets: list[str],
+    device: str,
+    *,
+    half: bool = False,
+    compiled: bool = False,
+) -> Callable[[], None]:
+    """What trains a method on the same random batch, a step a call.
+
+    ``half``: mixed precision with bfloat16; ``compiled``: the encoders, as ``compile`` does.
+    """
     import torch
 
-    from learn.config import PretrainConfig
-    from learn.data import Batch, Stretch
-    from learn.lens_prior import CHANNELS
-    from learn.methods import method_class
+    from learn.backbone import Encoder
     from learn.methods.teacher import TeacherMethod
-    from simulate.config import load_config, shipped_config
 
-    torch.manual_seed(0)
-    config = load_config(PretrainConfig, shipped_config("pretrain", method, "method"), sets)
-    module = method_class(method)(config, Stretch("asinh"), 1000).to(device)
-    module.log_dict = module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    rehearsal = Rehearsal(method, batch, sets, device)
+    module = rehearsal.module
+    if compiled:
+        for part in module.modules():
+            if isinstance(part, Encoder):
+                part.compile()
     (optimizer,), _ = module.configure_optimizers()
-    side = config.encoder.image_size
-    image = torch.rand(batch, 1, side, side, device=device)
-    prior = None
-    if config.encoder.prior is not None:
-        prior = torch.randn(batch, len(CHANNELS), side, side, device=device)
-    images = Batch(image, torch.zeros(batch, dtype=torch.int64), None, prior=prior)
 
     def step() -> None:
         optimizer.zero_grad()
-        module.training_step(images, 0).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss = module.training_step(rehearsal.images, 0)
+        loss.backward()
         optimizer.step()
         if isinstance(module, TeacherMethod):
             module.update_teachers()
