@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from lightly.models.utils import initialize_2d_sine_cosine_positional_embedding
@@ -22,11 +23,27 @@ from simulate.errors import InputError
 from simulate.shards import replacing, write_text
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
-#: Units of the channels of a lens prior: the response is some hundred sigma per arcsec.
+#: Units of residual and response: the response is some hundred sigma per arcsec.
 _SCALES = (1.0, 0.1, 0.1)
 _SOURCE_PLANE = slice(4, 6)
 #: Of places in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class Seen(NamedTuple):
+    """What an encoder makes of images before any weight comes in.
+
+    A student and its teacher can share it, and so can several passes of one encoder.
+    """
+
+    patches: Tensor
+    """(B, C, H, W) what patches are made of"""
+    waves: Tensor | None
+    """(B, n, K) of the places in the source plane, where the encoder is told"""
+
+    def __getitem__(self, rows: slice) -> Seen:  # type: ignore[override]
+        """Of some of the images."""
+        return Seen(self.patches[rows], None if self.waves is None else self.waves[rows])
 
 
 class Encoder(nn.Module):
@@ -39,11 +56,11 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.seen_channels = _seen_channels(config)
+        self._beside = _seen_beside(config)
         self.vit = VisionTransformer(
             img_size=config.image_size,
             patch_size=config.patch_size,
-            in_chans=len(self.seen_channels),
+            in_chans=1 + self._beside.stop - self._beside.start,
             num_classes=0,
             global_pool="avg",
             fc_norm=False,  # the norm belongs to the tokens, not to a head
@@ -72,7 +89,7 @@ class Encoder(nn.Module):
 
     def forward(
         self,
-        image: Tensor,
+        image: Tensor | Seen,
         keep: Tensor | None = None,
         *,
         hidden: Tensor | None = None,
@@ -81,53 +98,64 @@ class Encoder(nn.Module):
         """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
 
         With a lens prior the images are stacks (B, 7, H, W) of flux and the channels of the prior
-        (:mod:`learn.lens_prior`).
+        (:mod:`learn.lens_prior`). What :meth:`seen` makes of images serves as well as they do.
 
         Patches that are not kept are dropped before the first block: they cost nothing. Those that
         are ``hidden`` (B, grid * grid), true where so, are replaced by ``token`` (D,).
         """
-        patches = self.vit.patch_embed(self._seen(image))
+        seen = image if isinstance(image, Seen) else self.seen(image)
+        patches = self.vit.patch_embed(seen.patches)
         if hidden is not None:
             assert token is not None
             where = hidden.view(*patches.shape[:3], 1)
             patches = torch.where(where, token.to(patches.dtype), patches)
         tokens = self.vit._pos_embed(patches)
         if self.source_plane is not None:
-            tokens = tokens + self.source_plane(self._source_positions(image))
+            tokens = tokens + self.source_plane(seen.waves)
         if keep is not None:
             tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
         return self.vit.norm(self.vit.blocks(tokens))  # type: ignore[no-any-return]
 
-    def features(self, image: Tensor) -> Tensor:
+    def features(self, image: Tensor | Seen) -> Tensor:
         """Mean of the tokens (B, D)."""
         tokens: Tensor = self(image)
         return tokens.mean(1)
 
-    def _seen(self, image: Tensor) -> Tensor:
-        """What patches are made of."""
-        if self.config.prior is None:
-            return image
-        # Linear in the noise, logarithmic in what lies far above it.
-        scale = image.new_tensor(_SCALES).view(-1, 1, 1)
-        beside = torch.asinh(image[:, 1 : 1 + len(_SCALES)] * scale)
-        return torch.cat([image[:, :1], beside], 1)[:, self.seen_channels]
+    def seen(self, image: Tensor) -> Seen:
+        """What any encoder of this configuration makes of images before its weights come in."""
+        patches = image
+        if self.config.prior is not None:
+            # Linear in the noise, logarithmic in what lies far above it.
+            scale = image.new_tensor((1.0, *_SCALES)[self._beside]).view(-1, 1, 1)
+            patches = torch.cat([image[:, :1], asinh(image[:, self._beside] * scale)], 1)
+        return Seen(patches, None if self.source_plane is None else self._source_positions(image))
 
     def _source_positions(self, image: Tensor) -> Tensor:
         """Sines and cosines (B, n, K) of where in the source plane each patch comes from."""
         # Far out it does not matter where.
-        place = torch.asinh(image[:, _SOURCE_PLANE])
+        place = asinh(image[:, _SOURCE_PLANE])
         place = F.avg_pool2d(place, self.config.patch_size, ceil_mode=True).flatten(2).mT
         waves = 2 * math.pi / image.new_tensor(_WAVELENGTHS)
         phase = (place[..., None] * waves).flatten(2)
         return torch.cat([phase.sin(), phase.cos()], 2)
 
 
-def _seen_channels(config: EncoderConfig) -> list[int]:
-    """Which channels of a stack of flux and lens prior patches are made of."""
+def _seen_beside(config: EncoderConfig) -> slice:
+    """Which channels of a stack of flux and lens prior patches are made of, beside the flux."""
     prior = config.prior
     if prior is None:
-        return [0]
-    return [0, *([1] if prior.residual != "none" else []), *([2, 3] if prior.response else [])]
+        return slice(1, 1)
+    return slice(1 if prior.residual != "none" else 2, 4 if prior.response else 2)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """The inverse hyperbolic sine, to rounding."""
+    if x.requires_grad:
+        return torch.asinh(x)
+    # The library's is worked out number by number on a CPU; this takes a third of its time.
+    far = x.square()
+    root = (far + 1).sqrt_().add_(1)
+    return far.div_(root).add_(x.abs()).log1p_().copysign_(x)
 
 
 #: What a task is built on.

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from learn.config import StretchConfig, TrainingConfig
 from learn.devices import process_rank
-from learn.lens_prior import LensPrior, network_input
+from learn.lens_prior import network_input
+from learn.prior_files import LensPrior
 from simulate.errors import InputError
 from simulate.shards import DataSet
 
@@ -157,7 +158,8 @@ class InMemory(Dataset[Batch]):
     Args:
         data: the images.
         with_params: batches carry the columns of the data set too.
-        prior: what a lens model says of the images, which batches carry too.
+        prior: what a lens model says of the images, which batches carry too; its channels stay in
+            their files until a batch asks for them.
     """
 
     def __init__(
@@ -168,13 +170,15 @@ class InMemory(Dataset[Batch]):
         self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
         columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
         self._params = columns if with_params else None
-        self._prior = None if prior is None else torch.from_numpy(prior.channels)
+        self._prior = None if prior is None else prior.channels
 
     def __getitem__(self, indices: Tensor) -> Batch:
         low = None if self._image_lr is None else self._image_lr[indices]
         columns = self._params
         params = columns and {name: values[indices] for name, values in columns.items()}
-        prior = None if self._prior is None else self._prior[indices].float()
+        prior = None
+        if self._prior is not None:
+            prior = torch.from_numpy(self._prior[indices.numpy()]).float()
         return Batch(self._image[indices], self._label[indices], low, params, prior)
 
     def __len__(self) -> int:

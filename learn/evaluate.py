@@ -19,7 +19,7 @@ from torch import Tensor
 from learn.backbone import described_encoder, load_weights
 from learn.config import FinetuneConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, split
-from learn.lens_prior import seen_by
+from learn.prior_files import seen_by
 from learn.runs import CONFIG, METRICS
 from learn.tasks import task_class
 from learn.tasks.base import Task

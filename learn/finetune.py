@@ -16,8 +16,8 @@ from learn.data import BatchIndices, InMemory, Stretch, loader, split, training_
 from learn.devices import process_rank
 from learn.evaluate import first_images, predicted, save_model, write_results
 from learn.figures import draw_curves
-from learn.lens_prior import seen_by
 from learn.model import describe
+from learn.prior_files import seen_by
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import torch
@@ -63,7 +64,9 @@ def draw_perturbers(
     # The middle of a group lies where the image answers to a deflection.
     strength = response.pow(2).sum(1).flatten(1).sqrt()
     strength = torch.where(strength.sum(1, keepdim=True) > 0, strength, torch.ones_like(strength))
-    place = torch.multinomial(strength, 1)[:, 0]
+    below = strength.cumsum(1)
+    place = torch.searchsorted(below, uniform(1) * below[:, -1:], right=True)[:, 0]
+    place = place.clamp_max(ny * nx - 1)
     size, ratio = log_uniform(*_SIZES), torch.exp(-_FLATTENING * uniform())
     turn = math.pi * uniform()
     normal = torch.randn(2, count, most, device=response.device, dtype=response.dtype)
@@ -81,7 +84,7 @@ def draw_perturbers(
 
     alpha_x, alpha_y = _deflection(x, y, mass, center_x, center_y)
     change = response[:, 0] * alpha_x + response[:, 1] * alpha_y
-    change = change - _absorbed(change, response, x, y)
+    change = change - _absorbed(change, response)
     present = (uniform() >= absent).to(response)
     wanted = log_uniform(*snr) * present
     length = change.flatten(1).norm(dim=1)
@@ -114,32 +117,48 @@ def _deflection(
     return lp.Population(masses).deflection(x, y)
 
 
-def _absorbed(change: Tensor, response: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _absorbed(change: Tensor, response: Tensor) -> Tensor:
     """The part of a change (B, H, W) that a smooth lens would take up, by linear least squares.
 
     A shift, the linear deflections of shear, convergence and rotation, and that of an isothermal
     lens, each times the response of the image. The shape of the source would take up some more.
     """
-    r = torch.hypot(x, y).clamp_min(0.5)
-    one, none, half = torch.ones_like(x), torch.zeros_like(x), 0.5 * max(x.shape)
-    fields = [
-        (one, none),
-        (none, one),
-        (x / half, none),
-        (none, x / half),
-        (y / half, none),
-        (none, y / half),
-        (x / r, y / r),
-    ]
-    maps = torch.stack(
-        [response[:, 0] * along + response[:, 1] * up for along, up in fields], 1
-    ).flatten(2)
-    normal = maps @ maps.mT
+    along, up, squares = _smooth_fields(
+        (change.shape[-2], change.shape[-1]), change.dtype, change.device
+    )
+    right, top = response[:, 0].flatten(1), response[:, 1].flatten(1)
+    difference = change.flatten(1)
+    # The sums of products of the fields' images, without those images.
+    normal = torch.cat([right * right, right * top, top * top], 1) @ squares
+    normal = normal.view(len(change), len(along), len(along))
     scale = normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-    ridge = 1e-6 * torch.eye(len(fields), device=x.device, dtype=x.dtype) * scale.clamp_min(1e-12)
-    weights = torch.linalg.solve(normal + ridge, maps @ change.flatten(1)[..., None])
-    absorbed: Tensor = (maps.mT @ weights)[..., 0].view_as(change)
-    return absorbed
+    ridge = 1e-6 * torch.eye(len(along), device=change.device, dtype=change.dtype)
+    wanted = (right * difference) @ along.T + (top * difference) @ up.T
+    weights = torch.linalg.solve(normal + ridge * scale.clamp_min(1e-12), wanted[..., None])[..., 0]
+    absorbed: Tensor = right * (weights @ along) + top * (weights @ up)
+    return absorbed.view_as(change)
+
+
+@functools.lru_cache(maxsize=4)
+def _smooth_fields(
+    shape: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Deflections (F, H * W) along x and y that a smooth lens can make, and their products.
+
+    The products (3 * H * W, F * F) are those along x, mixed, and along y.
+    """
+    x, y = (v.flatten() for v in lp.pixel_grid(shape, 1.0, dtype=dtype, device=device))
+    r = torch.hypot(x, y).clamp_min(0.5)
+    one, none, half = torch.ones_like(x), torch.zeros_like(x), 0.5 * max(shape)
+    along = torch.stack([one, none, x / half, none, y / half, none, x / r])
+    up = torch.stack([none, one, none, x / half, none, y / half, y / r])
+
+    def products(a: Tensor, b: Tensor) -> Tensor:
+        return (a[:, None] * b).flatten(0, 1)
+
+    mixed = products(along, up) + products(up, along)
+    squares = torch.cat([products(along, along), mixed, products(up, up)], 1)
+    return along, up, squares.T.contiguous()
 
 
 def _spread(mass: Tensor, x: Tensor, y: Tensor) -> Tensor:

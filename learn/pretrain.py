@@ -14,10 +14,10 @@ from learn.config import PretrainConfig
 from learn.data import InMemory, Stretch, loader, training_batches
 from learn.devices import process_rank
 from learn.figures import draw_curves
-from learn.lens_prior import seen_by
 from learn.methods import method_class
 from learn.methods.base import Method
 from learn.monitor import Monitor, last_measured
+from learn.prior_files import seen_by
 from learn.prior_report import write_prior_report
 from learn.runs import run_folder
 from learn.train import fit, read_curves, resolve

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import lensphys as lp
-from learn.lens_prior import LensPrior, shines
+from learn.lens_prior import shines
+from learn.prior_files import LensPrior
 from lensphys.scene import LensScene
 from simulate.photometry import Photometry
 from simulate.preview import extent, save_figure, stretch
@@ -69,7 +70,7 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
         params = scene.named(torch.from_numpy(prior.params[row : row + 1]))
         image = data.image[row, 0] * photometry.rate[row]
         model = scene.image(params, pixels)[0].numpy()
-        residual = prior.channels[row, 0].astype(np.float32)
+        residual = prior.channels[row : row + 1][0, 0].astype(np.float32)
         edges = extent(image.shape, photometry.pixel_scale)
         norm = stretch(np.stack([image, model]))
         for ax, shown, title in zip(line, (image, model), ("image", "model"), strict=False):

@@ -25,9 +25,9 @@ from learn.compare.sensitivity import sensitivity
 from learn.data import InMemory, Split, Stretch, split
 from learn.evaluate import PREDICTIONS
 from learn.finetune import finetune
-from learn.lens_prior import seen_by
 from learn.monitor import features_of
 from learn.pretrain import pretrain
+from learn.prior_files import seen_by
 from learn.radial import radial_classifier, radial_features
 from learn.runs import identity
 from learn.summary import read_metrics

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from learn.backbone import Encoder
+from learn.backbone import Encoder, Seen
 from learn.masking import jepa_masks
 from learn.methods.teacher import Momentum, TeacherMethod
 
@@ -54,9 +54,13 @@ class IJEPA(TeacherMethod):
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
+        return self.prediction(self.encoder.seen(image), *self.masks(image))
+
+    def prediction(self, image: Seen, context: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
+        """Losses of predicting the targets (B, h * w) of images from their context (B, n)."""
         params = self.params
-        context, targets = self.masks(image)
-        context, targets = context.to(image.device), [t.to(image.device) for t in targets]
+        device = image.patches.device
+        context, targets = context.to(device), [t.to(device) for t in targets]
         with torch.no_grad():
             features = self.teacher(image)
             features = F.layer_norm(features, features.shape[-1:])

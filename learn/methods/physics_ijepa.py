@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -34,6 +36,9 @@ class PhysicsIJEPA(IJEPA):
         lens_masking: bool = Field(description="target blocks lie where the lensed light is")
         prediction_weight: float = Field(ge=0, description="of the loss of I-JEPA, guard included")
         perturber_weight: float = Field(ge=0, description="of what is said of unknown masses")
+        perturber_share: float = Field(
+            gt=0, le=1, description="of a batch, whose images are asked for unknown masses"
+        )
         perturbers: int = Field(gt=0, description="most masses in a group")
         perturber_snr: tuple[float, float] = Field(description="of the change that a group makes")
         perturber_free: float = Field(ge=0, lt=1, description="fraction of images without any")
@@ -65,13 +70,16 @@ class PhysicsIJEPA(IJEPA):
         (image,) = views
         losses: dict[str, Tensor] = {}
         total = image.new_zeros(())
+        asked = slice(math.ceil(self.params.perturber_share * len(image)))
         if self.params.perturber_weight:
-            group = self._perturbers(image)
+            group = self._perturbers(image[asked])
             image = self._with(image, group.change)
-            losses |= self._weighed(self.encoder.features(image), group)
+        seen = self.encoder.seen(image)
+        if self.params.perturber_weight:
+            losses |= self._weighed(self.encoder.features(seen[asked]), group)
             total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
         if self.params.prediction_weight:
-            predicted = super().loss(image)
+            predicted = self.prediction(seen, *self.masks(image))
             total = total + self.params.prediction_weight * predicted.pop("loss")
             losses |= predicted
         return {"loss": total} | losses
@@ -85,16 +93,18 @@ class PhysicsIJEPA(IJEPA):
         return jepa_masks(len(image), self.encoder.grid, **self.mask_settings(), light=light[:, 0])
 
     def _with(self, image: Tensor, change: Tensor) -> Tensor:
-        """The images with a change (B, 1, H, W) in units of their noise."""
-        sigma = image[:, _SIGMA]
-        flux = self.stretch.undone(image) + change * sigma
-        residual = image[:, _RESIDUAL]
+        """The images, the first of them with changes (n, 1, H, W) in units of their noise."""
+        first = image[: len(change)]
+        sigma = first[:, _SIGMA]
+        light = change * sigma
+        flux = self.stretch.undone(first) + light
         prior = self.config.encoder.prior
         if prior and prior.residual == "high-pass":
-            residual = residual + high_passed(change * sigma) / sigma
-        else:
-            residual = residual + change
-        changed: Tensor = self.stretch(torch.cat([flux, residual, image[:, 2:]], 1))
+            change = high_passed(light) / sigma
+        changed = image.clone()
+        changed[: len(change), :2] = self.stretch(
+            torch.cat([flux, first[:, _RESIDUAL] + change], 1)
+        )
         return changed
 
     def _perturbers(self, image: Tensor) -> Perturbers:

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-import learn.lens_prior as module
 import lensphys as lp
+from learn import prior_files
 from learn.config import PriorConfig
-from learn.lens_prior import CHANNELS, lens_prior, prior_of_images
+from learn.data import InMemory
+from learn.lens_prior import CHANNELS, FittedImages, fit_images, prior_of_images, recipe
+from learn.prior_files import LensPrior, lens_prior
 from learn.prior_report import PICTURE, REPORT, prior_metrics, write_prior_report
 from learn.views import turned_prior
 from simulate.augment import turned
@@ -37,8 +40,8 @@ def smooth(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     return made(tmp_path_factory.mktemp("smooth") / "data", 24, classes=("no_sub",))
 
 
-def channel(prior: module.LensPrior, name: str) -> np.ndarray[Any, Any]:
-    return prior.channels[:, CHANNELS.index(name)].astype(np.float64)
+def channel(prior: LensPrior, name: str) -> np.ndarray[Any, Any]:
+    return prior.channels[:][:, CHANNELS.index(name)].astype(np.float64)
 
 
 def test_a_smooth_lens_leaves_noise_alone(smooth: DataSet) -> None:
@@ -84,16 +87,16 @@ def test_counts_that_were_cut_off_at_zero_are_met_on_average(tmp_path: Path) -> 
 def test_an_image_that_cannot_be_fitted_spoils_no_other(
     smooth: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    channels = module._channels
+    channels = FittedImages.channels
 
-    def broken(*arguments: Any) -> torch.Tensor:
-        found = channels(*arguments)
+    def broken(self: FittedImages, **given: Any) -> torch.Tensor:
+        found = channels(self, **given)
         found[0, 0, 3, 3] = torch.nan
         return found
 
-    monkeypatch.setattr(module, "_channels", broken)
+    monkeypatch.setattr(FittedImages, "channels", broken)
     flux, known = torch.from_numpy(smooth.image[:3]), Photometry.of(smooth).select(slice(0, 3))
-    part = module._fit(flux[:, 0], known, FULL, False)
+    part = fit_images(flux[:, 0], known, FULL, False)
     assert np.isfinite(part["channels"]).all()
     assert part["converged"].tolist()[0] is False
 
@@ -143,13 +146,14 @@ def test_images_of_one_piece_of_the_source_meet_in_the_source_plane(smooth: Data
 def test_each_image_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = made(tmp_path / "data", 9)
     fitted: list[int] = []
-    fit = module._fit
-    monkeypatch.setattr(module, "_fit", lambda *a: fitted.append(len(a[0])) or fit(*a))
+    monkeypatch.setattr(
+        prior_files, "fit_images", lambda *a: fitted.append(len(a[0])) or fit_images(*a)
+    )
     whole = lens_prior(data, FULL)
     assert sum(fitted) == 9
     some = lens_prior(read(data.path, ["cdm"]), FULL)
     assert sum(fitted) == 9, "a selection of the same images"
-    np.testing.assert_array_equal(some.channels, whole.channels[data.label == 1])
+    np.testing.assert_array_equal(some.channels[:], whole.channels[data.label == 1])
     other = FULL.model_copy(update={"response": False, "source_plane": False})
     lens_prior(data, other)
     assert sum(fitted) == 9, "what an encoder sees of it is chosen later"
@@ -159,7 +163,7 @@ def test_each_image_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_interrupted_pass_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PART", 4)
+    monkeypatch.setattr(prior_files, "_PART", 4)
     data = made(tmp_path / "data", 9)
     whole = lens_prior(data, FULL)
     (folder,) = data.path.glob("lens-prior-*")
@@ -167,7 +171,7 @@ def test_an_interrupted_pass_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(parts) == 3
     parts[1].unlink()
     again = lens_prior(data, FULL)
-    np.testing.assert_array_equal(again.channels, whole.channels)
+    np.testing.assert_array_equal(again.channels[:], whole.channels[:])
     np.testing.assert_array_equal(again.params, whole.params)
     parts[0].write_bytes(b"damaged")
     with pytest.raises(InputError, match="is damaged; delete it"):
@@ -240,7 +244,7 @@ def test_noise_free_published_images_are_fitted_at_the_noise_of_their_instrument
     )
     prior = lens_prior(read(simulate(config)[0]), FULL)
     assert prior.chi2_dof.max() < 1e-4, "a smooth lens without noise is met exactly"
-    assert np.isfinite(prior.channels).all()
+    assert np.isfinite(prior.channels[:]).all()
 
 
 def test_a_data_set_that_does_not_say_its_psf_is_refused(smooth: DataSet) -> None:
@@ -258,3 +262,55 @@ def test_covariances_and_parameters_lie_beside_the_shards(smooth: DataSet) -> No
         with h5py.File(path) as file:
             assert file["covariance"].shape == (24, len(prior.names), len(prior.names))
             assert list(file.attrs["names"]) == list(prior.names)
+
+
+def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
+    smooth: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, batch = 512, 16
+
+    def marked(images: torch.Tensor, *_: Any) -> dict[str, np.ndarray[Any, Any]]:
+        """In place of a fit: channels that say whose they are."""
+        number = images[:, 0, 0].numpy()
+        channels = np.broadcast_to(number[:, None, None, None], (len(images), 6, 64, 64))
+        zeros = np.zeros((len(images), 14), np.float32)
+        return {
+            "params": zeros,
+            "covariance": zeros[:, :, None] * zeros[:, None],
+            "chi2_dof": zeros[:, 0],
+            "converged": zeros[:, 0] == 0,
+            "channels": channels.astype(np.float16),
+        }
+
+    monkeypatch.setattr(prior_files, "fit_images", marked)
+    monkeypatch.setattr(prior_files, "_PART", 64)
+    order = np.random.default_rng(0).permutation(count)
+    image = np.broadcast_to(order[:, None, None, None], (count, 1, 64, 64)).astype(np.float32)
+    params = {name: np.resize(values, count) for name, values in smooth.params.items()}
+    data = DataSet(
+        tmp_path, image, np.zeros(count, np.int64), params, None, smooth.attrs, smooth.config
+    )
+    tracemalloc.start()
+    try:
+        memory = InMemory(data, prior=lens_prior(data, FULL))
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        for indices in torch.randperm(count).split(batch):
+            channels = memory[indices].prior
+            assert channels is not None
+            expected = torch.from_numpy(order)[indices, None, None, None].float()
+            assert torch.equal(channels, expected.expand(-1, 6, 64, 64))
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    of_an_image = 6 * 64 * 64 * 2
+    assert before < count * of_an_image / 8, "after the fit, nothing but parameters is kept"
+    assert peak - before < 8 * batch * of_an_image
+    assert after - before < batch * of_an_image
+
+
+def test_files_of_earlier_versions_are_still_found(smooth: DataSet) -> None:
+    """The fit is a function of this text and the image; with another it would be done again."""
+    text = recipe(Photometry.of(smooth), FULL, False)
+    assert text.startswith("[[2, 2000.0, 128, 5], {")
+    assert json.loads(text)[2:] == [{"steps": 50, "high_pass": False}, False]

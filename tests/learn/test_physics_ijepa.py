@@ -13,12 +13,13 @@ from learn.data import Stretch
 from learn.evaluate import evaluate
 from learn.export import write_onnx
 from learn.finetune import finetune
-from learn.lens_prior import high_passed, lens_prior, network_input
+from learn.lens_prior import high_passed, network_input
 from learn.masking import random_blocks
 from learn.methods.mae import MAE
 from learn.methods.physics_ijepa import PhysicsIJEPA
 from learn.model import load_model
 from learn.pretrain import pretrain
+from learn.prior_files import lens_prior
 from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
 from simulate.presets import load_simulate_config
@@ -87,7 +88,7 @@ def lenses(tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
     config = load_simulate_config(2, "physical", n=12, workers=1, out=folder, device="cpu")
     data = read(simulate(config)[0])
     prior = PriorConfig(steps=50, residual="fit", response=True, source_plane=True)
-    channels = torch.from_numpy(lens_prior(data, prior).channels)
+    channels = torch.from_numpy(lens_prior(data, prior).channels[:])
     return network_input(torch.from_numpy(data.image), channels)
 
 

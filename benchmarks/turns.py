@@ -1,0 +1,87 @@
+"""Steps of several processes, one after another in turn, so that what disturbs one disturbs all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+#: Makes, in a process of its own, what is then called again and again.
+Maker = Callable[[], Callable[[], None]]
+#: Steps that are not counted.
+_WARM = 2
+
+
+class Timing(NamedTuple):
+    """Of one process."""
+
+    seconds: list[float]
+    """of each of its steps"""
+    memory: float
+    """MiB, at the peak: of the process, or of its device where it uses one"""
+
+    @property
+    def median(self) -> float:
+        """Seconds of a step."""
+        return statistics.median(self.seconds)
+
+    def over(self, other: Timing) -> tuple[float, float, float]:
+        """Its time over another's: the median over pairs of steps in turn, and both quartiles."""
+        ratios = [own / of for own, of in zip(self.seconds, other.seconds, strict=True)]
+        if len(ratios) < 2:
+            return ratios[0], ratios[0], ratios[0]
+        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        return middle, low, high
+
+
+def in_turn(makers: dict[str, Maker], steps: int) -> dict[str, Timing]:
+    """Time so many steps of each, in processes that live beside each other and take turns.
+
+    Args:
+        makers: by name; picklable.
+        steps: of each, after some that warm up.
+    """
+    context = multiprocessing.get_context("spawn")
+    ends, processes = {}, []
+    for name, maker in makers.items():
+        here, there = context.Pipe()
+        processes.append(context.Process(target=_serve, args=(maker, there), daemon=True))
+        processes[-1].start()
+        there.close()
+        here.recv()  # one is made after the other, too
+        ends[name] = here
+    taken: dict[str, list[float]] = {name: [] for name in makers}
+    memory = {}
+    for turn in range(_WARM + steps):
+        for name, end in ends.items():
+            end.send(True)
+            seconds, memory[name] = end.recv()
+            if turn >= _WARM:
+                taken[name].append(seconds)
+    for end, process in zip(ends.values(), processes, strict=True):
+        end.send(False)
+        process.join()
+    return {name: Timing(taken[name], memory[name]) for name in makers}
+
+
+def _serve(maker: Maker, end: Connection) -> None:
+    import torch
+
+    step = maker()
+    device = torch.cuda.is_available() and torch.cuda.memory_allocated() > 0
+    end.send(True)
+    while end.recv():
+        start = time.perf_counter()
+        step()
+        if device:
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        if device:
+            memory = torch.cuda.max_memory_allocated() / 2**20
+        else:
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        end.send((seconds, memory))
