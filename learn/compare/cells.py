@@ -17,6 +17,7 @@ from learn.compare.config import (
     Budget,
     CompareConfig,
     Mode,
+    ModeSection,
     Protocol,
     base_method,
 )
@@ -136,12 +137,23 @@ def plan(config: CompareConfig) -> list[Cell]:
             for name in config.baselines:
                 cells += list(_measured(config, name, preset, None, seed))
             for name, sets in config.methods.items():
-                for model in config.pretrain.models:
-                    shared = seed if config.pretrain.anew else config.seeds[0]
-                    pretraining = _pretraining(config, name, sets, preset, model, shared)
-                    cells += list(_measured(config, name, preset, pretraining, seed))
+                cells += list(_of_method(config, name, sets, preset, seed))
+        for preset in config.ablations.presets:
+            for name, sets in config.ablations.methods.items():
+                of_row = config.methods[base_method(name)]
+                cells += list(_of_method(config, name, of_row | sets, preset, seed))
         cells += [_of_protocol(config, *item, seed) for item in config.protocols.items()]
     return cells
+
+
+def _of_method(
+    config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, seed: int
+) -> Iterator[Cell]:
+    """The cells of a method or an ablation, and of one seed."""
+    for model in config.pretrain.models:
+        shared = seed if config.pretrain.anew else config.seeds[0]
+        pretraining = _pretraining(config, name, sets, preset, model, shared)
+        yield from _measured(config, name, preset, pretraining, seed)
 
 
 def _pretraining(
@@ -173,9 +185,12 @@ def _measured(
 ) -> Iterator[Cell]:
     """The cells of one row and seed."""
     section = config.finetune
-    modes: tuple[Mode, ...] = (BASELINES[name],) if name in BASELINES else ("linear", "full")
-    for mode in modes:
-        where = section.linear if mode == "linear" else section.full
+    ways: dict[Mode, ModeSection] = {"linear": section.linear, "full": section.full}
+    if name in config.ablations.methods:
+        ways = {"linear": config.ablations.linear}
+    elif name in BASELINES:
+        ways = {BASELINES[name]: ways[BASELINES[name]]}
+    for mode, where in ways.items():
         strengths = section.probe_strengths if mode == "linear" else None
         for model in where.models:
             data = _data(model, preset, section.images, config.finetune_data_seed, config.device)

@@ -59,6 +59,21 @@ class ModeSection(Strict):
         return budgets
 
 
+class AblationSection(Strict):
+    """Rows that show which part of a method matters, with probes of frozen encoders alone."""
+
+    presets: tuple[str, ...]
+    linear: ModeSection
+    methods: dict[str, dict[str, Any]] = Field(
+        description="<method>:<ablation> to overrides of the method's row"
+    )
+
+    @field_validator("presets")
+    @classmethod
+    def _known_presets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known(PRESETS, name, "preset") for name in names)
+
+
 class FinetuneSection(Strict):
     """How encoders are measured."""
 
@@ -158,9 +173,8 @@ class CompareConfig(Strict):
     pretrain: PretrainSection
     finetune: FinetuneSection
     baselines: tuple[str, ...]
-    methods: dict[str, dict[str, Any]] = Field(
-        description="a row's name to overrides; <method>:<ablation> for an ablation"
-    )
+    methods: dict[str, dict[str, Any]] = Field(description="a row's name to overrides")
+    ablations: AblationSection
     protocols: dict[str, Protocol] = Field(description="<method>:<protocol> to what it is")
 
     @field_validator("presets")
@@ -173,12 +187,15 @@ class CompareConfig(Strict):
     def _known_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_known(BASELINES, name, "baseline") for name in names)
 
-    @field_validator("methods")
-    @classmethod
-    def _known_methods(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for name in methods:
+    @model_validator(mode="after")
+    def _known_methods(self) -> Self:
+        for name in self.methods:
             _known(METHODS, base_method(name), "method")
-        return methods
+        for name in self.ablations.methods:
+            if ":" not in name:
+                raise ValueError(f"ablations: {name} needs a name of its own, as {name}:no-guard")
+            _known(self.methods, base_method(name), "row to take a part from")
+        return self
 
     @model_validator(mode="after")
     def _draws_other_images(self) -> Self:
@@ -187,14 +204,15 @@ class CompareConfig(Strict):
                 "pretrain_data_seed and finetune_data_seed must differ, or encoders are tested on "
                 "images that they were pretrained on"
             )
-        if double := self.methods.keys() & self.protocols.keys():
-            raise ValueError(f"{min(double)} is the name of a method and of a protocol")
+        if len(set(self.rows)) < len(self.rows):
+            double = max(self.rows, key=self.rows.count)
+            raise ValueError(f"{double} is the name of two rows")
         return self
 
     @property
     def rows(self) -> tuple[str, ...]:
         """The names of all rows."""
-        return (*self.baselines, *self.methods, *self.protocols)
+        return (*self.baselines, *self.methods, *self.ablations.methods, *self.protocols)
 
 
 def chosen(names: tuple[str, ...], known: tuple[str, ...], kind: str) -> tuple[str, ...]:

@@ -174,12 +174,22 @@ def _spoken(cell: Cell) -> str:
 
 
 def commit_of_the_code() -> str:
-    """The commit that the code is of, ``-dirty`` where files differ; else the version."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit that the code is of, ``-dirty`` where it differs; else the version.
+
+    Results may lie in the same repository, and change as they come.
+    """
+    root = Path(__file__).parents[2]
+    code = ("lensphys", "simulate", "learn", "configs", "cli.py")
     try:
-        found = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        head, changed = (
+            subprocess.run(
+                ["git", *words], cwd=root, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (
+                ("rev-parse", "--short=12", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no", "--", *code),
+            )
         )
     except (OSError, subprocess.CalledProcessError):
         return f"lensphys {lensphys.__version__}"
-    return found.stdout.strip()
+    return f"{head}-dirty" if changed else head

@@ -158,7 +158,7 @@ def test_an_interruption_loses_one_cell_and_leaves_a_table(
             compare("smoke", tier(), Path("results"), Wanted())
     assert len(files()) == 3
     page = Path("results/smoke/table.md").read_text()
-    assert "3 of 56 cells" in page
+    assert "3 of 58 cells" in page
     assert "missing" in page
     measured.clear()
     outcome = compare("smoke", tier(), Path("results"), Wanted())
@@ -224,13 +224,21 @@ def test_every_tier_can_be_planned_and_holds_its_baselines(name: str) -> None:
 
 
 def test_an_ablation_is_one_line_of_a_tier() -> None:
-    config = tier("smoke", "methods.mae:half={params.mask_ratio: 0.5}", "seeds=[3]")
+    config = tier("smoke", "ablations.methods.mae:half={params.mask_ratio: 0.5}", "seeds=[3]")
+    cells = [cell for cell in plan(config) if cell.pretraining]
     masks = {
         cell.method: (cell.pretraining.run.params["mask_ratio"], cell.pretraining.run.seed)
-        for cell in plan(config)
-        if cell.pretraining and cell.method in ("mae", "mae:half")
+        for cell in cells
+        if cell.method in ("mae", "mae:half")
     }
     assert masks == {"mae": (0.75, 3), "mae:half": (0.5, 3)}
+    runs = {cell.method: cell.pretraining.run for cell in cells}
+    decoders = [runs[name].params["decoder_dim"] for name in ("mae", "mae:half")]
+    assert decoders == [12, 12], "the rest is that of the row"
+    ablated = [cell for cell in cells if cell.method == "mae:half"]
+    assert {(cell.preset, cell.mode, cell.finetune_model) for cell in ablated} == {
+        ("published", "linear", 3)
+    }
 
 
 def test_small_budgets_get_more_epochs() -> None:
@@ -252,6 +260,8 @@ def test_small_budgets_get_more_epochs() -> None:
         ("--tier smoke --seeds -1", "--seeds takes numbers from 0"),
         ("--tier smoke --seeds a", "--seeds takes numbers from 0"),
         ("--tier smoke --set methods.mea={}", "unknown method 'mea' (did you mean 'mae'?)"),
+        ("--tier smoke --set ablations.methods.mae={}", "needs a name of its own, as mae:no-guard"),
+        ("--tier smoke --set ablations.methods.dino:x={}", "unknown row to take a part from"),
         ("--tier smoke --set finetune.full.labels_per_class=[22]", "too few for a budget of 22"),
         ("--tier smoke --set finetune.full.labels_per_class=[0]", "labels a class from 1"),
         ("--tier smoke --set finetune.full.labels_per_class=[5,5]", "name each value once"),
