@@ -263,7 +263,7 @@ def draw_presets(path: Path) -> None:
         ax.set_title(title)
     for ax in axes[-1]:
         ax.set_xlabel("x [arcsec]")
-    _save(figure, path, dpi=100)
+    _save(figure, path, dpi=90)
 
 
 def _compensated(scene: Scene, config: PhysicalConfig) -> tuple[Scene, Scene]:
