@@ -17,7 +17,7 @@ from simulate.errors import InputError
 from simulate.preview import write_preview
 from simulate.run import Progress
 from simulate.shards import read_shard, sha256, shapes
-from simulate.summary import Summary, deflection_scale, summarize
+from simulate.summary import Column, Summary, deflection_scale, summarize
 
 
 def inspect(folder: Path, console: Console) -> Summary:
@@ -29,7 +29,9 @@ def inspect(folder: Path, console: Console) -> Summary:
     summary = summarize(folder)
     console.print(_overview(summary))
     if summary.columns:
-        console.print(_ranges(summary))
+        of = "a sample of the images" if summary.sampled else "all images"
+        console.print(f"parameters that vary (median of {of})")
+        console.print(_ranges([column for column in summary.columns if not column.constant]))
         console.print()
     constant = [column for column in summary.columns if column.constant]
     if constant:
@@ -127,24 +129,19 @@ def _skipped(skipped: Any) -> int:
     return len(skipped) if isinstance(skipped, list) else int(skipped or 0)
 
 
-def _ranges(summary: Summary) -> Table:
-    of = "a sample of the images" if summary.sampled else "all images"
+def _ranges(columns: list[Column]) -> Table:
     # Narrow, so that the longest name, unit and numbers fit in 80 columns.
-    table = Table(
-        title=f"parameters that vary (median of {of})",
-        box=box.SIMPLE,
-        title_justify="left",
-        show_edge=False,
-        padding=0,
-    )
+    table = Table(box=box.SIMPLE, show_edge=False, padding=0)
     table.add_column("", overflow="fold")
-    table.add_column("unit", overflow="fold")
+    units = any(unit(column.name) for column in columns)
+    if units:
+        table.add_column("unit", overflow="fold")
     for name in ("images", "least", "median", "most"):
         table.add_column(name, justify="right")
-    for column in summary.columns:
-        if not column.constant:
-            numbers = (f"{value:.4g}" for value in (column.low, column.median, column.high))
-            table.add_row(column.name, unit(column.name), f"{column.count:,}", *numbers)
+    for column in columns:
+        numbers = (f"{value:.4g}" for value in (column.low, column.median, column.high))
+        of_name = [column.name, unit(column.name)] if units else [column.name]
+        table.add_row(*of_name, f"{column.count:,}", *numbers)
     return table
 
 
