@@ -156,9 +156,10 @@ class _Page:
 
     def swatch(self, left: float, middle: float, colour: str) -> None:
         """A patch of colour, in front of words."""
-        across, down = left / _WIDTH, 1 - (middle + 0.06) / self.height
-        size = {"width": 0.25 / _WIDTH, "height": 0.12 / self.height}
-        patch = Rectangle((across, down), **size, color=colour, transform=self.figure.transFigure)
+        corner = left / _WIDTH, 1 - (middle + 0.06) / self.height
+        width, height = 0.25 / _WIDTH, 0.12 / self.height
+        whole = self.figure.transFigure
+        patch = Rectangle(corner, width, height, color=colour, transform=whole)
         self.figure.add_artist(patch)
 
     def text(self, left: float, middle: float, words: str, size: float) -> None:
