@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, FuncNorm
@@ -261,7 +262,7 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
     bar.set_ticks(ticks, labels=numbers)
     bar.ax.tick_params(labelsize=8)
     flux = attrs.get("unit", "?")
-    each = f"from the sky to the peak of each image; peaks in {flux}"
+    each = f"from the sky to the peak of each image;\npeaks in {flux}"
     bar.set_label(f"flux per pixel [{flux}]" if shared else each, fontsize=9)
 
 
@@ -290,10 +291,14 @@ def _draw_legend(page: _Page, top: float, summary: Summary) -> None:
     """The colour and the number of images of each class; once, for all histograms."""
     names = list(summary.counts)[:_CLASSES]
     entries = [
-        (f"{_short(name, 24)}: {summary.counts[name]:,} images", _colour(i))
+        (
+            f"{_short(name, 24)}: {summary.counts[name]:,} images",
+            _colour(i) if len(names) > 1 else _GREY,
+        )
         for i, name in enumerate(names)
     ]
-    entries.append(("all, where the classes are alike", _GREY))
+    if len(names) > 1:
+        entries.append(("all classes, where they are alike", _GREY))
     for i, (words, colour) in enumerate(entries):
         line, place = divmod(i, _LEGEND_ACROSS)
         left, middle = 0.2 + place * (_WIDTH - 0.4) / _LEGEND_ACROSS, top + line * _LEGEND_LINE
@@ -319,12 +324,14 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
             if len(inside):
                 # To its own height: where a class has one value only, the others stay visible.
                 counts, _ = np.histogram(inside, bins)
-                ax.stairs(counts / counts.max(), bins, color=_colour(i), lw=1.3)
+                ax.stairs(counts / max(counts.max(), 1), bins, color=_colour(i), lw=1.3)
     else:
         ax.hist(values, bins, color=_GREY)
     ax.set(yticks=[], xscale="log" if wide else "linear")
     ax.tick_params(labelsize=8)
-    if not wide:
+    if wide:
+        _sparse_ticks(ax, bins[-1] / bins[0])
+    else:
         ax.locator_params(axis="x", nbins=4)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     zeros = np.count_nonzero(values == 0) / len(values) if wide else 0.0
@@ -334,6 +341,17 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
         words.append(f"({_short(list(summary.counts)[present[0]], 18)})")
     below = " ".join(word for word in words if word)
     ax.set_xlabel(f"{_short(column.name, 30)}\n{below}".rstrip(), fontsize=9)
+
+
+def _sparse_ticks(ax: Axes, ratio: float) -> None:
+    """Of a logarithmic axis: each decade, or more where there are few, and never one on another."""
+    subs = (1.0,) if ratio > 30 else (1.0, 2.0, 5.0)
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=4 if ratio > 30 else 8))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+    if ratio <= 30:
+        ax.xaxis.set_major_formatter(
+            lambda value, _: f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+        )
 
 
 def _bins(values: NDArray[np.float64], wide: bool) -> list[float]:

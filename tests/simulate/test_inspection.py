@@ -332,7 +332,7 @@ def test_images_of_like_brightness_share_a_colour_scale_others_do_not(tmp_path, 
         bars += [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel().startswith("f")]
     assert bars == [
         "flux per pixel [counts]",
-        "from the sky to the peak of each image; peaks in counts",
+        "from the sky to the peak of each image;\npeaks in counts",
     ]
 
 
