@@ -19,7 +19,7 @@ from typing import Any
 
 import profiles
 import torch
-from pictures import draw_augmentations, draw_instruments, draw_light, draw_mass, draw_presets
+from pictures import draw_light, draw_mass
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -27,18 +27,8 @@ import lensphys
 from lensphys.instruments import INSTRUMENTS
 from lensphys.mass import MassProfile
 from lensphys.parameters import Profile
-from simulate import augment, halos
 
 DRAW = {"mass": draw_mass, "light": draw_light}
-#: Whose pictures stand beside each other on the page of the instruments.
-SHOWN = (
-    "euclid_vis",
-    "euclid_nisp_h",
-    "hst_acs_f814w",
-    "hst_wfc3_ir_f160w",
-    "lsst_i",
-    "roman_f129",
-)
 #: One thread a process: the examples run at once, beside the drawing.
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 torch.set_num_threads(1)
@@ -75,13 +65,7 @@ def generate(app: Sphinx) -> None:
                 DRAW[kind](profiles.run(example, kind), example.width, figure)
             _write(folder / kind / f"{name}.md", profile_page(kind, name, profile, example))
         _write(folder / kind / "index.md", kind_page(kind, found))
-    if not _fresh(folder / "instruments.png", *drawing):
-        draw_instruments(list(SHOWN), folder / "instruments.png")
     _write(folder / "instruments.md", instrument_table())
-    if not _fresh(folder / "augmentations.png", *drawing, Path(augment.__file__)):
-        draw_augmentations(folder / "augmentations.png")
-    if not _fresh(folder / "presets.png", *drawing, Path(halos.__file__)):
-        draw_presets(folder / "presets.png")
     for output, process in running.items():
         text, errors = process.communicate()
         if process.returncode:

@@ -1,4 +1,8 @@
-"""The figures on the pages of the profiles, the instruments and the data sets."""
+"""The figures on the pages of the profiles, the instruments and the data sets.
+
+Those of the profiles are drawn whenever the site is built. The others stand on pages that are read
+in the repository too, and are kept in it: `python docs/pictures.py` draws them anew.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 import lensphys as lp
@@ -26,6 +31,15 @@ from simulate.physical import PhysicalConfig, compensated_theta_E, share_inside_
 from simulate.presets import load_simulate_config, make_prior
 from simulate.scenes import Deflectors, Scene
 
+#: Whose pictures stand beside each other on the page of the instruments.
+SHOWN = (
+    "euclid_vis",
+    "euclid_nisp_h",
+    "hst_acs_f814w",
+    "hst_wfc3_ir_f160w",
+    "lsst_i",
+    "roman_f129",
+)
 _N_PIX = 240
 #: What is less is the rounding of zero.
 _NONE = 1e-9
@@ -125,8 +139,9 @@ def draw_light(light: Any, width: float, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_instruments(names: list[str], path: Path) -> None:
+def draw_instruments(path: Path) -> None:
     """One lens as several instruments see it."""
+    names = SHOWN
     lens = lp.ThinLens([lp.SIE(theta_E=1.2, e1=0.15, e2=0.05), lp.Shear(gamma1=0.04, gamma2=0.02)])
     shape = {"R_sersic": 0.2, "n_sersic": 1.0}
     random = torch.Generator().manual_seed(0)
@@ -206,7 +221,7 @@ def draw_augmentations(path: Path) -> None:
 
 
 def draw_presets(path: Path) -> None:
-    """One lens and source of Model 2 in both presets, and what the substructure changes."""
+    """One lens and source of Model 2 in both presets, and what the substructure changes in each."""
     published, physical = (load_simulate_config(2, preset) for preset in ("published", "physical"))
     assert isinstance(physical, PhysicalConfig)
     scene = make_prior(published).draw(0, 3)
@@ -214,33 +229,41 @@ def draw_presets(path: Path) -> None:
     place = {f"source_center_{axis}": torch.full((3,), 0.08).double() for axis in "xy"}
     scene = dataclasses.replace(scene, params=scene.params | place)
     camera, renderer = make_renderers(published.model_copy(update={"device": "cpu"}))[0]
-    rows = [doubled(renderer.render(scene), 0.0, np.ones(3), np.random.default_rng)]
+    as_published = doubled(renderer.render(scene), 0.0, np.ones(3), np.random.default_rng)
 
     honest, twin = _compensated(scene, physical)
     models, twins = renderer.render(honest), renderer.render(twin)
-    exposures = np.full(3, camera.total_exposure)
-    noise = camera.background_sigma, exposures
+    noise = camera.background_sigma, np.full(3, camera.total_exposure)
     images = detector(models, *noise, lambda i: np.random.default_rng([7, i]))
-    rows += [images, (images - twins) / noise_sigma(twins, *noise)]
-
-    names = ("published: twice the model, no noise", "physical", "physical, less its twin")
-    labels = ("flux per pixel [2 e-/s]", "flux per pixel [e-/s]", r"residual [$\sigma$]")
-    figure = Figure(figsize=(9.6, 7.3), layout="compressed")
-    axes = figure.subplots(3, 3, sharex=True, sharey=True)
+    rows = {
+        "published": (as_published, "flux per pixel\n[2 e-/s]", None),
+        "published,\nless no_sub": (as_published - as_published[:1], "difference\n[2 e-/s]", 1.5),
+        "physical": (images, "flux per pixel\n[e-/s]", None),
+        "physical,\nless its twin": (
+            (images - twins) / noise_sigma(twins, *noise),
+            "residual\n[noise]",
+            6.0,
+        ),
+    }
+    figure = Figure(figsize=(9.6, 8.6), layout="compressed")
+    axes = figure.subplots(4, 3, sharex=True, sharey=True)
     width = camera.n_pix * camera.pixel_scale
-    for of_row, stack, name, label in zip(axes, rows, names, labels, strict=True):
-        signed = stack is rows[-1]
-        top = 6.0 if signed else float(np.max(stack))
-        norm = Normalize(-top if signed else 0.0, top)
-        for ax, image, title in zip(of_row, stack, published.classes, strict=True):
-            cmap = "RdBu_r" if signed else "magma"
-            _show(figure, ax, image, width, label, norm=norm, cmap=cmap)
-            if stack is rows[0]:
-                ax.set_title(title)
-        of_row[0].set_ylabel(f"{name}\ny [arcsec]", fontsize=9)
+    theta_E = float(scene.params["theta_E"][0])
+    for of_row, (name, (stack, label, both)) in zip(axes, rows.items(), strict=True):
+        norm = Normalize(-both, both) if both else Normalize(0.0, float(np.max(stack)))
+        for ax, image in zip(of_row, stack, strict=True):
+            how = {"norm": norm, "cmap": "RdBu_r" if both else "magma"}
+            how["interpolation"] = "nearest"
+            _show(figure, ax, image, width, label, **how)
+            if not both:
+                style = {"fill": False, "color": "white", "linestyle": ":", "linewidth": 1.2}
+                ax.add_patch(Circle((0, 0), theta_E, **style))
+        of_row[0].set_ylabel(f"{name}\ny [arcsec]", fontsize=10)
+    for ax, title in zip(axes[0], published.classes, strict=True):
+        ax.set_title(title)
     for ax in axes[-1]:
         ax.set_xlabel("x [arcsec]")
-    _save(figure, path)
+    _save(figure, path, dpi=90)
 
 
 def _compensated(scene: Scene, config: PhysicalConfig) -> tuple[Scene, Scene]:
@@ -248,7 +271,6 @@ def _compensated(scene: Scene, config: PhysicalConfig) -> tuple[Scene, Scene]:
     plane = LensPlane(config.lens.z_lens, config.lens.z_source, Planck18)
     names = ("theta_E", "e1", "e2", "center_x", "center_y")
     params = {name: scene.params[name].numpy().copy() for name in names}
-    params["theta_E"] *= scene.alpha_scale
     params |= {"gamma": np.full(3, 2.0), "substructure_fraction": np.full(3, 0.05)}
     theta_E_main, parts = params["theta_E"].copy(), []
     draws = {1: ("TNFW", draw_subhalos, config.cdm), 2: ("UniformLine", draw_vortex, config.axion)}
@@ -297,7 +319,19 @@ def _show(figure: Figure, ax: Axes, image: Map, width: float, label: str, **how:
         bar.minorticks_off()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, dpi: int = 110) -> None:
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=dpi, metadata={"Software": None})
+
+
+#: Pictures that are kept in `docs/images`, with what draws them.
+KEPT = {
+    "augmentations.png": draw_augmentations,
+    "instruments.png": draw_instruments,
+    "presets.png": draw_presets,
+}
+
+if __name__ == "__main__":
+    for name, draw in KEPT.items():
+        draw(Path(__file__).parent / "images" / name)

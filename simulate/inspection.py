@@ -12,11 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from simulate.columns import unit
 from simulate.errors import InputError
 from simulate.preview import write_preview
 from simulate.run import Progress
 from simulate.shards import read_shard, sha256, shapes
-from simulate.summary import Summary, summarize
+from simulate.summary import Column, Summary, deflection_scale, summarize
 
 
 def inspect(folder: Path, console: Console) -> Summary:
@@ -28,10 +29,13 @@ def inspect(folder: Path, console: Console) -> Summary:
     summary = summarize(folder)
     console.print(_overview(summary))
     if summary.columns:
-        console.print(_ranges(summary))
+        of = "a sample of the images" if summary.sampled else "all images"
+        console.print(f"parameters that vary (median of {of})")
+        console.print(_ranges([column for column in summary.columns if not column.constant]))
+        console.print()
     constant = [column for column in summary.columns if column.constant]
     if constant:
-        words = ", ".join(f"{column.name} = {column.low:.6g}" for column in constant)
+        words = ", ".join(column.told for column in constant)
         _say(console, f"constant wherever it applies: {words}")
     _say(console, f"picture: {_picture(summary)}")
     return summary
@@ -81,6 +85,8 @@ def _facts(summary: Summary) -> dict[str, str]:
             facts[name] = _of_image(summary.shapes[column], attrs.get(scale))
     if "unit" in attrs:
         facts["unit"] = str(attrs["unit"])
+    if words := deflection_scale(summary):
+        facts["deflections"] = words
     facts["shards"] = f"{len(manifest['shards']):,}, with all files {_size(summary.bytes)}"
     facts["state"] = _state(summary)
     if skipped := _skipped(manifest.get("skipped")):
@@ -97,9 +103,9 @@ def _of_image(shape: tuple[int, ...], scale: Any) -> str:
 
 
 def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
+    for of_size in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
-            return f"{count:.3g} {unit}"
+            return f"{count:.3g} {of_size}"
         count /= 1000
     return f"{count:.3g} TB"
 
@@ -123,18 +129,19 @@ def _skipped(skipped: Any) -> int:
     return len(skipped) if isinstance(skipped, list) else int(skipped or 0)
 
 
-def _ranges(summary: Summary) -> Table:
-    of = "a sample of the images" if summary.sampled else "all images"
-    table = Table(
-        title=f"parameters that vary (median of {of})", box=box.SIMPLE, title_justify="left"
-    )
-    table.add_column("")
+def _ranges(columns: list[Column]) -> Table:
+    # Narrow, so that the longest name, unit and numbers fit in 80 columns.
+    table = Table(box=box.SIMPLE, show_edge=False, padding=0)
+    table.add_column("", overflow="fold")
+    units = any(unit(column.name) for column in columns)
+    if units:
+        table.add_column("unit", overflow="fold")
     for name in ("images", "least", "median", "most"):
         table.add_column(name, justify="right")
-    for column in summary.columns:
-        if not column.constant:
-            numbers = (f"{value:.5g}" for value in (column.low, column.median, column.high))
-            table.add_row(column.name, f"{column.count:,}", *numbers)
+    for column in columns:
+        numbers = (f"{value:.4g}" for value in (column.low, column.median, column.high))
+        of_name = [column.name, unit(column.name)] if units else [column.name]
+        table.add_row(*of_name, f"{column.count:,}", *numbers)
     return table
 
 

@@ -10,28 +10,35 @@ from typing import Any
 
 import h5py
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm, FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import ks_2samp
 
+from simulate.columns import COLUMNS, unit
 from simulate.shards import replacing
-from simulate.summary import Column, Summary, summarize
+from simulate.summary import Column, Summary, deflection_scale, summarize
 
 #: Images of a class, and classes that are shown.
 _COLUMNS, _CLASSES = 6, 8
-#: Panels below the images, and how many stand beside one another.
-_PANELS, _ACROSS = 20, 5
+#: Histograms below the images, and how many stand beside one another.
+_PANELS, _ACROSS = 36, 6
 #: Inches.
-_WIDTH, _CELL, _PANEL_HEIGHT = 12.0, 1.57, 1.75
+_WIDTH, _CELL, _PANEL_HEIGHT, _LEGEND_LINE = 12.0, 1.57, 1.8, 0.24
+#: Classes beside one another in the legend.
+_LEGEND_ACROSS = 4
 #: Images whose brightness differs by less share a colour scale.
 _LIKE = 8.0
 #: Kolmogorov-Smirnov distance from which classes are drawn apart.
 _DIFFER = 0.1
+#: What is of all classes.
+_GREY = "0.6"
 
 
 def extent(shape: tuple[int, ...], pixel_scale: float) -> tuple[float, float, float, float]:
@@ -66,9 +73,9 @@ def intact(folder: Path) -> bool:
 def write_preview(folder: Path, summary: Summary | None = None) -> Path:
     """Write ``preview.png``: images of each class in arcsec, class counts, and histograms.
 
-    Histograms are of parameters that vary, those in which the classes differ most first; they are
-    drawn per class where the classes differ. One colour scale serves all images if they are of
-    like brightness; else each has its own.
+    Histograms are of parameters that vary, the lens first; they are drawn per class where the
+    classes differ. One colour scale serves all images if they are of like brightness; else each
+    has its own.
 
     Args:
         folder: of the data set.
@@ -79,31 +86,60 @@ def write_preview(folder: Path, summary: Summary | None = None) -> Path:
     """
     summary = summary or summarize(folder, _COLUMNS)
     rows = _sample_images(summary)
-    panels = [column for column in summary.columns if not column.constant]
-    scores = {column.name: _difference(column, len(summary.counts)) for column in panels}
-    panels.sort(key=lambda column: -scores[column.name] if scores[column.name] > _DIFFER else 0.0)
-    shown, rest = panels[: _PANELS - 1], panels[_PANELS - 1 :]
-    notes = _notes(list(rows), summary, [column.name for column in rest])
+    scores = {column.name: _difference(column, len(summary.counts)) for column in _varying(summary)}
+    shown, rest = _chosen(_varying(summary), scores)
+    notes = _notes(list(rows), summary, rest)
 
-    n_rows, n_panel_rows = max(1, len(rows)), -(-(len(shown) + 1) // _ACROSS)
+    n_rows, n_panel_rows = max(1, len(rows)), -(-len(shown) // _ACROSS)
     grid_top = 0.55 + n_rows * (_CELL + 0.08)
-    height = grid_top + 0.8 + n_panel_rows * _PANEL_HEIGHT + 0.2 * len(notes)
+    legend_top = grid_top + 0.7
+    panels_top = legend_top + _LEGEND_LINE * _legend_lines(summary) + 0.25
+    height = panels_top + n_panel_rows * _PANEL_HEIGHT + 0.2 * len(notes) + 0.1
     page = _Page(Figure(figsize=(_WIDTH, height)), height)
     page.text(0.1, 0.3, _title(summary), size=13)
     _draw_images(page, rows, summary.attrs)
-    for i, column in enumerate([None, *shown]):
+    _draw_legend(page, legend_top, summary)
+    for i, column in enumerate(shown):
         line, place = divmod(i, _ACROSS)
-        left, top = 0.45 + place * _WIDTH / _ACROSS, grid_top + 0.7 + line * _PANEL_HEIGHT
-        ax = page.axes(left, top, _WIDTH / _ACROSS - 0.6, _PANEL_HEIGHT - 0.75)
-        if column is None:
-            _draw_counts(ax, summary.counts)
-        else:
-            _draw_histogram(ax, column, summary, scores[column.name] > _DIFFER)
+        left, top = 0.2 + place * _WIDTH / _ACROSS, panels_top + line * _PANEL_HEIGHT
+        ax = page.axes(left, top, _WIDTH / _ACROSS - 0.4, _PANEL_HEIGHT - 0.85)
+        _draw_histogram(ax, column, summary, scores[column.name] > _DIFFER)
     for i, note in enumerate(notes):
-        page.text(0.1, height - 0.2 * (len(notes) - i) + 0.1, note, size=9)
+        page.text(0.1, height - 0.2 * (len(notes) - i), note, size=9)
     path = folder / "preview.png"
     save_figure(page.figure, path)
     return path
+
+
+def _varying(summary: Summary) -> list[Column]:
+    """The columns to draw, of a quantity and its logarithm one."""
+    names = {column.name for column in summary.columns}
+    return [
+        column
+        for column in summary.columns
+        if not column.constant and f"log10_{column.name}" not in names
+    ]
+
+
+def _chosen(columns: list[Column], scores: dict[str, float]) -> tuple[list[Column], list[str]]:
+    """The columns that are drawn, and the names of those for which there is no room.
+
+    Those that are known in the order of the table, the others by how far they tell the classes
+    apart; one that tells them apart goes before one that does not.
+    """
+    known = [column for column in columns if column.name in COLUMNS]
+    others = [column for column in columns if column.name not in COLUMNS]
+    order = known + sorted(others, key=lambda column: -_apart(scores[column.name]))
+    first = sorted(order, key=lambda column: scores[column.name] <= _DIFFER)[:_PANELS]
+    drawn = {column.name for column in first}
+    return (
+        [column for column in order if column.name in drawn],
+        [column.name for column in order if column.name not in drawn],
+    )
+
+
+def _apart(score: float) -> float:
+    return score if score > _DIFFER else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +154,14 @@ class _Page:
         return self.figure.add_axes(
             (left / _WIDTH, bottom / self.height, width / _WIDTH, height / self.height)
         )
+
+    def swatch(self, left: float, middle: float, colour: str) -> None:
+        """A patch of colour, in front of words."""
+        corner = left / _WIDTH, 1 - (middle + 0.06) / self.height
+        width, height = 0.25 / _WIDTH, 0.12 / self.height
+        whole = self.figure.transFigure
+        patch = Rectangle(corner, width, height, color=colour, transform=whole)
+        self.figure.add_artist(patch)
 
     def text(self, left: float, middle: float, words: str, size: float) -> None:
         y = 1 - middle / self.height
@@ -143,6 +187,12 @@ def _notes(drawn: list[str], summary: Summary, rest: list[str]) -> list[str]:
     """What the picture does not show, in lines that fit on it."""
     classes = [name for name, count in summary.counts.items() if count and name not in drawn]
     notes = []
+    if constant := [column for column in summary.columns if column.constant]:
+        notes.append(f"Constant: {', '.join(column.told for column in constant)}.")
+    if words := deflection_scale(summary):
+        notes.append(f"Deflections: {words}.")
+    if len(summary.counts) > _CLASSES:
+        notes.append(f"Colours are of the first {_CLASSES} of {len(summary.counts)} classes.")
     if classes:
         notes.append(f"Classes without images here: {', '.join(classes)}.")
     if rest:
@@ -197,23 +247,23 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
                     transform=ax.transAxes,
                     bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5},
                 )  # fmt: skip
-            unit = "arcsec" if scale else "pixels"
+            length = "arcsec" if scale else "pixels"
             if not place:
-                ax.set_ylabel(f"{_short(name, 18)}\ny [{unit}]", fontsize=9)
+                ax.set_ylabel(f"{_short(name, 18)}\ny [{length}]", fontsize=9)
             if row == len(rows) - 1:
-                ax.set_xlabel(f"x [{unit}]", fontsize=9)
+                ax.set_xlabel(f"x [{length}]", fontsize=9)
     if drawn is None:
         return
     tall = min(len(rows), 4) * (_CELL + 0.08) - 0.08
     bar = page.figure.colorbar(drawn, cax=page.axes(_WIDTH - 1.1, 0.55, 0.13, tall))
     low, high = next(iter(limits.values()))[0] if shared else (0.0, 1.0)
     ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
-    words = [f"{tick:.3g}" if abs(tick) > 1e-3 * (high - low) else "0" for tick in ticks]
-    bar.set_ticks(ticks, labels=words)
+    numbers = [f"{tick:.3g}" if abs(tick) > 1e-3 * (high - low) else "0" for tick in ticks]
+    bar.set_ticks(ticks, labels=numbers)
     bar.ax.tick_params(labelsize=8)
-    unit = attrs.get("unit", "?")
-    label = f"flux per pixel [{unit}]" if shared else "from the sky to the peak of each image"
-    bar.set_label(label, fontsize=9)
+    flux = attrs.get("unit", "?")
+    each = f"from the sky to the peak of each image;\npeaks in {flux}"
+    bar.set_label(f"flux per pixel [{flux}]" if shared else each, fontsize=9)
 
 
 def _limits(image: NDArray[np.float32]) -> tuple[float, float]:
@@ -233,17 +283,27 @@ def _asinh(low: float, high: float) -> FuncNorm:
     )
 
 
-def _draw_counts(ax: Axes, counts: dict[str, int]) -> None:
-    names, most = list(counts)[:_CLASSES], max([1, *counts.values()])
-    for i, name in enumerate(names):
-        ax.barh(i, counts[name], color=_colour(i), alpha=0.6, height=0.7)
-        label = f"{_short(name, 18)}: {counts[name]:,}"
-        ax.text(0.02 * most, i, label, va="center", fontsize=8 if len(names) < 6 else 7)
-    ax.set(xlim=(0, most), yticks=[], ylim=(len(names) - 0.4, -0.6))
-    ax.tick_params(labelsize=8)
-    ax.locator_params(axis="x", nbins=4)
-    more = f" (first {_CLASSES} of {len(counts)} classes)" if len(counts) > _CLASSES else ""
-    ax.set_xlabel(f"images{more}", fontsize=9)
+def _legend_lines(summary: Summary) -> int:
+    return -(-(min(len(summary.counts), _CLASSES) + 1) // _LEGEND_ACROSS)
+
+
+def _draw_legend(page: _Page, top: float, summary: Summary) -> None:
+    """The colour and the number of images of each class; once, for all histograms."""
+    names = list(summary.counts)[:_CLASSES]
+    entries = [
+        (
+            f"{_short(name, 24)}: {summary.counts[name]:,} images",
+            _colour(i) if len(names) > 1 else _GREY,
+        )
+        for i, name in enumerate(names)
+    ]
+    if len(names) > 1:
+        entries.append(("all classes, where they are alike", _GREY))
+    for i, (words, colour) in enumerate(entries):
+        line, place = divmod(i, _LEGEND_ACROSS)
+        left, middle = 0.2 + place * (_WIDTH - 0.4) / _LEGEND_ACROSS, top + line * _LEGEND_LINE
+        page.swatch(left, middle, colour)
+        page.text(left + 0.35, middle, words, size=10)
 
 
 def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> None:
@@ -252,27 +312,46 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
     positive = values[values > 0]
     # A long tail, as of masses; not a uniform distribution that comes close to zero.
     wide = column.low >= 0 and len(positive) > 1
-    wide = wide and bool(np.quantile(positive, 0.95) > 5 * np.median(positive))
+    wide = wide and (
+        unit(column.name) == "solar masses"
+        or bool(np.quantile(positive, 0.95) > 5 * np.median(positive))
+    )
     bins = _bins(positive if wide else values, wide)
     if apart:
         for i in range(min(len(summary.counts), _CLASSES)):
             mine = values[labels == i]
             inside = mine[mine > 0] if wide else mine
             if len(inside):
-                weights = np.full(len(inside), 1 / len(mine))
-                ax.hist(inside, bins, weights=weights, histtype="step", color=_colour(i), lw=1.3)
+                # To its own height: where a class has one value only, the others stay visible.
+                counts, _ = np.histogram(inside, bins)
+                ax.stairs(counts / max(counts.max(), 1), bins, color=_colour(i), lw=1.3)
     else:
-        ax.hist(values, bins, color="0.6")
+        ax.hist(values, bins, color=_GREY)
     ax.set(yticks=[], xscale="log" if wide else "linear")
     ax.tick_params(labelsize=8)
-    if not wide:
+    if wide:
+        _sparse_ticks(ax, bins[-1] / bins[0])
+    else:
         ax.locator_params(axis="x", nbins=4)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     zeros = np.count_nonzero(values == 0) / len(values) if wide else 0.0
-    words = [_short(column.name, 30), f"(0 in {zeros:.0%})" if zeros else ""]
+    words = [f"[{unit(column.name)}]" if unit(column.name) else ""]
+    words.append(f"(0 in {zeros:.0%})" if zeros else "")
     if len(present := np.unique(labels)) == 1 < len(summary.counts) and present[0] >= 0:
-        words.append(f"({list(summary.counts)[present[0]]})")
-    ax.set_xlabel(" ".join(word for word in words if word), fontsize=9)
+        words.append(f"({_short(list(summary.counts)[present[0]], 18)})")
+    below = " ".join(word for word in words if word)
+    ax.set_xlabel(f"{_short(column.name, 30)}\n{below}".rstrip(), fontsize=9)
+
+
+def _sparse_ticks(ax: Axes, ratio: float) -> None:
+    """Of a logarithmic axis: each decade, or more where there are few, and never one on another."""
+    subs = (1.0,) if ratio > 30 else (1.0, 2.0, 5.0)
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=4 if ratio > 30 else 8))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+    if ratio <= 30:
+        ax.xaxis.set_major_formatter(
+            lambda value, _: f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+        )
 
 
 def _bins(values: NDArray[np.float64], wide: bool) -> list[float]:

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from simulate.columns import in_order, unit
 from simulate.shards import read_manifest
 
 #: Values of a column that are kept for medians and histograms, whatever the number of images.
@@ -40,6 +41,11 @@ class Column:
         """The same in all images to which it applies."""
         return self.low == self.high
 
+    @property
+    def told(self) -> str:
+        """The value of a constant column, in words."""
+        return f"{self.name} = {self.low:.6g} {unit(self.name)}".rstrip()
+
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
@@ -54,6 +60,7 @@ class Summary:
     counts: dict[str, int]
     """images of each class"""
     columns: list[Column]
+    """in the order of :data:`simulate.columns.COLUMNS`"""
     bytes: int
     """on disk"""
     samples: dict[str, list[tuple[str, int]]]
@@ -75,6 +82,19 @@ class Summary:
     def sampled(self) -> bool:
         """Medians and histograms are of a sample of the images."""
         return any(len(column.values) < column.count for column in self.columns)
+
+
+def deflection_scale(summary: Summary) -> str:
+    """What the factor ``alpha_scale`` on all deflections is to the labels; empty where it is 1."""
+    scale = float(summary.attrs.get("alpha_scale", 1.0))
+    radius = next((column for column in summary.columns if column.name == "theta_E"), None)
+    if scale == 1.0 or not radius:
+        return ""
+    words = f"all times {scale:.3g}: theta_E, gamma1 and gamma2 are before this factor"
+    if summary.attrs.get("main_profile") == "SIE":
+        ring, on_sky = radius.median, scale * radius.median
+        words += f"; theta_E = {ring:.4g} arcsec is a ring of {on_sky:.3g} arcsec on the sky"
+    return words
 
 
 def summarize(folder: Path, samples: int = 6) -> Summary:
@@ -126,7 +146,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
         attrs,
         shapes,
         dict(zip(names, counts.tolist(), strict=True)),
-        [column for name, each in columns.items() if (column := each.column(name))],
+        [column for name in in_order(columns) if (column := columns[name].column(name))],
         sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         places,
         unreadable,

@@ -12,6 +12,7 @@ import torch
 import lensphys as lp
 from lensphys import light, mass
 from lensphys.instruments import INSTRUMENTS
+from simulate import columns
 
 ROOT = Path(__file__).parents[2]
 BY_HAND = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "examples").glob("*.md")])
@@ -124,3 +125,9 @@ def test_single_precision_is_as_good_as_its_page_says():
             found = measured["errors"](draw, 10).values()
             for error, printed in zip(found, rows[name].split(" | "), strict=True):
                 assert error <= 3 * float(printed) + 1e-12, name
+
+
+def test_the_page_of_labels_has_every_column_with_unit_and_meaning():
+    page = (ROOT / "docs" / "labels.md").read_text(encoding="utf-8")
+    table = columns.markdown()
+    assert table in page, f"this table belongs into docs/labels.md:\n{table}"

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Rectangle
 from rich.console import Console
 
-from simulate import preview, summary
+from simulate import columns, preview, summary
+from simulate.galaxies import load_galaxies
+from simulate.images import make_images, make_renderers
 from simulate.inspection import inspect, verify
+from simulate.instruments import instrument
+from simulate.light import add_light
+from simulate.presets import make_prior
 from simulate.run import simulate
 from simulate.shards import read, write_shard
+
+GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
 
 
 @pytest.fixture
@@ -55,14 +64,70 @@ def test_a_finished_data_set_is_described(copy):
         "model 2 preset published instrument euclid_vis_published images 96",
         "no_sub 32 cdm 32 axion 32",
         "image 64 x 64 pixels of 0.101 arcsec: 6.46 x 6.46 arcsec",
-        "unit 2 e-/s shards 3, with all files 1.",
+        "unit 2 e-/s deflections",
+        "shards 3, with all files 1.",
         "state complete",
-        "theta_E = 1.28",
+        "deflections all times 0.634: theta_E, gamma1 and gamma2 are before this factor",
+        "theta_E = 1.281 arcsec is a ring of 0.813 arcsec on the sky",
+        "substructure_mass solar masses 96 0 ",
+        "constant wherever it applies: theta_E = 1.28149 arcsec, theta_E_main = 1.28149 arcsec",
         f"picture: {copy / 'preview.png'}",
     ):
         assert part in words
     assert "low resolution" not in words
     assert "skipped" not in words
+
+
+def test_deflections_that_are_not_scaled_are_not_spoken_of(tmp_path):
+    params = {"theta_E": np.array([1.0, 1.2])}
+    assert "deflections all" not in told(foreign(tmp_path / "data", [0, 0], ["a"], params))
+
+
+def test_parameters_stand_in_the_order_of_the_table_with_their_units(tmp_path):
+    names = ["mystery", "source_flux", "e1", "exposure_time", "theta_E", "another"]
+    params = {name: np.arange(3.0) for name in names}
+    words = told(foreign(tmp_path / "data", [0] * 3, ["a"], params))
+    places = [words.index(f" {part} 3 0 1 2") for part in (
+        "theta_E arcsec", "e1", "source_flux e-/s", "exposure_time s", "another", "mystery",
+    )]  # fmt: skip
+    assert places == sorted(places)
+
+
+def test_the_table_fits_on_a_terminal_of_80_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr("simulate.inspection.write_preview", lambda folder, summary: folder)
+    rng = np.random.default_rng(0)
+    params = {name: -1e-3 * rng.uniform(0.1, 1, 2) for name in columns.COLUMNS}
+    console = Console(width=80)
+    with console.capture() as capture:
+        inspect(foreign(tmp_path / "data", [0, 0], ["a"], params), console)
+    lines = capture.get().splitlines()
+    for name in columns.COLUMNS:
+        assert any(line.split()[:1] == [name] for line in lines), name
+
+
+@pytest.mark.parametrize("model", [1, 2, 3])
+@pytest.mark.parametrize("preset", ["published", "physical"])
+@pytest.mark.parametrize("more", ["", "lens_light.enabled=true", "non_lens.fraction=0.5"])
+def test_every_column_of_every_preset_is_in_the_table(configure, model, preset, more):
+    config = configure(model, *filter(None, [more]), preset=preset)
+    scene, _ = make_images(config, make_prior(config), make_renderers(config), 0, 6)
+    assert scene.params.keys() <= columns.COLUMNS.keys()
+
+
+def test_the_columns_of_real_galaxies_are_in_the_table(configure):
+    config = configure(2, f"galaxies.path={GALAXIES}", preset="physical")
+    galaxies, camera = load_galaxies(config.galaxies), instrument(config.instrument)
+    scene = add_light(make_prior(config).draw(0, 6), config, camera, galaxies)
+    assert {"source_galaxy", "source_angle"} < scene.params.keys() <= columns.COLUMNS.keys()
+
+
+def test_the_table_names_its_units_and_no_column_twice():
+    assert columns.unit("theta_E") == "arcsec"
+    assert columns.unit("gamma") == columns.unit("mystery") == ""
+    assert columns.in_order(["b", "e1", "a", "theta_E"]) == ["theta_E", "e1", "b", "a"]
+    table = columns.markdown().splitlines()
+    assert len(table) == len(columns.COLUMNS) + 2
+    assert all(row.count("|") == 5 for row in table)
 
 
 def test_the_low_resolution_is_described(configure, tmp_path):
@@ -171,8 +236,8 @@ def drawn(monkeypatch):
     return draw
 
 
-def labels_of(figure):
-    return [ax.get_xlabel() for ax in figure.axes]
+def histograms_of(figure):
+    return [ax.get_xlabel() for ax in figure.axes if not ax.images and ax.get_xlabel()]
 
 
 def words_of(figure):
@@ -204,14 +269,55 @@ def test_parameters_that_vary_have_histograms_the_most_telling_first(tmp_path, d
     params |= {"telling": label + 0.1 * rng.normal(size=400), "constant": np.full(400, 3.0)}
     params["of_one"] = np.where(label == 1, rng.normal(size=400), np.nan)
     figure = drawn(foreign(tmp_path / "data", label, ["a", "b"], params))
-    panels = labels_of(figure)[labels_of(figure).index("images") + 1 :]
-    assert len(panels) == 19
+    panels = histograms_of(figure)
+    assert len(panels) == 36
     assert panels[0] == "telling"
     assert "constant" not in panels
     words = words_of(figure)
     assert "Parameters that vary too: " in words
+    assert "Constant: constant = 3." in words
     for name in params.keys() - {"constant"}:
-        assert name in panels or name in words or f"{name} (b)" in panels
+        assert name in panels or name in words or f"{name}\n(b)" in panels
+
+
+def test_the_lens_is_drawn_first_with_units_and_a_logarithm_in_place_of_its_quantity(
+    tmp_path, drawn
+):
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 400)
+    params = {
+        "log10_axion_mass": rng.uniform(-24, -22, 400),
+        "peak_snr": label + 0.1 * rng.normal(size=400),
+        "theta_E": rng.uniform(0.7, 1.6, 400),
+        "source_center_x": rng.normal(size=400),
+        "e1": rng.normal(size=400),
+    }
+    params["axion_mass"] = 10 ** params["log10_axion_mass"]
+    assert histograms_of(drawn(foreign(tmp_path / "data", label, ["a", "b"], params))) == [
+        "theta_E\n[arcsec]",
+        "e1",
+        "log10_axion_mass\n[log10 eV]",
+        "peak_snr",
+        "source_center_x\n[arcsec]",
+    ]
+
+
+def test_the_classes_have_one_legend_and_it_says_how_many_images_they_have(copy, drawn):
+    figure = drawn(copy)
+    assert all(ax.get_legend() is None for ax in figure.axes)
+    words = [text.get_text() for text in figure.texts]
+    for name in ("no_sub", "cdm", "axion"):
+        assert [word for word in words if word.startswith(name)] == [f"{name}: 32 images"]
+    swatches = [patch for patch in figure.artists if isinstance(patch, Rectangle)]
+    assert [patch.get_facecolor() for patch in swatches] == [
+        to_rgba(colour) for colour in ("C0", "C1", "C2", "0.6")
+    ]
+
+
+def test_a_preview_says_by_what_deflections_are_scaled(copy, drawn):
+    words = words_of(drawn(copy))
+    assert "Deflections: all times 0.634" in words
+    assert "a ring of 0.813 arcsec on the sky" in words
 
 
 def test_images_of_like_brightness_share_a_colour_scale_others_do_not(tmp_path, drawn):
@@ -224,7 +330,10 @@ def test_images_of_like_brightness_share_a_colour_scale_others_do_not(tmp_path, 
     ):
         figure = drawn(foreign(tmp_path / name, [0] * 12, ["a"], image=image))
         bars += [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel().startswith("f")]
-    assert bars == ["flux per pixel [counts]", "from the sky to the peak of each image"]
+    assert bars == [
+        "flux per pixel [counts]",
+        "from the sky to the peak of each image;\npeaks in counts",
+    ]
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
