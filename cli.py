@@ -474,7 +474,7 @@ def export_command(
 
 @app.command("audit")
 def audit_command(
-    data: Annotated[Path, typer.Argument(help="Data set, such as data/model2-physical.")],
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set.")],
     out: Out = None,
     seed: Seed = None,
     config: ConfigFile = None,
@@ -482,15 +482,30 @@ def audit_command(
 ) -> None:
     """Check that a data set is honest: no shortcut to its classes, and a signal to be found.
 
+    The first check needs lenses without substructure (no_sub or no) and others, the second a data
+    set of the preset physical. Exit code: 0 if no check failed, 1 if one did, 2 for bad input;
+    audit.json is written in the first two cases.
+
     Example: `python cli.py audit data/model2-physical`
     """
-    from learn.audit import AuditConfig, audit
+    from learn.audit import AuditConfig, audit, failures
     from learn.summary import print_audit
     from simulate.config import load_config, shipped_config
 
     path = config or shipped_config("audit", "audit", "audit")
-    print_audit(audit(data, load_config(AuditConfig, path, sets or (), out=out, seed=seed)))
-    typer.echo(f"picture: {(out or data) / 'audit.png'}")
+    settings = load_config(AuditConfig, path, sets or (), out=out, seed=seed)
+    result = audit(data, settings)
+    print_audit(result)
+    folder = settings.out or data
+    if result["twin_skipped"]:
+        typer.echo(f"no check of the signal: {result['twin_skipped']}")
+    else:
+        typer.echo(f"picture: {folder / 'audit.png'}")
+    typer.echo(f"wrote {folder / 'audit.json'}")
+    for line in failures(result):
+        typer.echo(f"failed: {line}", err=True)
+    if failures(result):
+        raise typer.Exit(1)
 
 
 @app.command("demo")
