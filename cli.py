@@ -635,13 +635,18 @@ def _byte_progress(
     from tqdm import tqdm
 
     sizes = {path: path.stat().st_size for path in files}
+    parts, dealt = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0)
     total = sum(sizes.values())
     bar = tqdm(total=total, unit="B", unit_scale=True, desc=what)
     context.call_on_close(bar.close)
 
     def report(path: Path, part: float) -> None:
-        bar.update(part * sizes[path])
-        if bar.n > total - 0.5:  # parts do not add up to the last digit
+        # Whole bytes, since the parts of a file do not add up to the last digit.
+        parts[path] += part
+        done = round(min(parts[path], 1.0) * sizes[path])
+        bar.update(done - dealt[path])
+        dealt[path] = done
+        if bar.n >= total:
             bar.close()
 
     return report
