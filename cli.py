@@ -663,7 +663,7 @@ def _byte_progress(
     sizes = {path: path.stat().st_size for path in files}
     parts, dealt = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0)
     total = sum(sizes.values())
-    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what)
+    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what, disable=not total)
     context.call_on_close(bar.close)
 
     def report(path: Path, part: float) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -208,9 +210,9 @@ def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> 
         "twin_skipped": None,
     }
     if not has_twins(data.config):
-        preset = data.config.get("preset")
-        why = f"it needs a data set of the preset physical with noise, this is {preset}"
-        return found | {"twin_skipped": why}
+        this = " ".join(str(data.config.get(key, "")) for key in ("preset", "observation"))
+        why = f"it needs a data set of preset physical, observation detector; this is {this}"
+        return found | {"twin_skipped": why.rstrip()}
     lenses = np.isin(data.label, list(_lenses(data)))
     parts = Split(*(rows[lenses[rows]] for rows in (parts.train, parts.validation, parts.test)))
     probability = _twin_probabilities(data, parts, config)
@@ -227,6 +229,8 @@ def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> 
 
 def _twin_probabilities(data: DataSet, parts: Split, config: AuditConfig) -> NDArray[np.float64]:
     """(N_test, C) probabilities of a small network that sees the twin residuals of lenses."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
     pl.seed_everything(config.seed, verbose=False)
     memory = InMemory(dataclasses.replace(data, image=twin_residuals(data)))
     batch_size = config.batch_size
