@@ -1,3 +1,4 @@
+# ruff: noqa: B008 - defaults that are calls declare options, and typer reads them once
 """The front door: ``python cli.py --help``. Parses, loads the configuration, calls one function."""
 
 from __future__ import annotations
@@ -7,16 +8,38 @@ import sys
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from simulate.config import ConfigT
     from simulate.run import Progress
 
 # Heavy imports wait inside the commands, so that --help answers at once.
+
+
+class _PlainFlags:
+    """Flags are shown without the type of a value, since they take none."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class _Command(_PlainFlags, TyperCommand):
+    """A command."""
+
+
+class _Group(_PlainFlags, TyperGroup):
+    """All commands."""
+
 
 app = typer.Typer(
     help="Simulate strong gravitational lenses, pretrain on them, and fine-tune.",
@@ -24,8 +47,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
+    cls=_Group,
 )
-
+_command = partial(app.command, cls=_Command)
 
 #: The exit code of a shell for Ctrl-C; typer turns KeyboardInterrupt into it, without a word.
 _INTERRUPTED = 130
@@ -53,73 +77,78 @@ class Mode(StrEnum):
     linear = "linear"
 
 
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="A YAML file in place of the shipped one.")
-]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Override any key: --set lens.e1=0.2.")
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
-OnDevice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
-Devices = Annotated[int | None, typer.Option("--devices", help="How many, on each node.")]
-Nodes = Annotated[int | None, typer.Option("--nodes", help="How many machines.")]
+def _option(name: str, value: str | None, text: str, default: Any = None, **limits: Any) -> Any:
+    """An option: its name, what it takes (None: its type says so) and does; ``...``: required."""
+    return typer.Option(default, name, metavar=value, help=text, **limits)
+
+
+def _argument(name: str, text: str) -> Any:
+    """An argument by its name, and what it is."""
+    return typer.Argument(..., metavar=name, help=text)
+
+
+_CONFIG = _option("--config", "FILE", "A YAML file in place of the shipped one under configs/.")
+_SETS = _option(
+    "--set",
+    "KEY=VALUE",
+    "Change any key of that file, SECTION.KEY=VALUE in a section. May be repeated.",
+)
+_SEED = _option("--seed", "N", "Of all random numbers.")
+_OUT = _option("--out", "DIR", "Folder to write to.")
+_DEVICE = _option("--device", None, "Where to compute. Default: auto, a GPU if there is one.")
+_DEVICES = _option("--devices", "N", "Train on so many devices of each machine.")
+_NODES = _option("--nodes", "N", "Train on so many machines of a cluster.")
+_RUN = _argument("RUN", "Folder of a fine-tuning run.")
+_DATA = _argument("DIR", "Folder of the data set.")
 
 
 @app.callback()
 def _main(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    debug: bool = _option("--debug", None, "Show the traceback of errors.", False),
 ) -> None:
     """Simulate strong gravitational lenses, pretrain on them, and fine-tune."""
 
 
-@app.command("simulate")
+@_command("simulate")
 def simulate_command(
     context: typer.Context,
-    model: Annotated[int, typer.Option("--model", help="DeepLense Model 1, 2 or 3.")],
-    n: Annotated[int | None, typer.Option("--n", help="Number of images.")] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            "--preset",
-            help="published: as in the DeepLense data sets; physical: an honest benchmark.",
-        ),
-    ] = "published",
-    backend: Annotated[Backend | None, typer.Option("--backend", help="Who renders.")] = None,
-    classes: Annotated[
-        str | None, typer.Option("--classes", help="Comma-separated: no_sub,cdm,axion.")
-    ] = None,
-    pairs: Annotated[
-        int | None,
-        typer.Option("--pairs", help="Also render with pixels this much coarser (2)."),
-    ] = None,
-    non_lens: Annotated[
-        float | None,
-        typer.Option("--non-lens", help="This fraction of the images are look-alikes, no lenses."),
-    ] = None,
-    lens_light: Annotated[bool, typer.Option("--lens-light", help="Lenses shine too.")] = False,
-    sources: Annotated[
-        Path | None,
-        typer.Option("--sources", help="Images of real galaxies: Galaxy10 HDF5, or FITS."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes. Default: one a CPU core.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", help="Dask scheduler whose workers do it: tcp://host:8786."),
-    ] = None,
-    out: Out = None,
-    device: OnDevice = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    model: int = _option("--model", "1|2|3", "DeepLense Model, which means instrument.", ...),
+    n: int | None = _option("--n", "N", "Number of images."),
+    preset: str = _option(
+        "--preset",
+        "published|physical",
+        "As in the DeepLense data sets, quirks included, or as physics has it.",
+        "published",
+    ),
+    backend: Backend | None = _option("--backend", None, "Who renders: torch is the faster one."),
+    classes: str | None = _option("--classes", "A,B", "Of no_sub,cdm,axion. Default: all three."),
+    pairs: int | None = _option(
+        "--pairs", "FACTOR", "Also render on pixels so many times as wide, as 2."
+    ),
+    non_lens: float | None = _option(
+        "--non-lens", "FRACTION", "So many of the images show look-alikes: 0.3."
+    ),
+    lens_light: bool = _option("--lens-light", None, "Lens galaxies shine too.", False),
+    sources: Path | None = _option(
+        "--sources", "FILE", "Real galaxies as sources: Galaxy10 HDF5, FITS, or a folder of FITS."
+    ),
+    workers: int | None = _option("--workers", "N", "Processes. Default: one for each CPU core."),
+    scheduler: str | None = _option(
+        "--scheduler", "ADDRESS", "Of Dask workers to use: tcp://host:8786."
+    ),
+    out: Path | None = _OUT,
+    device: Device | None = _DEVICE,
+    seed: int | None = _SEED,
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
-    """Make a data set of lens images in HDF5 shards.
+    """Make a data set of lens images in HDF5 shards, by default in data/model2 and the like.
 
     Run the same command again to go on after an interruption.
 
     Example: `python cli.py simulate --model 2 --n 50000`
+
+    Example: `python cli.py simulate --model 2 --n 1000 --set lens.e1=0.2`
     """
     from simulate.presets import load_simulate_config
     from simulate.run import simulate
@@ -134,7 +163,7 @@ def simulate_command(
         path=config,
         n=n,
         backend=backend and backend.value,
-        classes=None if classes is None else classes.split(","),
+        classes=_names(classes),
         pairs=pairs,
         workers=workers,
         scheduler=scheduler,
@@ -142,81 +171,83 @@ def simulate_command(
         device=device and device.value,
         seed=seed,
     )
-    folder, made = simulate(settings, partial(_image_progress, context))
-    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
-    typer.echo(f"picture: {folder / 'preview.png'}")
+    _print_data_set(*simulate(settings, partial(_image_progress, context)))
 
 
-@app.command("import")
+@_command("import")
 def import_command(
     context: typer.Context,
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="A folder of images, or one FITS file.")
-    ],
-    out: Out = None,
-    model: Annotated[
-        int | None,
-        typer.Option("--model", help="The images are those of DeepLense Model 1, 2 or 3."),
-    ] = None,
-    instrument: Annotated[
-        str | None,
-        typer.Option("--instrument", help="Note the PSF and noise of this preset: euclid_vis."),
-    ] = None,
-    pixel_scale: Annotated[
-        float | None,
-        typer.Option("--pixel-scale", help="arcsec. Default: of the model, preset or FITS header."),
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option("--size", help="Crop to this many pixels about the centre.")
-    ] = None,
-    unit: Annotated[str | None, typer.Option("--unit", help="Of the fluxes: e-/s.")] = None,
-    label_names: Annotated[
-        str | None,
-        typer.Option("--label-names", help="Class folders in the order of their labels: a,b."),
-    ] = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    source: Path = _argument("SOURCE", "A folder of images, or one FITS file."),
+    out: Path | None = _option(
+        "--out", "DIR", "Folder to write to. Default: data/imported/SOURCE."
+    ),
+    model: int | None = _option(
+        "--model", "1|2|3", "The images are those of this DeepLense Model."
+    ),
+    instrument: str | None = _option(
+        "--instrument",
+        "NAME",
+        "Note the PSF and noise of this instrument: euclid_vis, hst_acs_f814w, ...",
+    ),
+    pixel_scale: float | None = _option(
+        "--pixel-scale",
+        "ARCSEC",
+        "Width of a pixel. Default: of the FITS header, model or instrument.",
+    ),
+    exposure_time: float | None = _option(
+        "--exposure-time", "SECONDS", "In all, of every image. Default: EXPTIME in the FITS header."
+    ),
+    size: int | None = _option("--size", "N", "Crop to so many pixels on a side about the centre."),
+    unit: str | None = _option(
+        "--unit",
+        "NAME",
+        "Of the fluxes: 'e-/s', counts, or any other. Default: BUNIT in the FITS header.",
+    ),
+    label_names: str | None = _option(
+        "--label-names", "A,B", "Import these class folders alone, in the order of their labels."
+    ),
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
     """Bring published images into the form of a data set: .npy folders and FITS cutouts.
 
     Folders: no_sub/ cdm/ axion/ (DeepLenseSim), no/ sphere/ vort/ (DeepLense tests), HR/ LR/
     (pairs), each also below train/ val/ test/; FITS files, or folders of them. Nothing in a file
     is executed.
+
     Run the same command again to go on after an interruption.
 
     Example: `python cli.py import Model_II --model 2 --out data/deeplense2`
+
+    Example: `python cli.py import cutouts --label-names lenses,others --instrument euclid_vis`
     """
-    from simulate.config import load_config, shipped_config
     from simulate.importers.config import ImportConfig
 
-    path = shipped_config("import", "import", "command")
-    settings = load_config(
+    settings = _settings(
         ImportConfig,
-        config or path,
-        sets or (),
+        ("import", "import", "command"),
+        config,
+        sets,
         out=out,
         model=model,
         instrument=instrument,
         pixel_scale=pixel_scale,
+        exposure_time=exposure_time,
         size=size,
         unit=unit,
-        label_names=None if label_names is None else label_names.split(","),
+        label_names=_names(label_names),
     )
     from simulate.importers.run import import_images
 
     progress = partial(_image_progress, context, what="import")
-    folder, made = import_images(source, settings, progress, _warn)
-    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
-    typer.echo(f"picture: {folder / 'preview.png'}")
+    _print_data_set(*import_images(source, settings, progress, _warn))
 
 
-@app.command("inspect")
+@_command("inspect")
 def inspect_command(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Of the data set.")],
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read every shard and compare its checksum.")
-    ] = False,
+    folder: Path = _DATA,
+    verify: bool = _option("--verify", None, "Read every shard and compare its checksum.", False),
 ) -> None:
     """Show what is in a data set: classes, parameters, and a picture.
 
@@ -239,44 +270,41 @@ def inspect_command(
         raise typer.Exit(2)
 
 
-@app.command("pretrain")
+@_command("pretrain")
 def pretrain_command(
-    method: Annotated[
-        str, typer.Option("--method", help="mae, ijepa, simclr, moco, dino, ibot or physics-ijepa.")
-    ],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Data set. Default: data/model2.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option("--classes", help="Pretrain on these only, comma-separated.")
-    ] = None,
-    out: Out = None,
-    device: OnDevice = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    method: str = _option(
+        "--method", "NAME", "mae, ijepa, simclr, moco, dino, ibot or physics-ijepa.", ...
+    ),
+    data: Path | None = _option("--data", "DIR", "Folder of the data set. Default: data/model2."),
+    classes: str | None = _option("--classes", "A,B", "Images of these classes alone."),
+    out: Path | None = _OUT,
+    device: Device | None = _DEVICE,
+    devices: int | None = _DEVICES,
+    nodes: int | None = _NODES,
+    seed: int | None = _SEED,
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
-    """Pretrain an encoder without labels.
+    """Pretrain an encoder without labels; the run goes to a folder of its own under runs/.
 
     Run the same command again to go on after an interruption.
 
     Example: `python cli.py pretrain --method mae`
+
+    Example: `python cli.py pretrain --method mae --data data/model3 --set optimizer.epochs=20`
     """
     from learn.config import PretrainConfig
-    from simulate.config import load_config, shipped_config
 
-    path = shipped_config("pretrain", method, "method")
-    settings = load_config(
+    settings = _settings(
         PretrainConfig,
-        config or path,
-        sets or (),
+        ("pretrain", method, "method"),
+        config,
+        sets,
         method=method,
         data=data,
-        classes=None if classes is None else classes.split(","),
+        classes=_names(classes),
         out=out,
-        device=device and device.value,
+        device=device,
         devices=devices,
         nodes=nodes,
         seed=seed,
@@ -289,66 +317,64 @@ def pretrain_command(
     if process_rank(settings):
         return
     print_monitor(folder)
-    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+    _print_written(folder, made)
 
 
-@app.command("finetune")
+@_command("finetune")
 def finetune_command(
-    task: Annotated[str, typer.Option("--task", help="classify, regress, find or superres.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option("--encoder", help="Folder of a pretrain run, latest, or none (from scratch)."),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            "--backbone",
-            help="With --encoder none: vit, a timm model (resnet18), or rcan (for superres).",
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Data set. Default: the first of data/model* that serves."),
-    ] = None,
-    mode: Annotated[
-        Mode | None, typer.Option("--mode", help="full, or linear: leave the encoder as it is.")
-    ] = None,
-    labels_per_class: Annotated[
-        int | None, typer.Option("--labels-per-class", help="Train on so many labels a class.")
-    ] = None,
-    out: Out = None,
-    device: OnDevice = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    task: str = _option("--task", "NAME", "classify, regress, find or superres.", ...),
+    encoder: str | None = _option(
+        "--encoder",
+        "DIR",
+        "Folder of a pretraining run; latest: the last one; none: train from scratch.",
+    ),
+    backbone: str | None = _option(
+        "--backbone",
+        "NAME",
+        "With --encoder none: vit, a timm model (resnet18), or rcan (for superres).",
+    ),
+    data: Path | None = _option(
+        "--data", "DIR", "Folder of the data set. Default: the first of data/model* that serves."
+    ),
+    mode: Mode | None = _option(
+        "--mode", None, "Train all of the network, or (linear) the last layer alone."
+    ),
+    labels_per_class: int | None = _option(
+        "--labels-per-class", "N", "Train on so many labels a class."
+    ),
+    out: Path | None = _OUT,
+    device: Device | None = _DEVICE,
+    devices: int | None = _DEVICES,
+    nodes: int | None = _NODES,
+    seed: int | None = _SEED,
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
     """Fine-tune an encoder for a task, and test it on images it has never seen.
 
     classify: into the classes of the data set. regress: columns of the data set, each with its
     uncertainty; by default those that vary, or --set params.columns=[theta_E,e1,e2]. find: lens or
     not, on data made with --non-lens. superres: high resolution from low, on data with --pairs.
+
     Run the same command again to go on after an interruption.
 
     Example: `python cli.py finetune --task classify --labels-per-class 1000`
     """
     from learn.config import FinetuneConfig
-    from simulate.config import load_config, shipped_config
 
-    path = shipped_config("finetune", task, "task")
-    settings = load_config(
+    settings = _settings(
         FinetuneConfig,
-        config or path,
-        sets or (),
+        ("finetune", task, "task"),
+        config,
+        sets,
         task=task,
         encoder=encoder,
         backbone=backbone,
         data=data,
-        mode=mode and mode.value,
+        mode=mode,
         labels_per_class=labels_per_class,
         out=out,
-        device=device and device.value,
+        device=device,
         devices=devices,
         nodes=nodes,
         seed=seed,
@@ -361,27 +387,21 @@ def finetune_command(
     if process_rank(settings):
         return
     print_metrics(folder)
-    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+    _print_written(folder, made)
 
 
-@app.command("evaluate")
+@_command("evaluate")
 def evaluate_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finetune run.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="Another data set: all its images. Default: the run's test images."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Write metrics, predictions and figures here. Default: nowhere."
-        ),
-    ] = None,
-    device: Annotated[
-        Device, typer.Option("--device", help="Where to compute. The run's own test is on cpu.")
-    ] = Device.cpu,
+    run: Path = _RUN,
+    data: Path | None = _option(
+        "--data", "DIR", "Test on all images of another data set. Default: the run's test images."
+    ),
+    out: Path | None = _option(
+        "--out", "DIR", "Folder for metrics, predictions and figures. Default: nothing is written."
+    ),
+    device: Device = _option(
+        "--device", None, "Where to compute. The run's own test is on cpu.", Device.cpu
+    ),
 ) -> None:
     """Test a fine-tuned network again, from its weights, or on another data set.
 
@@ -401,34 +421,26 @@ def evaluate_command(
         typer.echo(f"wrote {out}")
 
 
-@app.command("predict")
+@_command("predict")
 def predict_command(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")],
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT...",
-            help="FITS, .npy and HDF5 files, data sets, and folders of such files.",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Table (.csv, .ecsv, .fits; default: predictions.csv), or folder of images.",
-        ),
-    ] = None,
-    pixel_scale: Annotated[
-        float | None,
-        typer.Option("--pixel-scale", help="arcsec, of files that do not say it (.npy)."),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Images to predict at a time.")
-    ] = None,
-    device: OnDevice = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    run: Path = _argument("RUN", "Folder of a fine-tuning run, or of what was exported of it."),
+    inputs: list[Path] = _argument(
+        "INPUT", "FITS, .npy and HDF5 files, data sets, and folders of such files."
+    ),
+    out: Path | None = _option(
+        "--out",
+        "FILE",
+        "Table (.csv, .ecsv, .fits; default: predictions.csv); of a superres run a folder of "
+        "images (default: predictions).",
+    ),
+    pixel_scale: float | None = _option(
+        "--pixel-scale", "ARCSEC", "Of files that do not say it, as .npy."
+    ),
+    batch_size: int | None = _option("--batch-size", "N", "Images to predict at a time."),
+    device: Device | None = _DEVICE,
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
     """Let a fine-tuned network look at images: a table with a row each, or super-resolved FITS.
 
@@ -437,31 +449,27 @@ def predict_command(
 
     Example: `python cli.py predict runs/classify/20260102-150000 cutouts/*.fits`
     """
-    from simulate.config import load_config, shipped_config
-
-    path = config or shipped_config("predict", "predict", "command")
     from learn.predict import PredictConfig, predict
 
-    settings = load_config(
+    settings = _settings(
         PredictConfig,
-        path,
-        sets or (),
+        ("predict", "predict", "command"),
+        config,
+        sets,
         out=out,
         pixel_scale=pixel_scale,
         batch_size=batch_size,
-        device=device and device.value,
+        device=device,
     )
     place, count = predict(run, inputs, settings, partial(_byte_progress, context), _warn)
     typer.echo(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
 
 
-@app.command("export")
+@_command("export")
 def export_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write to. Default: RUN/export.")
-    ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too.")] = False,
+    run: Path = _RUN,
+    out: Path | None = _option("--out", "DIR", "Folder to write to. Default: RUN/export."),
+    onnx: bool = _option("--onnx", None, "Write model.onnx too.", False),
 ) -> None:
     """Write a fine-tuned network as a folder to give away: weights, configuration, model card.
 
@@ -472,90 +480,97 @@ def export_command(
     typer.echo(f"wrote {export(run, out, onnx=onnx)}")
 
 
-@app.command("audit")
+@_command("audit")
 def audit_command(
-    data: Annotated[Path, typer.Argument(help="Data set, such as data/model2-physical.")],
-    out: Out = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    data: Path = _DATA,
+    out: Path | None = _option(
+        "--out", "DIR", "Folder to write to. Default: that of the data set."
+    ),
+    seed: int | None = _SEED,
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
     """Check that a data set is honest: no shortcut to its classes, and a signal to be found.
 
+    The first check needs lenses without substructure (no_sub or no) and others, the second a data
+    set of the preset physical. Exit code: 0 if no check failed, 1 if one did, 2 for bad input;
+    audit.json is written in the first two cases.
+
     Example: `python cli.py audit data/model2-physical`
     """
-    from learn.audit import AuditConfig, audit
+    from learn.audit import AuditConfig, audit, failures
     from learn.summary import print_audit
-    from simulate.config import load_config, shipped_config
 
-    path = config or shipped_config("audit", "audit", "audit")
-    print_audit(audit(data, load_config(AuditConfig, path, sets or (), out=out, seed=seed)))
-    typer.echo(f"picture: {(out or data) / 'audit.png'}")
+    of = ("audit", "audit", "command")
+    settings = _settings(AuditConfig, of, config, sets, out=out, seed=seed)
+    result = audit(data, settings)
+    print_audit(result)
+    folder = settings.out or data
+    if result["twin_skipped"]:
+        typer.echo(f"no check of the signal: {result['twin_skipped']}")
+    else:
+        typer.echo(f"picture: {folder / 'audit.png'}")
+    typer.echo(f"wrote {folder / 'audit.json'}")
+    for line in failures(result):
+        typer.echo(f"failed: {line}", err=True)
+    if failures(result):
+        raise typer.Exit(1)
 
 
-@app.command("demo")
+@_command("demo")
 def demo_command(
     context: typer.Context,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("demo"),
-    config: ConfigFile = None,
-    sets: Sets = None,
+    out: Path = _option("--out", "DIR", "Folder to write to.", Path("demo")),
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
     """The main job in minutes: simulate, pretrain, fine-tune, and a table at the end.
 
     Example: `python cli.py demo`
     """
     from learn.demo import DemoConfig, demo
-    from simulate.config import load_config, shipped_config
 
-    path = config or shipped_config("demo", "demo", "demo")
-    demo(load_config(DemoConfig, path, sets or ()), out, partial(_image_progress, context))
+    settings = _settings(DemoConfig, ("demo", "demo", "command"), config, sets)
+    demo(settings, out, partial(_image_progress, context))
 
 
-@app.command("compare")
+@_command("compare")
 def compare_command(
     context: typer.Context,
-    tier: Annotated[
-        str,
-        typer.Option("--tier", help="smoke (a minute), small (hours, 2 cores) or full (a GPU)."),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of all tiers.")] = Path("results"),
-    only: Annotated[
-        str | None,
-        typer.Option("--only", help="Rows, comma-separated: mae,radial,mae:no-sub."),
-    ] = None,
-    presets: Annotated[
-        str | None, typer.Option("--presets", help="Comma-separated: published,physical.")
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", help="Comma-separated, also others than the tier's.")
-    ] = None,
-    models: Annotated[
-        str | None, typer.Option("--models", help="DeepLense Models to measure on: 1,3.")
-    ] = None,
-    limit_hours: Annotated[
-        float | None,
-        typer.Option("--limit-hours", min=0, help="Begin no cell after so many hours."),
-    ] = None,
-    device: OnDevice = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
+    tier: str = _option(
+        "--tier",
+        "smoke|small|full",
+        "How much: smoke takes a minute, small hours on 2 cores, full a GPU.",
+        ...,
+    ),
+    out: Path = _option("--out", "DIR", "Folder that holds one for each tier.", Path("results")),
+    only: str | None = _option("--only", "A,B", "These rows alone: mae,radial,mae:no-sub."),
+    presets: str | None = _option("--presets", "A,B", "Data of these alone: published,physical."),
+    seeds: str | None = _option(
+        "--seeds", "N,N", "These seeds alone, also others than the tier's."
+    ),
+    models: str | None = _option(
+        "--models", "N,N", "Measure on these DeepLense Models alone: 1,3."
+    ),
+    limit_hours: float | None = _option(
+        "--limit-hours", "HOURS", "Begin no cell after so many hours.", min=0
+    ),
+    device: Device | None = _DEVICE,
+    config: Path | None = _CONFIG,
+    sets: list[str] | None = _SETS,
 ) -> None:
     """Fill the comparison table, cell by cell: methods, data sets, budgets and seeds.
 
     Data sets and encoders that cells share are made when the first of them needs them.
+
     Run the same command again to go on after an interruption; finished cells stay.
 
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
-    from simulate.config import load_config, shipped_config
-
-    path = shipped_config("compare", tier, "tier")
     from learn.compare.config import CompareConfig, comma_separated, numbers
     from learn.compare.run import Wanted, compare
 
-    settings = load_config(
-        CompareConfig, config or path, sets or (), device=device and device.value
-    )
+    settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
     wanted = Wanted(
         comma_separated(only),
         comma_separated(presets),
@@ -569,14 +584,12 @@ def compare_command(
     typer.echo(outcome.line)
 
 
-@app.command("report")
+@_command("report")
 def report_command(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Of a run, of a comparison, or above several.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="File to write. Default: DIR/report.html.")
-    ] = None,
+    folder: Path = _argument(
+        "DIR", "Folder of a run or of a comparison, or one that holds several."
+    ),
+    out: Path | None = _option("--out", "FILE", "Page to write. Default: DIR/report.html."),
 ) -> None:
     """Make one HTML page of a run or a comparison: tables, pictures and configuration.
 
@@ -587,6 +600,34 @@ def report_command(
     from learn.report import report
 
     typer.echo(f"wrote {report(folder, out)}")
+
+
+def _settings(
+    schema: type[ConfigT],
+    shipped: tuple[str, str, str],
+    path: Path | None,
+    sets: list[str] | None,
+    **options: Any,
+) -> ConfigT:
+    """The shipped configuration, or another in its place, with what the options say."""
+    from simulate.config import load_config, shipped_config
+
+    default = shipped_config(*shipped)  # refuses unknown names whatever is in its place
+    values = {key: v.value if isinstance(v, StrEnum) else v for key, v in options.items()}
+    return load_config(schema, path or default, sets or (), **values)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else text.split(",")
+
+
+def _print_written(folder: Path, made: bool) -> None:
+    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+
+
+def _print_data_set(folder: Path, made: bool) -> None:
+    _print_written(folder, made)
+    typer.echo(f"picture: {folder / 'preview.png'}")
 
 
 def _warn(line: str) -> None:
@@ -620,13 +661,18 @@ def _byte_progress(
     from tqdm import tqdm
 
     sizes = {path: path.stat().st_size for path in files}
+    parts, dealt = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0)
     total = sum(sizes.values())
-    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what)
+    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what, disable=not total)
     context.call_on_close(bar.close)
 
     def report(path: Path, part: float) -> None:
-        bar.update(part * sizes[path])
-        if bar.n > total - 0.5:  # parts do not add up to the last digit
+        # Whole bytes, since the parts of a file do not add up to the last digit.
+        parts[path] += part
+        done = round(min(parts[path], 1.0) * sizes[path])
+        bar.update(done - dealt[path])
+        dealt[path] = done
+        if bar.n >= total:
             bar.close()
 
     return report

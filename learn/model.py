@@ -84,28 +84,33 @@ class Model(nn.Module):
         """Names of the classes of its data set."""
         return [str(name) for name in self.data.attrs["label_names"]]
 
-    def forward(self, images: Tensor | NDArray[Any]) -> Tensor:
+    def forward(
+        self, images: Tensor | NDArray[Any], exposure: NDArray[np.float64] | None = None
+    ) -> Tensor:
         """Predictions: probabilities (B, classes), numbers (B, n), or images (B, 1, H, W).
 
         Args:
             images: flux per pixel (B, 1, ny, nx), (B, ny, nx) or (ny, nx); they are stretched here.
+            exposure: total exposure times (B,), s, which count where a lens is fitted to the
+                images; None, or NaN: the median of the training images.
         """
         softening = self.task.stretch.softening
         flux = torch.as_tensor(images, dtype=softening.dtype, device=softening.device)
         if flux.ndim < 4:
             flux = flux.view(-1, 1, *flux.shape[-2:])
         label = torch.zeros(flux.shape[0], dtype=torch.int64, device=flux.device)
-        return self.task.predict_batch(Batch(flux, label, flux, prior=self._prior(flux)))
+        return self.task.predict_batch(Batch(flux, label, flux, prior=self._prior(flux, exposure)))
 
-    def _prior(self, flux: Tensor) -> Tensor | None:
+    def _prior(self, flux: Tensor, exposure: NDArray[np.float64] | None) -> Tensor | None:
         """The channels of the lens prior, where the encoder wants them: a lens is fitted to each.
 
-        PSF and noise are those of the training data.
+        PSF and background noise are those of the training data.
         """
         config = getattr(self.task.encoder.config, "prior", None)
         if config is None:
             return None
-        exposure = np.full(len(flux), self.task.exposure.item())
+        usual = np.full(len(flux), self.task.exposure.item())
+        exposure = usual if exposure is None else np.where(exposure > 0, exposure, usual)
         where, column = str(self.folder), self.task.column
         known = rays(self.data.config, column)
         photometry = Photometry.known(self.data.attrs, exposure, column, where, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -59,6 +60,8 @@ class Sight:
     """pixels that had to be filled"""
     unit: str | None
     wcs: WCS | None
+    exposure_time: float
+    """s; NaN where it is not known"""
 
 
 class Remarks:
@@ -210,7 +213,8 @@ def _sight(
 ) -> Sight:
     image, bad = filled(stack.plane(index), fill)
     frame = framed(image, model.size, scale, model.pixel_scale)
-    return Sight(path, index, stack.count, frame, bad, stack.unit, stack.wcs)
+    exposure = math.nan if stack.exposure_time is None else float(stack.exposure_time[index])
+    return Sight(path, index, stack.count, frame, bad, stack.unit, stack.wcs, exposure)
 
 
 def _notes(sight: Sight, model: Model) -> Iterator[str]:
@@ -228,7 +232,8 @@ def _predictions(
     rest = iter(sights)
     while batch := list(itertools.islice(rest, batch_size)):
         pixels = np.stack([sight.frame.pixels for sight in batch]).astype(np.float32)
-        yield batch, model(pixels).float().cpu()
+        exposure = np.array([sight.exposure_time for sight in batch])
+        yield batch, model(pixels, exposure).float().cpu()
 
 
 Predictions = Iterable[tuple[list[Sight], torch.Tensor]]

@@ -88,6 +88,8 @@ def radial_features(images: NDArray[np.float32]) -> NDArray[np.float64]:
     columns = []
     for ring in range(_RINGS):
         inside = stack[:, (radius >= ring) & (radius < ring + 1)]
+        if not inside.size:  # outside of a small image
+            inside = np.zeros((len(stack), 1))
         columns += [inside.mean(1), inside.std(1)]
     columns += [stack.max((1, 2)), stack.sum((1, 2))]
     features = np.stack(columns, axis=1)

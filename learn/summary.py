@@ -172,10 +172,15 @@ def print_audit(result: dict[str, Any]) -> None:
         verdict = _VERDICTS[auc <= limit]
         what = f"no shortcut: radial AUC, {name}"
         table.add_row(what, f"{auc:.3f}", interval, f"at most {limit:g}", verdict)
-    interval, allowed = (_between(result[f"twin_accuracy_{key}"]) for key in ("95", "allowed"))
-    verdict = _VERDICTS[result["passed"]["twin"]]
-    accuracy = f"{result['twin_accuracy']:.3f}"
-    table.add_row("signal: accuracy on twin residuals", accuracy, interval, allowed, verdict)
+    if result["radial_auc_non_lens"] is not None:
+        interval = _between(result["radial_auc_non_lens_95"])
+        what = "for finders: radial AUC, non_lens"
+        table.add_row(what, f"{result['radial_auc_non_lens']:.3f}", interval, "–", "–")
+    if result["twin_accuracy"] is not None:
+        interval, allowed = (_between(result[f"twin_accuracy_{key}"]) for key in ("95", "allowed"))
+        verdict = _VERDICTS[result["passed"]["twin"]]
+        accuracy = f"{result['twin_accuracy']:.3f}"
+        table.add_row("signal: accuracy on twin residuals", accuracy, interval, allowed, verdict)
     Console().print(table)
 
 

@@ -135,9 +135,9 @@ def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Con
 
 def _apply_set(values: dict[str, Any], item: str) -> None:
     key, separator, text = item.partition("=")
-    if not separator or not key:
-        raise InputError(f"--set takes key=value, such as lens.e1=0.2, got '{item}'")
-    *parents, last = key.split(".")
+    *parents, last = (part.strip() for part in key.split("."))
+    if not (separator and last and all(parents)):
+        raise InputError(f"--set takes key=value or section.key=value, as seed=1, got '{item}'")
     section = values
     for parent in parents:
         below = section.setdefault(parent, {})

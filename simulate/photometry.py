@@ -108,7 +108,8 @@ class Photometry:
         if unit == _COUNTS:
             if not np.isfinite(known).all():
                 raise InputError(
-                    f"{where} has images in counts without exposure_time; import them in e-/s"
+                    f"{where} has images in counts without exposure_time; import them again with "
+                    "--exposure-time SECONDS"
                 )
             return cls(*optics, rate=1 / known, exposure=known, clipped=True, rays=rays)
         if unit not in _UNITS:

@@ -14,7 +14,7 @@ from simulate import run, shards
 from simulate.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["simulate", "import", "pretrain", "finetune", "predict", "demo"]
+COMMANDS = ["simulate", "import", "pretrain", "finetune", "predict", "audit", "demo", "compare"]
 SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
 
 
@@ -68,12 +68,25 @@ def program(*arguments, code=None):
 # Help.
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "inspect"])
+@pytest.mark.parametrize("command", [*COMMANDS, "inspect", "evaluate", "export", "report"])
 def test_help_explains_and_gives_an_example(call, command):
     code, out, _ = call(f"{command} --help")
     assert code == 0
     assert f"Example: python cli.py {command}" in out
     assert ("--set" in out) == (command in COMMANDS)
+    assert ("KEY=VALUE" in out) == (command in COMMANDS)
+    options = out.partition("Options")[2]
+    for jargon in ("<bool>", "<str>", "<int>", "<float>", "<path>", "<list"):
+        assert jargon not in options
+
+
+def test_flags_of_the_program_take_no_value(call):
+    assert "<bool>" not in call("--help")[1]
+
+
+def test_the_help_of_audit_says_how_it_ends(call):
+    out = call("audit --help")[1]
+    assert "Exit code: 0 if no check failed, 1 if one did, 2 for bad input" in out
 
 
 def test_help_lists_all_commands(call):
@@ -120,6 +133,10 @@ sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
         ("simulate --model 2 --pairs 64", "--pairs 64"),
         ("simulate --model 2 --set lens.gama1=0.1", "(did you mean 'gamma1'?)"),
         ("simulate --model 2 --set lens.gamma1", "--set takes key=value"),
+        ("simulate --model 2 --set =3", "--set takes key=value or section.key=value, as seed=1"),
+        ("simulate --model 2 --set ' =3'", "got ' =3'"),
+        ("simulate --model 2 --set lens.=3", "got 'lens.=3'"),
+        ("simulate --model 2 --set lens..e1=3", "got 'lens..e1=3'"),
         ("simulate --model 2 --set lens.gamma1=.nan", "lens.gamma1: "),
         ("simulate --model 2 --set lens.e1=0.9 --set lens.e2=0.9", "lens: "),
         ("simulate --model 2 --set cdm.r_min=3", "cdm: "),
@@ -145,6 +162,10 @@ sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
         ("import . --size 1", "size: "),
         ("import . --label-names a,,b", "label_names.1: "),
         ("import . --label-names a,a", "must name each class once"),
+        ("import . --exposure-time 0", "exposure_time: Input should be greater than 0 (got 0"),
+        ("import . --label-names a,b", "there is no folder 'a' in .; it has no folders"),
+        ("audit none", "there is no data set at none"),
+        ("audit . --set radial=1", "unknown key 'radial' (did you mean 'radial_auc_max'?)"),
         ("import . --set fil=zero", "(did you mean 'fill'?)"),
         ("demo --set simulat=3", "(did you mean 'simulate'?)"),
     ],

@@ -18,6 +18,7 @@ class ImportConfig(Strict):
     pixel_scale: float | None = Field(gt=0, description="arcsec")
     size: int | None = Field(gt=1, description="pixels on a side to crop to")
     unit: str | None = Field(min_length=1)
+    exposure_time: float | None = Field(gt=0, description="total, s, of every image")
     model: int | None = Field(description="DeepLense Model 1, 2 or 3")
     instrument: str | None = Field(description="preset with the PSF and noise of the images")
     label_names: tuple[Name, ...] | None = Field(

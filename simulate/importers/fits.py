@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ class ImageHeader:
     pixel_widths: tuple[float, float] | None
     """arcsec, along x and y; None without WCS"""
     unit: str | None
+    exposure_time: float
+    """s; NaN where it is not said"""
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -46,7 +49,8 @@ def read_header(path: Path) -> ImageHeader:
     with _opened(path) as file:
         image = _image(file)
         unit = str(image.header.get("BUNIT", "")).strip()
-        return ImageHeader(image_shape(image.shape), _pixel_widths(image.header), unit or None)
+        widths, exposure = _pixel_widths(image.header), _exposure_time(file, image)
+        return ImageHeader(image_shape(image.shape), widths, unit or None, exposure)
 
 
 def read_fits(path: Path) -> NDArray[Any]:
@@ -78,6 +82,8 @@ class OpenImage:
     """of the sky; None where the header has none"""
     plane: Callable[[int], NDArray[Any]]
     """one image of a cube, or all of it where it is one image; NaN where its mask says bad"""
+    exposure_time: float
+    """s; NaN where it is not said"""
 
 
 @contextmanager
@@ -103,7 +109,8 @@ def opened_image(path: Path) -> Iterator[OpenImage]:
 
         unit = str(image.header.get("BUNIT", "")).strip()
         widths = _pixel_widths(image.header)
-        yield OpenImage(shape, widths, unit or None, _celestial(image.header), plane)
+        exposure = _exposure_time(file, image)
+        yield OpenImage(shape, widths, unit or None, _celestial(image.header), plane, exposure)
 
 
 @contextmanager
@@ -150,6 +157,15 @@ def _bad_pixels(file: fits.HDUList, shape: tuple[int, ...]) -> NDArray[np.bool_]
         bits = sum(1 << int(plane) for plane in planes)
         return np.asarray((mask.astype(np.int64) & bits) != 0)
     return None
+
+
+def _exposure_time(file: fits.HDUList, image: Any) -> float:
+    """``EXPTIME`` in the header of the image, or in the first of the file; NaN where it is none."""
+    for header in (image.header, file[0].header):
+        value = header.get("EXPTIME")
+        if isinstance(value, int | float) and 0 < value < math.inf:
+            return float(value)
+    return math.nan
 
 
 def _pixel_widths(header: fits.Header) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,7 @@ class Source:
         split_names: ``train``, ``val``, ``test``, as far as they are there.
         fits: whether the files are FITS, else .npy.
         entries: one an image; classes take turns.
+        left_out: folders of images beside those of the layout, and how many are in each.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Source:
     split_names: tuple[str, ...]
     fits: bool
     entries: tuple[Entry, ...]
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def pairs(self) -> bool:
@@ -102,6 +104,8 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
         raise InputError(f"there is no file or folder {printable(str(path))} to import")
     splits = tuple(name for name in SPLITS if (path / name).is_dir())
     layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
+    if label_names:
+        _check_named(path, splits or ("",), label_names)
     kinds = sorted(set().union(*layouts.values()))
     if splits and (beside := _layouts(path, label_names)):
         known = [name for name in beside if name != "classes"]
@@ -117,7 +121,36 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
     if label_names:
         names = label_names
     rows = [_rows(path, split, kinds[0], names, number) for number, split in enumerate(layouts)]
-    return _source(path, kinds[0], names, splits, rows)
+    used = {"pairs": (HIGH, LOW), UNLABELLED: ()}.get(kinds[0], names)
+    left_out = dict(_left_out(path, "", splits or used))
+    for split in splits:
+        left_out |= _left_out(path, split, used)
+    return _source(path, kinds[0], names, splits, rows, left_out)
+
+
+def _check_named(path: Path, splits: tuple[str, ...], label_names: tuple[str, ...]) -> None:
+    """Refuse names of folders that are not there."""
+    there = sorted(set[str]().union(*(_folders(path / split) for split in splits)))
+    for name in label_names:
+        if name not in there:
+            known = ", ".join(printable(each) for each in there)
+            raise InputError(
+                f"--label-names: there is no folder '{printable(name)}' in {printable(str(path))}; "
+                + (f"its folders are {known}" if there else "it has no folders")
+            )
+
+
+def _left_out(path: Path, split: str, used: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """Folders of images that are not used, and how many are in each."""
+    for name in sorted(_folders(path / split).difference(used)):
+        folder = _join(split, name)
+        if count := sum(1 for _ in _files(path, folder)):
+            yield folder, count
+
+
+def _folders(path: Path) -> set[str]:
+    """Names of the folders in a folder."""
+    return {child.name for child in path.iterdir() if child.is_dir() and child.name[0] != "."}
 
 
 def _one_file(path: Path, label_names: tuple[str, ...] | None) -> Source:
@@ -136,7 +169,7 @@ def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tup
     inside = [child for child in folder.iterdir() if not child.name.startswith(".")]
     below = {child.name for child in inside if child.is_dir()}
     if label_names:
-        return {"classes": label_names} if below.issuperset(label_names) else {}
+        return {} if below.isdisjoint(label_names) else {"classes": label_names}
     found: dict[str, tuple[str, ...]] = {}
     for kind, classes in CLASS_FOLDERS.items():
         present = tuple(name for name in classes if name in below)
@@ -195,6 +228,7 @@ def _source(
     names: tuple[str, ...],
     splits: tuple[str, ...],
     rows: list[list[list[Entry]]],
+    left_out: Mapping[str, int],
 ) -> Source:
     classes = [list(itertools.chain.from_iterable(parts)) for parts in zip(*rows, strict=True)]
     # Classes take turns, so that any first part of the data set has all of them.
@@ -215,7 +249,7 @@ def _source(
         raise InputError(
             f"{printable(str(path))} mixes .npy and FITS files; import each from its own folder"
         )
-    return Source(path, path, kind, names, splits, formats.pop(), entries)
+    return Source(path, path, kind, names, splits, formats.pop(), entries, left_out)
 
 
 def _files(path: Path, folder: str) -> Iterator[tuple[str, int]]:

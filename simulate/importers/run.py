@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ def import_images(
         config: the options.
         progress: called with the number of files in all and of those already dealt with; returns
             what to call with each number of files done.
-        warn: called with a line for each of the first files that cannot be imported.
+        warn: called with a line for each of the first files that cannot be imported, and for each
+            folder of images that is left out.
 
     Returns:
         The folder, and whether anything had to be made.
@@ -88,6 +89,8 @@ def import_images(
             return out, False
 
         warnings = _Warnings(warn or (lambda line: None))
+        for line in _left_out(source, config):
+            (warn or (lambda line: None))(line)
         for number, part in enumerate(parts):
             if _file(number) not in done:
                 done[_file(number)] = _make_shard(
@@ -101,6 +104,14 @@ def import_images(
         warnings.close()
         _finish(out, manifest, source)
     return out, True
+
+
+def _left_out(source: Source, config: ImportConfig) -> Iterator[str]:
+    """One line for each folder of images that is not imported."""
+    named = "--label-names does not name it"
+    why = named if config.label_names else f"it is not part of the layout {source.layout}"
+    for name, count in source.left_out.items():
+        yield f"left out {printable(name)}/ ({count} {'image' if count == 1 else 'images'}): {why}"
 
 
 def attributes(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
@@ -202,7 +213,7 @@ def _make_shard(
     if form.factor:
         low = size // form.factor
         columns["image_lr"] = np.empty((n, 1, low, low), np.float32)
-    params = {name: np.full(n, np.nan) for name in _param_names(source)}
+    params = {name: np.full(n, np.nan) for name in _param_names(source, form, config)}
     skipped, i = [], 0
     for entry in part:
         try:
@@ -214,7 +225,9 @@ def _make_shard(
         columns["label"][i] = entry.label
         for name, image in zip(("image", "image_lr"), images, strict=False):
             columns[name][i, 0] = image
+        exposure = config.exposure_time or form.exposures.get(entry.name, math.nan)
         row = {"n_bad_pixels": bad, "axion_mass": mass, "split": entry.split}
+        row["exposure_time"] = exposure
         for name in params:
             params[name][i] = row[name] if name in row else math.log10(mass)
         i += 1
@@ -227,8 +240,10 @@ def _make_shard(
     return {"file": path.name, "n": i, "sha256": sha256(path), "skipped": skipped}
 
 
-def _param_names(source: Source) -> list[str]:
+def _param_names(source: Source, form: Form, config: ImportConfig) -> list[str]:
     names = ["n_bad_pixels"]
+    if config.exposure_time or form.exposures:
+        names.append("exposure_time")
     if "axion" in source.label_names:
         names += ["axion_mass", "log10_axion_mass"]
     if source.split_names:
@@ -339,10 +354,13 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
 
     from simulate.preview import write_preview
 
-    write_preview(out)
+    # Where classes have one image each, scipy divides by zero before it says that nothing is known.
+    with np.errstate(divide="ignore"):
+        write_preview(out)
     manifest["n"] = total
     manifest["counts"] = dict(zip(source.label_names, counts.tolist(), strict=True))
     manifest["skipped"] = {"n": len(names), "names": names}
+    manifest["left_out"] = dict(source.left_out)
     manifest["complete"] = True
     _write_manifest(out, manifest)
 
@@ -359,6 +377,7 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
             "label_names": list(source.label_names),
             "counts": {},
             "skipped": {"n": 0, "names": []},
+            "left_out": {},
             "config": identity,
             "shards": [],
         }

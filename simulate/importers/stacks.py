@@ -35,6 +35,7 @@ class Stack:
         pixel_scale: arcsec, None where the file does not say.
         unit: of the fluxes, None where the file does not say.
         wcs: of the sky, None where the file has none.
+        exposure_time: (count,) total, s; None where the file does not say, NaN for single images.
     """
 
     count: int
@@ -42,6 +43,7 @@ class Stack:
     pixel_scale: float | None = None
     unit: str | None = None
     wcs: WCS | None = None
+    exposure_time: NDArray[np.float64] | None = None
 
 
 def find_files(path: Path) -> list[Path]:
@@ -104,11 +106,13 @@ def _shard(path: Path, column: str) -> Iterator[Stack]:
             images, scale = file[name], file.attrs.get(attribute)
             count, planes = _planes(images.shape)
             unit = file.attrs.get("unit")
+            times = file.get("params/exposure_time")
             yield Stack(
                 count,
                 lambda index: np.asarray(images[index]).reshape(planes),
                 None if scale is None else float(scale),
                 None if unit is None else str(unit),
+                exposure_time=None if times is None else times[()].astype(float).reshape(count),
             )
     except BrokenFileError:
         raise
@@ -147,7 +151,8 @@ def _fits(path: Path) -> Iterator[Stack]:
             scale = (x * y) ** 0.5
         unit = printable(image.unit) if image.unit else None
         wcs = image.wcs if scale else None
-        yield Stack(count, lambda i: image.plane(i).reshape(shape), scale, unit, wcs)
+        times = np.full(count, image.exposure_time)
+        yield Stack(count, lambda i: image.plane(i).reshape(shape), scale, unit, wcs, times)
 
 
 def _planes(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:

@@ -38,6 +38,8 @@ class Form:
     """from the FITS header"""
     broken: Mapping[str, str]
     """why images cannot be imported, by file, as far as the survey saw"""
+    exposures: Mapping[str, float]
+    """s, from the FITS header, by file, where one says it"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class _Found:
     low: Shape | None
     pixel_scale: float | None
     unit: str | None
+    exposure_time: float
 
 
 def read_pixels(source: Source, name: str) -> tuple[NDArray[Any], float]:
@@ -86,6 +89,7 @@ def survey(source: Source, config: ImportConfig) -> Form:
         _common_scale(found, config),
         _common_unit(found, config),
         broken,
+        {item.name: item.exposure_time for item in found if item.exposure_time > 0},
     )
 
 
@@ -120,7 +124,7 @@ def _look(source: Source, entry: Entry) -> _Found:
     if not source.fits:
         shape = read_pixels(source, entry.name)[0].shape
         low = read_pixels(source, entry.low)[0].shape if entry.low is not None else None
-        return _Found(entry.name, shape, low, None, None)  # type: ignore[arg-type]
+        return _Found(entry.name, shape, low, None, None, math.nan)  # type: ignore[arg-type]
     from simulate.importers.fits import read_header
 
     try:
@@ -129,7 +133,7 @@ def _look(source: Source, entry: Entry) -> _Found:
     except OSError as error:
         raise BrokenFileError(f"it cannot be read: {error.strerror}") from None
     scale = _square(entry.name, header.pixel_widths) if header.pixel_widths else None
-    return _Found(entry.name, header.shape, low, scale, header.unit)
+    return _Found(entry.name, header.shape, low, scale, header.unit, header.exposure_time)
 
 
 def _square(name: str, widths: tuple[float, float]) -> float:

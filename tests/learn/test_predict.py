@@ -1,8 +1,10 @@
 """A fine-tuned network looks at files of astronomers."""
 
+import io
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -14,11 +16,13 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 import cli
 from learn import load_model
 from learn.frame import framed
-from learn.predict import PredictConfig, predict
+from learn.model import Model
+from learn.predict import PredictConfig, Remarks, _sights, predict
 from simulate import shards
 from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
@@ -230,6 +234,62 @@ def test_a_pixel_scale_that_contradicts_the_file_is_refused(
     with pytest.raises(InputError, match=r"--pixel-scale 0\.2: the file says 0\.1 arcsec"):
         predicted(classifier, path, pixel_scale=0.2)
     assert not Path("predictions.csv").exists()
+
+
+def test_every_image_is_seen_with_its_own_exposure_time(
+    model2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From shards and FITS headers; where nobody says it, that of the training images."""
+    shutil.copytree(model2, "data")
+    with h5py.File("data/shard-00000.h5", "r+") as file:
+        file["params/exposure_time"][:3] = [100.0, 200.0, np.nan]
+    cube = np.ones((2, 64, 64), np.float32)
+    save_fits(tmp_path / "cube.fits", cube, 0.101, EXPTIME=30.0)
+    np.save("a.npy", cube)
+    seen: list[float] = []
+
+    def prior(flux: torch.Tensor, photometry: Any, *rest: Any, **options: Any) -> torch.Tensor:
+        seen.extend(photometry.exposure)
+        return torch.zeros(len(flux), 6, 64, 64)
+
+    monkeypatch.setattr("learn.model.prior_of_images", prior)
+    attrs = shards.read(model2).attrs
+    fits_lenses = SimpleNamespace(config=SimpleNamespace(prior=True))
+    task = SimpleNamespace(encoder=fits_lenses, column="image", exposure=torch.tensor(70.0))
+    model: Any = SimpleNamespace(task=task, data=SimpleNamespace(attrs=attrs, config={}))
+    model.folder, model.size, model.pixel_scale, model.unit = "run", 64, 0.101, "2 e-/s"
+    names = [Path("data/shard-00000.h5"), Path("cube.fits"), Path("a.npy")]
+    config = load_config(
+        PredictConfig, shipped_config("predict", "predict", "command"), pixel_scale=0.101
+    )
+    for sight in _sights(names, model, config, Remarks(), lambda path, part: None):
+        flux = torch.from_numpy(sight.frame.pixels)[None, None]
+        Model._prior(model, flux, np.array([sight.exposure_time]))
+    assert [*seen[:3], *seen[60:]] == [100.0, 200.0, 70.0, 30.0, 30.0, 70.0, 70.0]
+
+
+def test_a_bar_over_many_images_ends_at_all_bytes(tmp_path: Path) -> None:
+    """Thirds and sevenths do not add up to one; no byte may be counted twice for that."""
+    sizes = {tmp_path / "a": 1_011_328, tmp_path / "b": 97}
+    for path, size in sizes.items():
+        path.write_bytes(bytes(size))
+    bars: list[Any] = []
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options, file=io.StringIO())
+            bars.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tqdm.tqdm", Bar)
+        context: Any = SimpleNamespace(call_on_close=lambda close: None)
+        report = cli._byte_progress(context, list(sizes))
+        for path, count in zip(sizes, (60, 7), strict=True):
+            for _ in range(count):
+                report(path, 1 / count)
+                assert bars[0].n <= sum(sizes.values())
+            report(path, 1 - sum([1 / count] * count))
+    assert bars[0].n == sum(sizes.values())
 
 
 # Super-resolution.

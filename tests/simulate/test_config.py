@@ -176,9 +176,10 @@ def test_an_option_that_is_not_given_changes_nothing():
     assert load(seed=None, pairs=None) == load()
 
 
-@pytest.mark.parametrize("item", ["seed", "=3", "seed 3", ""])
+@pytest.mark.parametrize("item", ["seed", "=3", "seed 3", "", " =3", "lens.=3", ".e1=3", "a..b=3"])
 def test_set_without_key_and_value_is_refused(item):
-    assert error_of(item) == f"--set takes key=value, such as lens.e1=0.2, got '{item}'"
+    expected = f"--set takes key=value or section.key=value, as seed=1, got '{item}'"
+    assert error_of(item) == expected
 
 
 def test_set_below_a_value_is_refused():

@@ -32,6 +32,7 @@ from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError
 from simulate.importers.npy import read_npy
 from simulate.importers.run import import_images
+from simulate.photometry import Photometry
 
 RNG = np.random.default_rng(7)
 MASS = 3.5e-23
@@ -239,6 +240,40 @@ def test_class_folders_of_other_names_are_imported_by_name(tmp_path, importing):
     data = importing(tmp_path / "set", label_names=["nonlenses", "lenses"])
     assert data.label_names == ["nonlenses", "lenses"]
     assert len(data) == 2
+    assert importing.lines == ["left out rest/ (1 image): --label-names does not name it"]
+    assert importing.manifest["left_out"] == {"rest": 1}
+
+
+def test_a_name_without_a_folder_is_refused(tmp_path):
+    for name in ("lenses", "nonlenses"):
+        save(tmp_path / "set" / name / "1.npy", image())
+    save_fits(tmp_path / "cut" / "1.fits")
+    message = refusal(tmp_path / "set", tmp_path / "out", label_names=["lenses", "non_lenses"])
+    assert "--label-names: there is no folder 'non_lenses' in" in message
+    assert message.endswith("its folders are lenses, nonlenses")
+    message = refusal(tmp_path / "cut", tmp_path / "out", label_names=["lenses"])
+    assert message.endswith("it has no folders")
+
+
+def test_folders_beside_a_layout_are_named(deeplense_tests, importing):
+    for name, n in (("train/rest", 2), ("more", 1), ("no", 1), ("train/notes", 0)):
+        (deeplense_tests / name).mkdir()
+        for i in range(n):
+            save(deeplense_tests / name / f"{i}.npy", image(12))
+    (deeplense_tests / "no" / "0.npy").rename(deeplense_tests / "more" / "1.npy")
+    assert len(importing(deeplense_tests)) == 12
+    assert importing.manifest["left_out"] == {"more": 2, "train/rest": 2}
+    assert importing.lines == [
+        f"left out {name}/ (2 images): it is not part of the layout deeplense-tests"
+        for name in ("more", "train/rest")
+    ]
+
+
+def test_a_class_may_be_in_one_part_alone(tmp_path, importing):
+    for name in ("train/a", "val/b"):
+        save(tmp_path / "set" / name / "1.npy", image())
+    data = importing(tmp_path / "set", label_names=["a", "b"])
+    assert (data.label.tolist(), data.params["split"].tolist()) == ([0, 1], [0, 1])
 
 
 # Pairs.
@@ -323,6 +358,15 @@ def test_the_picture_shows_every_class(real_preview, deeplensesim, tmp_path):
     assert (folder / "preview.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.filterwarnings("error")
+def test_classes_of_one_image_each_are_imported_without_a_word(real_preview, tmp_path, importing):
+    bad = image()
+    bad[0, 0] = np.nan
+    for name, pixels in (("no", image()), ("vort", bad)):
+        save(tmp_path / "set" / name / "1.npy", pixels)
+    assert importing(tmp_path / "set").params["n_bad_pixels"].tolist() == [0, 1]
+
+
 # FITS.
 
 
@@ -358,6 +402,33 @@ def test_cutouts_bring_their_pixel_scale_and_unit(rotated, tmp_path, importing):
     assert data.attrs["unit"] == "nJy"
     assert data.label_names == ["unlabelled"]
     assert np.array_equal(data.image[:, 0], kept)
+
+
+def test_cutouts_bring_their_exposure_times(tmp_path, importing):
+    """From the header of the image, else from the first of the file; what is no time is unknown."""
+    for i, value in enumerate([100.0, 200, "long", -1.0]):
+        header = wcs_header()
+        header["EXPTIME"] = value
+        save_fits(tmp_path / "cut" / f"{i}.fits", None, header)
+    save_fits(tmp_path / "cut" / "4.fits")
+    fits.setval(tmp_path / "cut" / "4.fits", "EXPTIME", value=300.0)
+    data = importing(tmp_path / "cut", pixel_scale=None)
+    times = data.params["exposure_time"]
+    assert np.array_equal(times, [100, 200, np.nan, np.nan, 300], equal_nan=True)
+    told = importing(tmp_path / "cut", pixel_scale=None, exposure_time=50.0, out=tmp_path / "told")
+    assert told.params["exposure_time"].tolist() == [50.0] * 5
+
+
+def test_counts_are_read_with_the_exposure_time_that_was_told(deeplensesim, importing, tmp_path):
+    told = {"instrument": "euclid_vis", "unit": "counts"}
+    data = importing(deeplensesim, **told)
+    assert "exposure_time" not in data.params
+    with pytest.raises(InputError, match="import them again with --exposure-time SECONDS"):
+        Photometry.of(data)
+    data = importing(deeplensesim, **told, exposure_time=500.0, out=tmp_path / "told")
+    known = Photometry.of(data)
+    assert known.rate.tolist() == [1 / 500] * 9
+    assert known.exposure.tolist() == [500.0] * 9
 
 
 def test_one_cutout(tmp_path, importing):

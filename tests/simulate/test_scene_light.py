@@ -139,10 +139,20 @@ def test_another_file_of_galaxies_is_another_data_set(configure, tmp_path):
         simulate(with_galaxies(config))
 
 
-def test_twins_of_images_with_lens_light_are_refused(configure, tmp_path):
-    config = configure(2, "lens_light.enabled=true", preset="physical", n=3, out=tmp_path / "d")
-    with pytest.raises(InputError, match="without --lens-light"):
-        twin_residuals(read(simulate(config)[0]))
+@pytest.mark.parametrize("real", [False, True])
+def test_twins_shine_like_their_images(configure, tmp_path, real):
+    """Without substructure noise alone is left, of look-alikes too, in any part of a data set."""
+    options = ("lens_light.enabled=true", "non_lens.fraction=0.3")
+    config = configure(2, *options, preset="physical", n=24, out=tmp_path / "d")
+    out, _ = simulate(with_galaxies(config) if real else config)
+    data = read(out)
+    residual = twin_residuals(data)
+    chi2 = (residual**2).mean((1, 2, 3))
+    smooth = np.isin(data.label, [0, 3])
+    assert chi2[smooth] == pytest.approx(np.ones(smooth.sum()), abs=0.15)
+    assert chi2[~smooth].max() > 1.5
+    some = read(out, classes=["axion", "non_lens"])
+    assert np.allclose(twin_residuals(some), residual[data.label >= 2], atol=1e-4)
 
 
 def test_a_missing_file_of_galaxies_is_named(configure, tmp_path):
