@@ -471,6 +471,7 @@ def compare_precisions(options: argparse.Namespace) -> None:
                 for name, (precision, compiled) in PRECISIONS.items()
             },
             options.steps,
+            warm=5,  # a compiler works anew for the first contexts of other lengths
         )
         for name, timing in found.items():
             ratio, low, high = found["fp32"].over(timing)
