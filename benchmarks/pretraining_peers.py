@@ -141,6 +141,7 @@ def lightly_ijepa(own: Method) -> Step:
 
     def loss(images: Tensor) -> Tensor:
         context, targets = own.masks(images)
+        context, targets = context.to(images.device), [t.to(images.device) for t in targets]
         predicted = predictor(backbone.encode(images, idx_keep=context), context, targets)
         with torch.no_grad():
             features = teacher.encode(images)
