@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 #: Makes, in a process of its own, what is then called again and again.
 Maker = Callable[[], Callable[[], None]]
-#: Steps that are not counted.
-_WARM = 2
 
 
 class Timing(NamedTuple):
@@ -38,12 +36,13 @@ class Timing(NamedTuple):
         return middle, low, high
 
 
-def in_turn(makers: dict[str, Maker], steps: int) -> dict[str, Timing]:
+def in_turn(makers: dict[str, Maker], steps: int, warm: int = 2) -> dict[str, Timing]:
     """Time so many steps of each, in processes that live beside each other and take turns.
 
     Args:
         makers: by name; picklable.
-        steps: of each, after some that warm up.
+        steps: of each.
+        warm: steps of each before them, which are not counted.
     """
     context = multiprocessing.get_context("spawn")
     ends, processes = {}, []
@@ -56,11 +55,11 @@ def in_turn(makers: dict[str, Maker], steps: int) -> dict[str, Timing]:
         ends[name] = here
     taken: dict[str, list[float]] = {name: [] for name in makers}
     memory = {}
-    for turn in range(_WARM + steps):
+    for turn in range(warm + steps):
         for name, end in ends.items():
             end.send(True)
             seconds, memory[name] = end.recv()
-            if turn >= _WARM:
+            if turn >= warm:
                 taken[name].append(seconds)
     for end, process in zip(ends.values(), processes, strict=True):
         end.send(False)

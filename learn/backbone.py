@@ -41,9 +41,9 @@ class Seen(NamedTuple):
     waves: Tensor | None
     """(B, n, K) of the places in the source plane, where the encoder is told"""
 
-    def __getitem__(self, rows: slice) -> Seen:  # type: ignore[override]
-        """Of some of the images."""
-        return Seen(self.patches[rows], None if self.waves is None else self.waves[rows])
+    def first(self, count: int) -> Seen:
+        """Of the first so many images."""
+        return Seen(self.patches[:count], None if self.waves is None else self.waves[:count])
 
 
 class Encoder(nn.Module):

@@ -64,9 +64,7 @@ def draw_perturbers(
     # The middle of a group lies where the image answers to a deflection.
     strength = response.pow(2).sum(1).flatten(1).sqrt()
     strength = torch.where(strength.sum(1, keepdim=True) > 0, strength, torch.ones_like(strength))
-    below = strength.cumsum(1)
-    place = torch.searchsorted(below, uniform(1) * below[:, -1:], right=True)[:, 0]
-    place = place.clamp_max(ny * nx - 1)
+    place = _places(strength)
     size, ratio = log_uniform(*_SIZES), torch.exp(-_FLATTENING * uniform())
     turn = math.pi * uniform()
     normal = torch.randn(2, count, most, device=response.device, dtype=response.dtype)
@@ -98,6 +96,14 @@ def draw_perturbers(
         torch.log(_spread(mass, center_x, center_y) + _SIZES[0]),
     ]
     return Perturbers(change[:, None], present, torch.stack(described, 1))
+
+
+def _places(strength: Tensor) -> Tensor:
+    """One of N places (B,) for each row of their weights (B, N), which are not negative."""
+    below = strength.cumsum(1)
+    drawn = torch.rand(len(strength), 1, device=strength.device, dtype=strength.dtype)
+    place = torch.searchsorted(below, drawn * below[:, -1:], right=True)
+    return place[:, 0].clamp_max(strength.shape[1] - 1)  # a product can round up to all of it
 
 
 def _deflection(

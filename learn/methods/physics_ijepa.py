@@ -70,13 +70,13 @@ class PhysicsIJEPA(IJEPA):
         (image,) = views
         losses: dict[str, Tensor] = {}
         total = image.new_zeros(())
-        asked = slice(math.ceil(self.params.perturber_share * len(image)))
+        asked = math.ceil(self.params.perturber_share * len(image))
         if self.params.perturber_weight:
-            group = self._perturbers(image[asked])
+            group = self._perturbers(image[:asked])
             image = self._with(image, group.change)
         seen = self.encoder.seen(image)
         if self.params.perturber_weight:
-            losses |= self._weighed(self.encoder.features(seen[asked]), group)
+            losses |= self._weighed(self.encoder.features(seen.first(asked)), group)
             total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
         if self.params.prediction_weight:
             predicted = self.prediction(seen, *self.masks(image))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import lensphys as lp
-from learn.perturbers import draw_perturbers
+from learn.perturbers import _absorbed, _places, draw_perturbers
 
 SETTINGS = {"most": 20, "snr": (5.0, 200.0), "absent": 0.25}
 
@@ -55,6 +55,31 @@ def test_a_refit_of_the_smooth_lens_would_not_take_the_change_up() -> None:
             smooth.flatten(1).norm(dim=1) * change.flatten(1).norm(dim=1)
         )
         assert overlap.abs().max() < 2e-3, name
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (15, 20)])
+def test_what_a_refit_absorbs_is_a_least_squares_fit(shape: tuple[int, int]) -> None:
+    """Against one by orthogonal decomposition, of images of the seven fields."""
+    response, change = torch.randn(5, 2, *shape).double(), torch.randn(5, *shape).double()
+    x, y = lp.pixel_grid(shape, 1.0, dtype=torch.float64)
+    radius, one, none = torch.hypot(x, y).clamp_min(0.5), torch.ones_like(x), torch.zeros_like(x)
+    along = torch.stack([one, none, x, none, y, none, x / radius])
+    up = torch.stack([none, one, none, x, none, y, y / radius])
+    maps = (response[:, :1] * along + response[:, 1:] * up).flatten(2).mT
+    weights = torch.linalg.lstsq(maps, change.flatten(1)[..., None]).solution
+    expected = (maps @ weights)[..., 0].view_as(change)
+    torch.testing.assert_close(_absorbed(change, response), expected, rtol=0, atol=1e-4)
+    single = _absorbed(change.float(), response.float())
+    torch.testing.assert_close(single.double(), expected, rtol=0, atol=1e-4)
+
+
+def test_groups_lie_where_the_image_answers() -> None:
+    """A place is drawn as often as the image answers there, and never where it does not."""
+    strength = torch.tensor([0.0, 1.0, 0.0, 3.0, 6.0, 0.0])
+    places = _places(strength.expand(40_000, 6))
+    often = places.bincount(minlength=6) / len(places)
+    assert (often[strength == 0] == 0).all()
+    torch.testing.assert_close(often, strength / 10, rtol=0, atol=0.01)
 
 
 def test_one_mass_counts_as_one_and_many_as_many() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from learn.backbone import Encoder
+from learn.backbone import Encoder, asinh
 from learn.config import EncoderConfig, PretrainConfig, PriorConfig
 from learn.data import Stretch
 from learn.evaluate import evaluate
@@ -55,6 +55,23 @@ def test_an_encoder_sees_what_it_is_given_and_nothing_else(
     whole, blind = encoder(), encoder(**switch)
     assert not torch.allclose(whole(images), whole(changed))
     assert torch.equal(blind(images), blind(changed))
+
+
+def test_passes_of_an_encoder_and_of_its_teacher_share_what_they_see() -> None:
+    student, teacher, images = encoder(), encoder(), stack()
+    seen, keep = student.seen(images), torch.tensor([[0, 5, 9]] * 4)
+    assert torch.equal(student(seen, keep), student(images, keep))
+    assert torch.equal(teacher(seen), teacher(images))
+    assert torch.equal(teacher.features(seen.first(2)), teacher.features(images[:2]))
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_the_inverse_hyperbolic_sine_is_exact(gradient: bool) -> None:
+    x = torch.logspace(-30, 4.8, 3000).repeat(2)
+    x[3000:] *= -1
+    x = torch.cat([x, torch.zeros(1)]).requires_grad_(gradient)
+    expected = torch.asinh(x.detach().double())
+    torch.testing.assert_close(asinh(x).detach().double(), expected, rtol=3e-7, atol=0)
 
 
 def test_one_encoder_serves_images_of_another_size() -> None:
@@ -159,6 +176,34 @@ def test_masses_change_image_and_residual_alike(pretrain_config: Any, lenses: to
     sigma = lenses[:, 6:]
     expected = lenses[:, 1:2] + high_passed(change * sigma) / sigma
     torch.testing.assert_close(control[:, 1:2], expected)
+    some = module._with(before, change[:5])
+    assert torch.equal(some[:5], after[:5])
+    assert torch.equal(some[5:], before[5:])
+
+
+@pytest.mark.parametrize(("share", "changed"), [(1.0, 12), (0.5, 6), (0.01, 1)])
+def test_masses_are_put_into_a_share_of_the_batch(
+    pretrain_config: Any,
+    lenses: torch.Tensor,
+    share: float,
+    changed: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rest is predicted as it is, and asked for nothing."""
+    sets = f"params.perturber_share={share}", "params.perturber_free=0"
+    module = method(pretrain_config, *sets)
+    asked, predicted = [], []
+    features, prediction = module.encoder.features, module.prediction
+    monkeypatch.setattr(module.encoder, "features", lambda s: asked.append(s) or features(s))
+    monkeypatch.setattr(
+        module, "prediction", lambda s, *m: predicted.append(s) or prediction(s, *m)
+    )
+    module.loss(lenses)
+    before, after = module.encoder.seen(lenses).patches, predicted[0].patches
+    assert torch.equal(asked[0].patches, after[:changed])
+    assert (before != after).flatten(1).any(1).tolist() == [True] * changed + [False] * (
+        12 - changed
+    )
 
 
 def test_it_does_not_change_the_images_it_is_given(
