@@ -25,6 +25,7 @@ import argparse
 import copy
 import functools
 import importlib.util
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -376,7 +377,10 @@ def peer_step(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, 1.5e-4)
 
+    numbers = itertools.count()
+
     def step() -> None:
+        torch.manual_seed(next(numbers))
         optimizer.zero_grad()
         loss(*(own.view(rehearsal.images) for _ in range(own.views))).backward()
         optimizer.step()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 from collections.abc import Callable
 
 from turns import in_turn
@@ -77,7 +78,11 @@ def method_step(
                 part.compile()
     (optimizer,), _ = module.configure_optimizers()
 
+    numbers = itertools.count()
+
     def step() -> None:
+        # The same views and masks on both sides of a comparison: contexts differ in length.
+        torch.manual_seed(next(numbers))
         optimizer.zero_grad()
         with torch.autocast(device, torch.bfloat16, enabled=half):
             loss = module.training_step(rehearsal.images, 0)
