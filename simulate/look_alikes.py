@@ -196,7 +196,7 @@ def _blend(
     config: NonLensConfig, early_type: LensLightConfig, rng: np.random.Generator, light: _Budget
 ) -> Profiles:
     blend = config.blend
-    profiles = [_galaxy(config, early_type, rng, light, light.galaxy)]
+    profiles: Profiles = [_galaxy(config, early_type, rng, light, light.galaxy)]
     for share in rng.dirichlet(np.ones(rng.integers(1, 3))):
         distance = light.theta_E * rng.uniform(*blend.separation)
         beside = _beside(light.at, distance, rng.uniform(0, 2 * math.pi))

@@ -27,6 +27,8 @@ from simulate.summary import Column, Summary, deflection_scale, summarize
 
 #: Images of a class, and classes that are shown.
 _COLUMNS, _CLASSES = 6, 8
+#: Images of a class from which its parameters are compared with those of the others.
+_FEW = 8
 #: Histograms below the images, and how many stand beside one another.
 _PANELS, _ACROSS = 36, 6
 #: Inches.
@@ -372,7 +374,8 @@ def _difference(column: Column, classes: int) -> float:
     greatest = 0.0
     for i in range(classes):
         mine = column.labels == i
-        if mine.any() and not mine.all():
+        # Its p-value is an approximation for many; a class of a few images proves nothing.
+        if min(np.count_nonzero(mine), np.count_nonzero(~mine)) >= _FEW:
             result = ks_2samp(column.values[mine], column.values[~mine], method="asymp")
             if result.pvalue < 1e-4:
                 greatest = max(greatest, float(result.statistic))
