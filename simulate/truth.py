@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from simulate.backends import Renderer
 from simulate.errors import InputError
 from simulate.galaxies import SOURCES, stored_galaxies
 from simulate.images import make_renderers
+from simulate.instruments import Instrument
 from simulate.light import add_light
 from simulate.observe import expected
 from simulate.presets import config_of, make_prior
@@ -22,15 +26,38 @@ _BLOCK = 64
 def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """What some images would be without noise, in the unit of the data set.
 
-    Labels do not hold all substructure, but image k follows from configuration, seed and k alone:
-    its scene is drawn again, checked against its labels, and rendered.
-
     Args:
         data: a data set of one of the presets, or a part of one.
         rows: (R,) which of its images.
 
     Returns:
         (R, 1, H, W), at the full resolution.
+
+    Raises:
+        InputError: as :func:`scenes_again`.
+    """
+    observation = str(data.config.get("observation"))
+    clean = np.empty((len(rows), *data.image.shape[1:]), np.float32)
+    for members, scene, _, renderer in scenes_again(data, rows):
+        exposures = scene.params["exposure_time"].numpy()
+        clean[members, 0] = expected(observation, renderer.render(scene), exposures)
+    return clean
+
+
+def scenes_again(
+    data: DataSet, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], Scene, Instrument, Renderer]]:
+    """The scenes of some images, drawn again in blocks, with what renders them.
+
+    Labels do not hold all substructure, nor all light; but image k follows from configuration, seed
+    and k alone: its scene is drawn again and checked against its labels.
+
+    Args:
+        data: a data set of one of the presets, or a part of one.
+        rows: (R,) which of its images.
+
+    Yields:
+        Positions in ``rows``, and the scenes of the images there.
 
     Raises:
         InputError: for a data set that no preset has made, or whose labels are not what is drawn
@@ -42,7 +69,6 @@ def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.floa
     prior = make_prior(config)
     galaxies = stored_galaxies(data.path) if (data.path / SOURCES).is_file() else None
     camera, renderer = make_renderers(config.model_copy(update={"pairs": None}), galaxies)[0]
-    clean = np.empty((len(rows), *data.image.shape[1:]), np.float32)
     numbers = data.numbers[rows]
     for block in np.unique(numbers // _BLOCK):
         members = np.flatnonzero(numbers // _BLOCK == block)
@@ -51,9 +77,7 @@ def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.floa
         drawn = add_light(prior.draw(first, last + 1), config, camera, galaxies)
         scene = drawn.select(torch.from_numpy(numbers[members] - first))
         _check(scene, data, rows[members])
-        exposures = scene.params["exposure_time"].numpy()
-        clean[members, 0] = expected(config.observation, renderer.render(scene), exposures)
-    return clean
+        yield members, scene, camera, renderer
 
 
 def _check(scene: Scene, data: DataSet, rows: NDArray[np.int64]) -> None:

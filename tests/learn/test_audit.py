@@ -111,7 +111,7 @@ def test_look_alikes_are_told_from_lenses_but_not_judged(tmp_path):
     assert result["radial_auc"].keys() == {"cdm", "axion"}
     low, high = result["radial_auc_non_lens_95"]
     assert low <= result["radial_auc_non_lens"] <= high
-    assert result["radial_auc_non_lens"] > 0.6, "total flux is enough"
+    assert result["radial_auc_non_lens"] > 0.6, "they look different"
     assert 0 <= result["twin_accuracy"] <= 1
     assert result["passed"]["radial"] == all(v <= 0.6 for v in result["radial_auc"].values())
 
