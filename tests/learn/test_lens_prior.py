@@ -273,7 +273,7 @@ def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
         """In place of a fit: channels that say whose they are."""
         number = images[:, 0, 0].numpy()
         channels = np.broadcast_to(number[:, None, None, None], (len(images), 6, 64, 64))
-        zeros = np.zeros((len(images), 14), np.float32)
+        zeros = np.zeros((len(images), 15), np.float32)
         return {
             "params": zeros,
             "covariance": zeros[:, :, None] * zeros[:, None],
