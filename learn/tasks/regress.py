@@ -186,13 +186,10 @@ class Regress(Task):
         """Errors of the fit alone, and whether they are as large as it says."""
         if self.facts is None or memory.fit is None:
             return {}
-        fitted = self.fitted.cpu()
-        fit = memory.fit.rows(torch.from_numpy(rows))
-        values, errors = (
-            part.numpy()[:, fitted.numpy()] for part in _of_columns(fit, self.columns, fitted)
-        )
+        fit, fitted = memory.fit.rows(torch.from_numpy(rows)), self.fitted.cpu().numpy()
+        values, errors = (part.numpy()[:, fitted] for part in _of_columns(fit, self.columns))
         columns = [name for name, known in zip(self.columns, fitted, strict=True) if known]
-        truth = self._truth(data, rows)[:, fitted.numpy()]
+        truth = self._truth(data, rows)[:, fitted]
         z = np.abs(values - truth) / errors
         return {
             "fit_mae": _errors(values, truth, columns),
@@ -239,18 +236,17 @@ class Regress(Task):
         if self.facts is None or batch.fit is None:
             return mean, log_variance
         value, error = self._standardised(batch.fit)
-        from_fit = value + error * mean, log_variance + 2 * error.log()
         return (
-            torch.where(self.fitted, from_fit[0], mean),
-            torch.where(self.fitted, from_fit[1], log_variance),
+            torch.where(self.fitted, value + error * mean, mean),
+            torch.where(self.fitted, 2 * error.log() + log_variance, log_variance),
         )
 
     def _standardised(self, fit: Fit) -> tuple[Tensor, Tensor]:
-        """Fits and their errors (B, K) in units of the scatter; a column without a fit has none.
+        """Fits and their errors (B, K) in units of the scatter of the columns.
 
         A fit that has not converged knows its error no better than the scatter.
         """
-        values, errors = _of_columns(fit, self.columns, self.fitted)
+        values, errors = _of_columns(fit, self.columns)
         value = ((values - self.mean) / self.std).clamp(-_FARTHEST, _FARTHEST)
         error = (errors / self.std).clamp(_LEAST_ERROR, 1.0)
         error = torch.where(fit.converged[:, None], error, 1.0)
@@ -281,12 +277,11 @@ def _known_to_a_fit(columns: list[str], attrs: dict[str, Any]) -> Tensor:
     return torch.tensor([name in known for name in columns])
 
 
-def _of_columns(fit: Fit, columns: list[str], fitted: Tensor) -> tuple[Tensor, Tensor]:
-    """Values and errors (B, K) of fits in double precision; 0 and 1 where ``fitted`` is false."""
-    zeros = torch.zeros_like(fit.chi2_dof)
-    chosen = list(zip(columns, fitted.tolist(), strict=True))
-    values = [fit.params[name] if known else zeros for name, known in chosen]
-    errors = [fit.errors[name] if known else zeros + 1 for name, known in chosen]
+def _of_columns(fit: Fit, columns: list[str]) -> tuple[Tensor, Tensor]:
+    """Values and errors (B, K) of fits in double precision; 0 and 1 where there is no such name."""
+    none, one = torch.zeros_like(fit.chi2_dof), torch.ones_like(fit.chi2_dof)
+    values = [fit.params.get(name, none) for name in columns]
+    errors = [fit.errors.get(name, one) for name in columns]
     return torch.stack(values, 1).double(), torch.stack(errors, 1).double()
 
 
