@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from learn.config import StretchConfig, TrainingConfig
 from learn.devices import process_rank
+from learn.fitted import Fit
 from learn.lens_prior import network_input
 from learn.prior_files import LensPrior
 from simulate.errors import InputError
@@ -33,6 +34,10 @@ class Batch(NamedTuple):
     """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
     prior: Tensor | None = None
     """(B, 6, H, W) :data:`learn.lens_prior.CHANNELS`, where the encoder wants them"""
+    fit: Fit | None = None
+    """the smooth lenses, where the encoder wants their channels"""
+    detail: Tensor | None = None
+    """(B, 1, H, W) what they show at high resolution alone, where the task wants it"""
 
     @property
     def stack(self) -> Tensor:
@@ -160,10 +165,16 @@ class InMemory(Dataset[Batch]):
         with_params: batches carry the columns of the data set too.
         prior: what a lens model says of the images, which batches carry too; its channels stay in
             their files until a batch asks for them.
+        detail: (N, 1, H, W) of :attr:`Batch.detail`.
     """
 
     def __init__(
-        self, data: DataSet, *, with_params: bool = False, prior: LensPrior | None = None
+        self,
+        data: DataSet,
+        *,
+        with_params: bool = False,
+        prior: LensPrior | None = None,
+        detail: Tensor | None = None,
     ) -> None:
         self._image = torch.from_numpy(data.image)
         self._label = torch.from_numpy(data.label)
@@ -171,6 +182,8 @@ class InMemory(Dataset[Batch]):
         columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
         self._params = columns if with_params else None
         self._prior = None if prior is None else prior.channels
+        self.fit = None if prior is None else prior.fit
+        self.detail = detail
 
     def __getitem__(self, indices: Tensor) -> Batch:
         low = None if self._image_lr is None else self._image_lr[indices]
@@ -179,7 +192,9 @@ class InMemory(Dataset[Batch]):
         prior = None
         if self._prior is not None:
             prior = torch.from_numpy(self._prior[indices.numpy()]).float()
-        return Batch(self._image[indices], self._label[indices], low, params, prior)
+        fit = None if self.fit is None else self.fit.rows(indices)
+        detail = None if self.detail is None else self.detail[indices]
+        return Batch(self._image[indices], self._label[indices], low, params, prior, fit, detail)
 
     def __len__(self) -> int:
         return len(self._label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from pathlib import Path
@@ -27,6 +28,7 @@ from simulate import shards
 from simulate.config import checked, read_yaml
 from simulate.errors import InputError
 from simulate.folders import held
+from simulate.photometry import Photometry
 from simulate.shards import DataSet
 
 MODEL, PREDICTIONS = "model.safetensors", "predictions.h5"
@@ -83,8 +85,9 @@ def evaluate(
     _check_match(header["must_match"], task.must_match(images), images.path, run)
     rows = _test_rows(images, config) if own else np.arange(len(images))
     module = _restored(run, config, header, images).to(device)
-    predictions = predicted(module, images, rows)
-    metrics = module.measure(predictions, images, rows)
+    memory = served(module, images, device)
+    predictions = predicted(module, rows, memory)
+    metrics = measured(module, predictions, images, rows, memory)
     if out is not None:
         with held(out):
             if (out / CONFIG).exists():
@@ -93,16 +96,37 @@ def evaluate(
     return Evaluation(metrics, images, rows)
 
 
-def predicted(
-    module: Task, data: DataSet, rows: NDArray[np.int64], memory: InMemory | None = None
-) -> Tensor:
-    """Predictions for the images ``rows``, on the CPU; ``memory`` holds the data set, if given."""
+def served(module: Task, data: DataSet, device: str, *, with_params: bool = False) -> InMemory:
+    """A data set with all that a task is shown of it.
+
+    Args:
+        module: the task.
+        data: the data set.
+        device: to fit lenses on, where that is called for.
+        with_params: the columns of the data set too.
+
+    Raises:
+        InputError: for a data set that does not say what a fit needs to know of it.
+    """
+    prior = seen_by(module.encoder.config, data, column=module.column, device=device)
+    detail = None
+    if prior is not None:
+        shape, photometry = module.inputs(data).shape[-2:], functools.partial(Photometry.of, data)
+        detail = module.detail(prior.fit, (shape[0], shape[1]), photometry)
+    return InMemory(data, with_params=with_params, prior=prior, detail=detail)
+
+
+def predicted(module: Task, rows: NDArray[np.int64], memory: InMemory) -> Tensor:
+    """Predictions for the images ``rows`` of what ``memory`` holds, on the CPU."""
     batches = BatchIndices(rows, module.config.optimizer.batch_size, shuffle=False)
-    if memory is None:
-        device = module.device.type
-        prior = seen_by(module.encoder.config, data, column=module.column, device=device)
-        memory = InMemory(data, prior=prior)
     return module.predict_all(loader(memory, batches))
+
+
+def measured(
+    module: Task, predictions: Tensor, data: DataSet, rows: NDArray[np.int64], memory: InMemory
+) -> dict[str, Any]:
+    """Metrics of the predictions for the images ``rows``, and of all baselines beside them."""
+    return module.measure(predictions, data, rows) | module.measure_fit(memory, data, rows)
 
 
 def first_images(data: DataSet, count: int | None) -> DataSet:

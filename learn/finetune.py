@@ -12,12 +12,11 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from learn.backbone import load_encoder, save_encoder
 from learn.config import FinetuneConfig
-from learn.data import BatchIndices, InMemory, Stretch, loader, split, training_batches
+from learn.data import BatchIndices, Stretch, loader, split, training_batches
 from learn.devices import process_rank
-from learn.evaluate import first_images, predicted, save_model, write_results
+from learn.evaluate import first_images, measured, predicted, save_model, served, write_results
 from learn.figures import draw_curves
 from learn.model import describe
-from learn.prior_files import seen_by
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -84,14 +83,13 @@ def finetune(
         if finished:
             return folder, False
         stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
-        prior = seen_by(encoder.config, data, column=task.column, device=config.device)
-        memory = InMemory(data, with_params=task.needs_params, prior=prior)
         batch_size = config.optimizer.batch_size
         batches = training_batches(parts.train, config)
-        train = loader(memory, batches)
-        validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
         steps = config.optimizer.epochs * -(-len(batches) // config.optimizer.accumulate)
         module = task(config, encoder, stretch, data, parts.train, steps)
+        memory = served(module, data, config.device, with_params=task.needs_params)
+        train = loader(memory, batches)
+        validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
 
         best = ModelCheckpoint(
             folder / "checkpoints",
@@ -107,9 +105,9 @@ def finetune(
         weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(weights["state_dict"])
         draw_curves(folder, title=f"{config.task} on {config.data}")
-        module.calibrate(predicted(module, data, parts.validation, memory), data, parts)
-        predictions = predicted(module, data, parts.test, memory)
-        metrics = module.measure(predictions, data, parts.test)
+        module.calibrate(predicted(module, parts.validation, memory), data, parts)
+        predictions = predicted(module, parts.test, memory)
+        metrics = measured(module, predictions, data, parts.test, memory)
         save_model(module, data, folder)
         about = dataclasses.asdict(describe(data))
         save_encoder(module.encoder, folder, {"task": config.task, "data": about})

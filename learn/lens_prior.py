@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 import lensphys as lp
 from learn.config import PriorConfig
+from learn.fitted import Fit
 from lensphys.fit import FitResult
 from lensphys.render import Pixels
 from simulate.photometry import Photometry
@@ -102,10 +103,12 @@ class FittedImages:
 
 def prior_of_images(
     images: Tensor, photometry: Photometry, config: PriorConfig, *, lens_light: bool
-) -> Tensor:
-    """The channels (B, 6, H, W) of images (B, 1, H, W) that belong to no data set."""
+) -> tuple[Tensor, Fit]:
+    """Channels (B, 6, H, W) and fits of images (B, 1, H, W) that belong to no data set."""
     part = fit_images(images[:, 0], photometry, config, lens_light)
-    return torch.from_numpy(part["channels"]).to(images)
+    channels = torch.from_numpy(part.pop("channels")).to(images)
+    fit = Fit.of(parameter_names(photometry, config, lens_light), **part)
+    return channels, fit.changed(lambda values: values.to(images.device))
 
 
 def network_input(image: Tensor, channels: Tensor) -> Tensor:

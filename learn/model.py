@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learn.backbone import DESCRIPTION, described_encoder, load_weights
-from learn.config import FinetuneConfig
+from learn.config import FinetuneConfig, PriorConfig
 from learn.data import Batch, Stretch
 from learn.lens_prior import prior_of_images, shines
 from learn.runs import CONFIG, METRICS
@@ -99,22 +99,28 @@ class Model(nn.Module):
         if flux.ndim < 4:
             flux = flux.view(-1, 1, *flux.shape[-2:])
         label = torch.zeros(flux.shape[0], dtype=torch.int64, device=flux.device)
-        return self.task.predict_batch(Batch(flux, label, flux, prior=self._prior(flux, exposure)))
+        return self.task.predict_batch(self._with_prior(Batch(flux, label, flux), exposure))
 
-    def _prior(self, flux: Tensor, exposure: NDArray[np.float64] | None) -> Tensor | None:
-        """The channels of the lens prior, where the encoder wants them: a lens is fitted to each.
+    def _with_prior(self, batch: Batch, exposure: NDArray[np.float64] | None) -> Batch:
+        """A batch with its lens prior, where the encoder wants it: a lens is fitted to each image.
 
         PSF and background noise are those of the training data.
         """
-        config = getattr(self.task.encoder.config, "prior", None)
+        config: PriorConfig | None = getattr(self.task.encoder.config, "prior", None)
         if config is None:
-            return None
-        usual = np.full(len(flux), self.task.exposure.item())
-        exposure = usual if exposure is None else np.where(exposure > 0, exposure, usual)
-        where, column = str(self.folder), self.task.column
-        known = rays(self.data.config, column)
-        photometry = Photometry.known(self.data.attrs, exposure, column, where, known)
-        return prior_of_images(flux, photometry, config, lens_light=shines(self.data.config))
+            return batch
+        usual = np.full(len(batch.image), self.task.exposure.item())
+        times = usual if exposure is None else np.where(exposure > 0, exposure, usual)
+
+        def photometry(column: str) -> Photometry:
+            known = rays(self.data.config, column)
+            return Photometry.known(self.data.attrs, times, column, str(self.folder), known)
+
+        known, lens_light = photometry(self.task.column), shines(self.data.config)
+        channels, fit = prior_of_images(batch.image, known, config, lens_light=lens_light)
+        shape = (batch.image.shape[-2], batch.image.shape[-1])
+        detail = self.task.detail(fit, shape, photometry)
+        return batch._replace(prior=channels, fit=fit, detail=detail)
 
 
 def load_model(folder: str | Path) -> Model:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tqdm import tqdm
 
 from learn.config import PriorConfig
+from learn.fitted import Fit
 from learn.lens_prior import fit_images, parameter_names, recipe, shines
 from simulate.errors import InputError
 from simulate.photometry import Photometry
@@ -89,6 +90,11 @@ class LensPrior:
     def column(self, name: str) -> NDArray[np.float32]:
         """One parameter (N,) by its name."""
         return self.params[:, self.names.index(name)]
+
+    @property
+    def fit(self) -> Fit:
+        """The parameters with their errors, as tensors."""
+        return Fit.of(self.names, self.params, self.covariance, self.chi2_dof, self.converged)
 
 
 def lens_prior(

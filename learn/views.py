@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from learn.fitted import Fit
 from learn.lens_prior import VECTORS
 from simulate.augment import LensBatch, Optics, Params, turn, turned
 
@@ -46,6 +47,15 @@ def turned_prior(channels: Tensor, symmetry: Tensor) -> Tensor:
         along, up = parts[i], parts[j]
         parts[i], parts[j] = mirror * (cos * along + sin * up), cos * up - sin * along
     return torch.stack(parts, 1)
+
+
+def turned_fit(fit: Fit, symmetry: Tensor) -> Fit:
+    """The fits of images that are turned and flipped, as the fits of those images would be."""
+    flag = symmetry.new_zeros((len(symmetry), 1, 1, 1), dtype=torch.float32)
+    params, errors = (
+        turned_lenses(flag, columns, symmetry)[1] for columns in (fit.params, fit.errors)
+    )
+    return fit._replace(params=params, errors={name: v.abs() for name, v in errors.items()})
 
 
 def turned_lenses(image: Tensor, params: Params, symmetry: Tensor) -> tuple[Tensor, Params]:

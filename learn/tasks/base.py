@@ -18,15 +18,17 @@ from torch.utils.data import DataLoader
 
 from learn.backbone import Backbone, Encoder
 from learn.config import FinetuneConfig
-from learn.data import Batch, Split, Stretch
+from learn.data import Batch, InMemory, Split, Stretch
+from learn.fitted import Fit
 from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
 from learn.rcan import RCAN
 from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
-from learn.views import random_symmetry, turned_lenses, turned_prior
+from learn.views import random_symmetry, turned_fit, turned_lenses, turned_prior
 from simulate.augment import turned
 from simulate.config import Strict, checked
 from simulate.errors import InputError
+from simulate.photometry import Photometry
 from simulate.shards import Array, DataSet
 
 
@@ -70,7 +72,7 @@ class Task(pl.LightningModule, abc.ABC):
         super().__init__()
         self.config, self.total_steps = config, total_steps
         self.encoder, self.stretch = encoder, stretch
-        if getattr(encoder.config, "prior", None) is not None:
+        if self.sees_prior:
             # For images that do not say theirs, in e-/s; NaN leaves shot noise out.
             times = data.params.get("exposure_time", np.full(len(data), math.nan))[train]
             self.register_buffer("exposure", torch.tensor(float(np.median(times))))
@@ -78,6 +80,11 @@ class Task(pl.LightningModule, abc.ABC):
             # In evaluation, since the running means of a batch norm would change too.
             self.encoder.requires_grad_(False).eval()
         self.setup_head(checked(self.Params, config.params, "params"), data, train)
+
+    @property
+    def sees_prior(self) -> bool:
+        """Whether the encoder is shown what a fit leaves of its images."""
+        return getattr(self.encoder.config, "prior", None) is not None
 
     @classmethod
     def fresh_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
@@ -156,6 +163,30 @@ class Task(pl.LightningModule, abc.ABC):
     ) -> dict[str, Any]:
         """Metrics of the predictions for the images ``rows``, beside the baseline's."""
 
+    def measure_fit(
+        self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Metrics of what the fit alone says of the images ``rows``, where the head builds on it.
+
+        Args:
+            memory: the data set as it is served.
+            data: the data set.
+            rows: indices of images.
+        """
+        return {}
+
+    def detail(
+        self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
+    ) -> Tensor | None:
+        """Of :attr:`learn.data.Batch.detail`, for fits of N images; None where it is not wanted.
+
+        Args:
+            fit: of the images.
+            shape: theirs, in pixels.
+            photometry: of a column of the data set.
+        """
+        return None
+
     @abc.abstractmethod
     def draw(
         self,
@@ -224,4 +255,6 @@ def _turned(batch: Batch) -> Batch:
         image = turned(image, symmetry)
         low = None if batch.image_lr is None else turned(batch.image_lr, symmetry)
     prior = None if batch.prior is None else turned_prior(batch.prior, symmetry)
-    return Batch(image, batch.label, low, params, prior)
+    fit = None if batch.fit is None else turned_fit(batch.fit, symmetry)
+    detail = None if batch.detail is None else turned(batch.detail, symmetry)
+    return Batch(image, batch.label, low, params, prior, fit, detail)

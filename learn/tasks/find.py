@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.data import Batch, Split
 from learn.figures import draw_finder, draw_look_alikes
+from learn.fitted import Facts
 from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict
@@ -42,7 +44,11 @@ class Find(Task):
     radial_threshold: Tensor
 
     class Params(Strict):
-        """The task has no parameters."""
+        """Parameters of the task."""
+
+        sees_fit: bool = Field(
+            False, description="the head is told parameters, errors and chi^2 of a lens prior"
+        )
 
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
@@ -61,6 +67,8 @@ class Find(Task):
 
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
         width = self.encoder.width
+        self.facts = Facts(width) if params.sees_fit and self.sees_prior else None
+        width *= 1 if self.facts is None else 2
         self.not_a_lens = data.label_names.index(NON_LENS)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
         self.radial = RadialBaseline(2)
@@ -70,6 +78,8 @@ class Find(Task):
     def predict_batch(self, batch: Batch) -> Tensor:
         """Log odds (B,) of a lens: probabilities near one would be rounded to ties."""
         features = self.encoder.features(self.seen(batch))
+        if self.facts is not None:
+            features = self.facts.beside(features, batch.fit)
         return self.head(features).squeeze(1)  # type: ignore[no-any-return]
 
     def loss(self, batch: Batch) -> Tensor:

@@ -13,8 +13,9 @@ from pydantic import Field
 from scipy.special import ndtri
 from torch import Tensor, nn
 
-from learn.data import Batch, Split
+from learn.data import Batch, InMemory, Split
 from learn.figures import draw_calibration, draw_regression
+from learn.fitted import Facts, Fit
 from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict, suggestion
@@ -23,6 +24,16 @@ from simulate.shards import Array, DataSet
 
 #: A column whose range is below this part of its size is constant up to rounding.
 _ROUNDING = 1e-9
+#: Columns that mean what a parameter of a fit of the same name means.
+_FITTED = (
+    *("theta_E", "gamma", "e1", "e2", "center_x", "center_y", "gamma1", "gamma2"),
+    *("source_center_x", "source_center_y", "source_R_sersic", "source_n_sersic"),
+    *("source_e1", "source_e2"),
+)
+#: Those that mean it only where the deflections of a data set are not scaled.
+_SCALED = ("theta_E", "gamma1", "gamma2")
+#: Of fits, in units of the scatter of a column: their least error, and how far out they may lie.
+_LEAST_ERROR, _FARTHEST = 1e-4, 5.0
 
 
 class Regress(Task):
@@ -31,6 +42,8 @@ class Regress(Task):
     Trained by the likelihood of the images where a column has a value, in units of the scatter of
     the training images, weighted as in Seitzer et al. 2022 (arXiv:2203.09168): plain likelihood
     learns slowly where the variance is still large. Images are turned together with their columns.
+    Where a lens was fitted to each image, the heads of columns that the fit knows start from it: an
+    untrained network says what the fit says, with its errors, and learns the rest in units of them.
     After training, the uncertainties of each column are multiplied by one number, that of greatest
     likelihood on the validation images (Levi et al. 2019, arXiv:1905.11659).
     """
@@ -49,6 +62,7 @@ class Regress(Task):
     mean: Tensor
     std: Tensor
     temperature: Tensor
+    fitted: Tensor
 
     class Params(Strict):
         """Parameters of the task."""
@@ -62,6 +76,9 @@ class Regress(Task):
         )
         max_log_variance: float = Field(
             gt=0, description="bound of its modulus, in units of the scatter of the training images"
+        )
+        from_fit: bool = Field(
+            False, description="start from the fit of a lens prior, and be told of its errors"
         )
 
     @classmethod
@@ -110,7 +127,14 @@ class Regress(Task):
             ("temperature", [1.0] * count),
         ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
+        self.facts = Facts(width) if params.from_fit and self.sees_prior else None
+        width *= 1 if self.facts is None else 2
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * count))
+        if self.facts is not None:
+            self.register_buffer("fitted", _known_to_a_fit(self.columns, data.attrs))
+            last, zero = self.head[1], self.fitted.repeat(2)
+            with torch.no_grad():
+                last.weight[zero], last.bias[zero] = 0.0, 0.0  # type: ignore[index,operator]
         self.radial = RadialBaseline(count)
 
     def predict_batch(self, batch: Batch) -> Tensor:
@@ -156,6 +180,22 @@ class Regress(Task):
             metrics[f"uncalibrated_{name}"] = before[name]
         return metrics
 
+    def measure_fit(
+        self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Errors of the fit alone, and whether they are as large as it says."""
+        if self.facts is None or memory.fit is None:
+            return {}
+        fit, fitted = memory.fit.rows(torch.from_numpy(rows)), self.fitted.cpu().numpy()
+        values, errors = (part.numpy()[:, fitted] for part in _of_columns(fit, self.columns))
+        columns = [name for name, known in zip(self.columns, fitted, strict=True) if known]
+        truth = self._truth(data, rows)[:, fitted]
+        z = np.abs(values - truth) / errors
+        return {
+            "fit_mae": _errors(values, truth, columns),
+            "fit_coverage68": coverage(z, 0.68, columns),
+        }
+
     def draw(
         self,
         predictions: Tensor,
@@ -186,10 +226,31 @@ class Regress(Task):
 
     def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, K) of the standardised columns."""
-        outputs: Tensor = self.head(self.encoder.features(self.seen(batch))).float()
+        features = self.encoder.features(self.seen(batch))
+        if self.facts is not None:
+            features = self.facts.beside(features, batch.fit)
+        outputs: Tensor = self.head(features).float()
         mean, raw = outputs.chunk(2, dim=1)
         bound = self.params.max_log_variance
-        return mean, bound * torch.tanh(raw / bound)
+        log_variance = bound * torch.tanh(raw / bound)
+        if self.facts is None or batch.fit is None:
+            return mean, log_variance
+        value, error = self._standardised(batch.fit)
+        return (
+            torch.where(self.fitted, value + error * mean, mean),
+            torch.where(self.fitted, 2 * error.log() + log_variance, log_variance),
+        )
+
+    def _standardised(self, fit: Fit) -> tuple[Tensor, Tensor]:
+        """Fits and their errors (B, K) in units of the scatter of the columns.
+
+        A fit that has not converged knows its error no better than the scatter.
+        """
+        values, errors = _of_columns(fit, self.columns)
+        value = ((values - self.mean) / self.std).clamp(-_FARTHEST, _FARTHEST)
+        error = (errors / self.std).clamp(_LEAST_ERROR, 1.0)
+        error = torch.where(fit.converged[:, None], error, 1.0)
+        return value.float(), error.float()
 
     def _surprise(self, batch: Batch, beta: float) -> Tensor:
         """Negative log likelihood, weighted by ``variance**beta``, over the known values."""
@@ -206,6 +267,22 @@ class Regress(Task):
     def _truth(self, data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The columns (N, K) of the images ``rows``."""
         return np.stack([data.params[name][rows] for name in self.columns], axis=1)
+
+
+def _known_to_a_fit(columns: list[str], attrs: dict[str, Any]) -> Tensor:
+    """Which columns (K,) mean what a parameter of a fit means; published labels may be scaled."""
+    known = set(_FITTED)
+    if float(attrs.get("alpha_scale", 1.0)) != 1.0:
+        known -= set(_SCALED)
+    return torch.tensor([name in known for name in columns])
+
+
+def _of_columns(fit: Fit, columns: list[str]) -> tuple[Tensor, Tensor]:
+    """Values and errors (B, K) of fits in double precision; 0 and 1 where there is no such name."""
+    none, one = torch.zeros_like(fit.chi2_dof), torch.ones_like(fit.chi2_dof)
+    values = [fit.params.get(name, none) for name in columns]
+    errors = [fit.errors.get(name, one) for name in columns]
+    return torch.stack(values, 1).double(), torch.stack(errors, 1).double()
 
 
 def regression_metrics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,20 @@ from torch.nn import functional as F
 
 from learn.backbone import Backbone, Encoder
 from learn.config import EncoderConfig, FinetuneConfig
-from learn.data import Batch
+from learn.data import Batch, InMemory
 from learn.figures import draw_triptychs
+from learn.fitted import Fit
 from learn.rcan import RCAN, Rcan, RcanConfig, RcanSizes
 from learn.tasks.base import Task
 from learn.timm_backbone import VIT
 from simulate.config import Strict, checked
 from simulate.errors import InputError
+from simulate.photometry import Photometry
 from simulate.shards import DataSet
 from simulate.truth import noise_free_images
+
+#: Images that are rendered at once.
+_BLOCK = 128
 
 
 class SuperResolve(Task):
@@ -40,6 +46,9 @@ class SuperResolve(Task):
     differ, so that light crosses the edge of every coarse pixel, and noise of one image is not in
     the other. Where counts are clipped at zero (Model 1 as published) the sky of the
     high-resolution image holds more flux, which no light has brought: it is left out.
+
+    Where a lens was fitted to each low-resolution image, it is rendered at high resolution too, and
+    what that shows beyond the bicubic image of itself is added: training starts from there.
     """
 
     default_data = ("data/model1", "data/model3", "data/model2")
@@ -58,6 +67,9 @@ class SuperResolve(Task):
         width: int = Field(gt=0, description="channels of the convolutions")
         blocks: int = Field(gt=0, description="residual blocks")
         rcan: RcanSizes = Field(description="the network that --backbone rcan names")
+        renders_fit: bool = Field(
+            False, description="start from the lens of a lens prior, at high resolution"
+        )
 
     @classmethod
     def fresh_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
@@ -103,7 +115,9 @@ class SuperResolve(Task):
         else:
             width, joined, blocks = params.width, params.width // 4, params.blocks
             self.spread = _Spread(self.encoder.config, joined)
-        self.first = nn.Conv2d(2, width, 3, padding=1)
+        self.renders_fit = params.renders_fit and self.sees_prior
+        inputs = 2 + (self.factor**2 if self.renders_fit else 0)
+        self.first = nn.Conv2d(inputs, width, 3, padding=1)
         self.join = nn.Conv2d(width + joined, width, 1)
         self.trunk = nn.ModuleList(
             nn.Sequential(
@@ -124,13 +138,31 @@ class SuperResolve(Task):
         x, stretched = low * self.gain / self.scale, self.stretch(low)
         seen = stretched if batch.prior is None else self.seen(batch)
         context = self.spread(self.encoder(seen))[..., : low.shape[-2], : low.shape[-1]]
-        features = self.first(torch.cat([x, stretched], 1))
+        parts = [x, stretched]
+        if self.renders_fit:
+            detail = self._shown(batch.detail).to(x.dtype)
+            parts.append(F.pixel_unshuffle(detail, self.factor))
+        features = self.first(torch.cat(parts, 1))
         features = features + self.join(torch.cat([features, context], 1))
         for block in self.trunk:
             features = features + block(features)
         correction = F.pixel_shuffle(self.last(features), self.factor).to(x.dtype)
+        if self.renders_fit:
+            correction = correction + detail
         correction = correction - correction.mean((-2, -1), keepdim=True)
         return (bicubic(x, self.factor) + correction) * self.scale
+
+    def detail(
+        self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
+    ) -> Tensor | None:
+        if not self.renders_fit:
+            return None
+        return fitted_detail(fit, shape, photometry(self.column), photometry("image"), self.factor)
+
+    def _shown(self, detail: Tensor | None) -> Tensor:
+        """The detail (B, 1, H, W) of a batch in units of the network's output."""
+        assert detail is not None
+        return detail * self.gain / self.scale
 
     def loss(self, batch: Batch) -> Tensor:
         # Squares, not moduli: the median of clipped noise is 0, and the flux would be lost with it.
@@ -152,6 +184,19 @@ class SuperResolve(Task):
             for against, truth in truths.items()
             for name, value in superres_metrics(image / scale, truth / scale).items()
         }
+
+    def measure_fit(
+        self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Metrics of the bicubic images with the detail of the fitted lenses, and no network."""
+        if not self.renders_fit or memory.detail is None:
+            return {}
+        detail = (memory.detail[torch.from_numpy(rows)] * self.gain.cpu()).numpy()
+        detail -= detail.mean((-2, -1), keepdims=True)
+        scale = self.scale.item()
+        image = (self._plain(self.inputs(data)[rows]) + detail) / scale
+        found = superres_metrics(image, data.image[rows] / scale)
+        return {f"fit_{name}": value for name, value in found.items()}
 
     def draw(
         self,
@@ -188,6 +233,41 @@ class _Spread(nn.Module):
         side = round(tokens.shape[1] ** 0.5)
         maps = self.pixels(tokens).mT.unflatten(2, (side, side))
         return F.pixel_shuffle(maps, self.patch)
+
+
+@torch.no_grad()
+def fitted_detail(
+    fit: Fit, shape: tuple[int, int], low: Photometry, high: Photometry, factor: int
+) -> Tensor:
+    """What fitted lenses show at high resolution beyond the bicubic images of themselves.
+
+    Args:
+        fit: of N images at low resolution.
+        shape: theirs, in pixels.
+        low, high: their photometry, and that of the same fields at high resolution.
+        factor: pixels of high resolution along a side of one of low resolution.
+
+    Returns:
+        (N, 1, H, W) in units of the low-resolution image, and per area of one of its pixels; 0
+        where a fit has not converged.
+    """
+    scene, parts = fit.scene, []
+    fine_shape = (factor * shape[0], factor * shape[1])
+    for start in range(0, len(fit.chi2_dof), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        some = fit.rows(rows)
+        like = some.chi2_dof
+        coarse = scene.image(some.params, low.pixels(shape, like)) / _rate(low, rows, like)
+        fine = scene.image(some.params, high.pixels(fine_shape, like)) / _rate(high, rows, like)
+        detail = factor**2 * fine[:, None] - bicubic(coarse[:, None], factor)
+        known = some.converged & detail.isfinite().flatten(1).all(1)
+        parts.append(torch.where(known[:, None, None, None], detail, 0.0))
+    return torch.cat(parts)
+
+
+def _rate(photometry: Photometry, rows: slice, like: Tensor) -> Tensor:
+    """e-/s in one unit of the images, (n, 1, 1)."""
+    return torch.from_numpy(photometry.rate[rows]).to(like)[:, None, None]
 
 
 def _clean(data: DataSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:

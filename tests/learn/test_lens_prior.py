@@ -221,8 +221,8 @@ def test_the_fit_of_a_turned_image_is_the_turned_fit(smooth: DataSet) -> None:
     rows = np.flatnonzero(lens_prior(smooth, FULL).chi2_dof < 1.1)[:4]
     known, flux = Photometry.of(smooth).select(rows), torch.from_numpy(smooth.image[rows])
     symmetry = torch.tensor([1, 3, 4, 6])
-    before = prior_of_images(flux, known, FULL, lens_light=False)
-    after = prior_of_images(turned(flux, symmetry), known, FULL, lens_light=False)
+    before, _ = prior_of_images(flux, known, FULL, lens_light=False)
+    after, _ = prior_of_images(turned(flux, symmetry), known, FULL, lens_light=False)
     expected = turned_prior(before, symmetry)
     difference = (after[:, 0] - expected[:, 0]).flatten(1).norm(dim=1) / 64
     assert difference.median() < 0.05, "sigma"
@@ -273,7 +273,7 @@ def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
         """In place of a fit: channels that say whose they are."""
         number = images[:, 0, 0].numpy()
         channels = np.broadcast_to(number[:, None, None, None], (len(images), 6, 64, 64))
-        zeros = np.zeros((len(images), 14), np.float32)
+        zeros = np.zeros((len(images), 15), np.float32)
         return {
             "params": zeros,
             "covariance": zeros[:, :, None] * zeros[:, None],

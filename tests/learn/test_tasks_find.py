@@ -14,7 +14,7 @@ from learn.tasks.classify import calibration_error, classification_metrics
 from learn.tasks.find import Find, best_threshold, finding_metrics
 from simulate import shards
 from simulate.errors import InputError
-from simulate.foreground import NON_LENS_KINDS
+from simulate.look_alikes import NON_LENS_KINDS
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 

@@ -1,0 +1,104 @@
+"""The smooth lens that was fitted to each image, as numbers that a head can start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lensphys.scene import LensScene
+
+#: Of the lens and its source, which every fit knows.
+NAMES = LensScene("EPL").names
+#: Ranges of the decimal logarithms of errors and of chi^2 over the degrees of freedom.
+_LOG_ERROR, _LOG_CHI2 = (-4.0, 1.0), (-1.0, 4.0)
+
+
+class Fit(NamedTuple):
+    """Smooth lenses of B images, as :func:`lensphys.fit` has found them."""
+
+    params: dict[str, Tensor]
+    """(B,) best fits, by name"""
+    errors: dict[str, Tensor]
+    """(B,) their standard errors; infinite where the image says nothing"""
+    chi2_dof: Tensor
+    """(B,) chi^2 over the degrees of freedom"""
+    converged: Tensor
+    """(B,) whether a minimum was found"""
+
+    @classmethod
+    def of(
+        cls,
+        names: tuple[str, ...],
+        params: NDArray[Any],
+        covariance: NDArray[Any],
+        chi2_dof: NDArray[Any],
+        converged: NDArray[np.bool_],
+    ) -> Fit:
+        """From the arrays of a :class:`learn.prior_files.LensPrior`.
+
+        A fit that holds what is no number has not converged, and tells nothing.
+        """
+        values = torch.from_numpy(params).float()
+        variance = torch.from_numpy(covariance).float().diagonal(dim1=1, dim2=2)
+        errors = torch.where(variance >= 0, variance, torch.inf).sqrt()
+        chi2 = torch.from_numpy(chi2_dof).float()
+        whole = values.isfinite().all(1) & chi2.isfinite()
+        return cls(
+            dict(zip(names, values.nan_to_num(0.0, 0.0, 0.0).unbind(1), strict=True)),
+            dict(zip(names, errors.unbind(1), strict=True)),
+            torch.where(whole, chi2, torch.inf),
+            torch.from_numpy(converged) & whole,
+        )
+
+    @property
+    def scene(self) -> LensScene:
+        """What was fitted."""
+        return LensScene("EPL", lens_light=len(self.params) > len(NAMES))
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Fit:
+        """All numbers of it under a change: of their rows, or of their device."""
+        return Fit(
+            {name: change(values) for name, values in self.params.items()},
+            {name: change(values) for name, values in self.errors.items()},
+            change(self.chi2_dof),
+            change(self.converged),
+        )
+
+    def rows(self, indices: Tensor | slice) -> Fit:
+        """Of some of the images."""
+        return self.changed(lambda values: values[indices])
+
+
+def facts(fit: Fit) -> Tensor:
+    """What a network is told of fits, (B, 2P + 2) finite numbers about one.
+
+    The P parameters of lens and source (their asinh), the logarithms of their errors and of
+    chi^2, and whether the fit has converged. The light of the lens, which not every data set has,
+    is left out.
+    """
+    params = torch.stack([fit.params[name] for name in NAMES], 1)
+    errors = torch.stack([fit.errors[name] for name in NAMES], 1)
+    chi2, converged = fit.chi2_dof[:, None], fit.converged[:, None]
+    parts = [params.asinh(), _log10(errors, *_LOG_ERROR), _log10(chi2, *_LOG_CHI2), converged]
+    return torch.cat([part.float() for part in parts], 1)
+
+
+class Facts(nn.Sequential):
+    """Features (B, width) of :func:`facts`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(2 * len(NAMES) + 2, width), nn.GELU())
+
+    def beside(self, features: Tensor, fit: Fit | None) -> Tensor:
+        """Features (B, D) of images, and beside them those of their fits."""
+        assert fit is not None
+        return torch.cat([features, self(facts(fit)).to(features.dtype)], 1)
+
+
+def _log10(values: Tensor, low: float, high: float) -> Tensor:
+    return values.clamp(10.0**low, 10.0**high).log10()
