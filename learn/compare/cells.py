@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from learn.compare.config import (
     BASELINES,
+    FIT,
     WITH_PRIOR,
     Budget,
     CompareConfig,
@@ -114,8 +115,8 @@ class Cell:
         if self.probe_strengths is None:
             training = self.training.model_dump(mode="json", exclude=_PLACES)
         else:
-            untrained = base_method(self.method) == "untrained"
-            include = _OF_A_PROBE | ({"scratch_encoder"} if untrained else set())
+            own = base_method(self.method) in ("untrained", FIT)
+            include = _OF_A_PROBE | ({"scratch_encoder"} if own else set())
             training = self.training.model_dump(mode="json", include=include)
             training["probe_strengths"] = list(self.probe_strengths)
         return {
@@ -214,7 +215,7 @@ def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> Fi
     }
     path = shipped_config("finetune", TASK, "task")
     sets = section.set | fixed
-    if name.endswith(WITH_PRIOR):
+    if name.endswith(WITH_PRIOR) or name == FIT:
         ours = _adjusted(PretrainConfig, shipped_config("pretrain", PHYSICS, "method"), {})
         sets["scratch_encoder.prior"] = ours.encoder.model_dump()["prior"]
     batch_size = _adjusted(FinetuneConfig, path, sets).optimizer.batch_size

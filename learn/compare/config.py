@@ -20,14 +20,15 @@ Budget = int | Literal["all"]
 #: Rows without pretraining, and what is done with each.
 BASELINES: dict[str, Mode] = {
     "radial": "linear",
+    "lens-fit": "linear",
     "untrained": "linear",
     "untrained:lens-prior": "linear",
     "scratch": "full",
     "scratch:lens-prior": "full",
     "resnet18": "full",
 }
-#: The networks among them that see what physics-ijepa sees.
-WITH_PRIOR = ":lens-prior"
+#: The networks among them that see what physics-ijepa sees, and what the fit of a lens says alone.
+WITH_PRIOR, FIT = ":lens-prior", "lens-fit"
 
 
 def base_method(name: str) -> str:

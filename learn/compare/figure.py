@@ -18,6 +18,7 @@ from simulate.preview import save_figure
 _MARKERS = "osD^vP*X<>hp"
 _GREYS = {
     "radial": "black",
+    "lens-fit": "0.25",
     "untrained": "0.55",
     "untrained:lens-prior": "0.75",
     "scratch": "0.35",

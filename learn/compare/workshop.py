@@ -20,11 +20,12 @@ from torch import Tensor
 
 from learn.backbone import Backbone, Encoder, load_encoder
 from learn.compare.cells import TASK, Cell, Pretraining
-from learn.compare.config import base_method
+from learn.compare.config import FIT, base_method
 from learn.compare.sensitivity import sensitivity
 from learn.data import InMemory, Split, Stretch, split
 from learn.evaluate import PREDICTIONS
 from learn.finetune import finetune
+from learn.fitted import facts
 from learn.monitor import features_of
 from learn.pretrain import pretrain
 from learn.prior_files import seen_by
@@ -166,13 +167,16 @@ class Workshop:
             encoder = Encoder(config.scratch_encoder)
         device = torch.device(config.device)
         memory = InMemory(data, prior=seen_by(encoder.config, data, device=config.device))
+        told = [] if memory.fit is None else [facts(memory.fit).numpy()]
+        if cell.method == FIT:
+            return told[0]
         image = torch.from_numpy(data.image)[_not_tested(cell, data)]
         stretch = Stretch.fit(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
         blocks = torch.arange(len(data)).split(_BLOCK)
         # A lens prior of a whole data set, as numbers that a network takes, would fill the memory.
         parts = [features_of(frozen, memory[rows].stack) for rows in blocks]  # type: ignore[arg-type]
-        return np.concatenate(parts)
+        return np.concatenate([np.concatenate(parts), *told], 1)
 
 
 def probe(

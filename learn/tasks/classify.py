@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from learn.data import Batch, Split
 from learn.figures import draw_confusion, draw_roc
+from learn.fitted import Facts
 from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict
@@ -31,6 +32,9 @@ class Classify(Task):
         """Parameters of the task."""
 
         label_smoothing: float = Field(ge=0, lt=1)
+        sees_fit: bool = Field(
+            False, description="the head is told parameters, errors and chi^2 of a lens prior"
+        )
 
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
@@ -51,6 +55,8 @@ class Classify(Task):
         self.label_names, classes = data.label_names, len(data.label_names)
         self.params = params
         width = self.encoder.width
+        self.facts = Facts(width) if params.sees_fit and self.sees_prior else None
+        width *= 1 if self.facts is None else 2
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
         self.radial = RadialBaseline(classes)
 
@@ -99,7 +105,10 @@ class Classify(Task):
         return {"predicted": np.array(self.label_names)[probability.argmax(1)], **columns}
 
     def _logits(self, batch: Batch) -> Tensor:
-        return self.head(self.encoder.features(self.seen(batch)))  # type: ignore[no-any-return]
+        features = self.encoder.features(self.seen(batch))
+        if self.facts is not None:
+            features = self.facts.beside(features, batch.fit)
+        return self.head(features)  # type: ignore[no-any-return]
 
 
 def classification_metrics(

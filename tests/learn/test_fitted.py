@@ -37,7 +37,12 @@ from simulate.shards import DataSet
 PRIOR = "scratch_encoder.prior={steps: 50, residual: fit, response: true, source_plane: true}"
 #: What is no lens takes long to fit.
 QUICK = PRIOR.replace("50", "16")
-KEYS = {"regress": "from_fit", "find": "sees_fit", "superres": "renders_fit"}
+KEYS = {
+    "classify": "sees_fit",
+    "regress": "from_fit",
+    "find": "sees_fit",
+    "superres": "renders_fit",
+}
 SMALL = {"superres": ("params.width=4", "params.blocks=1")}
 
 
