@@ -148,7 +148,7 @@ class SuperResolve(Task):
             features = features + block(features)
         correction = F.pixel_shuffle(self.last(features), self.factor).to(x.dtype)
         if self.renders_fit:
-            correction = correction + detail
+            correction = _room(batch.fit).to(x.dtype) * correction + detail
         correction = correction - correction.mean((-2, -1), keepdim=True)
         return (bicubic(x, self.factor) + correction) * self.scale
 
@@ -233,6 +233,17 @@ class _Spread(nn.Module):
         side = round(tokens.shape[1] ** 0.5)
         maps = self.pixels(tokens).mT.unflatten(2, (side, side))
         return F.pixel_shuffle(maps, self.patch)
+
+
+def _room(fit: Fit | None) -> Tensor:
+    """What a network may add to the fits of a batch, (B, 1, 1, 1).
+
+    A lens that explains an image to a part of its noise, as in images without any, is right at high
+    resolution to that part too: there the network has as little to say.
+    """
+    assert fit is not None
+    room = torch.where(fit.converged, fit.chi2_dof.clamp(max=1.0).sqrt(), 1.0)
+    return room[:, None, None, None]
 
 
 @torch.no_grad()
