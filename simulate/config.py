@@ -130,7 +130,8 @@ def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Con
         if first["type"] == "missing":
             raise InputError(f"{where}: the key '{key}' is missing") from None
         got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
-        raise InputError(f"{where}: {key}: {message}{got}") from None
+        at = f"{where}: {key}" if key else where
+        raise InputError(f"{at}: {message}{got}") from None
 
 
 def _apply_set(values: dict[str, Any], item: str) -> None:

@@ -15,6 +15,10 @@ from simulate.config import Strict
 Array = NDArray[np.float64]
 
 
+#: Standard deviations from the middle beyond which a tail has no numbers left to draw from.
+_FARTHEST = 30.0
+
+
 class _Bounded(Strict):
     low: float
     high: float
@@ -54,6 +58,11 @@ class Normal(_Bounded):
     mean: float
     sigma: float = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        _check_reach(self.mean, self.sigma, self.low, self.high)
+        return self
+
     def quantile(self, u: Array) -> Array:
         """The value below which lies the fraction ``u`` of the draws."""
         return _cut_normal(u, self.mean, self.sigma, self.low, self.high)
@@ -66,6 +75,13 @@ class LogNormal(_Bounded):
     low: float = Field(gt=0)
     median: float = Field(gt=0)
     dex: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        logs = (math.log10(value) for value in (self.median, self.low, self.high))
+        middle, low, high = logs
+        _check_reach(middle, self.dex, low, high)
+        return self
 
     def quantile(self, u: Array) -> Array:
         """The value below which lies the fraction ``u`` of the draws."""
@@ -102,7 +118,18 @@ def power_law(u: Array, low: float, high: float, slope: float) -> Array:
     return np.asarray((a + (b - a) * u) ** (1 / exponent))
 
 
+def _check_reach(mean: float, sigma: float, low: float, high: float) -> None:
+    away = max(low - mean, mean - high) / sigma
+    if away > _FARTHEST:
+        raise ValueError(
+            f"low and high lie {away:.0f} standard deviations from the middle of the distribution "
+            f"(at most {_FARTHEST:g})"
+        )
+
+
 def _cut_normal(u: Array, mean: float, sigma: float, low: float, high: float) -> Array:
+    if low > mean:  # far above it the cumulative distribution is rounded to 1
+        return -_cut_normal(1 - u, -mean, sigma, -high, -low)
     below, above = (float(ndtr((limit - mean) / sigma)) for limit in (low, high))
     values: Array = mean + sigma * ndtri(below + (above - below) * u)
     return values.clip(low, high)  # rounding; and infinity for limits far in the tail

@@ -31,6 +31,7 @@ from simulate.shards import replacing, sha256
 
 #: Why a galaxy is not used.
 REASONS = {
+    "unreadable": "that cannot be read",
     "not_finite": "NaN or infinite pixels",
     "saturated": "saturated",
     "empty": "no galaxy at the centre",
@@ -177,7 +178,7 @@ def _loaded(config: GalaxyImagesConfig, state: tuple[Any, ...]) -> GalaxyImages:
     stamps, radii, numbers, labels = [], [], [], []
     rejected = dict.fromkeys(REASONS, 0)
     for number, label, image in _images(config):
-        made = prepare(image, config)
+        made = "unreadable" if image is None else prepare(image, config)
         if isinstance(made, str):
             rejected[made] += 1
             continue
@@ -276,15 +277,18 @@ def _state(path: Path) -> tuple[Any, ...]:
     return tuple((file.name, (s := file.stat()).st_size, s.st_mtime_ns) for file in files)
 
 
-def _images(config: GalaxyImagesConfig) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    """Number, label and pixels of each image to look at."""
+def _images(config: GalaxyImagesConfig) -> Iterator[tuple[int, int, NDArray[Any] | None]]:
+    """Number, label and pixels of each image to look at; None for a file of many that is broken."""
     path = _given(config)
     if path.is_dir():
         files = _fits_files(path)
         if not files:
             raise InputError(f"{path} holds no FITS file")
         for number in _chosen(len(files), config.max_images):
-            yield number, -1, _fits_image(files[number])
+            try:
+                yield number, -1, _fits_image(files[number])
+            except InputError:
+                yield number, -1, None
     elif path.name.endswith(_HDF5_ENDINGS):
         yield from _hdf5_images(path, config.max_images)
     elif path.name.endswith(_FITS_ENDINGS):

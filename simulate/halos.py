@@ -38,7 +38,7 @@ class SubhaloConfig(Strict):
     mass_max: float = Field(gt=0)
     mass_slope: float = Field(ge=-5, le=5, description="exponent of dN/dm")
     disc_radius: float = Field(gt=0, description="they lie within so many Einstein radii")
-    concentration_dex: float = Field(ge=0, description="scatter about Duffy et al. 2008")
+    concentration_dex: float = Field(ge=0, le=1, description="scatter about Duffy et al. 2008")
     core_radius: float = Field(gt=0, description="kpc, of their number density in the host")
     host_radius: float = Field(gt=0, description="kpc, outside of which there are none")
 

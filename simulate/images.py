@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +23,9 @@ from simulate.settings import SimulateConfig
 
 if TYPE_CHECKING:
     from simulate.galaxies import GalaxyImages
+
+#: The attribute of a shard that says which configuration it was made with.
+_CONFIGURATION = "config_sha256"
 
 
 def make_images(
@@ -106,6 +113,20 @@ def make_renderers(
     return renderers
 
 
+def digest_of(config: SimulateConfig) -> str:
+    """Of what the images of a data set follow from."""
+    return hashlib.sha256(json.dumps(config.identity(), sort_keys=True).encode()).hexdigest()
+
+
+def configuration_of(shard: Path) -> str | None:
+    """The :func:`digest_of` the configuration of a shard; None where it cannot be read."""
+    try:
+        with h5py.File(shard, "r") as file:
+            return str(file.attrs[_CONFIGURATION])
+    except (OSError, KeyError, RuntimeError):
+        return None
+
+
 def attributes(
     config: SimulateConfig, prior: Prior, renderers: list[tuple[Instrument, Renderer]]
 ) -> dict[str, Any]:
@@ -123,6 +144,7 @@ def attributes(
         "main_profile": prior.main,
         "alpha_scale": prior.alpha_scale,
         "instrument": config.instrument,
+        _CONFIGURATION: digest_of(config),
     }
     if config.pairs:
         coarse = renderers[1][0]

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from simulate.columns import unit
 from simulate.errors import InputError
+from simulate.galaxies import SOURCES
 from simulate.preview import write_preview
 from simulate.run import Progress
 from simulate.shards import read_shard, sha256, shapes
@@ -146,13 +147,19 @@ def _ranges(columns: list[Column]) -> Table:
 
 
 def verify(summary: Summary, progress: Progress) -> Iterator[str]:
-    """Check every shard against the manifest; yields one line for each that is damaged.
+    """Check every file against the manifest; yields one line for each that is damaged or missing.
 
     Checksums, readability, shapes, and that all pixels are finite. One shard is in memory at a
     time.
     """
-    first: dict[str, tuple[int, ...]] | None = None
-    for entry in summary.manifest["shards"]:
+    manifest, first = summary.manifest, None
+    if not manifest["complete"]:
+        yield f"{summary.folder} is {_state(summary)}"
+    sources = manifest.get(SOURCES)
+    path = summary.folder / SOURCES
+    if sources and not (path.is_file() and sha256(path) == sources["sha256"]):
+        yield f"{path} is missing or has another checksum than when it was written"
+    for entry in manifest["shards"]:
         path = summary.folder / entry["file"]
         try:
             # What is in it first: it says more than that a checksum is another.

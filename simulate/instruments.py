@@ -28,7 +28,8 @@ class Instrument(lp.Instrument):
             return super().flux(magnitude)
         except ValueError:
             raise InputError(
-                "source.magnitude needs an instrument with a zero point; give source.amplitude"
+                "source.magnitude needs an instrument with a zero point; give source.amplitude "
+                "(preset published) or source.flux (physical)"
             ) from None
 
     def coarser(self, factor: int) -> Self:

@@ -57,7 +57,7 @@ class BrightnessConfig(Strict):
     flux: float | None = Field(
         gt=0, description="e-/s, where theta_E is 1 arcsec, for instruments without zero point"
     )
-    scatter: float = Field(ge=0, description="mag")
+    scatter: float = Field(ge=0, le=5, description="mag")
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Self:
@@ -70,8 +70,8 @@ class EarlyTypeConfig(Strict):
     """An early-type galaxy of the brightness and size of a lens."""
 
     brightness: BrightnessConfig
-    log10_size: float = Field(description="mean of log10(R_sersic / theta_E)")
-    log10_size_scatter: float = Field(ge=0)
+    log10_size: float = Field(ge=-2, le=2, description="mean of log10(R_sersic / theta_E)")
+    log10_size_scatter: float = Field(ge=0, le=1)
     n_sersic: float
     n_sersic_scatter: float = Field(ge=0)
     n_sersic_limits: Limits

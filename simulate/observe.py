@@ -7,7 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from simulate.errors import InputError
+
 Images = NDArray[np.floating]
+#: Electrons in a pixel; far beyond any detector, and below where their whole numbers end.
+_MOST = 1e15
 #: model images (B, ny, nx) in flux per unit time, background sigma, exposure times (B,), and the
 #: random numbers of the i-th image -> images (B, ny, nx)
 Observation = Callable[
@@ -50,6 +54,7 @@ def counts(
     DeepLenseSim adds a Gaussian approximation of the shot noise and the background, and then draws
     Poisson counts of the sum.
     """
+    _countable(models, exposures)
     images = np.empty_like(models)
     for i, (model, exposure) in enumerate(zip(models, exposures, strict=True)):
         random = rng(i)
@@ -70,6 +75,7 @@ def detector(
 
     The background of sky and read-out, which is not in the model, leaves its noise alone.
     """
+    _countable(models, exposures)
     images = np.empty_like(models)
     for i, (model, exposure) in enumerate(zip(models, exposures, strict=True)):
         random = rng(i)
@@ -78,6 +84,16 @@ def detector(
         background = random.standard_normal(model.shape, np.float32) * background_sigma
         images[i] = electrons / exposure + background
     return images
+
+
+def _countable(models: Images, exposures: NDArray[np.float64]) -> None:
+    """Refuse light that no detector could count."""
+    brightest = float((models.max((-2, -1)) * exposures).max())
+    if not brightest < _MOST:
+        raise InputError(
+            f"a pixel would count {brightest:.3g} electrons (at most {_MOST:.0e}): source, lens or "
+            "look-alikes are too bright, or the exposure too long"
+        )
 
 
 def noise_sigma(

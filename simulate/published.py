@@ -48,7 +48,7 @@ class LensConfig(EllipticalConfig):
 class SourceConfig(EllipticalConfig):
     """The lensed galaxy: a Sersic profile at a random position."""
 
-    amplitude: float | None = Field(description="surface brightness at R_sersic, or null")
+    amplitude: float | None = Field(gt=0, description="surface brightness at R_sersic, or null")
     magnitude: float | None = Field(ge=-50, le=50, description="AB magnitude, or null")
     R_sersic: float = Field(gt=0)
     n_sersic: float = Field(ge=0.3, le=10)
@@ -77,9 +77,9 @@ class AxionConfig(Strict):
 
     n_masses: int = Field(gt=0)
     total_mass: float = Field(gt=0, description="solar masses")
-    log10_mass_min: float = Field(description="axion mass, log10 eV")
-    log10_mass_max: float
-    half_length: float = Field(gt=0, description="arcsec at an axion mass of 1e-22 eV")
+    log10_mass_min: float = Field(ge=-30, le=-10, description="axion mass, log10 eV")
+    log10_mass_max: float = Field(ge=-30, le=-10)
+    half_length: float = Field(gt=0, le=100, description="arcsec at an axion mass of 1e-22 eV")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -15,19 +14,22 @@ import numpy as np
 
 from simulate.errors import InputError
 from simulate.folders import held
-from simulate.galaxies import store_galaxies, stored_galaxies
-from simulate.images import attributes, make_images, make_renderers
+from simulate.galaxies import SOURCES, store_galaxies, stored_galaxies
+from simulate.images import attributes, configuration_of, digest_of, make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.presets import make_prior
 from simulate.settings import SimulateConfig
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
+    DamagedManifestError,
+    manifest_text,
     read_manifest,
     settle,
+    sha256,
     shard_intact,
+    write_manifest,
     write_shard,
-    write_text,
 )
 from simulate.workers import Results, in_process, on_cluster, on_processes, reach
 
@@ -124,6 +126,7 @@ def simulate(
         manifest = _open_manifest(out, config)
         if config.galaxies.path:
             store_galaxies(config.galaxies, out)
+            manifest[SOURCES] = {"sha256": sha256(out / SOURCES)}
         names = {shard.file: shard.stop - shard.start for shard in shards}
         done = {
             entry["file"]: entry
@@ -143,17 +146,17 @@ def simulate(
                 done[shard.file] = {"file": shard.file, "n": count, "sha256": digest}
                 manifest["shards"] = [done[key] for key in sorted(done)]
                 manifest["complete"] = False
-                _write_manifest(out, manifest)
+                write_manifest(out, manifest)
                 report(count)
 
         from simulate.preview import write_preview
 
         manifest["shards"] = [done[shard.file] for shard in shards]
-        _write_manifest(out, manifest)
+        write_manifest(out, manifest)
         write_preview(out)
         settle(out)  # before the manifest says that all is there
         manifest["complete"] = True
-        _write_manifest(out, manifest)
+        write_manifest(out, manifest)
         settle(out)
     return out, True
 
@@ -171,7 +174,16 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     # Blocks are aligned to the image number and always whole, so that neither the size of a shard
     # nor the number of images can change the rounding of a pixel.
     for block in range(shard.start - shard.start % size, shard.stop, size):
-        scene, block_images = make_images(config, prior, renderers, block, block + size, galaxies)
+        try:
+            scene, block_images = make_images(
+                config, prior, renderers, block, block + size, galaxies
+            )
+        except (ValueError, OverflowError) as error:
+            first = str(error).partition("\n")[0]
+            raise InputError(
+                f"images {block} to {block + size - 1} cannot be drawn with this configuration: "
+                f"{first}"
+            ) from error
         inside = slice(max(shard.start - block, 0), min(shard.stop - block, size))
         scenes.append({name: values[inside] for name, values in scene.params.items()})
         scenes[-1]["label"] = scene.label[inside]
@@ -204,16 +216,35 @@ def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Results[Shard
 
 
 def _open_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
-    if (out / MANIFEST).exists():
-        manifest = read_manifest(out)
+    if (out / MANIFEST).exists() and _begun(out):
+        manifest = _known_manifest(out, config)
         _check_same(manifest["config"], config.identity(), out)
         # Only what was made is taken from the file; the rest follows from the configuration.
         return _new_manifest(config) | {name: manifest[name] for name in ("complete", "shards")}
-    if any(out.iterdir()):
+    if any(path.name not in (MANIFEST, SOURCES) for path in out.iterdir()):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
     manifest = _new_manifest(config)
-    _write_manifest(out, manifest)
+    write_manifest(out, manifest)
     return manifest
+
+
+def _begun(out: Path) -> bool:
+    """Whether a run has left images; one that has not binds no later one to its configuration."""
+    return any(out.glob("shard-*.h5"))
+
+
+def _known_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
+    """The manifest in a folder; where it is damaged, a new one for shards of this configuration."""
+    try:
+        return read_manifest(out)
+    except DamagedManifestError:
+        for path in sorted(out.glob("shard-*.h5")):
+            if configuration_of(path) not in (None, digest_of(config)):
+                raise InputError(
+                    f"{out / MANIFEST} is damaged, and {path.name} is of another configuration; "
+                    "give the options that the data set was made with, or delete the folder"
+                ) from None
+        return _new_manifest(config)
 
 
 def _new_manifest(config: SimulateConfig) -> dict[str, Any]:
@@ -246,12 +277,5 @@ def _check_same(old: Any, new: Any, out: Path, key: str = "") -> None:
 def _finished(out: Path, manifest: dict[str, Any]) -> bool:
     from simulate.preview import intact
 
-    return (out / MANIFEST).read_text(encoding="utf-8") == _text(manifest) and intact(out)
-
-
-def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    write_text(out / MANIFEST, _text(manifest))
-
-
-def _text(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, indent=1) + "\n"
+    written = (out / MANIFEST).read_text(encoding="utf-8")
+    return written == manifest_text(manifest) and intact(out)

@@ -26,6 +26,12 @@ Array = NDArray[Any]
 #: Columns, parameters and attributes of a shard.
 Part = tuple[dict[str, Array], dict[str, Array], dict[str, Any]]
 _AGAIN = "run its simulate command again to repair the data set"
+#: The key of a manifest that holds the checksum of the others.
+_CHECKSUM = "manifest_sha256"
+
+
+class DamagedManifestError(InputError):
+    """A manifest that is not as it was written."""
 
 
 @contextmanager
@@ -60,6 +66,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest of a data set."""
+    write_text(folder / MANIFEST, manifest_text(manifest))
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """A manifest as it is written: with a checksum of its own."""
+    content = {key: value for key, value in manifest.items() if key != _CHECKSUM}
+    return json.dumps(content | {_CHECKSUM: _checksum(content)}, indent=1) + "\n"
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
@@ -150,7 +171,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a data set, finished or not.
 
     Raises:
-        InputError: where the folder holds none, or one that cannot be read.
+        InputError: where the folder holds none, or one that cannot be read
+            (:class:`DamagedManifestError`).
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -169,8 +191,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             manifest[key]
         for shard in manifest["shards"]:
             shard["file"], shard["n"], shard["sha256"]
+        checksum = manifest.pop(_CHECKSUM, None)  # earlier versions wrote none
+        if checksum is not None and checksum != _checksum(manifest):
+            raise DamagedManifestError(f"{path} is damaged; {_AGAIN}")
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        raise InputError(f"{path} is damaged; make the data set again in a new folder") from None
+        raise DamagedManifestError(f"{path} is damaged; {_AGAIN}") from None
     return manifest  # type: ignore[no-any-return]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +26,8 @@ from simulate.shards import (
     read_manifest,
     sha256,
     shard_intact,
+    write_manifest,
     write_shard,
-    write_text,
 )
 
 #: ``preset`` of a data set that was not made here.
@@ -98,7 +97,7 @@ def import_images(
                 )
                 manifest["shards"] = [done[key] for key in sorted(done)]
                 manifest["complete"] = False
-                _write_manifest(out, manifest)
+                write_manifest(out, manifest)
                 if report:
                     report(len(part))
         warnings.close()
@@ -362,7 +361,7 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
     manifest["skipped"] = {"n": len(names), "names": names}
     manifest["left_out"] = dict(source.left_out)
     manifest["complete"] = True
-    _write_manifest(out, manifest)
+    write_manifest(out, manifest)
 
 
 def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[str, Any]:
@@ -381,7 +380,7 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
             "config": identity,
             "shards": [],
         }
-        _write_manifest(out, manifest)
+        write_manifest(out, manifest)
         return manifest
     manifest = read_manifest(out)
     old = manifest["config"]
@@ -404,7 +403,3 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
 
 def _file(number: int) -> str:
     return f"shard-{number:05d}.h5"
-
-
-def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")

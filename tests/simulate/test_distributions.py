@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
@@ -44,12 +44,29 @@ def test_a_log_normal_is_a_normal_of_the_logarithm():
 )
 def test_draws_stay_within_the_limits_also_far_in_the_tails(mean, sigma, a, b):
     low, high = sorted((a, b))
+    assume(max(low - mean, mean - high) <= 30 * sigma)
     prior = PRIOR.validate_python(
         {"distribution": "normal", "mean": mean, "sigma": sigma, "low": low, "high": high}
     )
     drawn = prior.quantile(np.array([0.0, 1e-16, 0.3, 0.5, 1 - 1e-16, 1.0]))
     assert ((drawn >= low) & (drawn <= high)).all()
     assert (np.diff(drawn) >= -1e-14 * max(1.0, abs(low), abs(high))).all(), "but for rounding"
+
+
+@pytest.mark.parametrize(("mean", "low", "high"), [(0.0, 7.0, 9.0), (0.0, -9.0, -7.0)])
+def test_a_tail_is_drawn_from_its_near_end(mean, low, high):
+    values = {"distribution": "normal", "mean": mean, "sigma": 0.5, "low": low, "high": high}
+    drawn = PRIOR.validate_python(values).quantile(np.linspace(0.01, 0.99, 99))
+    near = low if low > mean else high
+    assert (np.diff(drawn) > 0).all()
+    # Far out a Gaussian falls off as an exponential of scale sigma^2 over the distance.
+    assert np.abs(drawn - near).mean() == pytest.approx(0.25 / 7, rel=0.1)
+
+
+def test_a_tail_beyond_reach_is_refused():
+    values = {"distribution": "normal", "mean": 50.0, "sigma": 0.3, "low": 0.7, "high": 1.6}
+    with pytest.raises(ValidationError, match="161 standard deviations from the middle"):
+        PRIOR.validate_python(values)
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,32 @@ def test_a_wrong_manifest_is_made_good(tiny, whole, contents, tmp_path, changes)
     (tmp_path / "manifest.json").write_text(json.dumps(wrong))
     assert simulate(tiny.model_copy(update={"out": tmp_path})) == (tmp_path, True)
     assert contents(tmp_path) == whole
+
+
+def test_a_manifest_that_has_changed_is_made_good(tiny, whole, contents, tmp_path):
+    for name, content in whole.items():
+        (tmp_path / name).write_bytes(content)
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace('"n_subhalos": 25', '"n_subhalos": 24'))
+    simulate(tiny.model_copy(update={"out": tmp_path}))
+    assert contents(tmp_path) == whole
+
+
+def test_shards_of_another_configuration_are_not_written_over(tiny, whole, tmp_path):
+    for name, content in whole.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="is of another configuration"):
+        simulate(tiny.model_copy(update={"out": tmp_path, "seed": 77}))
+
+
+def test_a_run_that_left_no_image_binds_no_other(tiny, whole, contents, tmp_path):
+    """The first one fails for its configuration; the corrected command takes its place."""
+    out = tmp_path / "data"
+    bright = {"source": tiny.source.model_copy(update={"magnitude": -40.0})}
+    other = {"observation": "detector", "workers": 1, "out": out}
+    with pytest.raises(InputError, match=r"a pixel would count .* electrons"):
+        simulate(tiny.model_copy(update=other | bright))
+    assert (out / "manifest.json").is_file()
+    simulate(tiny.model_copy(update={"out": out}))
+    assert contents(out) == whole

@@ -18,7 +18,7 @@ from simulate.instruments import instrument
 from simulate.light import add_light
 from simulate.presets import make_prior
 from simulate.run import simulate
-from simulate.shards import read, write_shard
+from simulate.shards import read, write_manifest, write_shard
 
 GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
 
@@ -161,15 +161,16 @@ def test_of_many_images_a_sample_is_kept_and_the_extremes(undisturbed, monkeypat
 def test_an_unfinished_data_set_says_how_far_it_is(copy):
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest |= {"complete": False, "shards": manifest["shards"][:1]}
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(copy, manifest)
     assert "not finished: 32 of 96 (33%) images; run the same command again" in told(copy)
+    assert "is not finished: 32 of 96" in damages(copy)[0]
 
 
 def test_a_data_set_without_a_shard_yet(copy):
     for path in copy.glob("shard-*"):
         path.unlink()
     manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"complete": False, "shards": []}))
+    write_manifest(copy, manifest | {"complete": False, "shards": []})
     words = told(copy)
     assert "not finished: 0 of 96" in words
     assert "picture: none, for there are no images yet" in words

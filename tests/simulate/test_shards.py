@@ -11,7 +11,7 @@ import pytest
 from simulate import shards
 from simulate.errors import InputError
 from simulate.run import simulate
-from simulate.shards import MANIFEST, read, replacing, write_shard
+from simulate.shards import MANIFEST, manifest_text, read, replacing, write_shard
 
 SHARD = "shard-00001.h5"
 
@@ -23,7 +23,7 @@ def copy(undisturbed, tmp_path):
 
 def change_manifest(folder, **changes):
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | changes))
+    (folder / MANIFEST).write_text(manifest_text(manifest | changes))
 
 
 def replaced(name, change):
@@ -120,7 +120,13 @@ def test_a_folder_without_manifest(copy):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"schema_version": 1}', "\udcff"])
 def test_a_damaged_manifest(copy, text):
     (copy / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    assert "is damaged; make the data set again" in error_of(copy)
+    assert "is damaged; run its simulate command again" in error_of(copy)
+
+
+def test_a_number_that_has_changed_in_a_manifest(copy):
+    text = (copy / MANIFEST).read_text()
+    (copy / MANIFEST).write_text(text.replace('"mass_slope": -0.9', '"mass_slope": -0.8'))
+    assert "is damaged; run its simulate command again" in error_of(copy)
 
 
 def test_a_manifest_of_another_version(copy):
@@ -131,7 +137,7 @@ def test_a_manifest_of_another_version(copy):
 @pytest.mark.parametrize("entries", [[{"file": SHARD}], ["a"], 3])
 def test_a_manifest_that_lists_no_shards(copy, entries):
     change_manifest(copy, shards=entries)
-    assert "is damaged; make the data set again" in error_of(copy)
+    assert "is damaged; run its simulate command again" in error_of(copy)
 
 
 @pytest.mark.parametrize("changes", [{"complete": False}, {"shards": []}])
