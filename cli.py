@@ -618,7 +618,7 @@ def _settings(
 
 
 def _names(text: str | None) -> list[str] | None:
-    return None if text is None else text.split(",")
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def _print_written(folder: Path, made: bool) -> None:

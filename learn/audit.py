@@ -89,7 +89,7 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
     with held(out):
         result = {
             "images": len(data),
-            "labels_per_class": len(parts.train) // len(data.label_names),
+            "labels_per_class": int(np.bincount(data.label[parts.train]).min()),
             **_radial_check(data, parts, config),
             **_twin_check(data, parts, config, out),
         }
