@@ -119,11 +119,14 @@ def digest_of(config: SimulateConfig) -> str:
 
 
 def configuration_of(shard: Path) -> str | None:
-    """The :func:`digest_of` the configuration of a shard; None where it cannot be read."""
+    """The :func:`digest_of` the configuration of a shard; None where it cannot be read.
+
+    Empty where it does not say, as shards of earlier versions.
+    """
     try:
         with h5py.File(shard, "r") as file:
-            return str(file.attrs[_CONFIGURATION])
-    except (OSError, KeyError, RuntimeError):
+            return str(file.attrs.get(_CONFIGURATION, ""))
+    except (OSError, RuntimeError):
         return None
 
 
