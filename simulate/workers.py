@@ -210,7 +210,9 @@ def _connected(scheduler: str) -> Iterator[Client]:
     from distributed.versions import VersionMismatchWarning
 
     # A lost scheduler is told of in one line, not in the traceback of each attempt to reach it.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    # What its loop was about when an interruption ended it is no concern of the user's either.
+    for name in ("distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)  # what matters is checked below
         with distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False) as client:

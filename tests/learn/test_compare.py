@@ -162,7 +162,7 @@ def test_an_interruption_loses_one_cell_and_leaves_a_table(
     assert "missing" in page
     measured.clear()
     outcome = compare("smoke", tier(), Path("results"), Wanted())
-    assert len(measured) == 53
+    assert len(measured) == 55
     assert not outcome.missing
 
 

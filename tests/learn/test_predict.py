@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 import cli
 from learn import load_model
+from learn.data import Batch
 from learn.frame import framed
 from learn.model import Model
 from learn.predict import PredictConfig, Remarks, _sights, predict
@@ -248,14 +249,15 @@ def test_every_image_is_seen_with_its_own_exposure_time(
     np.save("a.npy", cube)
     seen: list[float] = []
 
-    def prior(flux: torch.Tensor, photometry: Any, *rest: Any, **options: Any) -> torch.Tensor:
+    def prior(flux: torch.Tensor, photometry: Any, *rest: Any, **options: Any) -> Any:
         seen.extend(photometry.exposure)
-        return torch.zeros(len(flux), 6, 64, 64)
+        return torch.zeros(len(flux), 6, 64, 64), None
 
     monkeypatch.setattr("learn.model.prior_of_images", prior)
     attrs = shards.read(model2).attrs
     fits_lenses = SimpleNamespace(config=SimpleNamespace(prior=True))
     task = SimpleNamespace(encoder=fits_lenses, column="image", exposure=torch.tensor(70.0))
+    task.detail = lambda *fit_and_shape: None
     model: Any = SimpleNamespace(task=task, data=SimpleNamespace(attrs=attrs, config={}))
     model.folder, model.size, model.pixel_scale, model.unit = "run", 64, 0.101, "2 e-/s"
     names = [Path("data/shard-00000.h5"), Path("cube.fits"), Path("a.npy")]
@@ -264,7 +266,8 @@ def test_every_image_is_seen_with_its_own_exposure_time(
     )
     for sight in _sights(names, model, config, Remarks(), lambda path, part: None):
         flux = torch.from_numpy(sight.frame.pixels)[None, None]
-        Model._prior(model, flux, np.array([sight.exposure_time]))
+        batch = Batch(flux, torch.zeros(1, dtype=torch.int64), flux)
+        Model._with_prior(model, batch, np.array([sight.exposure_time]))
     assert [*seen[:3], *seen[60:]] == [100.0, 200.0, 70.0, 30.0, 30.0, 70.0, 70.0]
 
 
