@@ -148,6 +148,10 @@ class _Budget:
     theta_E: float
     at: Mapping[str, float]
 
+    @property
+    def total(self) -> float:
+        return self.galaxy + self.arcs
+
 
 def draw_non_lens(
     config: NonLensConfig,
@@ -189,7 +193,7 @@ Profiles = list[tuple[str, Mapping[str, float]]]
 def _single(
     config: NonLensConfig, early_type: LensLightConfig, rng: np.random.Generator, light: _Budget
 ) -> Profiles:
-    return [_galaxy(config, early_type, rng, light, light.galaxy + light.arcs)]
+    return [_galaxy(config, early_type, rng, light, light.total)]
 
 
 def _blend(
@@ -245,12 +249,11 @@ def _spiral(
         "R_core": size,
         "phi_arm": rng.uniform(0, 2 * math.pi),
     }
-    flux = light.galaxy + light.arcs
     _, exponential = sersic(
-        flux * (1 - share), radius * math.sqrt(q), _DISC, **ellipse(q, angle), **light.at
+        light.total * (1 - share), radius * math.sqrt(q), _DISC, **ellipse(q, angle), **light.at
     )
     return [
-        sersic(flux * share, size, _BULGE, **ellipse(1.0, 0.0), **light.at),
+        sersic(light.total * share, size, _BULGE, **ellipse(1.0, 0.0), **light.at),
         ("spiral", {**exponential, **disc}),
     ]
 
@@ -261,11 +264,10 @@ def _edge_on(
     edge_on = config.edge_on
     radius, size, share = _disc(edge_on, early_type, rng, light.theta_E)
     q, angle = rng.uniform(*edge_on.axis_ratio), rng.uniform(0, math.pi)
-    flux = light.galaxy + light.arcs
     bulge, disc = ellipse(math.sqrt(q), angle), ellipse(q, angle)
     return [
-        sersic(flux * share, size, _BULGE, **bulge, **light.at),
-        sersic(flux * (1 - share), radius * math.sqrt(q), _DISC, **disc, **light.at),
+        sersic(light.total * share, size, _BULGE, **bulge, **light.at),
+        sersic(light.total * (1 - share), radius * math.sqrt(q), _DISC, **disc, **light.at),
     ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from learn.methods import METHODS
 from learn.tasks import TASKS
@@ -60,19 +60,21 @@ class ModeSection(Strict):
         return budgets
 
 
+def _known_presets(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_known(PRESETS, name, "preset") for name in names)
+
+
+Presets = Annotated[tuple[str, ...], AfterValidator(_known_presets)]
+
+
 class AblationSection(Strict):
     """Rows that show which part of a method matters, with probes of frozen encoders alone."""
 
-    presets: tuple[str, ...]
+    presets: Presets
     linear: ModeSection
     methods: dict[str, dict[str, Any]] = Field(
         description="<method>:<ablation> to overrides of the method's row"
     )
-
-    @field_validator("presets")
-    @classmethod
-    def _known_presets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_known(PRESETS, name, "preset") for name in names)
 
 
 class FinetuneSection(Strict):
@@ -167,7 +169,7 @@ class CompareConfig(Strict):
     """``python cli.py compare``."""
 
     device: Literal["auto", "cpu", "cuda"]
-    presets: tuple[str, ...]
+    presets: Presets
     seeds: tuple[int, ...]
     pretrain_data_seed: int = Field(ge=0)
     finetune_data_seed: int = Field(ge=0)
@@ -177,11 +179,6 @@ class CompareConfig(Strict):
     methods: dict[str, dict[str, Any]] = Field(description="a row's name to overrides")
     ablations: AblationSection
     protocols: dict[str, Protocol] = Field(description="<method>:<protocol> to what it is")
-
-    @field_validator("presets")
-    @classmethod
-    def _known_presets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_known(PRESETS, name, "preset") for name in names)
 
     @field_validator("baselines")
     @classmethod
