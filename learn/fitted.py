@@ -14,8 +14,12 @@ from lensphys.scene import LensScene
 
 #: Of the lens and its source, which every fit knows.
 NAMES = LensScene("EPL").names
-#: Ranges of the decimal logarithms of errors and of chi^2 over the degrees of freedom.
-_LOG_ERROR, _LOG_CHI2 = (-4.0, 1.0), (-1.0, 4.0)
+#: Ranges of the decimal logarithms of errors and of chi^2 over the degrees of freedom; the last is
+#: that of images without noise, down to the rounding of single precision.
+_LOG_ERROR, _LOG_CHI2, _LOG_CHI2_NOISE_FREE = (-4.0, 1.0), (-1.0, 4.0), (-9.0, -1.0)
+
+#: How many numbers :func:`facts` gives of an image.
+FACTS = 2 * len(NAMES) + 3
 
 
 class Fit(NamedTuple):
@@ -75,16 +79,23 @@ class Fit(NamedTuple):
 
 
 def facts(fit: Fit) -> Tensor:
-    """What a network is told of fits, (B, 2P + 2) finite numbers about one.
+    """What a network is told of fits, (B, 2P + 3) finite numbers about one.
 
     The P parameters of lens and source (their asinh), the logarithms of their errors and of
-    chi^2, and whether the fit has converged. The light of the lens, which not every data set has,
-    is left out.
+    chi^2, and whether the fit has converged. That of chi^2 comes in two parts, so that images
+    without noise do not squeeze those with noise into one value. The light of the lens, which not
+    every data set has, is left out.
     """
     params = torch.stack([fit.params[name] for name in NAMES], 1)
     errors = torch.stack([fit.errors[name] for name in NAMES], 1)
     chi2, converged = fit.chi2_dof[:, None], fit.converged[:, None]
-    parts = [params.asinh(), _log10(errors, *_LOG_ERROR), _log10(chi2, *_LOG_CHI2), converged]
+    parts = [
+        params.asinh(),
+        _log10(errors, *_LOG_ERROR),
+        _log10(chi2, *_LOG_CHI2),
+        _log10(chi2, *_LOG_CHI2_NOISE_FREE) - _LOG_CHI2_NOISE_FREE[1],
+        converged,
+    ]
     return torch.cat([part.float() for part in parts], 1)
 
 
@@ -92,7 +103,7 @@ class Facts(nn.Sequential):
     """Features (B, width) of :func:`facts`."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(nn.Linear(2 * len(NAMES) + 2, width), nn.GELU())
+        super().__init__(nn.Linear(FACTS, width), nn.GELU())
 
     def beside(self, features: Tensor, fit: Fit | None) -> Tensor:
         """Features (B, D) of images, and beside them those of their fits."""
