@@ -17,7 +17,7 @@ from learn.data import Batch, Stretch
 from learn.evaluate import evaluate, served
 from learn.export import export
 from learn.finetune import finetune
-from learn.fitted import NAMES, Fit, facts
+from learn.fitted import FACTS, NAMES, Fit, facts
 from learn.model import load_model
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -124,9 +124,9 @@ def test_what_is_told_of_a_broken_fit_is_finite() -> None:
     fit = Fit.of(NAMES, params, covariance, np.ones(count), np.ones(count, bool))
     assert fit.converged.tolist() == [False, True, True]
     told = facts(fit)
-    assert told.shape == (count, 2 * width + 2)
+    assert told.shape == (count, FACTS)
     assert told.isfinite().all()
-    assert told.abs().max() <= 4.0
+    assert told.abs().max() <= 8.0
     assert torch.isinf(fit.errors[NAMES[3]][1])
     assert torch.isinf(fit.errors[NAMES[4]][2])
 
