@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri
 
 from learn.backbone import Encoder
 from learn.data import InMemory, Split, Stretch
@@ -148,8 +149,13 @@ def test_uncertainties_that_are_too_small_are_widened_by_validation(
     predictions = torch.from_numpy(np.stack([mean, sigma], 1))
     module.calibrate(predictions, data, Split(everything, everything, everything))
     np.testing.assert_allclose(module.temperature, 2, rtol=0.25)
-    z = (mean - truth) / 0.1
-    np.testing.assert_allclose(module.temperature, np.sqrt((z**2).mean(0)), rtol=1e-6)
+    z = np.abs(mean - truth) / (0.1 * module.temperature.numpy())
+    np.testing.assert_allclose((z <= ndtri(0.84)).mean(0), 0.68, atol=1 / 60)
+
+    before = module.temperature.clone()
+    predictions[np.abs(mean - truth).argmax(0), 0, np.arange(len(COLUMNS))] += 1e3
+    module.calibrate(predictions, data, Split(everything, everything, everything))
+    np.testing.assert_allclose(module.temperature, before)  # far off is far off
 
 
 def gaussian_data(data: DataSet, rng: np.random.Generator) -> DataSet:
