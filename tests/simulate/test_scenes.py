@@ -258,3 +258,9 @@ def test_the_comparison_of_populations_can_tell_them_apart(configure):
         features.append(radial_features(images))
     p = [stats.ks_2samp(a, b).pvalue for a, b in zip(features[0].T, features[1].T, strict=True)]
     assert min(p) * 42 * len(CLASSES) < 1e-6
+
+
+@pytest.mark.parametrize("model", [1, 2, 3])
+def test_a_lens_whose_ring_leaves_the_image_is_refused(configure, model):
+    with pytest.raises(InputError, match=r"lens: the mass puts the ring .* from the middle, but"):
+        PublishedPrior(configure(model, "lens.mass=1e20"))
