@@ -72,13 +72,12 @@ def test_stamps_have_unit_flux_dark_edges_and_their_centroid_in_the_middle(shipp
         assert abs((stamp * columns).sum()) < 0.3
 
 
-# The same draws every time: of one wide galaxy in a hundred, noise parts a piece of the outskirts
-# as if it were a neighbour.
-@settings(max_examples=25, deadline=None, derandomize=True)
+# Wider ones may not fit the stamp with all of their outskirts; they are then made smaller.
+@settings(max_examples=25, deadline=None)
 @given(
     row=st.floats(35, 44),
     column=st.floats(35, 44),
-    sigma=st.floats(3, 6),
+    sigma=st.floats(3, 4.5),
     sky=st.floats(-50, 50),
     seed=st.integers(0, 99),
 )
@@ -86,12 +85,12 @@ def test_a_galaxy_is_found_above_its_sky_and_brought_to_the_middle(row, column, 
     image = blob(row=row, column=column, sigma=sigma) + noise((80, 80), seed, sky)
     stamp, radius = stamp_of(image)
     # Half of the light of a Gaussian is within 1.1774 sigma.
-    assert radius == pytest.approx(1.1774 * sigma, rel=0.05)
+    assert radius == pytest.approx(1.1774 * sigma, rel=0.025)
     expected = blob(64, 31.5, 31.5, sigma, 1.0)
     assert np.abs(stamp - expected).max() < 0.06 * expected.max()  # 5 sigma of the noise
     rows, columns = np.indices(stamp.shape) - 31.5
-    assert abs((stamp * rows).sum()) < 0.1
-    assert abs((stamp * columns).sum()) < 0.1
+    assert abs((stamp * rows).sum()) < 0.01
+    assert abs((stamp * columns).sum()) < 0.01
 
 
 @pytest.mark.parametrize("distance", [20, 24, 30])
