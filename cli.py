@@ -437,6 +437,11 @@ def predict_command(
     pixel_scale: float | None = _option(
         "--pixel-scale", "ARCSEC", "Of files that do not say it, as .npy."
     ),
+    exposure_time: float | None = _option(
+        "--exposure-time",
+        "SECONDS",
+        "In all, of images that do not say it. Default: the median of the training images.",
+    ),
     batch_size: int | None = _option("--batch-size", "N", "Images to predict at a time."),
     device: Device | None = _DEVICE,
     config: Path | None = _CONFIG,
@@ -458,6 +463,7 @@ def predict_command(
         sets,
         out=out,
         pixel_scale=pixel_scale,
+        exposure_time=exposure_time,
         batch_size=batch_size,
         device=device,
     )

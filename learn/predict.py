@@ -42,6 +42,9 @@ class PredictConfig(Strict):
 
     out: Path | None = Field(description="table, or folder of super-resolved images")
     pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not say it")
+    exposure_time: float | None = Field(
+        gt=0, description="s in all, of images that do not say it; null: as in training"
+    )
     fill: Literal["median", "zero"] = Field(description="value of bad pixels")
     batch_size: int = Field(gt=0)
     device: Literal["auto", "cpu", "cuda"]
@@ -177,7 +180,7 @@ def _sights(
                 scale = _scale(stack, config.pixel_scale)
                 for index in range(stack.count):
                     try:
-                        sight = _sight(path, index, stack, scale, model, config.fill)
+                        sight = _sight(path, index, stack, scale, model, config)
                     except BrokenFileError as error:
                         several = stack.count > 1
                         remarks.skip(f"{path}[{index}]" if several else str(path), error)
@@ -209,11 +212,13 @@ def _sight(
     stack: Stack,
     scale: float,
     model: Model,
-    fill: Literal["median", "zero"],
+    config: PredictConfig,
 ) -> Sight:
-    image, bad = filled(stack.plane(index), fill)
+    image, bad = filled(stack.plane(index), config.fill)
     frame = framed(image, model.size, scale, model.pixel_scale)
     exposure = math.nan if stack.exposure_time is None else float(stack.exposure_time[index])
+    if not exposure > 0 and config.exposure_time is not None:
+        exposure = config.exposure_time
     return Sight(path, index, stack.count, frame, bad, stack.unit, stack.wcs, exposure)
 
 

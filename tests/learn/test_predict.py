@@ -237,10 +237,15 @@ def test_a_pixel_scale_that_contradicts_the_file_is_refused(
     assert not Path("predictions.csv").exists()
 
 
+@pytest.mark.parametrize(("given", "unsaid"), [(None, 70.0), (55.0, 55.0)])
 def test_every_image_is_seen_with_its_own_exposure_time(
-    model2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model2: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: float | None,
+    unsaid: float,
 ) -> None:
-    """From shards and FITS headers; where nobody says it, that of the training images."""
+    """From shards and FITS headers; else what is given, or that of the training images."""
     shutil.copytree(model2, "data")
     with h5py.File("data/shard-00000.h5", "r+") as file:
         file["params/exposure_time"][:3] = [100.0, 200.0, np.nan]
@@ -261,14 +266,13 @@ def test_every_image_is_seen_with_its_own_exposure_time(
     model: Any = SimpleNamespace(task=task, data=SimpleNamespace(attrs=attrs, config={}))
     model.folder, model.size, model.pixel_scale, model.unit = "run", 64, 0.101, "2 e-/s"
     names = [Path("data/shard-00000.h5"), Path("cube.fits"), Path("a.npy")]
-    config = load_config(
-        PredictConfig, shipped_config("predict", "predict", "command"), pixel_scale=0.101
-    )
+    shipped = shipped_config("predict", "predict", "command")
+    config = load_config(PredictConfig, shipped, pixel_scale=0.101, exposure_time=given)
     for sight in _sights(names, model, config, Remarks(), lambda path, part: None):
         flux = torch.from_numpy(sight.frame.pixels)[None, None]
         batch = Batch(flux, torch.zeros(1, dtype=torch.int64), flux)
         Model._with_prior(model, batch, np.array([sight.exposure_time]))
-    assert [*seen[:3], *seen[60:]] == [100.0, 200.0, 70.0, 30.0, 30.0, 70.0, 70.0]
+    assert [*seen[:3], *seen[60:]] == [100.0, 200.0, unsaid, 30.0, 30.0, unsaid, unsaid]
 
 
 def test_a_bar_over_many_images_ends_at_all_bytes(tmp_path: Path) -> None:
