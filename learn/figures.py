@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from sklearn.metrics import auc, roc_curve
 
-from simulate.preview import extent, save_figure, stretch
+from simulate.preview import extent, flux_ticks, save_figure, stretch
 
 
 def draw_curves(folder: Path, title: str) -> Path:
@@ -292,7 +292,8 @@ def draw_triptychs(
                 ax.set_xlabel("x [arcsec]")
         axes[i, 0].set_ylabel("y [arcsec]")
     if drawn is not None:
-        figure.colorbar(drawn, ax=axes, label=f"flux per pixel [{attrs['unit']}]")
+        bar = figure.colorbar(drawn, ax=axes, label=f"flux per pixel [{attrs['unit']}]")
+        flux_ticks(bar, *drawn.get_clim())
     return _saved(figure, path)
 
 

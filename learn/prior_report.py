@@ -16,7 +16,7 @@ from learn.lens_prior import shines
 from learn.prior_files import LensPrior
 from lensphys.scene import LensScene
 from simulate.photometry import Photometry
-from simulate.preview import extent, save_figure, stretch
+from simulate.preview import extent, flux_ticks, save_figure, stretch
 from simulate.shards import DataSet, write_text
 
 REPORT, PICTURE = "prior.json", "prior.png"
@@ -76,7 +76,8 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
         for ax, shown, title in zip(line, (image, model), ("image", "model"), strict=False):
             drawn = ax.imshow(shown, origin="lower", extent=edges, norm=norm, cmap="magma")
             ax.set_title(title)
-        figure.colorbar(drawn, ax=list(line[:2]), label="e-/s", shrink=0.85)
+        bar = figure.colorbar(drawn, ax=list(line[:2]), label="e-/s", shrink=0.85)
+        flux_ticks(bar, *drawn.get_clim())
         drawn = line[2].imshow(
             residual, origin="lower", extent=edges, cmap="RdBu_r", vmin=-_SIGMAS, vmax=_SIGMAS
         )
@@ -84,7 +85,8 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
         figure.colorbar(drawn, ax=line[2], label="sigma", shrink=0.85)
         _draw_curves(line[2], scene, params, edges[1], critical=True)
         drawn = _draw_source(line[3], scene, params)
-        figure.colorbar(drawn, ax=line[3], label="e-/s/arcsec$^2$", shrink=0.85)
+        bar = figure.colorbar(drawn, ax=line[3], label="e-/s/arcsec$^2$", shrink=0.85)
+        flux_ticks(bar, *drawn.get_clim())
         for ax in line:
             ax.set(xlabel="x [arcsec]", ylabel="y [arcsec]")
     save_figure(figure, path)
@@ -115,7 +117,7 @@ def _draw_curves(
     """Critical curves, or caustics, of the lens that was found."""
     lens = scene.lens({name: value[0].double() for name, value in params.items()})
     try:
-        curves = lp.critical_curves(lens, window=8 * float(params["theta_E"]))
+        curves = lp.critical_curves(lens, window=8 * float(params["theta_E"]), n_pix=800)
     except ValueError:  # an odd fit, whose curves leave the window
         return
     for curve in curves:

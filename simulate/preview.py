@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import AsinhNorm, FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -53,6 +54,18 @@ def stretch(images: NDArray[Any]) -> AsinhNorm:
     """One asinh colour scale for a set of images: linear near zero, logarithmic above."""
     top = float(np.quantile(images, 0.9995)) or 1.0
     return AsinhNorm(linear_width=top / 10, vmin=min(0.0, float(images.min())), vmax=top)
+
+
+def flux_ticks(bar: Colorbar, low: float, high: float) -> None:
+    """Few numbers on the colour bar of an asinh scale, none on top of another."""
+    ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
+    numbers = [f"{tick:.3g}" if abs(tick) < 1e3 else f"{tick:.0f}" for tick in ticks]
+    numbers = [
+        number if abs(tick) > 1e-3 * (high - low) else "0"
+        for number, tick in zip(numbers, ticks, strict=True)
+    ]
+    bar.set_ticks(ticks, labels=numbers)
+    bar.minorticks_off()
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -259,9 +272,7 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
     tall = min(len(rows), 4) * (_CELL + 0.08) - 0.08
     bar = page.figure.colorbar(drawn, cax=page.axes(_WIDTH - 1.1, 0.55, 0.13, tall))
     low, high = next(iter(limits.values()))[0] if shared else (0.0, 1.0)
-    ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
-    numbers = [f"{tick:.3g}" if abs(tick) > 1e-3 * (high - low) else "0" for tick in ticks]
-    bar.set_ticks(ticks, labels=numbers)
+    flux_ticks(bar, low, high)
     bar.ax.tick_params(labelsize=8)
     flux = attrs.get("unit", "?")
     each = f"from the sky to the peak of each image;\npeaks in {flux}"
