@@ -88,6 +88,8 @@ def finetune(
         steps = config.optimizer.epochs * -(-len(batches) // config.optimizer.accumulate)
         module = task(config, encoder, stretch, data, parts.train, steps)
         memory = served(module, data, config.device, with_params=task.needs_params)
+        if memory.fit is not None:
+            module.know_fits(memory.fit.rows(torch.from_numpy(parts.train)))
         train = loader(memory, batches)
         validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from learn.backbone import Backbone, Encoder
 from learn.config import FinetuneConfig
 from learn.data import Batch, InMemory, Split, Stretch
-from learn.fitted import Fit
+from learn.fitted import Facts, Fit
 from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
 from learn.rcan import RCAN
@@ -174,6 +174,16 @@ class Task(pl.LightningModule, abc.ABC):
             rows: indices of images.
         """
         return {}
+
+    def know_fits(self, fit: Fit) -> None:
+        """Take the units of what the head is told of fits from those of the training images."""
+        if self.config.augment:
+            count = len(fit.chi2_dof)
+            symmetry = torch.arange(8).repeat_interleave(count)
+            fit = turned_fit(fit.rows(torch.arange(count).repeat(8)), symmetry)
+        for part in self.modules():
+            if isinstance(part, Facts):
+                part.standardise(fit)
 
     def detail(
         self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]

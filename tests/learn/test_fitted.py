@@ -17,7 +17,7 @@ from learn.data import Batch, Stretch
 from learn.evaluate import evaluate, served
 from learn.export import export
 from learn.finetune import finetune
-from learn.fitted import FACTS, NAMES, Fit, facts
+from learn.fitted import FACTS, NAMES, Facts, Fit, facts
 from learn.model import load_model
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -287,6 +287,39 @@ def test_a_run_that_builds_on_fits_is_a_run_like_any_other(
     found = found[:, 0] if task == "regress" else found
     difference = np.abs(found - wanted).reshape(len(rows), -1).max(1)
     assert np.median(difference) < 1e-3 * np.abs(wanted).max(), "fits of other batches round anew"
+
+
+def test_facts_are_told_in_units_of_their_scatter_in_training(finetune_config: Any) -> None:
+    """As training sees them: turned where it turns its images."""
+    fit = random_fit(40)
+    head = Facts(8).double()
+    head.standardise(fit)
+    inputs = facts(fit).double()
+    scaled = (inputs - head.mean) / head.std
+    varies = inputs.std(0) > 0
+    torch.testing.assert_close(scaled.mean(0), torch.zeros_like(scaled[0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        scaled.std(0, correction=0)[varies], torch.ones(int(varies.sum())).double()
+    )
+    assert not varies.all()  # all have converged: what is constant has no unit
+    torch.testing.assert_close(head.std[~varies], torch.ones(int((~varies).sum())).double())
+    # A fit that is far from all others says no more than that.
+    far = inputs[:1] + 100 * head.std
+    torch.testing.assert_close(head(far), head(inputs[:1] + 1000 * head.std))
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_heads_know_the_fits_of_turned_images(
+    mixed: Path, finetune_config: Any, augment: bool
+) -> None:
+    module, _ = made("classify", mixed, finetune_config, QUICK, f"augment={augment}")
+    fit = random_fit(12)
+    module.know_fits(fit)
+    assert isinstance(module.facts, Facts)
+    center = NAMES.index("source_center_x")
+    expected = 0.0 if augment else fit.params["source_center_x"].asinh().mean().item()
+    assert module.facts.mean[center].item() == pytest.approx(expected, abs=1e-6)
+    assert "facts.mean" in module.state_dict()
 
 
 def test_a_batch_carries_the_fits_of_its_images(mixed: Path, finetune_config: Any) -> None:
