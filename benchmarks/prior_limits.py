@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from learn.lens_prior import fit_images, parameter_names
+from learn.data import Batch
+from learn.lens_prior import prior_of_images
 from learn.model import Model, load_model
 from simulate.backends import make_renderer
 from simulate.galaxies import load_galaxies
@@ -98,30 +99,33 @@ def simulated(
     return images[rows], {name: column[rows] for name, column in table.items()}
 
 
+@torch.inference_mode()
 def judged(model: Model, images: NDArray[np.float32], table: dict[str, NDArray[Any]]) -> str:
     """A line of the table."""
     exposure, label = table["exposure_time"], table["label"]
     prior, attrs = model.task.encoder.config.prior, model.data.attrs
     known = Photometry.known(attrs, exposure, "image", "", rays(model.data.config, "image"))
-    names, fits, probability = parameter_names(known, prior, False), [], []
+    chi2, converged, theta_E, probability = [], [], [], []
     for start in range(0, len(images), _BATCH):
         rows = slice(start, start + _BATCH)
-        flux = torch.from_numpy(images[rows, 0])
-        fits.append(fit_images(flux, known.select(rows), prior, lens_light=False))
-        probability.append(model(images[rows], exposure[rows]).numpy())
-    fit = {name: np.concatenate([part[name] for part in fits]) for name in fits[0]}
-    p = np.concatenate(probability)
+        flux = torch.from_numpy(images[rows])
+        channels, fit = prior_of_images(flux, known.select(rows), prior, lens_light=False)
+        batch = Batch(flux, torch.from_numpy(label[rows]), None, prior=channels, fit=fit)
+        probability.append(model.task.predict_batch(batch))
+        chi2.append(fit.chi2_dof)
+        converged.append(fit.converged)
+        theta_E.append(fit.params["theta_E"])
+    chi2, theta_E, p = (torch.cat(part).numpy() for part in (chi2, theta_E, probability))
+    share = torch.cat(converged).float().mean()
     bare = label == 0
     if not bare.any():
         taken = (p.argmax(1) != 0).mean()
-        chi2, converged = np.median(fit["chi2_dof"]), fit["converged"].mean()
-        return f"{chi2:9.2f} {'':>10s} {converged:10.2f} {'':>9s} {'':>6s} {taken:10.2f}"
-    error = np.abs(fit["params"][:, names.index("theta_E")] - table["theta_E"])
+        return f"{np.median(chi2):9.2f} {'':>10s} {share:10.2f} {'':>9s} {'':>6s} {taken:10.2f}"
+    error = np.abs(theta_E - table["theta_E"])
     auc = np.mean([roc_auc_score(label == k, p[:, k]) for k in range(p.shape[1])])
     return (
-        f"{np.median(fit['chi2_dof'][bare]):9.2f} {np.median(error[bare]):10.4f} "
-        f"{fit['converged'].mean():10.2f} {(p.argmax(1) == label).mean():9.3f} {auc:6.3f} "
-        f"{(p[bare].argmax(1) != 0).mean():10.2f}"
+        f"{np.median(chi2[bare]):9.2f} {np.median(error[bare]):10.4f} {share:10.2f} "
+        f"{(p.argmax(1) == label).mean():9.3f} {auc:6.3f} {(p[bare].argmax(1) != 0).mean():10.2f}"
     )
 
 
