@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,13 @@ def simulated(
     config = config_of(model.data.config).model_validate(values)
     stamps = load_galaxies(config.galaxies) if condition.galaxies else None
     camera = instrument(config.instrument)
-    camera = dataclasses.replace(
-        camera,
-        psf_fwhm=condition.psf * camera.psf_fwhm,
-        background_sigma=condition.noise * camera.background_sigma,
+    assert camera.band is not None
+    band = dataclasses.replace(
+        camera.band,
+        read_noise=condition.noise * camera.band.read_noise,
+        sky_brightness=camera.band.sky_brightness - 5 * math.log10(condition.noise),
     )
+    camera = dataclasses.replace(camera, psf_fwhm=condition.psf * camera.psf_fwhm, band=band)
     renderer = make_renderer(config, camera, config.supersampling, stamps)
     scene, (images,) = make_images(config, make_prior(config), [(camera, renderer)], 0, n, stamps)
     table = {name: column.numpy() for name, column in scene.params.items()}
@@ -137,10 +140,10 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=600)
     options = parser.parse_args()
     model = load_model(options.run)
-    print(f"{'':28s} chi2/dof  d theta_E  converged  accuracy    AUC  'substructure'")
+    print(f"{'':30s} chi2/dof  d theta_E  converged  accuracy    AUC  'substructure'")
     for condition in conditions(options.galaxies):
         line = judged(model, *simulated(model, condition, options.n))
-        print(f"{condition.name:28s} {line}", flush=True)
+        print(f"{condition.name:30s} {line}", flush=True)
 
 
 if __name__ == "__main__":
