@@ -433,7 +433,9 @@ def tnfw_haloes(  # type: ignore[no-untyped-def]
     bound = x.dtype.type(1.2)
     series = np.empty((amplitude.shape[1], _DEGREE + 4), x.dtype)
     fast = np.empty(amplitude.shape[1], np.bool_)
-    reach_x, reach_y = np.abs(x).max(), np.abs(y).max()
+    reach_x = reach_y = x.dtype.type(0)
+    for p in range(x.shape[0]):
+        reach_x, reach_y = max(reach_x, abs(x[p])), max(reach_y, abs(y[p]))
     for b in range(amplitude.shape[0]):
         for k in range(amplitude.shape[1]):
             dx, dy = reach_x + abs(center_x[b, k]), reach_y + abs(center_y[b, k])

@@ -252,6 +252,15 @@ def test_each_member_of_a_fused_sum_keeps_its_digits(name, dtype, by_torch):
         assert (error <= tolerance * torch.linalg.vector_norm(expected, dim=0) + 1e-30).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["PointMass", "NFW", "TNFW", "UniformLine"])
+def test_a_fused_sum_over_no_pixels_is_empty(name, dtype):
+    population = lp.Population(getattr(lp, name)(**members(name, dtype)))
+    nowhere = torch.empty(0, dtype=dtype)
+    for alpha in population.deflection(nowhere[None], nowhere[None]):
+        assert alpha.shape == (2, 1, 0)
+
+
 def test_masked_members_may_hold_anything():
     x, y = lp.pixel_grid(8, 0.1)
     named = {key: value[0, :3].clone() for key, value in members("TNFW", torch.float32).items()}
