@@ -26,9 +26,7 @@ def adamw_with_cosine(
         {"params": [p for p in trained if p.squeeze().ndim > 1]},
         {"params": [p for p in trained if p.squeeze().ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = AdamW(
-        groups, lr=config.lr, weight_decay=config.weight_decay, betas=_BETAS, fused=True
-    )
+    optimizer = AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=_BETAS)
     warmup = max(1, round(total_steps * config.warmup_epochs / config.epochs))
 
     def factor(step: int) -> float:
