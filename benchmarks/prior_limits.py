@@ -74,7 +74,8 @@ def simulated(
     model: Model, condition: Condition, n: int
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Images (N, 1, H, W) under a condition, and their scene table."""
-    values = config_of(model.data.config, n=n, seed=_SEED).model_dump()
+    config = config_of(model.data.config, n=n, seed=_SEED)
+    values = config.model_dump()
     for key, value in condition.changes.items():
         *path, last = key.split(".")
         part = values
@@ -82,7 +83,7 @@ def simulated(
             part = part[name]
         part[last] = value
     values["galaxies"]["path"] = condition.galaxies
-    config = config_of(model.data.config).model_validate(values)
+    config = type(config).model_validate(values)
     stamps = load_galaxies(config.galaxies) if condition.galaxies else None
     camera = instrument(config.instrument)
     assert camera.band is not None

@@ -383,6 +383,8 @@ def nfw_haloes(x, y, amplitude, inverse2, floor, center_x, center_y, alpha_x, al
 #: its scale radius in float32, and the ``tau`` for which it is right to 3e-7 out to x = 150.
 _DEGREE, _LEAST_TAU, _MOST_TAU = 16, 0.1, 32.0
 _MOST_X = 150.0
+#: Where it begins: below the least x of a block that lies outside, the root of 1.2.
+_FIRST_X = 1.09
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 #: Values at the nodes -> coefficients of 1, t, t^2 ...
 _TO_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True))
@@ -443,7 +445,7 @@ def tnfw_haloes(  # type: ignore[no-untyped-def]
             fast[k] = x.itemsize == 4 and x.shape[0] > 2 * _BLOCK and amplitude[b, k] != 0
             fast[k] &= _LEAST_TAU < tau[b, k] < _MOST_TAU and 2 < last < _MOST_X
             if fast[k]:
-                _tnfw_series(np.float64(tau[b, k]), 1.09, np.float64(last), series[k])
+                _tnfw_series(np.float64(tau[b, k]), _FIRST_X, np.float64(last), series[k])
         for start in range(0, x.shape[0], _BLOCK):
             px, py = x[start : start + _BLOCK], y[start : start + _BLOCK]
             ax, ay = alpha_x[b, start : start + _BLOCK], alpha_y[b, start : start + _BLOCK]

@@ -78,8 +78,7 @@ class LogNormal(_Bounded):
 
     @model_validator(mode="after")
     def _within_reach(self) -> Self:
-        logs = (math.log10(value) for value in (self.median, self.low, self.high))
-        middle, low, high = logs
+        middle, low, high = (math.log10(value) for value in (self.median, self.low, self.high))
         _check_reach(middle, self.dex, low, high)
         return self
 

@@ -32,6 +32,11 @@ class Instrument(lp.Instrument):
                 "(preset published) or source.flux (physical)"
             ) from None
 
+    @property
+    def half_field(self) -> float:
+        """Distance from the middle of an image to its edges, arcsec."""
+        return 0.5 * self.n_pix * self.pixel_scale
+
     def coarser(self, factor: int) -> Self:
         """The same field at a resolution lower by ``factor``.
 

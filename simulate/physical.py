@@ -171,13 +171,12 @@ class PhysicalPrior:
 
     def _check_lengths(self) -> None:
         """Refuses rings that leave the image, and subhaloes that leave their host."""
-        half_field = 0.5 * self._camera.n_pix * self._camera.pixel_scale
         center = self.config.lens.center
         reach = self.config.lens.theta_E.high + max(abs(center.low), abs(center.high))
-        if reach > half_field:
+        if reach > self._camera.half_field:
             raise InputError(
                 f"lens: theta_E and center put rings up to {reach:.3g} arcsec from the middle, but "
-                f"the images of {self.config.instrument} end at {half_field:.3g}"
+                f"the images of {self.config.instrument} end at {self._camera.half_field:.3g}"
             )
         cdm = self.config.cdm
         disc = cdm.disc_radius * self.config.lens.theta_E.high * self._plane.kpc_per_arcsec

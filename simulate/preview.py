@@ -59,12 +59,8 @@ def stretch(images: NDArray[Any]) -> AsinhNorm:
 def flux_ticks(bar: Colorbar, low: float, high: float) -> None:
     """Few numbers on the colour bar of an asinh scale, none on top of another."""
     ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
-    numbers = [f"{tick:.3g}" if abs(tick) < 1e3 else f"{tick:.0f}" for tick in ticks]
-    numbers = [
-        number if abs(tick) > 1e-3 * (high - low) else "0"
-        for number, tick in zip(numbers, ticks, strict=True)
-    ]
-    bar.set_ticks(ticks, labels=numbers)
+    shown = [tick if abs(tick) > 1e-3 * (high - low) else 0.0 for tick in ticks]
+    bar.set_ticks(ticks, labels=[f"{n:.3g}" if abs(n) < 1e3 else f"{n:.0f}" for n in shown])
     bar.minorticks_off()
 
 

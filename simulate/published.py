@@ -145,12 +145,11 @@ class PublishedPrior:
         except ValueError as error:
             raise InputError(f"lens: {error}") from None
         self._constant = self._constant_params(self.instrument)
-        half_field = 0.5 * self.instrument.n_pix * self.instrument.pixel_scale
         radius = self.alpha_scale * self._constant["theta_E"]
-        if radius > half_field:
+        if radius > self.instrument.half_field:
             raise InputError(
                 f"lens: the mass puts the ring {radius:.3g} arcsec from the middle, but the images "
-                f"of {config.instrument} end at {half_field:.3g}"
+                f"of {config.instrument} end at {self.instrument.half_field:.3g}"
             )
 
     def theta_E(self, mass: NDArray[np.float64] | float) -> NDArray[np.float64]:
