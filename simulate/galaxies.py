@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
-from astropy.io import fits
 from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
@@ -27,7 +21,7 @@ import lensphys as lp
 from lensphys.parameters import Parameter
 from simulate.config import Strict
 from simulate.errors import InputError
-from simulate.shards import replacing, sha256
+from simulate.galaxy_files import digest, read_images, state
 
 #: Why a galaxy is not used.
 REASONS = {
@@ -55,8 +49,6 @@ _MARGIN = 2.0
 _MIN_AREA = 12
 #: Largest part of the half-width of a stamp that a galaxy takes up; light fades out in the rest.
 _FILL = 0.85
-_FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
-_HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 
 Image = NDArray[np.float64]
 
@@ -164,7 +156,7 @@ def load_galaxies(config: GalaxyImagesConfig) -> GalaxyImages:
         InputError: for a path where there is nothing, a file of another layout, or one in which no
             galaxy is usable.
     """
-    return _loaded(config, _state(_given(config)))
+    return _loaded(config, state(_given(config)))
 
 
 def _given(config: GalaxyImagesConfig) -> Path:
@@ -174,10 +166,10 @@ def _given(config: GalaxyImagesConfig) -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(config: GalaxyImagesConfig, state: tuple[Any, ...]) -> GalaxyImages:
+def _loaded(config: GalaxyImagesConfig, contents: tuple[Any, ...]) -> GalaxyImages:
     stamps, radii, numbers, labels = [], [], [], []
     rejected = dict.fromkeys(REASONS, 0)
-    for number, label, image in _images(config):
+    for number, label, image in read_images(_given(config), config.max_images):
         made = "unreadable" if image is None else prepare(image, config)
         if isinstance(made, str):
             rejected[made] += 1
@@ -250,132 +242,6 @@ def half_light_radius(light: Image, centre: tuple[float, ...]) -> float:
         inside = (light * (radius - distance + 0.5).clip(0, 1)).sum()
         low, high = (radius, high) if inside < 0.5 * light.sum() else (low, radius)
     return radius
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and digests of the FITS files of a folder.
-
-    Raises:
-        InputError: where there is nothing.
-    """
-    return _digest(path, _state(path))
-
-
-@functools.lru_cache(maxsize=4)
-def _digest(path: Path, state: tuple[Any, ...]) -> str:
-    if not path.is_dir():
-        return sha256(path)
-    lines = "".join(f"{sha256(file)}  {file.name}\n" for file in _fits_files(path))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _state(path: Path) -> tuple[Any, ...]:
-    """What changes with the contents of a file, or of a folder."""
-    if not path.exists():
-        raise InputError(f"there are no galaxy images at {path}; give an HDF5 or FITS file")
-    files = _fits_files(path) if path.is_dir() else [path]
-    return tuple((file.name, (s := file.stat()).st_size, s.st_mtime_ns) for file in files)
-
-
-def _images(config: GalaxyImagesConfig) -> Iterator[tuple[int, int, NDArray[Any] | None]]:
-    """Number, label and pixels of each image to look at; None for a file of many that is broken."""
-    path = _given(config)
-    if path.is_dir():
-        files = _fits_files(path)
-        if not files:
-            raise InputError(f"{path} holds no FITS file")
-        for number in _chosen(len(files), config.max_images):
-            try:
-                yield number, -1, _fits_image(files[number])
-            except InputError:
-                yield number, -1, None
-    elif path.name.endswith(_HDF5_ENDINGS):
-        yield from _hdf5_images(path, config.max_images)
-    elif path.name.endswith(_FITS_ENDINGS):
-        yield from _fits_cube(path, config.max_images)
-    else:
-        raise InputError(f"{path} is neither an HDF5 file (.h5) nor a FITS file (.fits)")
-
-
-def _chosen(n: int, most: int | None) -> list[int]:
-    """Evenly spaced, since files are often sorted by class."""
-    count = n if most is None else min(n, most)
-    return [i * n // count for i in range(count)]
-
-
-def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    with _readable(path), h5py.File(path, "r", rdcc_nbytes=64 * 2**20) as file:
-        if "images" not in file or not isinstance(file["images"], h5py.Dataset):
-            found = ", ".join(file) or "nothing"
-            raise InputError(
-                f"{path} has no dataset 'images' (N, H, W, 3) or (N, H, W); it has {found}"
-            )
-        images = file["images"]
-        colour = images.ndim == 4 and images.shape[3] == 3
-        numbers = images.dtype.kind in "uif" and images.size > 0
-        if not numbers or not (images.ndim == 3 or colour):
-            raise InputError(
-                f"{path}: 'images' must be numbers of shape (N, H, W, 3) or (N, H, W), got "
-                f"{images.dtype} of shape {images.shape}"
-            )
-        labels = np.asarray(file["ans"]) if "ans" in file else np.full(len(images), -1)
-        if labels.shape != (len(images),) or labels.dtype.kind not in "ui":
-            raise InputError(
-                f"{path}: 'ans' must be whole numbers of shape ({len(images)},), got "
-                f"{labels.dtype} of shape {labels.shape}"
-            )
-        for number in _chosen(len(images), most):
-            yield number, int(labels[number]), images[number]
-
-
-def _fits_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.name.endswith(_FITS_ENDINGS))
-
-
-def _fits_image(path: Path) -> NDArray[Any]:
-    """The image of a cutout."""
-    with _readable(path), fits.open(path) as file:
-        image = _first_image(path, file)
-        if image.ndim == 3 and len(image) == 3:
-            image = np.moveaxis(image, 0, -1)
-        elif image.ndim != 2:
-            raise InputError(
-                f"{path}: a cutout must be (H, W), or (3, H, W) in colour, got {image.shape}"
-            )
-        return _native(image)
-
-
-def _fits_cube(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    """The planes of a cube, or the one image of a file."""
-    with _readable(path), fits.open(path, memmap=True) as file:
-        cube = _first_image(path, file)
-        cube = cube[None] if cube.ndim == 2 else cube
-        if cube.ndim != 3:
-            raise InputError(f"{path}: a cube must be (N, H, W), got {cube.shape}")
-        for number in _chosen(len(cube), most):
-            yield number, -1, _native(cube[number])
-
-
-def _first_image(path: Path, file: fits.HDUList) -> NDArray[Any]:
-    for hdu in file:
-        if hdu.is_image and hdu.data is not None and hdu.data.ndim >= 2:
-            data: NDArray[Any] = hdu.data
-            return data
-    raise InputError(f"{path} holds no image")
-
-
-def _native(image: NDArray[Any]) -> NDArray[Any]:
-    """In the byte order of this machine, and off the file."""
-    return np.array(image, dtype=image.dtype.newbyteorder("="))
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot read galaxy images from {path}: {first}") from None
 
 
 def _one_band(image: NDArray[Any], weights: tuple[float, float, float]) -> Image:
@@ -466,66 +332,3 @@ def _centred(light: Image, centre: tuple[float, ...], extent: float, size: int) 
     edge = (np.abs(np.arange(size) - middle) / middle - _FILL) / (1 - _FILL)
     window = _fade(edge.clip(min=0))
     return np.asarray(stamp.clip(min=0) * window[:, None] * window)
-
-
-#: The file in the folder of a data set that holds its sources, where they are real galaxies.
-SOURCES = "sources.h5"
-
-
-def store_galaxies(config: GalaxyImagesConfig, folder: Path) -> GalaxyImages:
-    """Prepare the galaxies once and keep them beside the images; found there, they are read.
-
-    Raises:
-        InputError: see :func:`load_galaxies`, and where the file cannot be written.
-    """
-    identity = json.dumps(config.identity(), sort_keys=True)
-    path = folder / SOURCES
-    if path.is_file():
-        try:
-            with h5py.File(path) as file:
-                if file.attrs["identity"] == identity and file.attrs["digest"] == _content(file):
-                    return stored_galaxies(folder)
-        except (OSError, KeyError, RuntimeError, InputError):
-            pass  # damaged: made again
-    galaxies = load_galaxies(config)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for name in _COLUMNS:
-            file.create_dataset(name, data=getattr(galaxies, name))
-        file.attrs["rejected"] = json.dumps(galaxies.rejected)
-        file.attrs["identity"], file.attrs["digest"] = identity, _content(file)
-    return galaxies
-
-
-def stored_galaxies(folder: Path) -> GalaxyImages:
-    """The galaxies that are the sources of a data set.
-
-    Raises:
-        InputError: where there are none, or the file is damaged.
-    """
-    path = folder / SOURCES
-    if not path.is_file():
-        raise InputError(f"{path} is missing; run the simulate command of the data set again")
-    return _stored(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=2)
-def _stored(path: Path, changed: int) -> GalaxyImages:
-    try:
-        with h5py.File(path) as file:
-            columns = {name: file[name][()] for name in _COLUMNS}
-            return GalaxyImages(**columns, rejected=json.loads(file.attrs["rejected"]))
-    except (OSError, KeyError, RuntimeError, ValueError):
-        raise InputError(
-            f"{path} is damaged; run the simulate command of the data set again"
-        ) from None
-
-
-_COLUMNS = ("stamps", "half_light_radius", "number", "label")
-
-
-def _content(file: h5py.File) -> str:
-    """SHA-256 of the columns."""
-    digest = hashlib.sha256()
-    for name in _COLUMNS:
-        digest.update(np.ascontiguousarray(file[name][()]).tobytes())
-    return digest.hexdigest()

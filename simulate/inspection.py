@@ -14,7 +14,7 @@ from rich.table import Table
 
 from simulate.columns import unit
 from simulate.errors import InputError
-from simulate.galaxies import SOURCES
+from simulate.galaxy_store import SOURCES
 from simulate.preview import write_preview
 from simulate.run import Progress
 from simulate.shards import read_shard, sha256, shapes

@@ -14,7 +14,7 @@ import numpy as np
 
 from simulate.errors import InputError
 from simulate.folders import held
-from simulate.galaxies import SOURCES, store_galaxies, stored_galaxies
+from simulate.galaxy_store import SOURCES, store_galaxies, stored_galaxies
 from simulate.images import attributes, configuration_of, digest_of, make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.presets import make_prior

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simulate.backends import Renderer
 from simulate.errors import InputError
-from simulate.galaxies import SOURCES, stored_galaxies
+from simulate.galaxy_store import SOURCES, stored_galaxies
 from simulate.images import make_renderers
 from simulate.instruments import Instrument
 from simulate.light import add_light

@@ -15,7 +15,8 @@ from scipy.ndimage import rotate
 import lensphys as lp
 from simulate.config import checked, config_folder, read_yaml
 from simulate.errors import InputError
-from simulate.galaxies import GalaxyImagesConfig, digest, half_light_radius, load_galaxies, prepare
+from simulate.galaxies import GalaxyImagesConfig, half_light_radius, load_galaxies, prepare
+from simulate.galaxy_files import digest
 from simulate.procedural import procedural_galaxies, write_procedural_galaxies
 
 SHIPPED = Path(__file__).parents[1] / "data" / "galaxies.h5"

@@ -9,7 +9,8 @@ import torch
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
 from simulate.errors import InputError
-from simulate.galaxies import SOURCES, load_galaxies
+from simulate.galaxies import load_galaxies
+from simulate.galaxy_store import SOURCES
 from simulate.images import make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.lens_light import LENS_LIGHT_LABELS
