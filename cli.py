@@ -43,7 +43,6 @@ class _Group(_PlainFlags, TyperGroup):
 
 app = typer.Typer(
     help="Simulate strong gravitational lenses, pretrain on them, and fine-tune.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -53,6 +52,8 @@ _command = partial(app.command, cls=_Command)
 
 #: The exit code of a shell for Ctrl-C; typer turns KeyboardInterrupt into it, without a word.
 _INTERRUPTED = 130
+#: What typer raises for a command line that it cannot read, of which it exports one kind alone.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 class Backend(StrEnum):
@@ -702,15 +703,17 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     run: Callable[..., Any] = app
     try:
-        run(arguments, prog_name="cli.py")
-    except SystemExit as stop:
-        if stop.code != _INTERRUPTED:
-            raise
-        _fail("interrupted; run the same command again to go on where it stopped", _INTERRUPTED)
+        code = run(arguments or ["--help"], prog_name="cli.py", standalone_mode=False)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "cli.py"
+        _fail(f"error: {error.format_message()} (see `python {command} --help`)", error.exit_code)
     except _expected_errors() as error:
         if "--debug" in arguments:
             raise
         _fail(f"error: {error}", 2)
+    if code == _INTERRUPTED:
+        _fail("interrupted; run the same command again to go on where it stopped", code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
