@@ -160,6 +160,12 @@ class Workshop:
         if cell.method == "radial":
             return radial_features(data.image)
         config = resolve(cell.training)
+        if cell.method == FIT:
+            fit = InMemory(
+                data, prior=seen_by(config.scratch_encoder, data, device=config.device)
+            ).fit
+            assert fit is not None
+            return facts(fit).numpy()
         if cell.pretraining:
             encoder = load_encoder(self.encoder(cell.pretraining))
         else:
@@ -168,8 +174,6 @@ class Workshop:
         device = torch.device(config.device)
         memory = InMemory(data, prior=seen_by(encoder.config, data, device=config.device))
         told = [] if memory.fit is None else [facts(memory.fit).numpy()]
-        if cell.method == FIT:
-            return told[0]
         image = torch.from_numpy(data.image)[_not_tested(cell, data)]
         stretch = Stretch.fit(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
