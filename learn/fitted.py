@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ _LOG_ERROR, _LOG_CHI2, _LOG_CHI2_NOISE_FREE = (-4.0, 1.0), (-1.0, 4.0), (-9.0, -
 
 #: How many numbers :func:`facts` gives of an image.
 FACTS = 2 * len(NAMES) + 3
-#: Width of the layer between facts and their features; how far from their mean facts may lie, in
+#: Width of the layers between facts and their features; how far from their mean facts may lie, in
 #: units of their scatter, and the scatter of rounding alone.
 _HIDDEN, _FAR, _CONSTANT = 128, 5.0, 1e-6
 
@@ -116,9 +117,9 @@ class Facts(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(FACTS))
         self.register_buffer("std", torch.ones(FACTS))
-        self.layers = nn.Sequential(
-            nn.Linear(FACTS, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, width), nn.GELU()
-        )
+        sizes = (FACTS, _HIDDEN, _HIDDEN, width)
+        layers = [(nn.Linear(*pair), nn.GELU()) for pair in itertools.pairwise(sizes)]
+        self.layers = nn.Sequential(*itertools.chain(*layers))
 
     def standardise(self, fit: Fit) -> None:
         """Take the units from the fits of the training images."""

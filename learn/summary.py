@@ -208,7 +208,9 @@ _OF_FINDING = {
 _BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
 _DIGITS = {"mae": "{:.3g}"}
 _DIGITS |= {f"{kind}mse": "{:.2e}" for kind in ("", "clean_")}
-_DIGITS |= {f"{kind}psnr": "{:.2f} dB" for kind in ("", "clean_")}
+_DIGITS |= {
+    f"{kind}{name}": "{:.2f} dB" for kind in ("", "clean_") for name in ("psnr", "class_psnr")
+}
 
 
 def _kind(metrics: dict[str, Any]) -> str:
@@ -218,7 +220,7 @@ def _kind(metrics: dict[str, Any]) -> str:
 
 def _spoken(name: str) -> str:
     """A measure by its name, that of one class or column as ``AUC no_sub``."""
-    measure, _, whose = name.partition(".")
+    measure, _, whose = name.replace("class_", "").partition(".")
     for short in ("auc", "f1", "ece"):
         measure = measure.replace(short, short.upper())
     return f"{measure.replace('_', ' ')} {whose}".rstrip()

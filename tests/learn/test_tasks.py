@@ -117,7 +117,8 @@ def test_super_resolution_beside_bicubic(pairs: Path, tmp_path: Path, finetune_c
     config = finetune_config("superres", data=pairs, out=tmp_path / "run")
     folder, _ = finetune(config)
     metrics = json.loads((folder / "metrics.json").read_text())
-    names = {f"{kind}{name}" for kind in ("", "clean_") for name in ("mse", "psnr", "ssim")}
+    measures = ("mse", "psnr", "ssim", "class_psnr")
+    names = {f"{kind}{name}" for kind in ("", "clean_") for name in measures}
     assert names | {f"bicubic_{name}" for name in names} == set(metrics)
     with h5py.File(folder / "predictions.h5") as file:
         assert file["prediction"].shape[1:] == (1, 64, 64)

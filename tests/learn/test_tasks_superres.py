@@ -185,7 +185,8 @@ def test_from_16_to_64_pixels_of_model_2_and_3(
 def test_metrics_are_also_of_the_truth_behind_the_noise(
     noisy: Path, pairs: Path, finetune_config: Any
 ) -> None:
-    names = {f"{kind}{name}" for kind in ("", "clean_") for name in ("mse", "psnr", "ssim")}
+    measures = ("mse", "psnr", "ssim", "class_psnr")
+    names = {f"{kind}{name}" for kind in ("", "clean_") for name in measures}
     rows = np.arange(0, 48, 5)
     for folder in (noisy, pairs):
         data = shards.read(folder)
@@ -194,6 +195,9 @@ def test_metrics_are_also_of_the_truth_behind_the_noise(
         metrics = module.measure(images, data, rows)
         assert set(metrics) == names | {f"bicubic_{name}" for name in names}
         assert metrics["mse"] == 0
+        by_class, label = metrics["bicubic_class_psnr"], data.label[rows]
+        parts = [by_class[name] * (label == i).sum() for i, name in enumerate(data.label_names)]
+        assert sum(parts) / len(rows) == pytest.approx(metrics["bicubic_psnr"])
         if folder == pairs:
             assert metrics["bicubic_clean_psnr"] == pytest.approx(metrics["bicubic_psnr"])
             continue
