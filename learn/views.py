@@ -9,7 +9,8 @@ from torch import Tensor
 
 from learn.fitted import Fit
 from learn.lens_prior import VECTORS
-from simulate.augment import LensBatch, Optics, Params, turn, turned
+from simulate.changes import turn, turned
+from simulate.lens_batch import LensBatch, Optics, Params
 
 
 def random_d4(*images: Tensor) -> tuple[Tensor, ...]:

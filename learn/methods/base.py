@@ -16,7 +16,7 @@ from learn.jitter import jittered
 from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
 from learn.views import random_symmetry, turned_prior
-from simulate.augment import turned
+from simulate.changes import turned
 from simulate.config import Strict, checked
 from simulate.errors import InputError
 

@@ -25,7 +25,7 @@ from learn.optimizer import adamw_with_cosine
 from learn.rcan import RCAN
 from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.views import random_symmetry, turned_fit, turned_lenses, turned_prior
-from simulate.augment import turned
+from simulate.changes import turned
 from simulate.config import Strict, checked
 from simulate.errors import InputError
 from simulate.photometry import Photometry

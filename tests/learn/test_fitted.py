@@ -26,7 +26,7 @@ from learn.views import turned_fit
 from lensphys.render import Pixels
 from lensphys.scene import LensScene
 from simulate import shards
-from simulate.augment import turned
+from simulate.changes import turned
 from simulate.config import checked
 from simulate.errors import InputError
 from simulate.photometry import Photometry

@@ -17,7 +17,7 @@ from learn.lens_prior import CHANNELS, FittedImages, fit_images, prior_of_images
 from learn.prior_files import LensPrior, lens_prior
 from learn.prior_report import PICTURE, REPORT, prior_metrics, write_prior_report
 from learn.views import turned_prior
-from simulate.augment import turned
+from simulate.changes import turned
 from simulate.errors import InputError
 from simulate.photometry import Photometry
 from simulate.presets import load_simulate_config
