@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lensphys.scene import LensScene
 
@@ -21,9 +20,6 @@ _LOG_ERROR, _LOG_CHI2, _LOG_CHI2_NOISE_FREE = (-4.0, 1.0), (-1.0, 4.0), (-9.0, -
 
 #: How many numbers :func:`facts` gives of an image.
 FACTS = 2 * len(NAMES) + 3
-#: Width of the layers between facts and their features; how far from their mean facts may lie, in
-#: units of their scatter, and the scatter of rounding alone.
-_HIDDEN, _FAR, _CONSTANT = 128, 5.0, 1e-6
 
 
 class Fit(NamedTuple):
@@ -101,42 +97,6 @@ def facts(fit: Fit) -> Tensor:
         converged,
     ]
     return torch.cat([part.float() for part in parts], 1)
-
-
-class Facts(nn.Module):
-    """Features (B, width) of :func:`facts`, in units of their scatter among training images.
-
-    Where images hardly differ, as those of one lens, what tells them apart is a small part of a
-    number; and it is how the numbers go together that does.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(FACTS))
-        self.register_buffer("std", torch.ones(FACTS))
-        sizes = (FACTS, _HIDDEN, _HIDDEN, width)
-        layers = [(nn.Linear(*pair), nn.GELU()) for pair in itertools.pairwise(sizes)]
-        self.layers = nn.Sequential(*itertools.chain(*layers))
-
-    def standardise(self, fit: Fit) -> None:
-        """Take the units from the fits of the training images."""
-        told = facts(fit).double()
-        self.mean.copy_(told.mean(0))
-        scatter = told.std(0, correction=0)
-        self.std.copy_(torch.where(scatter > _CONSTANT, scatter, 1.0))
-
-    def forward(self, told: Tensor) -> Tensor:
-        """Features of facts (B, FACTS)."""
-        features: Tensor = self.layers(((told - self.mean) / self.std).clamp(-_FAR, _FAR))
-        return features
-
-    def beside(self, features: Tensor, fit: Fit | None) -> Tensor:
-        """Features (B, D) of images, and beside them those of their fits."""
-        assert fit is not None
-        return torch.cat([features, self(facts(fit)).to(features.dtype)], 1)
 
 
 def _log10(values: Tensor, low: float, high: float) -> Tensor:

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 from learn.backbone import Backbone, Encoder
 from learn.config import FinetuneConfig
 from learn.data import Batch, InMemory, Split, Stretch
-from learn.fitted import Facts, Fit
+from learn.fitted import Fit
+from learn.head import Facts
 from learn.lens_prior import network_input
 from learn.optimizer import adamw_with_cosine
 from learn.rcan import RCAN

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from learn.data import Batch, Split
 from learn.figures import draw_confusion, draw_roc
-from learn.fitted import Facts
+from learn.head import Head
 from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict
@@ -54,10 +54,8 @@ class Classify(Task):
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
         self.label_names, classes = data.label_names, len(data.label_names)
         self.params = params
-        width = self.encoder.width
-        self.facts = Facts(width) if params.sees_fit and self.sees_prior else None
-        width *= 1 if self.facts is None else 2
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+        sees_fit = params.sees_fit and self.sees_prior
+        self.head = Head(self.encoder.width, classes, sees_fit=sees_fit)
         self.radial = RadialBaseline(classes)
 
     def predict_batch(self, batch: Batch) -> Tensor:
@@ -106,9 +104,7 @@ class Classify(Task):
 
     def _logits(self, batch: Batch) -> Tensor:
         features = self.encoder.features(self.seen(batch))
-        if self.facts is not None:
-            features = self.facts.beside(features, batch.fit)
-        return self.head(features)  # type: ignore[no-any-return]
+        return self.head(features, batch.fit)  # type: ignore[no-any-return]
 
 
 def classification_metrics(

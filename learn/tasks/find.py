@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from learn.data import Batch, Split
 from learn.figures import draw_finder, draw_look_alikes
-from learn.fitted import Facts
+from learn.head import Head
 from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict
@@ -66,11 +66,9 @@ class Find(Task):
         return data.image
 
     def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
-        width = self.encoder.width
-        self.facts = Facts(width) if params.sees_fit and self.sees_prior else None
-        width *= 1 if self.facts is None else 2
         self.not_a_lens = data.label_names.index(NON_LENS)
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        sees_fit = params.sees_fit and self.sees_prior
+        self.head = Head(self.encoder.width, 1, sees_fit=sees_fit)
         self.radial = RadialBaseline(2)
         for name in ("threshold", "radial_threshold"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
@@ -78,9 +76,7 @@ class Find(Task):
     def predict_batch(self, batch: Batch) -> Tensor:
         """Log odds (B,) of a lens: probabilities near one would be rounded to ties."""
         features = self.encoder.features(self.seen(batch))
-        if self.facts is not None:
-            features = self.facts.beside(features, batch.fit)
-        return self.head(features).squeeze(1)  # type: ignore[no-any-return]
+        return self.head(features, batch.fit).squeeze(1)  # type: ignore[no-any-return]
 
     def loss(self, batch: Batch) -> Tensor:
         is_lens = (batch.label != self.not_a_lens).float()

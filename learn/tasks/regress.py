@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import ndtri
-from torch import Tensor, nn
+from torch import Tensor
 
 from learn.data import Batch, InMemory, Split
 from learn.figures import draw_calibration, draw_regression
-from learn.fitted import Facts, Fit
+from learn.fitted import Fit
+from learn.head import Head
 from learn.radial import RadialBaseline
 from learn.tasks.base import Task
 from simulate.config import Strict, suggestion
@@ -123,7 +124,7 @@ class Regress(Task):
                 f"{data.path} has no column {', '.join(missing)}, which is to be regressed; choose "
                 "another --data"
             )
-        count, width = len(self.columns), self.encoder.width
+        count = len(self.columns)
         # Nothing is known of a column only in a data set to be tested on: the weights bring it.
         known = [column[np.isfinite(column)] for column in self._truth(data, train).T]
         for name, values in (
@@ -132,14 +133,13 @@ class Regress(Task):
             ("temperature", [1.0] * count),
         ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
-        self.facts = Facts(width) if params.from_fit and self.sees_prior else None
-        width *= 1 if self.facts is None else 2
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * count))
-        if self.facts is not None:
+        self.from_fit = params.from_fit and self.sees_prior
+        self.head = Head(self.encoder.width, 2 * count, sees_fit=self.from_fit)
+        if self.from_fit:
             self.register_buffer("fitted", _known_to_a_fit(self.columns, data.attrs))
-            last, zero = self.head[1], self.fitted.repeat(2)
+            last, zero = self.head.last, self.fitted.repeat(2)
             with torch.no_grad():
-                last.weight[zero], last.bias[zero] = 0.0, 0.0  # type: ignore[index,operator]
+                last.weight[zero], last.bias[zero] = 0.0, 0.0
         self.radial = RadialBaseline(count)
 
     def predict_batch(self, batch: Batch) -> Tensor:
@@ -189,7 +189,7 @@ class Regress(Task):
         self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
         """Errors of the fit alone, and whether they are as large as it says."""
-        if self.facts is None or memory.fit is None:
+        if not self.from_fit or memory.fit is None:
             return {}
         fit, fitted = memory.fit.rows(torch.from_numpy(rows)), self.fitted.cpu().numpy()
         values, errors = (part.numpy()[:, fitted] for part in _of_columns(fit, self.columns))
@@ -232,13 +232,11 @@ class Regress(Task):
     def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, K) of the standardised columns."""
         features = self.encoder.features(self.seen(batch))
-        if self.facts is not None:
-            features = self.facts.beside(features, batch.fit)
-        outputs: Tensor = self.head(features).float()
+        outputs: Tensor = self.head(features, batch.fit).float()
         mean, raw = outputs.chunk(2, dim=1)
         bound = self.params.max_log_variance
         log_variance = bound * torch.tanh(raw / bound)
-        if self.facts is None or batch.fit is None:
+        if not self.from_fit or batch.fit is None:
             return mean, log_variance
         value, error = self._standardised(batch.fit)
         return (

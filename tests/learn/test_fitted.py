@@ -17,7 +17,8 @@ from learn.data import Batch, Stretch
 from learn.evaluate import evaluate, served
 from learn.export import export
 from learn.finetune import finetune
-from learn.fitted import FACTS, NAMES, Facts, Fit, facts
+from learn.fitted import FACTS, NAMES, Fit, facts
+from learn.head import Facts
 from learn.model import load_model
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -315,11 +316,12 @@ def test_heads_know_the_fits_of_turned_images(
     module, _ = made("classify", mixed, finetune_config, QUICK, f"augment={augment}")
     fit = random_fit(12)
     module.know_fits(fit)
-    assert isinstance(module.facts, Facts)
+    told = module.head.facts
+    assert isinstance(told, Facts)
     center = NAMES.index("source_center_x")
     expected = 0.0 if augment else fit.params["source_center_x"].asinh().mean().item()
-    assert module.facts.mean[center].item() == pytest.approx(expected, abs=1e-6)
-    assert "facts.mean" in module.state_dict()
+    assert told.mean[center].item() == pytest.approx(expected, abs=1e-6)
+    assert "head.facts.mean" in module.state_dict()
 
 
 def test_a_batch_carries_the_fits_of_its_images(mixed: Path, finetune_config: Any) -> None:

@@ -129,7 +129,7 @@ def test_images_without_a_value_do_not_train_its_column(model2: Path, module: Re
     data = shards.read(model2)
     no_axion = torch.from_numpy(np.flatnonzero(np.isnan(data.params["log10_axion_mass"])))
     module.loss(InMemory(data, with_params=True)[no_axion]).backward()
-    gradient = module.head[1].weight.grad
+    gradient = module.head.last.weight.grad
     assert gradient[[2, 5]].abs().max() == 0
     assert (gradient[[0, 1, 3, 4]].abs().amax(1) > 0).all()
     unknown = {name: np.full(60, np.nan) for name in data.params}
