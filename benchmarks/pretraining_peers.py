@@ -1,7 +1,7 @@
 """A training step of ours beside the same step made of a peer's parts: images a second, in turn.
 
     python benchmarks/pretraining_peers.py [--methods mae,ijepa] [--peer FILE] [--set NAME=VALUE]
-    python benchmarks/pretraining_peers.py --precision
+    python benchmarks/pretraining_peers.py --precision [--methods mae,ijepa]
 
 The peer of every method is put together from the public components of lightly, in the order of its
 own examples: its masked vision transformer over timm's, its heads, losses and momentum updates.
@@ -16,7 +16,8 @@ plain one of timm's blocks, and with ``--peer`` a file of anybody's that holds a
 with the arguments ``image_size, patch_size, emb_dim, encoder_layer, encoder_head, decoder_layer,
 decoder_head, mask_ratio``, which turns images into pictures and masks.
 
-``--precision`` times MAE and I-JEPA of ours in single and mixed precision and compiled.
+``--precision`` times ours, MAE and I-JEPA where no others are named, in single and mixed precision
+and compiled.
 """
 
 from __future__ import annotations
@@ -425,12 +426,13 @@ def compare_peers(options: argparse.Namespace) -> None:
     batch, device, steps = options.batch, options.device, options.steps
     print(f"{device}, {' '.join(options.sets)}")
     print("method       ours     peer   ours/peer (quartiles)     MiB    MiB   peer")
-    for method in options.methods.split(","):
+    methods = (options.methods or ",".join(LIGHTLY)).split(",")
+    for method in methods:
         arguments = method, batch, options.sets, device
         peer = functools.partial(peer_step, LIGHTLY[method], *arguments)
         ours = functools.partial(method_step, *arguments)
         _compare(method, ours, {"lightly": peer}, batch, steps)
-    if "mae" in options.methods.split(","):
+    if "mae" in methods:
         arguments = "mae", _COMMON_BATCH, _COMMON_MAE, device
         peers = {"plain timm, patch 16": functools.partial(peer_step, plain_mae, *arguments)}
         if options.peer:
@@ -443,7 +445,7 @@ def compare_peers(options: argparse.Namespace) -> None:
 def compare_precisions(options: argparse.Namespace) -> None:
     """The table of precisions: how many times the images a second of fp32 each does."""
     print(f"batch {options.batch}, {options.device}, {' '.join(options.sets)}")
-    for method in ("mae", "ijepa"):
+    for method in (options.methods or "mae,ijepa").split(","):
         found = in_turn(
             {
                 name: functools.partial(
@@ -475,7 +477,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--methods", default=",".join(LIGHTLY))
+    parser.add_argument("--methods", help="separated by commas")
     parser.add_argument("--peer", type=Path, help="a file with a class MAE_ViT")
     parser.add_argument("--precision", action="store_true")
     parser.add_argument("--set", action="append", default=[], dest="sets")
