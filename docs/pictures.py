@@ -23,9 +23,10 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 import lensphys as lp
-from simulate import augment
+from simulate import augment, changes
 from simulate.halos import LensPlane, draw_subhalos, draw_vortex
 from simulate.images import make_renderers
+from simulate.lens_batch import LensBatch, Optics
 from simulate.observe import detector, doubled, noise_sigma
 from simulate.physical import PhysicalConfig, compensated_theta_E, share_inside_ring
 from simulate.presets import load_simulate_config, make_prior
@@ -183,18 +184,18 @@ def draw_augmentations(path: Path) -> None:
     columns = labels | shear | {f"source_{name}": value for name, value in placed.items()}
     random = torch.Generator().manual_seed(1)
     sigma = 0.02 * image.max()
-    bare = augment.LensBatch(
+    bare = LensBatch(
         image[None, None],
         {name: torch.tensor([value]).double() for name, value in columns.items()},
-        augment.Optics(scale, torch.tensor([fwhm]), torch.zeros(1)),
+        Optics(scale, torch.tensor([fwhm]), torch.zeros(1)),
     )
     before = augment.ExtraNoise(sigma=float(sigma)).apply(bare, random)
     quarter, by = torch.tensor([1]), torch.tensor([0.5]).double()
     top = float(image.max())
     shown = {
         "before": before,
-        "Symmetry: a quarter turn": augment.turn(before, quarter),
-        "Shift: 0.5 arcsec along x and y": augment.shift(before, by, by),
+        "Symmetry: a quarter turn": changes.turn(before, quarter),
+        "Shift: 0.5 arcsec along x and y": changes.shift(before, by, by),
         "ExtraNoise(snr_factor=5)": augment.ExtraNoise(snr_factor=5.0).apply(before, random),
         "Broaden(fwhm=0.5)": augment.Broaden(fwhm=0.5).apply(before, random),
         f"Offset({0.2 * top:.3f})": augment.Offset(0.2 * top).apply(before, random),
