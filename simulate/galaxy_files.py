@@ -31,7 +31,7 @@ def digest(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _digest(path: Path, state: tuple[Any, ...]) -> str:
+def _digest(path: Path, contents: tuple[Any, ...]) -> str:
     if not path.is_dir():
         return sha256(path)
     lines = "".join(f"{sha256(file)}  {file.name}\n" for file in _fits_files(path))

@@ -185,14 +185,14 @@ class SuperResolve(Task):
         metrics: dict[str, Any] = {}
         for baseline, image in images.items():
             for against, truth in truths.items():
-                pair, which = (image / scale, truth / scale), f"{baseline}{against}"
-                found: dict[str, Any] = superres_metrics(*pair)
-                each = peak_ratios(*pair)
+                each = image_metrics(image / scale, truth / scale)
+                found: dict[str, Any] = _means(each)
                 found["class_psnr"] = {
-                    name: float(each[label == i].mean())
+                    name: float(each["psnr"][label == i].mean())
                     for i, name in enumerate(data.label_names)
                     if (label == i).any()
                 }
+                which = f"{baseline}{against}"
                 metrics |= {f"{which}{name}": value for name, value in found.items()}
         return metrics
 
@@ -330,30 +330,26 @@ def bicubic(image: Tensor, factor: int) -> Tensor:
 def superres_metrics(
     predicted: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> dict[str, float]:
-    """Means over images (N, 1, H, W) whose fluxes are in units of the peak of the data set.
+    """Means over images of :func:`image_metrics`."""
+    return _means(image_metrics(predicted, truth))
+
+
+def image_metrics(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating]
+) -> dict[str, NDArray[np.float64]]:
+    """Of each image (N, 1, H, W), whose fluxes are in units of the peak of the data set.
 
     Returns:
-        ``mse``, ``psnr`` in dB and ``ssim``, the two latter for a data range of 1.
+        (N,) ``mse``, ``psnr`` in dB (at most 200) and ``ssim``, the two latter for a data range of
+        1.
     """
+    mse = ((predicted - truth).astype(np.float64) ** 2).mean((1, 2, 3))
     ssim = [
         structural_similarity(a, b, data_range=1.0)
         for a, b in zip(predicted[:, 0], truth[:, 0], strict=True)
     ]
-    return {
-        "mse": float(_mse(predicted, truth).mean()),
-        "psnr": float(peak_ratios(predicted, truth).mean()),
-        "ssim": float(np.mean(ssim)),
-    }
+    return {"mse": mse, "psnr": -10 * np.log10(np.maximum(mse, 1e-20)), "ssim": np.array(ssim)}
 
 
-def peak_ratios(
-    predicted: NDArray[np.floating], truth: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """PSNR (N,) of each image, in dB, for a data range of 1; at most 200."""
-    decibels: NDArray[np.float64] = -10 * np.log10(np.maximum(_mse(predicted, truth), 1e-20))
-    return decibels
-
-
-def _mse(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    squares = (predicted - truth).astype(np.float64) ** 2
-    return squares.mean((1, 2, 3))  # type: ignore[no-any-return]
+def _means(each: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {name: float(values.mean()) for name, values in each.items()}
