@@ -161,11 +161,9 @@ class Workshop:
             return radial_features(data.image)
         config = resolve(cell.training)
         if cell.method == FIT:
-            fit = InMemory(
-                data, prior=seen_by(config.scratch_encoder, data, device=config.device)
-            ).fit
-            assert fit is not None
-            return facts(fit).numpy()
+            prior = seen_by(config.scratch_encoder, data, device=config.device)
+            assert prior is not None
+            return facts(prior.fit).numpy()
         if cell.pretraining:
             encoder = load_encoder(self.encoder(cell.pretraining))
         else:
