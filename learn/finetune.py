@@ -16,10 +16,11 @@ from learn.data import BatchIndices, Stretch, loader, split, training_batches
 from learn.devices import process_rank
 from learn.evaluate import first_images, measured, predicted, save_model, served, write_results
 from learn.figures import draw_curves
+from learn.lens_prior import binned
 from learn.model import describe
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
-from learn.tasks.base import Task
+from learn.tasks.base import Task, binning
 from learn.timm_backbone import VIT
 from learn.train import fit, resolve
 from simulate import shards
@@ -78,11 +79,14 @@ def finetune(
     resolved = task.resolved(params, data, parts.train, note)
     config = config.model_copy(update={"params": resolved})
     pl.seed_everything(config.seed, verbose=False)
-    encoder = pretrained or task.fresh_backbone(config, images.shape[-1])
+    size = images.shape[-1]
+    encoder = pretrained or task.fresh_backbone(config, size // (resolved.get("binning") or 1))
+    factor = binning(checked(task.Params, resolved, "params"), encoder, size)
     with run_folder(config, config.task, METRICS) as (folder, finished):
         if finished:
             return folder, False
-        stretch = Stretch.fit(torch.from_numpy(images[parts.train]), config.stretch)
+        sight = binned(torch.from_numpy(images[parts.train]), factor)
+        stretch = Stretch.fit(sight, config.stretch)
         batch_size = config.optimizer.batch_size
         batches = training_batches(parts.train, config)
         steps = config.optimizer.epochs * -(-len(batches) // config.optimizer.accumulate)

@@ -116,6 +116,28 @@ def network_input(image: Tensor, channels: Tensor) -> Tensor:
     return torch.cat([image, channels.to(image)], 1)
 
 
+def binned(stack: Tensor, factor: int) -> Tensor:
+    """Images of coarser pixels, each the sum of ``factor`` x ``factor``.
+
+    Pixels that are left over at two of the edges are left out.
+
+    Args:
+        stack: flux (B, 1, H, W), or what :func:`network_input` gives.
+        factor: pixels along a side of a coarse one.
+    """
+    if factor == 1:
+        return stack
+    flux, channels = F.avg_pool2d(stack[:, :1], factor) * factor**2, stack[:, 1:]
+    if not channels.shape[1]:
+        return flux
+    in_sigma, place, sigma = channels.split((3, 2, 1), 1)
+    variance = F.avg_pool2d(sigma.square(), factor).clamp_min(torch.finfo(sigma.dtype).tiny)
+    mean_sigma = variance.sqrt()
+    in_sigma = F.avg_pool2d(in_sigma * sigma, factor) * factor / mean_sigma
+    parts = [flux, in_sigma, F.avg_pool2d(place, factor), mean_sigma * factor]
+    return torch.cat(parts, 1)
+
+
 def shines(config: dict[str, Any]) -> bool:
     """Whether the lenses of a data set with this configuration shine."""
     enabled = config.get("lens_light", {}).get("enabled", False)

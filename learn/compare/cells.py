@@ -119,6 +119,7 @@ class Cell:
             include = _OF_A_PROBE | ({"scratch_encoder"} if own else set())
             training = self.training.model_dump(mode="json", include=include)
             training["probe_strengths"] = list(self.probe_strengths)
+            training["binning"] = self.training.params["binning"]
         return {
             "data": self.data.identity(),
             "pretraining": self.pretraining.identity if self.pretraining else None,

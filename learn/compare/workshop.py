@@ -26,15 +26,19 @@ from learn.data import InMemory, Split, Stretch, split
 from learn.evaluate import PREDICTIONS
 from learn.finetune import finetune
 from learn.fitted import facts
+from learn.lens_prior import binned
 from learn.monitor import features_of
 from learn.pretrain import pretrain
 from learn.prior_files import seen_by
 from learn.radial import radial_classifier, radial_features
 from learn.runs import identity
 from learn.summary import read_metrics
+from learn.tasks import task_class
+from learn.tasks.base import binning
 from learn.tasks.classify import classification_metrics
 from learn.train import resolve
 from simulate import shards
+from simulate.config import checked
 from simulate.run import Progress, simulate
 from simulate.run import resolve as resolve_data
 from simulate.settings import SimulateConfig
@@ -172,12 +176,15 @@ class Workshop:
         device = torch.device(config.device)
         memory = InMemory(data, prior=seen_by(encoder.config, data, device=config.device))
         told = [] if memory.fit is None else [facts(memory.fit).numpy()]
-        image = torch.from_numpy(data.image)[_not_tested(cell, data)]
+        params = checked(task_class(TASK).Params, config.params, "params")
+        factor = binning(params, encoder, data.image.shape[-1])
+        image = binned(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
         stretch = Stretch.fit(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
         blocks = torch.arange(len(data)).split(_BLOCK)
         # A lens prior of a whole data set, as numbers that a network takes, would fill the memory.
-        parts = [features_of(frozen, memory[rows].stack) for rows in blocks]  # type: ignore[arg-type]
+        stacks = (binned(memory[rows].stack, factor) for rows in blocks)
+        parts = [features_of(frozen, stack) for stack in stacks]  # type: ignore[arg-type]
         return np.concatenate([np.concatenate(parts), *told], 1)
 
 

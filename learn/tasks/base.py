@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -21,7 +22,7 @@ from learn.config import FinetuneConfig
 from learn.data import Batch, InMemory, Split, Stretch
 from learn.fitted import Fit
 from learn.head import Facts
-from learn.lens_prior import network_input
+from learn.lens_prior import binned, network_input
 from learn.optimizer import adamw_with_cosine
 from learn.rcan import RCAN
 from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
@@ -31,6 +32,21 @@ from simulate.config import Strict, checked
 from simulate.errors import InputError
 from simulate.photometry import Photometry
 from simulate.shards import Array, DataSet
+
+#: On a side of a binned image.
+_LEAST_PIXELS = 8
+
+
+class BinnedParams(Strict):
+    """What tasks whose answers are no images share."""
+
+    # A run of an earlier version does not say; it saw the pixels as they are.
+    binning: int | None = Field(
+        1,
+        gt=0,
+        description="pixels on a side that are summed into one before the encoder sees them; null: "
+        "what brings an image nearest to the size that the encoder was made for",
+    )
 
 
 class Task(pl.LightningModule, abc.ABC):
@@ -80,7 +96,9 @@ class Task(pl.LightningModule, abc.ABC):
         if config.mode == "linear":
             # In evaluation, since the running means of a batch norm would change too.
             self.encoder.requires_grad_(False).eval()
-        self.setup_head(checked(self.Params, config.params, "params"), data, train)
+        params = checked(self.Params, config.params, "params")
+        self.binning = binning(params, encoder, self.inputs(data).shape[-1])
+        self.setup_head(params, data, train)
 
     @property
     def sees_prior(self) -> bool:
@@ -221,12 +239,12 @@ class Task(pl.LightningModule, abc.ABC):
         return {f"prediction_{i}": column for i, column in enumerate(columns)}
 
     def seen(self, batch: Batch) -> Tensor:
-        """What the encoder is given: stretched, with the channels of the lens prior if it wants."""
+        """What the encoder is given: binned and stretched, with a lens prior where it wants one."""
         image = batch.image_lr if self.column == "image_lr" else batch.image
         assert image is not None
         if batch.prior is not None:
             image = network_input(image, batch.prior)
-        stretched: Tensor = self.stretch(image)
+        stretched: Tensor = self.stretch(binned(image, self.binning))
         return stretched
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -254,6 +272,30 @@ class Task(pl.LightningModule, abc.ABC):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
         return adamw_with_cosine(self, self.config.optimizer, self.total_steps)
+
+
+def binning(params: Strict, encoder: Backbone, size: int) -> int:
+    """How many pixels on a side of an image an encoder sees as one.
+
+    Args:
+        params: of the task.
+        encoder: that sees them.
+        size: pixels on a side of the images.
+
+    Raises:
+        InputError: where hardly anything would be left of an image.
+    """
+    wanted = params.binning if isinstance(params, BinnedParams) else 1
+    if wanted is None:
+        # Other backbones than a vision transformer are made for the size of the images.
+        made_for = encoder.config.image_size if isinstance(encoder, Encoder) else size
+        return max(1, round(size / made_for))
+    if size // wanted < _LEAST_PIXELS:
+        raise InputError(
+            f"params.binning = {wanted} leaves {size // wanted} pixels on a side of {size}; "
+            f"{size // _LEAST_PIXELS} is the most"
+        )
+    return wanted
 
 
 def _turned(batch: Batch) -> Batch:

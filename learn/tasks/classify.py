@@ -16,8 +16,7 @@ from learn.data import Batch, Split
 from learn.figures import draw_confusion, draw_roc
 from learn.head import Head
 from learn.radial import RadialBaseline
-from learn.tasks.base import Task
-from simulate.config import Strict
+from learn.tasks.base import BinnedParams, Task
 from simulate.errors import InputError
 from simulate.shards import DataSet
 
@@ -28,7 +27,7 @@ class Classify(Task):
     default_data = ("data/model3", "data/model1", "data/model2")
     needs = "python cli.py simulate --model 3 --n 15000"
 
-    class Params(Strict):
+    class Params(BinnedParams):
         """Parameters of the task."""
 
         label_smoothing: float = Field(ge=0, lt=1)

@@ -17,8 +17,7 @@ from learn.data import Batch, Split
 from learn.figures import draw_finder, draw_look_alikes
 from learn.head import Head
 from learn.radial import RadialBaseline
-from learn.tasks.base import Task
-from simulate.config import Strict
+from learn.tasks.base import BinnedParams, Task
 from simulate.errors import InputError
 from simulate.look_alikes import NON_LENS_KINDS
 from simulate.settings import NON_LENS
@@ -43,7 +42,7 @@ class Find(Task):
     threshold: Tensor
     radial_threshold: Tensor
 
-    class Params(Strict):
+    class Params(BinnedParams):
         """Parameters of the task."""
 
         sees_fit: bool = Field(

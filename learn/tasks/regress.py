@@ -18,8 +18,8 @@ from learn.figures import draw_calibration, draw_regression
 from learn.fitted import Fit
 from learn.head import Head
 from learn.radial import RadialBaseline
-from learn.tasks.base import Task
-from simulate.config import Strict, suggestion
+from learn.tasks.base import BinnedParams, Task
+from simulate.config import suggestion
 from simulate.errors import InputError
 from simulate.shards import Array, DataSet
 
@@ -70,7 +70,7 @@ class Regress(Task):
     temperature: Tensor
     fitted: Tensor
 
-    class Params(Strict):
+    class Params(BinnedParams):
         """Parameters of the task."""
 
         columns: list[str] | None = Field(
