@@ -151,6 +151,7 @@ def simulate_command(
 
     Example: `python cli.py simulate --model 2 --n 1000 --set lens.e1=0.2`
     """
+    from simulate.config import comma_separated
     from simulate.presets import load_simulate_config
     from simulate.run import simulate
 
@@ -164,7 +165,7 @@ def simulate_command(
         path=config,
         n=n,
         backend=backend and backend.value,
-        classes=_names(classes),
+        classes=comma_separated(classes),
         pairs=pairs,
         workers=workers,
         scheduler=scheduler,
@@ -222,6 +223,7 @@ def import_command(
 
     Example: `python cli.py import cutouts --label-names lenses,others --instrument euclid_vis`
     """
+    from simulate.config import comma_separated
     from simulate.importers.config import ImportConfig
 
     settings = _settings(
@@ -236,7 +238,7 @@ def import_command(
         exposure_time=exposure_time,
         size=size,
         unit=unit,
-        label_names=_names(label_names),
+        label_names=comma_separated(label_names),
     )
     from simulate.importers.run import import_images
 
@@ -295,6 +297,7 @@ def pretrain_command(
     Example: `python cli.py pretrain --method mae --data data/model3 --set optimizer.epochs=20`
     """
     from learn.config import PretrainConfig
+    from simulate.config import comma_separated
 
     settings = _settings(
         PretrainConfig,
@@ -303,7 +306,7 @@ def pretrain_command(
         sets,
         method=method,
         data=data,
-        classes=_names(classes),
+        classes=comma_separated(classes),
         out=out,
         device=device,
         devices=devices,
@@ -574,8 +577,9 @@ def compare_command(
 
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
-    from learn.compare.config import CompareConfig, comma_separated, numbers
+    from learn.compare.config import CompareConfig, numbers
     from learn.compare.run import Wanted, compare
+    from simulate.config import comma_separated
 
     settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
     wanted = Wanted(
@@ -622,10 +626,6 @@ def _settings(
     default = shipped_config(*shipped)  # refuses unknown names whatever is in its place
     values = {key: v.value if isinstance(v, StrEnum) else v for key, v in options.items()}
     return load_config(schema, path or default, sets or (), **values)
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def _print_written(folder: Path, made: bool) -> None:

@@ -41,6 +41,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else f"; known: {', '.join(known)}"
 
 
+def comma_separated(text: str | None) -> tuple[str, ...] | None:
+    """The names in an option; None where it is not given."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
 def shipped_config(command: str, name: str, kind: str) -> Path:
     """The shipped YAML file ``configs/<command>/<name>.yaml``.
 

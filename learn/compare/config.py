@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from learn.methods import METHODS
 from learn.tasks import TASKS
-from simulate.config import Strict, suggestion
+from simulate.config import Strict, comma_separated, suggestion
 from simulate.errors import InputError
 from simulate.presets import PRESETS
 from simulate.settings import CLASSES
@@ -223,11 +223,6 @@ def chosen(names: tuple[str, ...], known: tuple[str, ...], kind: str) -> tuple[s
         if name not in known:
             raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
     return names
-
-
-def comma_separated(text: str | None) -> tuple[str, ...] | None:
-    """The names in an option; None where it is not given."""
-    return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
