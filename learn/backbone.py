@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import EncoderConfig
+from learn.detection import detection_map
 from learn.rcan import RCAN, Rcan, RcanConfig
 from learn.timm_backbone import TimmBackbone, TimmConfig
 from simulate.config import checked
@@ -25,7 +26,8 @@ from simulate.shards import replacing, write_text
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 #: Units of residual and response: the response is some hundred sigma per arcsec.
 _SCALES = (1.0, 0.1, 0.1)
-_SOURCE_PLANE = slice(4, 6)
+#: Of the stack that an encoder is given: flux, and :data:`learn.lens_prior.CHANNELS`.
+_RESIDUAL, _RESPONSE, _SOURCE_PLANE = slice(1, 2), slice(2, 4), slice(4, 6)
 #: Of places in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -60,7 +62,7 @@ class Encoder(nn.Module):
         self.vit = VisionTransformer(
             img_size=config.image_size,
             patch_size=config.patch_size,
-            in_chans=1 + self._beside.stop - self._beside.start,
+            in_chans=_patch_channels(config),
             num_classes=0,
             global_pool="avg",
             fc_norm=False,  # the norm belongs to the tokens, not to a head
@@ -127,7 +129,10 @@ class Encoder(nn.Module):
         if self.config.prior is not None:
             # Linear in the noise, logarithmic in what lies far above it.
             scale = image.new_tensor((1.0, *_SCALES)[self._beside]).view(-1, 1, 1)
-            patches = torch.cat([image[:, :1], asinh(image[:, self._beside] * scale)], 1)
+            parts = [image[:, :1], asinh(image[:, self._beside] * scale)]
+            if self.config.prior.detection:
+                parts.append(asinh(detection_map(image[:, _RESIDUAL], image[:, _RESPONSE])))
+            patches = torch.cat(parts, 1)
         return Seen(patches, None if self.source_plane is None else self._source_positions(image))
 
     def _source_positions(self, image: Tensor) -> Tensor:
@@ -146,6 +151,13 @@ def _seen_beside(config: EncoderConfig) -> slice:
     if prior is None:
         return slice(1, 1)
     return slice(1 if prior.residual != "none" else 2, 4 if prior.response else 2)
+
+
+def _patch_channels(config: EncoderConfig) -> int:
+    """How many channels patches are made of."""
+    beside = _seen_beside(config)
+    searched = bool(config.prior and config.prior.detection)
+    return 1 + int(beside.stop - beside.start) + int(searched)
 
 
 def asinh(x: Tensor) -> Tensor:

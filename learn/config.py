@@ -19,6 +19,19 @@ class PriorConfig(Strict):
     )
     response: bool = Field(description="how the image changes with a deflection")
     source_plane: bool = Field(description="where in the source plane each patch comes from")
+    # Encoders of earlier versions do not say.
+    detection: bool = Field(
+        False, description="the S/N at which one more mass, in each place, explains the residual"
+    )
+
+    @model_validator(mode="after")
+    def _has_what_it_searches(self) -> PriorConfig:
+        if self.detection and self.residual == "none":
+            raise ValueError(
+                "encoder.prior.detection searches the residual: set it to false beside "
+                "encoder.prior.residual=none"
+            )
+        return self
 
 
 class EncoderConfig(Strict):

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import lensphys as lp
+from learn.detection import detection_map
 from learn.lens_prior import shines
 from learn.prior_files import LensPrior
 from lensphys.scene import LensScene
@@ -24,6 +25,8 @@ REPORT, PICTURE = "prior.json", "prior.png"
 _SHOWN = (0.1, 0.5, 0.9)
 #: Colour scale of residuals, in sigma; half width of the source plane, in half-light radii.
 _SIGMAS, _RADII = 5.0, 3.0
+#: Least range of the colours of a S/N.
+_LEAST_SEARCHED = 5.0
 
 
 def prior_metrics(data: DataSet, prior: LensPrior) -> dict[str, Any]:
@@ -58,19 +61,20 @@ def write_prior_report(data: DataSet, prior: LensPrior, folder: Path) -> None:
 
 
 def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
-    """Image, model, residual, source and critical curves of a few images, in arcsec."""
+    """Image, model, residual, search for a mass, source and curves of a few images, in arcsec."""
     photometry = Photometry.of(data)
     order = np.argsort(prior.chi2_dof)
     rows = [int(order[round(q * (len(order) - 1))]) for q in _SHOWN]
     scene = LensScene("EPL", lens_light=shines(data.config))
     pixels = photometry.pixels(data.image.shape[-2:], torch.empty(0))
-    figure = Figure(figsize=(14.5, 3.0 * len(rows) + 0.4), layout="constrained")
-    axes = figure.subplots(len(rows), 4, squeeze=False)
+    figure = Figure(figsize=(18.0, 3.0 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), 5, squeeze=False)
     for row, line in zip(rows, axes, strict=True):
         params = scene.named(torch.from_numpy(prior.params[row : row + 1]))
         image = data.image[row, 0] * photometry.rate[row]
         model = scene.image(params, pixels)[0].numpy()
-        residual = prior.channels[row : row + 1][0, 0].astype(np.float32)
+        channels = torch.from_numpy(prior.channels[row : row + 1]).float()
+        residual, searched = channels[0, 0], detection_map(channels[:, :1], channels[:, 1:3])[0, 0]
         edges = extent(image.shape, photometry.pixel_scale)
         norm = stretch(np.stack([image, model]))
         for ax, shown, title in zip(line, (image, model), ("image", "model"), strict=False):
@@ -84,8 +88,15 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
         line[2].set_title(f"residual, $\\chi^2$/dof {prior.chi2_dof[row]:.2f}")
         figure.colorbar(drawn, ax=line[2], label="sigma", shrink=0.85)
         _draw_curves(line[2], scene, params, edges[1], critical=True)
-        drawn = _draw_source(line[3], scene, params)
-        bar = figure.colorbar(drawn, ax=line[3], label="e-/s/arcsec$^2$", shrink=0.85)
+        bound = max(_LEAST_SEARCHED, float(searched.abs().max()))
+        drawn = line[3].imshow(
+            searched, origin="lower", extent=edges, cmap="RdBu_r", vmin=-bound, vmax=bound
+        )
+        line[3].set_title("S/N of one more mass")
+        figure.colorbar(drawn, ax=line[3], label="S/N", shrink=0.85)
+        _draw_curves(line[3], scene, params, edges[1], critical=True)
+        drawn = _draw_source(line[4], scene, params)
+        bar = figure.colorbar(drawn, ax=line[4], label="e-/s/arcsec$^2$", shrink=0.85)
         flux_ticks(bar, *drawn.get_clim())
         for ax in line:
             ax.set(xlabel="x [arcsec]", ylabel="y [arcsec]")

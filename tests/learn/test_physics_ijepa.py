@@ -10,6 +10,7 @@ import torch
 from learn.backbone import Encoder, asinh
 from learn.config import EncoderConfig, PretrainConfig, PriorConfig
 from learn.data import Stretch
+from learn.detection import detection_map
 from learn.evaluate import evaluate
 from learn.export import write_onnx
 from learn.finetune import finetune
@@ -55,6 +56,15 @@ def test_an_encoder_sees_what_it_is_given_and_nothing_else(
     whole, blind = encoder(), encoder(**switch)
     assert not torch.allclose(whole(images), whole(changed))
     assert torch.equal(blind(images), blind(changed))
+
+
+def test_an_encoder_sees_where_a_mass_would_explain_the_residual() -> None:
+    images = stack()
+    blind = {"residual": "high-pass", "response": False, "source_plane": False}
+    seen = encoder(**blind, detection=True).seen(images)
+    assert seen.patches.shape == (4, 3, 64, 64)
+    expected = asinh(detection_map(images[:, 1:2], images[:, 2:4]))
+    torch.testing.assert_close(seen.patches[:, 2:], expected)
 
 
 def test_passes_of_an_encoder_and_of_its_teacher_share_what_they_see() -> None:
@@ -222,9 +232,12 @@ def test_what_it_cannot_work_with_is_refused(pretrain_config: Any) -> None:
     check()
     with pytest.raises(InputError, match=r"needs encoder\.prior"):
         check("encoder.prior=null")
-    with pytest.raises(InputError, match=r"perturber_weight=0"):
+    with pytest.raises(InputError, match=r"detection searches the residual: set it to false"):
         check("encoder.prior.residual=none")
-    check("encoder.prior.residual=none", "params.perturber_weight=0")
+    none = ("encoder.prior.residual=none", "encoder.prior.detection=false")
+    with pytest.raises(InputError, match=r"perturber_weight=0"):
+        check(*none)
+    check(*none, "params.perturber_weight=0")
     prior = "{steps: 5, residual: fit, response: true, source_plane: true}"
     config = pretrain_config("mae", (f"encoder.prior={prior}", "jitter.shift=0"))
     with pytest.raises(InputError, match=r"mae sees images alone; set encoder\.prior=null"):
