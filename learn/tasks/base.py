@@ -290,7 +290,7 @@ def binning(params: Strict, encoder: Backbone, size: int) -> int:
         # Other backbones than a vision transformer are made for the size of the images.
         made_for = encoder.config.image_size if isinstance(encoder, Encoder) else size
         return max(1, round(size / made_for))
-    if size // wanted < _LEAST_PIXELS:
+    if wanted > 1 and size // wanted < _LEAST_PIXELS:
         raise InputError(
             f"params.binning = {wanted} leaves {size // wanted} pixels on a side of {size}; "
             f"{size // _LEAST_PIXELS} is the most"
