@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from learn.config import EncoderConfig
 from learn.detection import detection_map
+from learn.lens_prior import RESIDUAL, RESPONSE, SOURCE_PLANE
 from learn.rcan import RCAN, Rcan, RcanConfig
 from learn.timm_backbone import TimmBackbone, TimmConfig
 from simulate.config import checked
@@ -26,8 +27,6 @@ from simulate.shards import replacing, write_text
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 #: Units of residual and response: the response is some hundred sigma per arcsec.
 _SCALES = (1.0, 0.1, 0.1)
-#: Of the stack that an encoder is given: flux, and :data:`learn.lens_prior.CHANNELS`.
-_RESIDUAL, _RESPONSE, _SOURCE_PLANE = slice(1, 2), slice(2, 4), slice(4, 6)
 #: Of places in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -131,14 +130,14 @@ class Encoder(nn.Module):
             scale = image.new_tensor((1.0, *_SCALES)[self._beside]).view(-1, 1, 1)
             parts = [image[:, :1], asinh(image[:, self._beside] * scale)]
             if self.config.prior.detection:
-                parts.append(asinh(detection_map(image[:, _RESIDUAL], image[:, _RESPONSE])))
+                parts.append(asinh(detection_map(image[:, RESIDUAL], image[:, RESPONSE])))
             patches = torch.cat(parts, 1)
         return Seen(patches, None if self.source_plane is None else self._source_positions(image))
 
     def _source_positions(self, image: Tensor) -> Tensor:
         """Sines and cosines (B, n, K) of where in the source plane each patch comes from."""
         # Far out it does not matter where.
-        place = asinh(image[:, _SOURCE_PLANE])
+        place = asinh(image[:, SOURCE_PLANE])
         place = F.avg_pool2d(place, self.config.patch_size, ceil_mode=True).flatten(2).mT
         waves = 2 * math.pi / image.new_tensor(_WAVELENGTHS)
         phase = (place[..., None] * waves).flatten(2)

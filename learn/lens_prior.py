@@ -30,6 +30,8 @@ Array = NDArray[Any]
 #: What travels beside an image, in this order: the residual; the response, which is the change of
 #: the image with a deflection along x and along y; the place in the source plane; and the noise.
 CHANNELS = ("residual", "response_x", "response_y", "beta_x", "beta_y", "sigma")
+#: Where they are in the stack that a network is given, after the flux.
+RESIDUAL, RESPONSE, SOURCE_PLANE, SIGMA = slice(1, 2), slice(2, 4), slice(4, 6), slice(6, 7)
 #: Pairs of channels that are vectors, and turn with the image.
 VECTORS = ((1, 2), (3, 4))
 #: Changes with the meaning of what is in the files.
@@ -127,15 +129,13 @@ def binned(stack: Tensor, factor: int) -> Tensor:
     """
     if factor == 1:
         return stack
-    flux, channels = F.avg_pool2d(stack[:, :1], factor) * factor**2, stack[:, 1:]
-    if not channels.shape[1]:
-        return flux
-    in_sigma, place, sigma = channels.split((3, 2, 1), 1)
-    variance = F.avg_pool2d(sigma.square(), factor).clamp_min(torch.finfo(sigma.dtype).tiny)
-    mean_sigma = variance.sqrt()
-    in_sigma = F.avg_pool2d(in_sigma * sigma, factor) * factor / mean_sigma
-    parts = [flux, in_sigma, F.avg_pool2d(place, factor), mean_sigma * factor]
-    return torch.cat(parts, 1)
+    if stack.shape[1] == 1:
+        return F.avg_pool2d(stack, factor) * factor**2
+    flux, in_sigma, place, fine_sigma = stack.split((1, 3, 2, 1), 1)
+    flux, sigma = _binned(flux, fine_sigma, factor)
+    sigma = sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5)
+    in_sigma = F.avg_pool2d(in_sigma * fine_sigma, factor) * factor**2 / sigma
+    return torch.cat([flux, in_sigma, F.avg_pool2d(place, factor), sigma], 1)
 
 
 def shines(config: dict[str, Any]) -> bool:
@@ -215,7 +215,7 @@ def _coarser(images: Tensor) -> int:
 
 
 def _binned(flux: Tensor, sigma: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """Sums of fluxes (B, H, W) over blocks of pixels, and their noise."""
+    """Sums of fluxes (..., H, W) over blocks of pixels, and their noise."""
     if factor == 1:
         return flux, sigma
     variance = F.avg_pool2d(sigma.square(), factor) * factor**2

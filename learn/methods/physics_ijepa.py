@@ -10,14 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import PretrainConfig
-from learn.lens_prior import high_passed
+from learn.lens_prior import RESIDUAL, RESPONSE, SIGMA, high_passed
 from learn.masking import jepa_masks
 from learn.methods.ijepa import IJEPA
 from learn.perturbers import Perturbers, draw_perturbers
 from simulate.errors import InputError
 
-#: Of the stack that the encoder sees: flux, residual, response along x and y, ...
-_RESIDUAL, _RESPONSE, _SIGMA = slice(1, 2), slice(2, 4), slice(6, 7)
 #: Limits of predicted log standard deviations.
 _LOG_STD = 4.0
 
@@ -88,23 +86,21 @@ class PhysicsIJEPA(IJEPA):
         """Context and targets; the light is where the image answers to a deflection."""
         if not self.params.lens_masking:
             return super().masks(image)
-        strength = image[:, _RESPONSE].pow(2).sum(1, keepdim=True).sqrt()
+        strength = image[:, RESPONSE].pow(2).sum(1, keepdim=True).sqrt()
         light = F.avg_pool2d(strength, self.encoder.config.patch_size, ceil_mode=True)
         return jepa_masks(len(image), self.encoder.grid, **self.mask_settings(), light=light[:, 0])
 
     def _with(self, image: Tensor, change: Tensor) -> Tensor:
         """The images, the first of them with changes (n, 1, H, W) in units of their noise."""
         first = image[: len(change)]
-        sigma = first[:, _SIGMA]
+        sigma = first[:, SIGMA]
         light = change * sigma
         flux = self.stretch.undone(first) + light
         prior = self.config.encoder.prior
         if prior and prior.residual == "high-pass":
             change = high_passed(light) / sigma
         changed = image.clone()
-        changed[: len(change), :2] = self.stretch(
-            torch.cat([flux, first[:, _RESIDUAL] + change], 1)
-        )
+        changed[: len(change), :2] = self.stretch(torch.cat([flux, first[:, RESIDUAL] + change], 1))
         return changed
 
     def _perturbers(self, image: Tensor) -> Perturbers:
@@ -112,7 +108,7 @@ class PhysicsIJEPA(IJEPA):
         # Half precision would not do for the least squares.
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             return draw_perturbers(
-                image[:, _RESPONSE].float(),
+                image[:, RESPONSE].float(),
                 most=params.perturbers,
                 snr=params.perturber_snr,
                 absent=params.perturber_free,
