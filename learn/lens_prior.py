@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,11 @@ RESIDUAL, RESPONSE, SOURCE_PLANE, SIGMA = slice(1, 2), slice(2, 4), slice(4, 6),
 #: Pairs of channels that are vectors, and turn with the image.
 VECTORS = ((1, 2), (3, 4))
 #: Changes with the meaning of what is in the files.
-_VERSION = 2
+_VERSION = 3
 #: chi^2 beyond that of noise from which a fit is tried again: the square of a S/N of 45.
 _POOR = 2000.0
+#: Modulus of an ellipticity from which it is tried again too: galaxies are rounder than 1 to 3.
+_FLAT = 0.5
 #: Pixels on a side from which a first lens is looked for in coarser ones.
 _LARGE = 128
 #: Pixels on a side of the box whose mean a high-pass channel lacks.
@@ -149,7 +152,7 @@ def recipe(photometry: Photometry, config: PriorConfig, lens_light: bool) -> str
     optics = dataclasses.asdict(photometry)
     del optics["rate"], optics["exposure"]
     of = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
-    how = [_VERSION, _POOR, _LARGE, _BOX]
+    how = [_VERSION, _POOR, _FLAT, _LARGE, _BOX]
     return json.dumps([how, optics, of, lens_light], sort_keys=True)
 
 
@@ -196,16 +199,57 @@ def fit_images(
         return described(everything, None)
     binned = _binned(flux, photometry.mean_and_sigma(flux)[1], _coarser(flux))
     found = described(everything, _as_power_law(first(*binned).params))
-    dof = flux[0].numel() - len(last.scene.names)
-    excess = (found["chi2_dof"] - float(photometry.noisy)) * dof
-    poor = np.flatnonzero(~(excess < _POOR))
-    if len(poor):
-        rows = torch.from_numpy(poor).to(flux.device)
-        again = described(rows, _as_power_law(patient(*(v[rows] for v in binned)).params))
-        better = ~(again["chi2_dof"] >= found["chi2_dof"][poor])
+
+    def again(which: NDArray[np.bool_], start: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        """Fit some of the images from another start, and keep what explains them better."""
+        chosen = np.flatnonzero(which)
+        if not len(chosen):
+            return
+        rows = torch.from_numpy(chosen).to(flux.device)
+        other = described(rows, _as_power_law(start(rows)))
+        better = ~(other["chi2_dof"] >= found["chi2_dof"][chosen])
         for name, values in found.items():
-            values[poor[better]] = again[name][better]
+            values[chosen[better]] = other[name][better]
+
+    names = last.scene.names
+    turned_over = _turned_over(found["params"], names)
+    again(
+        _off_centre(found["params"], names),
+        lambda rows: last.scene.named(torch.from_numpy(turned_over).to(flux)[rows]),
+    )
+    dof = flux[0].numel() - len(names)
+    poor = ~((found["chi2_dof"] - float(photometry.noisy)) * dof < _POOR)
+    doubtful = poor | _off_centre(found["params"], names) | _flat(found["params"], names)
+    again(doubtful, lambda rows: patient(*(values[rows] for values in binned)).params)
     return found
+
+
+def _turned_over(params: Array, names: tuple[str, ...]) -> Array:
+    """Lenses (B, P) on the other side of their sources.
+
+    The ring of a nearly round lens is centred on its source, to first order, whichever side of the
+    source the lens is on: chi^2 has a minimum on both, and a fit may find the wrong one.
+    """
+    other = params.copy()
+    for axis in "xy":
+        centre, source = (names.index(f"{of}center_{axis}") for of in ("", "source_"))
+        other[:, centre] = 2 * params[:, source] - params[:, centre]
+    return other
+
+
+def _off_centre(params: Array, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Whether lenses on the other side of their sources would be nearer the centres of images."""
+
+    def distance(of: Array) -> Array:
+        return np.hypot(*(of[:, names.index(f"center_{axis}")] for axis in "xy"))
+
+    nearer = distance(_turned_over(params, names)) < distance(params)
+    return nearer & np.isfinite(params).all(1)
+
+
+def _flat(params: Array, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Whether lenses are flatter than galaxies are, as at the edge of what is tried."""
+    return np.hypot(*(params[:, names.index(name)] for name in ("e1", "e2"))) > _FLAT
 
 
 def _coarser(images: Tensor) -> int:
