@@ -19,7 +19,7 @@ NAMES = LensScene("EPL").names
 _LOG_ERROR, _LOG_CHI2, _LOG_CHI2_NOISE_FREE = (-4.0, 1.0), (-1.0, 4.0), (-9.0, -1.0)
 
 #: How many numbers :func:`facts` gives of an image.
-FACTS = 2 * len(NAMES) + 3
+FACTS = 3 * len(NAMES) + 4
 
 
 class Fit(NamedTuple):
@@ -27,12 +27,14 @@ class Fit(NamedTuple):
 
     params: dict[str, Tensor]
     """(B,) best fits, by name"""
-    errors: dict[str, Tensor]
-    """(B,) their standard errors; infinite where the image says nothing"""
+    covariance: Tensor
+    """(B, P, P) of them, in their order; infinite variances where the image says nothing"""
     chi2_dof: Tensor
     """(B,) chi^2 over the degrees of freedom"""
     converged: Tensor
     """(B,) whether a minimum was found"""
+    deviation: dict[str, Tensor] | None = None
+    """(B,) by name, from the usual lens of a population, where they were compared with one"""
 
     @classmethod
     def of(
@@ -48,16 +50,22 @@ class Fit(NamedTuple):
         A fit that holds what is no number has not converged, and tells nothing.
         """
         values = torch.from_numpy(params).float()
-        variance = torch.from_numpy(covariance).float().diagonal(dim1=1, dim2=2)
-        errors = torch.where(variance >= 0, variance, torch.inf).sqrt()
+        known = torch.from_numpy(covariance).float()
         chi2 = torch.from_numpy(chi2_dof).float()
         whole = values.isfinite().all(1) & chi2.isfinite()
         return cls(
             dict(zip(names, values.nan_to_num(0.0, 0.0, 0.0).unbind(1), strict=True)),
-            dict(zip(names, errors.unbind(1), strict=True)),
+            known,
             torch.where(whole, chi2, torch.inf),
             torch.from_numpy(converged) & whole,
         )
+
+    @property
+    def errors(self) -> dict[str, Tensor]:
+        """(B,) standard errors of the parameters; infinite where the image says nothing."""
+        variance = self.covariance.diagonal(dim1=1, dim2=2)
+        errors = torch.where(variance >= 0, variance, torch.inf).sqrt()
+        return dict(zip(self.params, errors.unbind(1), strict=True))
 
     @property
     def scene(self) -> LensScene:
@@ -68,9 +76,10 @@ class Fit(NamedTuple):
         """All numbers of it under a change: of their rows, or of their device."""
         return Fit(
             {name: change(values) for name, values in self.params.items()},
-            {name: change(values) for name, values in self.errors.items()},
+            change(self.covariance),
             change(self.chi2_dof),
             change(self.converged),
+            self.deviation and {name: change(values) for name, values in self.deviation.items()},
         )
 
     def rows(self, indices: Tensor | slice) -> Fit:
@@ -79,18 +88,27 @@ class Fit(NamedTuple):
 
 
 def facts(fit: Fit) -> Tensor:
-    """What a network is told of fits, (B, 2P + 3) finite numbers about one.
+    """What a network is told of fits, (B, 3P + 4) finite numbers about one.
 
-    The P parameters of lens and source (their asinh), the logarithms of their errors and of
-    chi^2, and whether the fit has converged. That of chi^2 comes in two parts, so that images
-    without noise do not squeeze those with noise into one value. The light of the lens, which not
-    every data set has, is left out.
+    The P parameters of lens and source, their deviations from the usual lens of the population,
+    the logarithm of what these add up to, the logarithms of the errors and of chi^2, and whether
+    the fit has converged. Parameters and deviations come as asinh. The logarithm of chi^2 comes in
+    two parts, so that images without noise do not squeeze those with noise into one value. The
+    light of the lens, which not every data set has, is left out.
+
+    Args:
+        fit: compared with a population, see :class:`learn.population.Population`.
     """
-    params = torch.stack([fit.params[name] for name in NAMES], 1)
-    errors = torch.stack([fit.errors[name] for name in NAMES], 1)
+    assert fit.deviation is not None
+    known = fit.errors
+    params, errors, deviation = (
+        torch.stack([of[name] for name in NAMES], 1) for of in (fit.params, known, fit.deviation)
+    )
     chi2, converged = fit.chi2_dof[:, None], fit.converged[:, None]
     parts = [
         params.asinh(),
+        deviation.asinh(),
+        deviation.square().sum(1, keepdim=True).log1p(),
         _log10(errors, *_LOG_ERROR),
         _log10(chi2, *_LOG_CHI2),
         _log10(chi2, *_LOG_CHI2_NOISE_FREE) - _LOG_CHI2_NOISE_FREE[1],

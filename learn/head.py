@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from learn.fitted import FACTS, Fit, facts
+from learn.population import Population
 
 #: Width of the layers between facts and their features; how far from their mean facts may lie, in
 #: units of their scatter, and the scatter of rounding alone.
@@ -16,6 +17,8 @@ _HIDDEN, _FAR, _CONSTANT = 128, 5.0, 1e-6
 
 class Facts(nn.Module):
     """Features (B, width) of :func:`facts`, in units of their scatter among training images.
+
+    Fits that have not been compared with the population of the training images are.
 
     Where images hardly differ, as those of one lens, what tells them apart is a small part of a
     number; and it is how the numbers go together that does.
@@ -26,6 +29,7 @@ class Facts(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.population = Population()
         self.register_buffer("mean", torch.zeros(FACTS))
         self.register_buffer("std", torch.ones(FACTS))
         sizes = (FACTS, _HIDDEN, _HIDDEN, width)
@@ -33,15 +37,17 @@ class Facts(nn.Module):
         self.layers = nn.Sequential(*itertools.chain(*layers), nn.LayerNorm(width))
 
     def standardise(self, fit: Fit) -> None:
-        """Take the units from the fits of the training images."""
+        """Take the units from the fits of the training images, compared with their population."""
         told = facts(fit).double()
         self.mean.copy_(told.mean(0))
         scatter = told.std(0, correction=0)
         self.std.copy_(torch.where(scatter > _CONSTANT, scatter, 1.0))
 
-    def forward(self, told: Tensor) -> Tensor:
-        """Features of facts (B, FACTS)."""
-        features: Tensor = self.layers(((told - self.mean) / self.std).clamp(-_FAR, _FAR))
+    def forward(self, fit: Fit) -> Tensor:
+        """Features of fits."""
+        told = facts(fit if fit.deviation is not None else self.population.compared(fit))
+        scaled = ((told.to(self.mean) - self.mean) / self.std).clamp(-_FAR, _FAR)
+        features: Tensor = self.layers(scaled)
         return features
 
 
@@ -67,6 +73,6 @@ class Head(nn.Module):
         parts = [self.norm(features)]
         if self.facts is not None:
             assert fit is not None
-            parts.append(self.facts(facts(fit)).to(parts[0].dtype))
+            parts.append(self.facts(fit).to(parts[0].dtype))
         outputs: Tensor = self.last(torch.cat(parts, 1))
         return outputs

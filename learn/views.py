@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -52,11 +53,33 @@ def turned_prior(channels: Tensor, symmetry: Tensor) -> Tensor:
 
 def turned_fit(fit: Fit, symmetry: Tensor) -> Fit:
     """The fits of images that are turned and flipped, as the fits of those images would be."""
-    flag = symmetry.new_zeros((len(symmetry), 1, 1, 1), dtype=torch.float32)
-    params, errors = (
-        turned_lenses(flag, columns, symmetry)[1] for columns in (fit.params, fit.errors)
+    place, sign = (table[symmetry] for table in _turned_places(tuple(fit.params), symmetry.device))
+    rows = torch.arange(len(symmetry), device=symmetry.device)[:, None, None]
+    covariance = fit.covariance[rows, place[:, :, None], place[:, None]]
+    return fit._replace(
+        params=_turned_columns(fit.params, symmetry),
+        covariance=covariance * (sign[:, :, None] * sign[:, None]).to(covariance),
+        deviation=fit.deviation and _turned_columns(fit.deviation, symmetry),
     )
-    return fit._replace(params=params, errors={name: v.abs() for name, v in errors.items()})
+
+
+@functools.lru_cache(maxsize=4)
+def _turned_places(names: tuple[str, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where each of P parameters comes from under each symmetry, and its sign: (8, P) both."""
+    count = len(names)
+    units = dict(zip(names, torch.eye(count, device=device), strict=True))
+    moved = [
+        _turned_columns(units, torch.full((count,), number, device=device)) for number in range(8)
+    ]
+    table = torch.stack([torch.stack([part[name] for name in names]) for part in moved])
+    place = table.abs().argmax(2)
+    return place, table.gather(2, place[..., None])[..., 0]
+
+
+def _turned_columns(params: Params, symmetry: Tensor) -> Params:
+    """Columns (B,) of parameters, or of differences of them, under symmetries of the square."""
+    flag = symmetry.new_zeros((len(symmetry), 1, 1, 1), dtype=torch.float32)
+    return turned_lenses(flag, params, symmetry)[1]
 
 
 def turned_lenses(image: Tensor, params: Params, symmetry: Tensor) -> tuple[Tensor, Params]:

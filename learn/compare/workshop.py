@@ -25,9 +25,10 @@ from learn.compare.sensitivity import sensitivity
 from learn.data import InMemory, Split, Stretch, split
 from learn.evaluate import PREDICTIONS
 from learn.finetune import finetune
-from learn.fitted import facts
+from learn.fitted import Fit, facts
 from learn.lens_prior import binned
 from learn.monitor import features_of
+from learn.population import Population
 from learn.pretrain import pretrain
 from learn.prior_files import seen_by
 from learn.radial import radial_classifier, radial_features
@@ -167,7 +168,7 @@ class Workshop:
         if cell.method == FIT:
             prior = seen_by(config.scratch_encoder, data, device=config.device)
             assert prior is not None
-            return facts(prior.fit).numpy()
+            return _told(cell, data, prior.fit)
         if cell.pretraining:
             encoder = load_encoder(self.encoder(cell.pretraining))
         else:
@@ -175,7 +176,7 @@ class Workshop:
             encoder = Encoder(config.scratch_encoder)
         device = torch.device(config.device)
         memory = InMemory(data, prior=seen_by(encoder.config, data, device=config.device))
-        told = [] if memory.fit is None else [facts(memory.fit).numpy()]
+        told = [] if memory.fit is None else [_told(cell, data, memory.fit)]
         params = checked(task_class(TASK).Params, config.params, "params")
         factor = binning(params, encoder, data.image.shape[-1])
         image = binned(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
@@ -218,6 +219,14 @@ def probe(
     metrics = classification_metrics(probability, truth, data.label_names)
     seen = sensitivity(probability.argmax(1) == truth, data, parts.test)
     return metrics | {"strength": strength, "sensitivity": seen}
+
+
+def _told(cell: Cell, data: shards.DataSet, fit: Fit) -> Features:
+    """What a probe is told of the fits of a data set, beside a population that has no labels."""
+    population = Population()
+    population.learn(fit.rows(_not_tested(cell, data)))
+    told: Features = facts(population.compared(fit)).numpy()
+    return told
 
 
 def _not_tested(cell: Cell, data: shards.DataSet) -> Tensor:

@@ -194,15 +194,22 @@ class Task(pl.LightningModule, abc.ABC):
         """
         return {}
 
+    @property
+    def facts(self) -> Facts | None:
+        """The part of the head that is told of fits, where there is one."""
+        return next((part for part in self.modules() if isinstance(part, Facts)), None)
+
     def know_fits(self, fit: Fit) -> None:
-        """Take the units of what the head is told of fits from those of the training images."""
+        """Take from the fits of the training images what is usual, and the units of facts."""
+        if self.facts is None:
+            return
+        self.facts.population.learn(fit)
+        fit = self.facts.population.compared(fit)
         if self.config.augment:
             count = len(fit.chi2_dof)
             symmetry = torch.arange(8).repeat_interleave(count)
             fit = turned_fit(fit.rows(torch.arange(count).repeat(8)), symmetry)
-        for part in self.modules():
-            if isinstance(part, Facts):
-                part.standardise(fit)
+        self.facts.standardise(fit)
 
     def detail(
         self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
@@ -249,6 +256,9 @@ class Task(pl.LightningModule, abc.ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
+            if batch.fit is not None and self.facts is not None:
+                # What is usual need not be the same in all directions: compared first, then turned.
+                batch = batch._replace(fit=self.facts.population.compared(batch.fit))
             batch = _turned(batch)
         loss = self.loss(batch)
         size = len(batch.label)

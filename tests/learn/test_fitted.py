@@ -20,6 +20,7 @@ from learn.finetune import finetune
 from learn.fitted import FACTS, NAMES, Fit, facts
 from learn.head import Facts
 from learn.model import load_model
+from learn.population import Population
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from learn.tasks.superres import bicubic, fitted_detail
@@ -86,8 +87,16 @@ def random_fit(count: int, *, lens_light: bool = False) -> Fit:
         + 0.1 * torch.rand(count, dtype=torch.float64)
         for name in names
     }
-    errors = {name: torch.rand(count, dtype=torch.float64) for name in names}
-    return Fit(params, errors, torch.ones(count), torch.ones(count, dtype=torch.bool))
+    half = torch.rand(count, len(names), len(names), dtype=torch.float64) - 0.5
+    covariance = half @ half.mT / len(names)
+    return Fit(params, covariance, torch.ones(count), torch.ones(count, dtype=torch.bool))
+
+
+def compared(fit: Fit) -> Fit:
+    """With its own population."""
+    population = Population()
+    population.learn(fit)
+    return population.compared(fit)
 
 
 def grid(side: int) -> Pixels:
@@ -106,16 +115,19 @@ def test_errors_turn_like_those_of_a_turned_image() -> None:
 
     def with_errors(fit: Fit) -> Fit:
         slopes = fit.scene.image_and_jacobian(fit.params, grid(24))[:, 1:].flatten(2)
-        fisher = slopes @ slopes.mT
-        errors = torch.linalg.inv(fisher).diagonal(dim1=1, dim2=2).sqrt()
-        return fit._replace(errors=fit.scene.named(errors))
+        return fit._replace(covariance=torch.linalg.inv(slopes @ slopes.mT))
 
     fit, symmetry = with_errors(random_fit(8)), torch.arange(8)
     found = turned_fit(fit, symmetry)
-    expected = with_errors(found).errors
+    expected = with_errors(found)
     for name, values in found.errors.items():
-        torch.testing.assert_close(values, expected[name], rtol=1e-5, atol=0.0, msg=name)
+        torch.testing.assert_close(values, expected.errors[name], rtol=1e-5, atol=0.0, msg=name)
         assert (values > 0).all()
+    scale = torch.stack(list(found.errors.values()), 1)
+    scale = scale[:, :, None] * scale[:, None]
+    torch.testing.assert_close(
+        found.covariance / scale, expected.covariance / scale, rtol=0.0, atol=1e-5
+    )
 
 
 def test_what_is_told_of_a_broken_fit_is_finite() -> None:
@@ -124,10 +136,10 @@ def test_what_is_told_of_a_broken_fit_is_finite() -> None:
     params[0, 2], covariance[1, 3, 3], covariance[2, 4, 4] = np.nan, np.inf, -1.0
     fit = Fit.of(NAMES, params, covariance, np.ones(count), np.ones(count, bool))
     assert fit.converged.tolist() == [False, True, True]
-    told = facts(fit)
+    told = facts(compared(fit))
     assert told.shape == (count, FACTS)
     assert told.isfinite().all()
-    assert told.abs().max() <= 8.0
+    assert told.abs().max() <= 30.0
     assert torch.isinf(fit.errors[NAMES[3]][1])
     assert torch.isinf(fit.errors[NAMES[4]][2])
 
@@ -292,7 +304,7 @@ def test_a_run_that_builds_on_fits_is_a_run_like_any_other(
 
 def test_facts_are_told_in_units_of_their_scatter_in_training(finetune_config: Any) -> None:
     """As training sees them: turned where it turns its images."""
-    fit = random_fit(40)
+    fit = compared(random_fit(40))
     head = Facts(8).double()
     head.standardise(fit)
     inputs = facts(fit).double()
@@ -305,8 +317,13 @@ def test_facts_are_told_in_units_of_their_scatter_in_training(finetune_config: A
     assert not varies.all()  # all have converged: what is constant has no unit
     torch.testing.assert_close(head.std[~varies], torch.ones(int((~varies).sum())).double())
     # A fit that is far from all others says no more than that.
-    far = inputs[:1] + 100 * head.std
-    torch.testing.assert_close(head(far), head(inputs[:1] + 1000 * head.std))
+    assert fit.deviation is not None
+    far = [
+        fit._replace(deviation={name: times * v for name, v in fit.deviation.items()})
+        for times in (1e9, 1e12)
+    ]
+    with torch.no_grad():
+        torch.testing.assert_close(*(head(one) for one in far))
 
 
 @pytest.mark.parametrize("augment", [True, False])
