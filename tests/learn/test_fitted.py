@@ -341,6 +341,34 @@ def test_heads_know_the_fits_of_turned_images(
     assert "head.facts.mean" in module.state_dict()
 
 
+def test_fits_are_compared_with_the_population_before_they_are_turned(
+    mixed: Path, finetune_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, data = made("classify", mixed, finetune_config, QUICK, "augment=true")
+    memory = served(module, data, "cpu")
+    assert memory.fit is not None
+    module.know_fits(memory.fit)
+    seen: list[Fit] = []
+
+    def caught(batch: Batch) -> torch.Tensor:
+        assert batch.fit is not None
+        seen.append(batch.fit)
+        return torch.zeros(())
+
+    monkeypatch.setattr(module, "loss", caught)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    module.training_step(memory[torch.arange(len(data))], 0)
+    assert module.facts is not None
+
+    def length(fit: Fit) -> torch.Tensor:
+        assert fit.deviation is not None
+        return torch.stack(list(fit.deviation.values()), 1).norm(dim=1)
+
+    whole = module.facts.population.compared(memory.fit)
+    torch.testing.assert_close(length(seen[0]), length(whole))
+    assert not torch.equal(seen[0].params["center_x"], memory.fit.params["center_x"])
+
+
 def test_a_batch_carries_the_fits_of_its_images(mixed: Path, finetune_config: Any) -> None:
     module, data = made("find", mixed, finetune_config, QUICK)
     memory, rows = served(module, data, "cpu"), torch.tensor([5, 0, 3])
