@@ -323,7 +323,8 @@ def test_the_flattest_lens_of_a_batch_sets_the_length_for_all(grid):
 def test_the_jacobian_of_the_deflection_is_its_forward_derivative(modulus, grid):
     parameters = tensors(lens(modulus, gamma=SLOPES))
     alpha, jacobian = EPL(**parameters).deflection_jacobian(*grid)
-    assert_relative(alpha, EPL(**parameters).deflection(*grid), 1e-15)
+    # Sums of the same terms, which wider vector units round in another order.
+    assert_relative(alpha, EPL(**parameters).deflection(*grid), 1e-14)
     assert set(jacobian) == {field.name for field in dataclasses.fields(EPL)}
     for name, value in parameters.items():
         _, forward = torch.func.jvp(
