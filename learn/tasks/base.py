@@ -201,15 +201,16 @@ class Task(pl.LightningModule, abc.ABC):
 
     def know_fits(self, fit: Fit) -> None:
         """Take from the fits of the training images what is usual, and the units of facts."""
-        if self.facts is None:
+        facts = self.facts
+        if facts is None:
             return
-        self.facts.population.learn(fit)
-        fit = self.facts.population.compared(fit)
+        facts.population.learn(fit)
+        fit = facts.population.compared(fit)
         if self.config.augment:
             count = len(fit.chi2_dof)
             symmetry = torch.arange(8).repeat_interleave(count)
             fit = turned_fit(fit.rows(torch.arange(count).repeat(8)), symmetry)
-        self.facts.standardise(fit)
+        facts.standardise(fit)
 
     def detail(
         self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
@@ -256,9 +257,9 @@ class Task(pl.LightningModule, abc.ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
-            if batch.fit is not None and self.facts is not None:
+            if batch.fit is not None and (facts := self.facts) is not None:
                 # What is usual need not be the same in all directions: compared first, then turned.
-                batch = batch._replace(fit=self.facts.population.compared(batch.fit))
+                batch = batch._replace(fit=facts.population.compared(batch.fit))
             batch = _turned(batch)
         loss = self.loss(batch)
         size = len(batch.label)
