@@ -93,7 +93,7 @@ def finetune(
         module = task(config, encoder, stretch, data, parts.train, steps)
         memory = served(module, data, config.device, with_params=task.needs_params)
         if memory.fit is not None:
-            module.know_fits(memory.fit.rows(torch.from_numpy(parts.train)))
+            memory.fit = module.know_fits(memory.fit, torch.from_numpy(parts.train))
         train = loader(memory, batches)
         validation = loader(memory, BatchIndices(parts.validation, 2 * batch_size, shuffle=False))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from learn.fitted import FACTS, Fit, facts
 from learn.population import Population
+from learn.views import turned_fit
 
 #: Width of the layers between facts and their features; how far from their mean facts may lie, in
 #: units of their scatter, and the scatter of rounding alone.
@@ -36,9 +37,15 @@ class Facts(nn.Module):
         layers = [(nn.Linear(*pair), nn.GELU()) for pair in itertools.pairwise(sizes)]
         self.layers = nn.Sequential(*itertools.chain(*layers), nn.LayerNorm(width))
 
-    def standardise(self, fit: Fit) -> None:
-        """Take the units from the fits of the training images, compared with their population."""
-        told = facts(fit).double()
+    def standardise(self, fit: Fit, *, turned: bool) -> None:
+        """Take the units from the fits of the training images, compared with their population.
+
+        Args:
+            fit: of N images.
+            turned: the images are shown in all eight symmetries.
+        """
+        symmetries = torch.arange(8 if turned else 1)[:, None].expand(-1, len(fit.chi2_dof))
+        told = torch.cat([facts(turned_fit(fit, symmetry)) for symmetry in symmetries]).double()
         self.mean.copy_(told.mean(0))
         scatter = told.std(0, correction=0)
         self.std.copy_(torch.where(scatter > _CONSTANT, scatter, 1.0))

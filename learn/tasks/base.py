@@ -199,18 +199,24 @@ class Task(pl.LightningModule, abc.ABC):
         """The part of the head that is told of fits, where there is one."""
         return next((part for part in self.modules() if isinstance(part, Facts)), None)
 
-    def know_fits(self, fit: Fit) -> None:
-        """Take from the fits of the training images what is usual, and the units of facts."""
+    def know_fits(self, fit: Fit, train: Tensor) -> Fit:
+        """Take from the fits of the training images what is usual, and the units of facts.
+
+        Args:
+            fit: of all images.
+            train: indices of the training images.
+
+        Returns:
+            The fits of all images, compared with what is usual where the head is told of that.
+        """
         facts = self.facts
         if facts is None:
-            return
-        facts.population.learn(fit)
+            return fit
+        facts.population.learn(fit.rows(train))
+        # What is usual need not be the same in all directions: compared first, then turned.
         fit = facts.population.compared(fit)
-        if self.config.augment:
-            count = len(fit.chi2_dof)
-            symmetry = torch.arange(8).repeat_interleave(count)
-            fit = turned_fit(fit.rows(torch.arange(count).repeat(8)), symmetry)
-        facts.standardise(fit)
+        facts.standardise(fit.rows(train), turned=self.config.augment)
+        return fit
 
     def detail(
         self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
@@ -257,9 +263,6 @@ class Task(pl.LightningModule, abc.ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
-            if batch.fit is not None and (facts := self.facts) is not None:
-                # What is usual need not be the same in all directions: compared first, then turned.
-                batch = batch._replace(fit=facts.population.compared(batch.fit))
             batch = _turned(batch)
         loss = self.loss(batch)
         size = len(batch.label)

@@ -306,7 +306,7 @@ def test_facts_are_told_in_units_of_their_scatter_in_training(finetune_config: A
     """As training sees them: turned where it turns its images."""
     fit = compared(random_fit(40))
     head = Facts(8).double()
-    head.standardise(fit)
+    head.standardise(fit, turned=False)
     inputs = facts(fit).double()
     scaled = (inputs - head.mean) / head.std
     varies = inputs.std(0) > 0
@@ -331,8 +331,7 @@ def test_heads_know_the_fits_of_turned_images(
     mixed: Path, finetune_config: Any, augment: bool
 ) -> None:
     module, _ = made("classify", mixed, finetune_config, QUICK, f"augment={augment}")
-    fit = random_fit(12)
-    module.know_fits(fit)
+    fit = module.know_fits(random_fit(16), torch.arange(12)).rows(torch.arange(12))
     told = module.head.facts
     assert isinstance(told, Facts)
     center = NAMES.index("source_center_x")
@@ -347,7 +346,7 @@ def test_fits_are_compared_with_the_population_before_they_are_turned(
     module, data = made("classify", mixed, finetune_config, QUICK, "augment=true")
     memory = served(module, data, "cpu")
     assert memory.fit is not None
-    module.know_fits(memory.fit)
+    memory.fit = module.know_fits(memory.fit, torch.arange(len(data)))
     seen: list[Fit] = []
 
     def caught(batch: Batch) -> torch.Tensor:
