@@ -226,7 +226,8 @@ def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> Fi
         "optimizer.warmup_epochs": epochs / 10,
         "patience": epochs,  # none stops early: the best epoch is kept
     }
-    return _adjusted(FinetuneConfig, path, sets | length, seed=seed, device=config.device, out=None)
+    sets |= length | config.baselines.get(name, {})
+    return _adjusted(FinetuneConfig, path, sets, seed=seed, device=config.device, out=None)
 
 
 def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int) -> Cell:

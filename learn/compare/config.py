@@ -175,15 +175,21 @@ class CompareConfig(Strict):
     finetune_data_seed: int = Field(ge=0)
     pretrain: PretrainSection
     finetune: FinetuneSection
-    baselines: tuple[str, ...]
+    baselines: dict[str, dict[str, Any]] = Field(
+        description="a row's name to overrides of its fine-tuning"
+    )
     methods: dict[str, dict[str, Any]] = Field(description="a row's name to overrides")
     ablations: AblationSection
     protocols: dict[str, Protocol] = Field(description="<method>:<protocol> to what it is")
 
     @field_validator("baselines")
     @classmethod
-    def _known_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_known(BASELINES, name, "baseline") for name in names)
+    def _known_baselines(cls, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, sets in rows.items():
+            mode = BASELINES[_known(BASELINES, name, "baseline")]
+            if sets and mode == "linear":
+                raise ValueError(f"{name} is measured by a probe, which takes no overrides")
+        return rows
 
     @model_validator(mode="after")
     def _known_methods(self) -> Self:

@@ -241,6 +241,12 @@ def test_an_ablation_is_one_line_of_a_tier() -> None:
     }
 
 
+def test_a_baseline_may_have_a_fine_tuning_of_its_own() -> None:
+    config = tier("smoke", "baselines.resnet18.optimizer.epochs=7")
+    epochs = {cell.method: cell.training.optimizer.epochs for cell in plan(config)}
+    assert (epochs["resnet18"], epochs["scratch"]) == (7, 1)
+
+
 def test_small_budgets_get_more_epochs() -> None:
     section = tier("full").finetune
     assert section.epochs_of(100, 64) == 200
@@ -260,6 +266,8 @@ def test_small_budgets_get_more_epochs() -> None:
         ("--tier smoke --seeds -1", "--seeds takes numbers from 0"),
         ("--tier smoke --seeds a", "--seeds takes numbers from 0"),
         ("--tier smoke --set methods.mea={}", "unknown method 'mea' (did you mean 'mae'?)"),
+        ("--tier smoke --set baselines.scrach={}", "unknown baseline 'scrach' (did you mean"),
+        ("--tier smoke --set baselines.radial.seed=1", "radial is measured by a probe, which"),
         ("--tier smoke --set ablations.methods.mae={}", "needs a name of its own, as mae:no-guard"),
         ("--tier smoke --set ablations.methods.dino:x={}", "unknown row to take a part from"),
         ("--tier smoke --set finetune.full.labels_per_class=[22]", "too few for a budget of 22"),
