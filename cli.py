@@ -563,7 +563,10 @@ def compare_command(
         "--models", "N,N", "Measure on these DeepLense Models alone: 1,3."
     ),
     limit_hours: float | None = _option(
-        "--limit-hours", "HOURS", "Begin no cell after so many hours.", min=0
+        "--limit-hours",
+        "HOURS",
+        "Begin no cell after so many hours; 0: table and figures alone.",
+        min=0,
     ),
     device: Device | None = _DEVICE,
     config: Path | None = _CONFIG,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import subprocess
 import time
 from collections import Counter
@@ -92,6 +93,7 @@ def compare(
         InputError: for bad input, or cells of another configuration.
     """
     begin = time.monotonic()
+    hours = math.inf if wanted.limit_hours is None else wanted.limit_hours
     folder = out / tier
     asked, all_cells = _plans(config, wanted, folder / CELLS)
     _no_two_alike(all_cells)
@@ -104,7 +106,7 @@ def compare(
     with held(folder / CELLS):
         try:
             for number, cell in enumerate(todo, start=begun_with + 1):
-                if wanted.limit_hours and time.monotonic() - begin > wanted.limit_hours * 3600:
+                if time.monotonic() - begin >= hours * 3600:
                     break
                 say(f"cell {number} of {len(asked)}: {_spoken(cell)}")
                 done[cell] = _run(workshop, cell, commit, folder / CELLS)
