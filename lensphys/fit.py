@@ -123,8 +123,8 @@ def fit(
         retry_above: chi^2 over the degrees of freedom above which eight times as many and other
             ones are tried; infinite: none are. None: what noise does not explain, so that an image
             that no model of the kind explains, as with substructure, is tried again for nothing.
-        max_steps: evaluations of the model, at most, from the best starting point on; 0 leaves the
-            starting point as it is.
+        max_steps: evaluations of the model, at most, from the best starting point on, and again
+            from each of several while the best is looked for; 0 leaves the starting point as it is.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
     Raises:
@@ -372,6 +372,8 @@ class _Problem:
         inverse = torch.where((info == 0)[:, None, None], inverse, identity * math.inf).nan_to_num(
             nan=0.0, posinf=math.inf
         )
+        held = self.bounds.held[:, None] | self.bounds.held
+        inverse = torch.where(held, 0.0, inverse)  # infinite, it would stay so
         return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
     def retry(
@@ -399,7 +401,7 @@ class _Problem:
         each = index.repeat_interleave(starts)
         state = self.start(self.bounds.inverse(points.flatten(0, 1), each), each)
         while starts > 1:
-            self.descend(state, _EXPLORE, tolerance)
+            self.descend(state, min(_EXPLORE, max_steps), tolerance)
             kept = max(starts // _KEEP, 1)
             chi2 = state.chi2.view(images, starts).nan_to_num(math.inf)
             best = chi2.topk(kept, dim=1, largest=False).indices

@@ -979,17 +979,19 @@ def _keep_sie(terms, p, found):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def scene(slope, intercept, x, y, lens, shear, source, maps):  # type: ignore[no-untyped-def]
+def scene(slope, intercept, near, x, y, lens, shear, source, maps):  # type: ignore[no-untyped-def]
     """Brightness of a Sersic source behind a SIE with shear, and its derivatives.
 
     Args:
         slope, intercept: of ``b_n``.
+        near: rays within so many Einstein radii of the lens say nothing of where it is.
         x, y: ``(1, N)`` or ``(B, N)``.
         lens, shear, source: parameters ``(B, 5)``, ``(B, 2)`` and ``(B, 7)``.
         maps: ``(B, 15 or more, N)``, of which the first 15 are written.
     """
     terms = np.empty((15, _BLOCK), x.dtype)
     steep = x.dtype.type(slope)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     for b in range(maps.shape[0]):
         row = b if x.shape[0] > 1 else 0
         theta, e1, e2, cx, cy = lens[b, 0], lens[b, 1], lens[b, 2], lens[b, 3], lens[b, 4]
@@ -999,6 +1001,7 @@ def scene(slope, intercept, x, y, lens, shear, source, maps):  # type: ignore[no
         frame = _sie_frame(e1, e2)
         light = _sersic_frame(R, source[b, 2], f1, f2, slope, intercept)
         nearly_round = np.float64(e1) ** 2 + np.float64(e2) ** 2 < 0.03**2
+        too_near = x.dtype.type(near) * theta
         for start in range(0, x.shape[1], _BLOCK):
             px, py = x[row, start : start + _BLOCK], y[row, start : start + _BLOCK]
             n = px.shape[0]
@@ -1021,6 +1024,9 @@ def scene(slope, intercept, x, y, lens, shear, source, maps):  # type: ignore[no
                 by_e2 = tx * terms[5, p] + ty * terms[6, p]
                 xx, xy, yy = terms[7, p], terms[8, p], terms[9, p]
                 terms[1, p], terms[2, p], terms[3, p] = gx * ux + gy * uy, by_e1, by_e2
+                off_x, off_y = px[p] - cx, py[p] - cy
+                known = zero if off_x * off_x + off_y * off_y < too_near * too_near else one
+                tx, ty = known * tx, known * ty
                 terms[4, p], terms[5, p] = -(tx * xx + ty * xy), -(tx * xy + ty * yy)
                 terms[6, p], terms[7, p] = gx * px[p] - gy * py[p], gx * py[p] + gy * px[p]
                 terms[8, p], terms[9, p], terms[10, p] = found[0], found[1], found[2]

@@ -19,7 +19,11 @@ from lensphys.render import Pixels, render_on
 #: The main deflectors of a scene, one line each.
 MASSES: dict[str, type[MassProfile]] = {"SIE": SIE, "EPL": EPL}
 
-_SHEAR = ("gamma1", "gamma2")
+_SHEAR, _CENTER = ("gamma1", "gamma2"), ("center_x", "center_y")
+#: Rays within so many Einstein radii of the lens say nothing of where it is: behind a singular
+#: centre light jumps from one side of the source to the other, and its slope there would outweigh
+#: all other pixels of an image.
+_NEAR = 1e-4
 
 
 class LensScene:
@@ -79,7 +83,12 @@ class LensScene:
         x, y = pixels.x, pixels.y
         if (maps := self._fused(params, x, y)) is not None:
             return pixels.collect(maps)
-        main, by_main = self._main(params).deflection_jacobian(x, y)
+        profile = self._main(params)
+        main, by_main = profile.deflection_jacobian(x, y)
+        near = _near(profile, x, y)
+        for name in _CENTER:
+            d_x, d_y = by_main[name]
+            by_main[name] = d_x.masked_fill(near, 0.0), d_y.masked_fill(near, 0.0)
         shear, by_shear = self._shear(params).deflection_jacobian(x, y)
         beta = x - main[0] - shear[0], y - main[1] - shear[1]
         brightness, by_source = self.source(params).surface_brightness_jacobian(*beta)
@@ -109,7 +118,7 @@ class LensScene:
         parts = [np.ascontiguousarray(part) for part in (lens, shear, *lights)]
         maps = torch.empty(given.images, 1 + len(values), given.pixels, dtype=x.dtype)
         given = dataclasses.replace(given, parameters=parts[:3])
-        given.run("scene", B_N, maps.numpy())
+        given.run("scene", (*B_N, _NEAR), maps.numpy())
         if self.lens_light:
             given = dataclasses.replace(given, parameters=parts[3:])
             given.run("sersic_jacobian", B_N, maps.numpy())
@@ -123,3 +132,10 @@ class LensScene:
 
     def _sersic(self, params: Mapping[str, Tensor], prefix: str) -> Sersic:
         return Sersic(**{name: params[prefix + name] for name in Sersic.parameter_names()})
+
+
+def _near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
+    """Whether rays are too near to a lens to say where it is."""
+    p = lens.aligned(x)
+    dx, dy = x - p["center_x"], y - p["center_y"]
+    return dx * dx + dy * dy < (_NEAR * p["theta_E"]).square()

@@ -52,16 +52,19 @@ class Templates:
         x = pixels.x
         params = _spread(scene, half_field).to(x.device, x.dtype)
         bare = LensScene(scene.mass)
+        parts = params[:, : len(bare.names)].split(32)
+        images = (bare.image(bare.named(part), pixels) for part in parts)
+        # Mirrored before they are binned, which may leave a row out at one end.
         maps = torch.cat(
             [
-                self._binned(bare.image(bare.named(part), pixels))
-                for part in params[:, : len(bare.names)].split(32)
-            ]
+                torch.stack([self._binned(image.flip(axes)) for axes in ((), -1, -2, (-1, -2))])
+                for image in images
+            ],
+            dim=1,
         )
-        for axis, mirrored in ((-1, "x"), (-2, "y")):
-            maps = torch.cat([maps, maps.flip(axis)])
-            params = torch.cat([params, params * _mirror(scene, mirrored).to(params)])
-        self.params, self._maps = params, maps.flatten(1)
+        for axis in ("x", "y"):
+            params = torch.cat([params, params * _mirror(scene, axis).to(params)])
+        self.params, self._maps = params, maps.flatten(0, 1).flatten(1)
         self._light = self._light_maps(pixels, half_field)
 
     def best(self, images: Tensor, weight: Tensor, count: int, *, distinct: bool = False) -> Tensor:

@@ -10,6 +10,7 @@ from lensphys.bounds import Bounds
 from lensphys.fit import _CHUNK
 from lensphys.render import Pixels
 from lensphys.scene import LensScene
+from lensphys.starts import Templates
 
 PIXEL = 0.12
 PSF = GaussianPSF(0.12, PIXEL)
@@ -100,6 +101,47 @@ def sample(fitter):
     images = (clean + sigma[:, None, None] * noise).float()
     chi2 = noise.square().sum((1, 2))
     return truth, images, sigma.float(), chi2, fitter(images, sigma.float())
+
+
+@pytest.mark.parametrize("mass", ["SIE", "EPL"])
+@pytest.mark.parametrize("size", [33, 37])
+def test_a_ray_through_the_centre_of_the_first_guess_does_not_hold_the_lens_there(mass, size):
+    scene = LensScene(mass)
+    clean = image_of(draw(32, seed=5, scene=scene), (size, size), scene)
+    sigma = clean.amax((1, 2)) / 30
+    noise = noise_like(clean, 6)
+    images = (clean + sigma[:, None, None] * noise).float()
+    result = fit(images, sigma.float(), **KIND, mass=mass)
+    dof = size**2 - len(scene.names)
+    at_the_floor = result.chi2_dof * dof < 1.02 * noise.square().sum((1, 2))
+    assert at_the_floor.float().mean() > 0.95
+    assert (result.params["center_x"] != 0).all()
+    assert result.converged.float().mean() > 0.9
+    assert result.steps.median() < 5
+
+
+@pytest.mark.parametrize("size", [32, 37])
+def test_templates_show_the_lenses_that_they_are_labelled_with(size):
+    scene = LensScene()
+    x, y = pixel_grid(size, PIXEL, dtype=torch.float64)
+    templates = Templates(scene, Pixels(x, y))
+    chosen = torch.arange(0, len(templates.params), 997)
+    params = scene.named(templates.params[chosen])
+    shown = scene.image(params, Pixels(x, y))
+    best = templates.best(shown, torch.ones_like(shown), 1)[:, 0]
+    found, wanted = scene.named(best), params
+    for name in ("theta_E", "e1", "e2", "source_center_x", "source_center_y"):
+        torch.testing.assert_close(found[name], wanted[name], rtol=0, atol=1e-12)
+
+
+def test_parameters_that_are_held_have_no_error_where_nothing_can_be_known():
+    held = {"center_x": 0.0, "center_y": 0.0}
+    result = fit(torch.zeros(1, 32, 32), 1.0, **KIND, fixed=held)
+    for name in held:
+        assert result.errors[name].item() == 0
+    at = [result.names.index(name) for name in held]
+    assert (result.covariance[:, at] == 0).all()
+    assert not result.covariance.isnan().any()
 
 
 # Noise-free images
