@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -126,9 +124,10 @@ def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Con
     except ValidationError as error:
         # A misspelt key is also a missing one; that it is unknown says more.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
+        place, _ = _section(schema, first["loc"])
+        key = ".".join(place)
         if first["type"] == "extra_forbidden":
-            known = _known_keys(schema, first["loc"][:-1])
+            _, known = _section(schema, first["loc"][:-1])
             near = suggestion(str(first["loc"][-1]), known)
             raise InputError(f"{where}: unknown key '{key}'{near}") from None
         message = first["msg"].removeprefix("Value error, ")
@@ -156,14 +155,30 @@ def _apply_set(values: dict[str, Any], item: str) -> None:
         raise InputError(f"--set {item}: '{text}' is not a YAML value") from None
 
 
-def _known_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _section(
+    schema: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[str], list[str]]:
+    """Where pydantic means, by the names of keys alone, and the keys that are known there."""
+    models, place = [schema], []
     for part in location:
-        annotation: Any = schema.model_fields[str(part)].annotation
-        if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-            annotation = next(
-                (a for a in typing.get_args(annotation) if hasattr(a, "model_fields")), annotation
-            )
-        if not hasattr(annotation, "model_fields"):
-            return []
-        schema = annotation
-    return list(schema.model_fields)
+        kind = [model for model in models if part in _tags(model)]
+        if kind and len(models) > 1:  # not a key, but which of several kinds the section is of
+            models = kind
+            continue
+        place.append(str(part))
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]  # type: ignore[index]
+        models = [model for field in fields for model in _models(field.annotation)]
+    return place, list(dict.fromkeys(name for model in models for name in model.model_fields))
+
+
+def _tags(model: type[BaseModel]) -> list[Any]:
+    """The values that fields of a model may have which name its kind."""
+    kinds = [field.annotation for field in model.model_fields.values()]
+    return [tag for kind in kinds if get_origin(kind) is Literal for tag in get_args(kind)]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value may be of."""
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from simulate.errors import InputError
+
+#: Names of temporary files, as :func:`simulate.shards.replacing` gives them.
+_OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
@@ -56,4 +60,5 @@ def held(folder: Path) -> Iterator[None]:
 
 def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        if _OURS.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)

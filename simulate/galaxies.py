@@ -280,7 +280,7 @@ def _detect(
     rows, columns = np.indices(smooth.shape)
     middle = [(side - 1) / 2 for side in smooth.shape]
     near = np.hypot(rows - middle[0], columns - middle[1]) <= _CENTRAL * min(smooth.shape)
-    inside = np.bincount(objects[near])
+    inside = np.bincount(objects[near], minlength=1)
     inside[0] = 0
     galaxy = (objects == inside.argmax()) & (objects > 0)
     if galaxy.sum() < _MIN_AREA:

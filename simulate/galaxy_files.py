@@ -127,7 +127,7 @@ def _fits_image(path: Path) -> NDArray[Any]:
 
 def _fits_cube(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
     """The planes of a cube, or the one image of a file."""
-    with _readable(path), fits.open(path, memmap=True) as file:
+    with _readable(path), fits.open(path) as file:
         cube = _first_image(path, file)
         cube = cube[None] if cube.ndim == 2 else cube
         if cube.ndim != 3:

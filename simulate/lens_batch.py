@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulate.errors import InputError
+from simulate.observe import NOISELESS
 from simulate.shards import DataSet
 
 Params: TypeAlias = dict[str, Tensor]
-
-#: Observations without noise, see :mod:`simulate.observe`.
-_NOISELESS = ("noise_free", "doubled")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,7 +108,7 @@ class LensBatch:
 
         def optics(suffix: str) -> Optics:
             sigma = math.nan
-            if data.config.get("observation") in _NOISELESS:
+            if data.config.get("observation") in NOISELESS:
                 sigma = 0.0
             elif attrs.get("unit") == "e-/s":
                 sigma = float(attrs.get(f"background_sigma{suffix}", math.nan))

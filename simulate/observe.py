@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from simulate.errors import InputError
 
+#: Observations without noise.
+NOISELESS = ("noise_free", "doubled")
+
 Images = NDArray[np.floating]
 #: Electrons in a pixel; far beyond any detector, and below where their whole numbers end.
 _MOST = 1e15

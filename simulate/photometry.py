@@ -15,6 +15,7 @@ from torch import Tensor
 import lensphys as lp
 from lensphys.render import Pixels
 from simulate.errors import InputError
+from simulate.observe import NOISELESS
 from simulate.shards import DataSet
 
 #: e-/s in one unit of an image; counts are divided by their own exposure.
@@ -71,7 +72,9 @@ class Photometry:
             InputError: for a data set that lacks an attribute, naming it.
         """
         exposure = data.params.get("exposure_time", np.full(len(data), math.nan))
-        return cls.known(data.attrs, exposure, column, str(data.path), rays(data.config, column))
+        known = cls.known(data.attrs, exposure, column, str(data.path), rays(data.config, column))
+        noiseless = data.config.get("observation") in NOISELESS
+        return dataclasses.replace(known, noisy=known.noisy and not noiseless)
 
     @classmethod
     def known(

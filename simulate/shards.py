@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 Array = NDArray[Any]
 #: Columns, parameters and attributes of a shard.
 Part = tuple[dict[str, Array], dict[str, Array], dict[str, Any]]
-_AGAIN = "run its simulate command again to repair the data set"
+_AGAIN = "run the command that made it again to repair the data set"
 #: The key of a manifest that holds the checksum of the others.
 _CHECKSUM = "manifest_sha256"
 
@@ -214,7 +214,9 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
         raise InputError(f"there is no data set at {folder}; make it with `python cli.py simulate`")
     manifest = read_manifest(folder)
     if not (manifest["complete"] and manifest["shards"]):
-        raise InputError(f"{folder} is not finished; run its simulate command again to finish it")
+        raise InputError(
+            f"{folder} is not finished; run the command that made it again to finish it"
+        )
     names = manifest["label_names"]
     for name in classes or ():
         if name not in names:

@@ -23,6 +23,7 @@ from simulate.settings import SimulateConfig
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
+    DamagedManifestError,
     read_manifest,
     sha256,
     shard_intact,
@@ -151,7 +152,10 @@ def _optics(name: str, pixel_scale: float) -> dict[str, Any]:
 
     camera = instrument(name)
     if not math.isnan(pixel_scale):
-        camera = dataclasses.replace(camera, pixel_scale=pixel_scale)
+        rms = camera.background_rms
+        if rms is not None:  # a pixel collects the sky of its area
+            rms *= pixel_scale / camera.pixel_scale
+        camera = dataclasses.replace(camera, pixel_scale=pixel_scale, background_rms=rms)
     attrs = {
         "instrument": name,
         "pixel_scale": camera.pixel_scale,
@@ -382,7 +386,10 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
         }
         write_manifest(out, manifest)
         return manifest
-    manifest = read_manifest(out)
+    try:
+        manifest = read_manifest(out)
+    except DamagedManifestError:
+        raise InputError(f"{out / MANIFEST} is damaged; delete {out} and import again") from None
     old = manifest["config"]
     if old.get("command") != "import":
         raise InputError(f"{out} holds a data set that was simulated; choose another --out")

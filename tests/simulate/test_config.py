@@ -15,6 +15,7 @@ from simulate.config import (
 )
 from simulate.errors import InputError
 from simulate.instruments import INSTRUMENTS, instrument
+from simulate.presets import load_simulate_config
 from simulate.published import PublishedConfig
 from simulate.settings import CLASSES
 
@@ -83,6 +84,20 @@ def test_the_identity_of_a_data_set_is_all_but_place_and_pace():
 )
 def test_an_unknown_key_is_answered_with_the_nearest(item, message):
     assert message in error_of(item)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("lens.theta_E.meen=1", "unknown key 'lens.theta_E.meen' (did you mean 'mean'?)"),
+        ("lens.theta_E.mean=x", ": lens.theta_E.mean: Input should be a valid number"),
+        ("source.R_sersic.qqq=1", "unknown key 'source.R_sersic.qqq'; known: "),
+    ],
+)
+def test_a_key_of_a_prior_is_named_without_the_kind_of_the_prior(item, message):
+    with pytest.raises(InputError) as error:
+        load_simulate_config(2, "physical", sets=[item])
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,11 @@ def test_an_image_without_anything_is_empty(flat):
     assert prepare(flat, CONFIG) == "empty"
 
 
+@pytest.mark.parametrize("shape", [(4, 100), (100, 4), (6, 64), (1, 64)])
+def test_a_sliver_of_an_image_is_empty(shape):
+    assert prepare(noise(shape), CONFIG) == "empty"
+
+
 def test_rejected_images_are_counted_and_the_others_keep_their_number(tmp_path):
     good = blob() + noise((80, 80))
     images = np.stack([good, REJECTED["empty"], good, REJECTED["truncated"], REJECTED["empty"]])
@@ -192,6 +197,12 @@ def test_one_file_in_any_format_gives_the_same_stamps(tmp_path):
         found = load_galaxies(configured(path=tmp_path / name))
         assert len(found) == (1 if name == "one.fits" else 3)
         np.testing.assert_array_equal(found.stamps, expected.stamps[: len(found)])
+
+
+def test_a_cube_of_integers_as_detectors_write_them_is_read(tmp_path):
+    images = np.stack([200 * (blob() + noise((80, 80), k)) + 300 for k in range(2)])
+    fits.PrimaryHDU(images.clip(0, 65000).astype(np.uint16)).writeto(tmp_path / "cube.fits")
+    assert len(load_galaxies(configured(path=tmp_path / "cube.fits"))) == 2
 
 
 def test_colours_are_weighted(tmp_path):

@@ -156,6 +156,18 @@ def test_an_instrument_brings_psf_and_noise_on_the_pixels_there_are(deeplensesim
     assert attrs["background_sigma"] > 0
 
 
+def test_a_pixel_of_another_width_collects_the_sky_of_its_area(deeplensesim, importing, tmp_path):
+    def sigma(pixel_scale):
+        out = tmp_path / str(pixel_scale)
+        data = importing(
+            deeplensesim, instrument="deeplense_model1", pixel_scale=pixel_scale, out=out
+        )
+        return data.attrs["background_sigma"]
+
+    assert sigma(0.05) == pytest.approx(0.01)
+    assert sigma(0.1) == pytest.approx(0.02)
+
+
 def test_what_nobody_said_is_absent(deeplensesim, importing):
     attrs = importing(deeplensesim).attrs
     assert attrs.keys() == {"label_names", "preset", "model", "unit", "pixel_scale"}
@@ -344,7 +356,12 @@ def test_a_data_set_serves_classification_and_super_resolution(tmp_path, pairs, 
     data = importing(tmp_path / "set")
     assert task_class("classify").inputs(data).shape == (30, 1, 8, 8)
     parts = split(
-        data.label, validation_fraction=0.2, test_fraction=0.2, labels_per_class=3, seed=0
+        data.label,
+        data.label_names,
+        validation_fraction=0.2,
+        test_fraction=0.2,
+        labels_per_class=3,
+        seed=0,
     )
     assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [9, 6, 6]
     data = importing(pairs, out=tmp_path / "pairs")
@@ -753,6 +770,14 @@ def test_a_damaged_shard_is_made_again(deeplensesim, tmp_path, contents):
     (out / "shard-00001.h5").write_bytes(b"damaged")
     assert import_images(deeplensesim, config) == (out, True)
     assert contents(out) == before
+
+
+def test_a_damaged_manifest_is_told_how_to_be_mended(deeplensesim, tmp_path):
+    config = options(out=tmp_path / "out")
+    out, _ = import_images(deeplensesim, config)
+    (out / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"is damaged; delete .*out and import again"):
+        import_images(deeplensesim, config)
 
 
 def test_another_source_or_option_is_refused(deeplensesim, deeplense_tests, tmp_path, contents):

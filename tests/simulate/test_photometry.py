@@ -17,9 +17,9 @@ from simulate.shards import DataSet, read
 ATTRS = {"pixel_scale": 0.1, "psf_fwhm": 0.16, "background_sigma": 0.01, "unit": "e-/s"}
 
 
-def data_set(tmp_path: Path, model: int, preset: str) -> DataSet:
+def data_set(tmp_path: Path, model: int, preset: str, *sets: str) -> DataSet:
     config = load_simulate_config(
-        model, preset, n=3, workers=1, out=tmp_path / "data", device="cpu", pairs=2
+        model, preset, sets=sets, n=3, workers=1, out=tmp_path / "data", device="cpu", pairs=2
     )
     return read(simulate(config)[0])
 
@@ -46,6 +46,13 @@ def test_noise_free_images_carry_the_noise_of_their_instrument(tmp_path: Path) -
     known = Photometry.of(data_set(tmp_path, 2, "published"))
     camera = instrument("euclid_vis_published")
     assert known.background_sigma == pytest.approx(camera.background_sigma)
+
+
+@pytest.mark.parametrize(("model", "preset"), [(1, "published"), (2, "physical")])
+def test_images_that_were_observed_without_noise_have_none(
+    tmp_path: Path, model: int, preset: str
+) -> None:
+    assert not Photometry.of(data_set(tmp_path, model, preset, "observation=noise_free")).noisy
 
 
 def test_the_coarser_images_have_optics_of_their_own(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import h5py
@@ -314,9 +315,13 @@ def test_a_deleted_preview_is_drawn_again(small_config, undisturbed, contents, c
     assert contents(copy) == contents(undisturbed)
 
 
-def test_leftover_temporary_files_are_removed(small_config, undisturbed, contents, copy):
-    (copy / ".shard-00001.h5.123.tmp").write_bytes(b"half")
+def test_leftover_temporary_files_are_removed_and_no_others(
+    small_config, undisturbed, contents, copy
+):
+    (copy / f".shard-00001.h5.{uuid.uuid4().hex}.tmp").write_bytes(b"half")
+    (copy / ".notes.tmp").write_bytes(b"of the user")
     simulate(into(small_config, copy))
+    (copy / ".notes.tmp").unlink()
     assert contents(copy) == contents(undisturbed)
 
 

@@ -120,13 +120,13 @@ def test_a_folder_without_manifest(copy):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"schema_version": 1}', "\udcff"])
 def test_a_damaged_manifest(copy, text):
     (copy / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    assert "is damaged; run its simulate command again" in error_of(copy)
+    assert "is damaged; run the command that made it again" in error_of(copy)
 
 
 def test_a_number_that_has_changed_in_a_manifest(copy):
     text = (copy / MANIFEST).read_text()
     (copy / MANIFEST).write_text(text.replace('"mass_slope": -0.9', '"mass_slope": -0.8'))
-    assert "is damaged; run its simulate command again" in error_of(copy)
+    assert "is damaged; run the command that made it again" in error_of(copy)
 
 
 def test_a_manifest_of_another_version(copy):
@@ -137,13 +137,13 @@ def test_a_manifest_of_another_version(copy):
 @pytest.mark.parametrize("entries", [[{"file": SHARD}], ["a"], 3])
 def test_a_manifest_that_lists_no_shards(copy, entries):
     change_manifest(copy, shards=entries)
-    assert "is damaged; run its simulate command again" in error_of(copy)
+    assert "is damaged; run the command that made it again" in error_of(copy)
 
 
 @pytest.mark.parametrize("changes", [{"complete": False}, {"shards": []}])
 def test_an_unfinished_data_set(copy, changes):
     change_manifest(copy, **changes)
-    assert "is not finished; run its simulate command again" in error_of(copy)
+    assert "is not finished; run the command that made it again" in error_of(copy)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_damaged_shard_is_named_with_what_to_do(copy, damage, message):
     error = error_of(copy)
     assert message in error
     assert str(copy / SHARD) in error
-    assert "run its simulate command again to repair the data set" in error
+    assert "run the command that made it again to repair the data set" in error
 
 
 def test_a_damaged_low_resolution_image_is_found(configure, tmp_path):
