@@ -581,7 +581,7 @@ def compare_command(
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
     from learn.compare.config import CompareConfig, numbers
-    from learn.compare.run import Wanted, compare
+    from learn.compare.run import FIGURE, SENSITIVITY, TABLE, Wanted, compare
     from simulate.config import comma_separated
 
     settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
@@ -593,8 +593,9 @@ def compare_command(
         numbers(models, "--models"),
     )
     outcome = compare(tier, settings, out, wanted, partial(_image_progress, context), _warn)
-    typer.echo(f"table: {outcome.folder / 'table.md'}")
-    typer.echo(f"picture: {outcome.folder / 'label_efficiency.png'}")
+    for kind, name in (("table", TABLE), ("picture", FIGURE), ("picture", SENSITIVITY)):
+        if (outcome.folder / name).is_file():
+            typer.echo(f"{kind}: {outcome.folder / name}")
     typer.echo(outcome.line)
 
 

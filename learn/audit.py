@@ -154,6 +154,7 @@ def _parts(data: DataSet, config: AuditConfig) -> Split:
         )
     return split(
         data.label,
+        data.label_names,
         validation_fraction=0.0,
         test_fraction=config.test_fraction,
         labels_per_class=config.labels_per_class,

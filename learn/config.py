@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from simulate.config import Strict
 
@@ -32,6 +32,15 @@ class PriorConfig(Strict):
                 "encoder.prior.residual=none"
             )
         return self
+
+
+def _rising_and_positive(ends: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < ends[0] <= ends[1]:
+        raise ValueError("must be two numbers above 0, the lower one first")
+    return ends
+
+
+PositiveRange = Annotated[tuple[float, float], AfterValidator(_rising_and_positive)]
 
 
 class EncoderConfig(Strict):

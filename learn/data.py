@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -117,6 +117,7 @@ class Split:
 
 def split(
     label: NDArray[np.int64],
+    names: Sequence[str],
     *,
     validation_fraction: float,
     test_fraction: float,
@@ -128,13 +129,21 @@ def split(
     The test part depends on the labels and the fractions alone, so that runs with other seeds and
     budgets are tested on the same images.
 
+    Args:
+        label: (N,) classes of the images, indices into ``names``.
+        names: of the classes.
+        validation_fraction, test_fraction: of every class.
+        labels_per_class: how many of each are trained on; None: all that are left.
+        seed: of which images are trained on, and which validated with.
+
     Raises:
         InputError: where a part would lack a class, or has fewer labels than asked for.
     """
     fixed, rng = np.random.default_rng(0), np.random.default_rng(seed)
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
-    for name in np.unique(label):
-        members = fixed.permutation(np.flatnonzero(label == name))
+    for number in np.unique(label):
+        name = names[number]
+        members = fixed.permutation(np.flatnonzero(label == number))
         n_test = round(len(members) * test_fraction)
         n_validation = round(len(members) * validation_fraction)
         rest = rng.permutation(members[n_test:])
@@ -142,14 +151,14 @@ def split(
         unwatched = validation_fraction > 0 and not n_validation
         if unwatched or not (n_test and len(train)):
             raise InputError(
-                f"{len(members)} images of class {name} are too few to split into training, "
+                f"{len(members)} images of {name} are too few to split into training, "
                 "validation and test; simulate more with --n"
             )
         if labels_per_class:
             if labels_per_class > len(train):
                 raise InputError(
-                    f"--labels-per-class {labels_per_class}: only {len(train)} images of class "
-                    f"{name} are left for training; simulate more with --n"
+                    f"labels_per_class = {labels_per_class}: only {len(train)} images of {name} "
+                    "are left for training; simulate more with --n"
                 )
             train = train[:labels_per_class]
         for part, indices in zip(parts, (train, validation, members[:n_test]), strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
 from rich.console import Console
 
 from learn.config import FinetuneConfig, PretrainConfig
@@ -28,6 +29,16 @@ class DemoConfig(Strict):
     simulate: list[dict[str, Any]]
     pretrain: dict[str, Any]
     finetune: dict[str, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _says_what_each_step_is(self) -> DemoConfig:
+        needed = [("simulate", step, "model") for step in self.simulate]
+        needed += [("pretrain", self.pretrain, "method")]
+        needed += [(f"finetune.{task}", step, "data") for task, step in self.finetune.items()]
+        for where, step, key in needed:
+            if key not in step:
+                raise ValueError(f"a step of {where} lacks the key '{key}'")
+        return self
 
 
 def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]) -> None:

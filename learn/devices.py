@@ -6,29 +6,31 @@ import os
 from pathlib import Path
 
 import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from learn.config import TrainingConfig
 from simulate.errors import InputError
 
 #: Where the first process tells those that it starts which folder it has chosen.
 _FOLDER = "LENSPHYS_RUN_FOLDER"
-_SLURM_RANK, _TORCHRUN_RANK = "SLURM_PROCID", "RANK"
+_TORCHRUN_RANK, _SLURM_RANK = "RANK", "SLURM_PROCID"
 
 
 def process_rank(config: TrainingConfig) -> int:
     """The number of this process among all that train, from 0; 0 where it is the only one."""
     if config.processes == 1:
         return 0
-    for name in (_TORCHRUN_RANK, _SLURM_RANK):
-        if name in os.environ:
-            return int(os.environ[name])
+    if _TORCHRUN_RANK in os.environ:
+        return int(os.environ[_TORCHRUN_RANK])
+    if SLURMEnvironment.detect():
+        return int(os.environ[_SLURM_RANK])
     node, local = (int(os.environ.get(name, 0)) for name in ("NODE_RANK", "LOCAL_RANK"))
     return node * config.devices + local
 
 
 def started_by_a_launcher() -> bool:
     """Whether torchrun or Slurm has started this process among others."""
-    return _TORCHRUN_RANK in os.environ or _SLURM_RANK in os.environ
+    return _TORCHRUN_RANK in os.environ or SLURMEnvironment.detect()
 
 
 def announce_folder(folder: Path) -> None:
@@ -52,8 +54,9 @@ def check_devices(config: TrainingConfig) -> None:
         raise InputError(
             f"--devices {config.devices}: there are {torch.cuda.device_count()} CUDA devices here"
         )
-    shared = config.nodes > 1 or started_by_a_launcher()
-    if config.processes > 1 and shared and config.out is None:
+    if config.processes == 1 or config.out is not None:
+        return
+    if config.nodes > 1 or started_by_a_launcher():
         raise InputError(
             "processes that are started side by side need --out, a folder that all of them see"
         )

@@ -34,6 +34,8 @@ from simulate.shards import DataSet
 MODEL, PREDICTIONS = "model.safetensors", "predictions.h5"
 #: Under which the header of the weights says what they are of.
 _HEADER = "lensphys"
+#: Of the configuration of a data set: what no single image depends on.
+_PACE = {"n", "pairs", "shard_size", "device", "backend"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +58,19 @@ def evaluate(
 ) -> Evaluation:
     """Test the weights of a finished fine-tuning run.
 
-    On the data set of the run: on its test images, with the same metrics as at its end (to the
-    last digit on a CPU, unless the encoder was compiled). On any other: on all images.
+    On the data set of the run, wherever it lies now: on its test images, with the same metrics as
+    at its end (to the last digit on a CPU, unless the encoder was compiled). On any other: on all
+    images.
 
     Args:
         run: its folder, of which ``model.safetensors`` and ``config.yaml`` are read.
-        data: another data set, of the same instrument.
+        data: another data set, of the same instrument; None: where that of the run was.
         out: where to write metrics, predictions and figures; nothing is written without it.
         device: to compute on: cpu, cuda, or auto for cuda where there is one.
 
     Raises:
-        InputError: for a folder without a finished run, data that do not fit it, or a CUDA device
-            that is not there.
+        InputError: for a folder without a finished run, data that do not fit it or hold some of the
+            images it was trained on, or a CUDA device that is not there.
     """
     config, header = _trained(run)
     available = torch.cuda.is_available()
@@ -76,8 +79,8 @@ def evaluate(
     if device == "auto":
         device = "cuda" if available else "cpu"
     assert config.data is not None
-    own = data is None or data.resolve() == config.data.resolve()
-    images = shards.read(config.data if own or data is None else data)
+    images = shards.read(data or config.data)
+    own = _is_own(images, header.get("data"), config.data, run, named=data is not None)
     if own:
         images = first_images(images, config.max_images)
     task = task_class(config.task)
@@ -148,6 +151,7 @@ def save_model(module: Task, data: DataSet, folder: Path) -> None:
     header = {
         "encoder": module.encoder.config.model_dump(mode="json"),
         "must_match": module.must_match(data),
+        "data": data.config,
     }
     weights = {k: v.cpu().contiguous() for k, v in module.state_dict().items()}
     with shards.replacing(folder / MODEL) as path:
@@ -196,6 +200,32 @@ def _trained(run: Path) -> tuple[FinetuneConfig, dict[str, Any]]:
     return checked(FinetuneConfig, values, str(path)), header
 
 
+def _is_own(
+    images: DataSet, known: dict[str, Any] | None, place: Path, run: Path, *, named: bool
+) -> bool:
+    """Whether these are the images of a run: made as they were, wherever they lie."""
+    if known is None:  # a run of an earlier version
+        return images.path.resolve() == place.resolve()
+    if _images_of(images.config) != _images_of(known):
+        if not named:
+            raise InputError(
+                f"{images.path} is not the data set any more that {run} was trained on; where that "
+                "is, or to be tested on all of this one, say with --data"
+            )
+        return False
+    if images.config.get("n") != known.get("n"):
+        raise InputError(
+            f"{images.path} was made as the data set of {run}, but for n = {images.config['n']}, "
+            f"not {known['n']}: it was trained on some of these images; choose another --data"
+        )
+    return True
+
+
+def _images_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What each image of a data set follows from, however many there are."""
+    return {key: value for key, value in config.items() if key not in _PACE}
+
+
 def _check_match(ours: dict[str, Any], theirs: dict[str, Any], data: Path, run: Path) -> None:
     """Refuse data that a network would misread without a sign."""
     for key, wanted in ours.items():
@@ -218,6 +248,7 @@ def _plain(value: object) -> str:
 def _test_rows(data: DataSet, config: FinetuneConfig) -> NDArray[np.int64]:
     parts = split(
         data.label,
+        data.label_names,
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         labels_per_class=config.labels_per_class,

@@ -47,6 +47,8 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
             "--onnx needs more packages; install them with `pip install 'lensphys[onnx]'`"
         )
     model = load_model(run)
+    if onnx:
+        _check_onnx(model)
     out = out or run / "export"
     config = _anonymous(model.task.config.model_dump(mode="json") | {"out": None})
     text = yaml.safe_dump(config, sort_keys=False)
@@ -72,12 +74,11 @@ def write_onnx(model: Model, path: Path) -> None:
     """Write a network in the ONNX format: ``images`` (batch, 1, size, size) of flux in.
 
     The batch may be of any size, the images not.
+
+    Raises:
+        InputError: for a network that sees fits of lenses.
     """
-    if getattr(model.task.encoder.config, "prior", None) is not None:
-        raise InputError(
-            f"{model.folder} fits a lens to each image before its network sees it, and ONNX cannot "
-            "hold that; leave out --onnx"
-        )
+    _check_onnx(model)
     images = torch.zeros(2, 1, model.size, model.size, device=model.task.stretch.softening.device)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -94,6 +95,14 @@ def write_onnx(model: Model, path: Path) -> None:
     assert program is not None
     with replacing(path) as temporary:
         program.save(temporary, external_data=False)
+
+
+def _check_onnx(model: Model) -> None:
+    if getattr(model.task.encoder.config, "prior", None) is not None:
+        raise InputError(
+            f"{model.folder} fits a lens to each image before its network sees it, and ONNX cannot "
+            "hold that; leave out --onnx"
+        )
 
 
 def model_card(model: Model, onnx: bool) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from learn.backbone import load_encoder, save_encoder
 from learn.config import FinetuneConfig
@@ -22,7 +22,7 @@ from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task, binning
 from learn.timm_backbone import VIT
-from learn.train import fit, resolve
+from learn.train import Stop, fit, resolve
 from simulate import shards
 from simulate.config import checked
 from simulate.errors import InputError
@@ -69,6 +69,7 @@ def finetune(
         )
     parts = split(
         data.label,
+        data.label_names,
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         labels_per_class=config.labels_per_class,
@@ -104,14 +105,20 @@ def finetune(
             save_weights_only=True,
             enable_version_counter=False,
         )
-        stop = EarlyStopping("val_loss", patience=config.patience)
+        stop = Stop("val_loss", patience=config.patience)
         fit(module, config, folder, train, validation, (stop, best))
         if process_rank(config):
             return folder, True
         weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
         module.load_state_dict(weights["state_dict"])
         draw_curves(folder, title=f"{config.task} on {config.data}")
-        module.calibrate(predicted(module, parts.validation, memory), data, parts)
+        found = predicted(module, parts.validation, memory)
+        if not found.isfinite().all():
+            raise InputError(
+                "the training has diverged: what it predicts is not a number; use a smaller "
+                "optimizer.base_lr and another --out"
+            )
+        module.calibrate(found, data, parts)
         predictions = predicted(module, parts.test, memory)
         metrics = measured(module, predictions, data, parts.test, memory)
         save_model(module, data, folder)

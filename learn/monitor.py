@@ -79,11 +79,16 @@ def measure(module: Method, image: Tensor, label: NDArray[np.int64]) -> dict[str
     Returns:
         ``rank`` (effective rank), ``spread`` (of the features over the images); ``linear_probe``
         and ``knn`` (accuracy, fitted on one half of the images and tested on the other) where there
-        are several classes; ``teacher_distance`` (relative) where there is a teacher.
+        are several classes and all features are numbers; ``teacher_distance`` (relative) where
+        there is a teacher.
     """
     features = features_of(module, image)
-    values = {"rank": effective_rank(features), "spread": relative_spread(features)}
-    if len(np.unique(label[::2])) > 1:
+    finite = bool(np.isfinite(features).all())
+    values = {
+        "rank": effective_rank(features) if finite else math.nan,
+        "spread": relative_spread(features) if finite else math.nan,
+    }
+    if finite and len(np.unique(label[::2])) > 1:
         values |= probes(features, label)
     teacher = getattr(module, "teacher", None)
     if teacher is not None:

@@ -13,7 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -70,6 +75,13 @@ class Progress(TQDMProgressBar):
         )
         metrics.pop("v_num", None)
         return metrics
+
+
+class Stop(EarlyStopping):
+    """Early stopping that a resumed run remembers."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class SeedEveryStep(Callback):

@@ -168,6 +168,7 @@ sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
         ("audit . --set radial=1", "unknown key 'radial' (did you mean 'radial_auc_max'?)"),
         ("import . --set fil=zero", "(did you mean 'fill'?)"),
         ("demo --set simulat=3", "(did you mean 'simulate'?)"),
+        ("demo --set simulate=[{n:5}]", "a step of simulate lacks the key 'model'"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(refused, line, message):

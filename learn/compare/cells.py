@@ -35,6 +35,8 @@ TASK, PHYSICS = "classify", "physics-ijepa"
 _SHIPPED_VIEWS = 50
 #: Where things lie, which no result depends on.
 _PLACES = {"out", "data", "encoder"}
+#: What results depend on by their rounding alone; a cell says what it was computed on.
+_NOT_COMPARED = {"device"}
 #: What a linear probe takes from the configuration of fine-tuning.
 _OF_A_PROBE = {"stretch", "validation_fraction", "test_fraction", "labels_per_class", "seed"}
 
@@ -358,7 +360,15 @@ class CellFile(BaseModel):
     metrics: dict[str, Any]
     config: dict[str, Any]
     commit: str
+    encoder_commit: str | None = None
+    device: str | None = None  # unknown of cells of earlier versions
+    precision: str | None = None
     seconds: float
+
+    @property
+    def commits(self) -> set[str]:
+        """Of the code that the cell and its encoder were made by."""
+        return {self.commit, *([self.encoder_commit] if self.encoder_commit else [])}
 
 
 def read_cell(path: Path) -> CellFile:
@@ -376,7 +386,7 @@ def read_cell(path: Path) -> CellFile:
 def difference(old: Any, new: Any, where: str = "") -> str | None:
     """The first key in which two configurations differ, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
+        for key in sorted((old.keys() | new.keys()) - _NOT_COMPARED):
             below = f"{where}.{key}" if where else key
             if found := difference(old.get(key), new.get(key), below):
                 return found

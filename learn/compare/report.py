@@ -80,7 +80,7 @@ def _first(folder: Path, cells: list[CellFile]) -> Section:
         "Presets": ", ".join(sorted({cell.preset for cell in cells})),
         "Seeds": ", ".join(map(str, sorted({cell.seed for cell in cells}))),
         "Hours": f"{sum(cell.seconds for cell in cells) / 3600:.2f}",
-        "Code": ", ".join(sorted({cell.commit for cell in cells})),
+        "Code": ", ".join(sorted(set[str]().union(*(cell.commits for cell in cells)))),
     }
     pictures: list[Picture] = [
         picture(path, _EFFICIENCY if path.name == FIGURE else f"{path.stem.replace('_', ' ')}.")

@@ -101,15 +101,15 @@ def compare(
     todo = [cell for cell in asked if cell not in done]
     begun_with = len(asked) - len(todo)
     missing = list(todo)
-    workshop = Workshop(Path("data/compare") / tier, Path("runs/compare") / tier, progress, say)
-    commit = commit_of_the_code()
+    places = Path("data/compare") / tier, Path("runs/compare") / tier
+    workshop = Workshop(*places, commit_of_the_code(), progress, say)
     with held(folder / CELLS):
         try:
             for number, cell in enumerate(todo, start=begun_with + 1):
-                if time.monotonic() - begin >= hours * 3600:
+                if not time.monotonic() - begin < hours * 3600:
                     break
                 say(f"cell {number} of {len(asked)}: {_spoken(cell)}")
-                done[cell] = _run(workshop, cell, commit, folder / CELLS)
+                done[cell] = _run(workshop, cell, folder / CELLS)
                 missing.remove(cell)
         finally:
             if done:  # what an interruption leaves is a table too
@@ -119,14 +119,14 @@ def compare(
     return Outcome(folder, len(asked), begun_with, tuple(missing), time.monotonic() - begin)
 
 
-def _run(workshop: Workshop, cell: Cell, commit: str, folder: Path) -> dict[str, object]:
+def _run(workshop: Workshop, cell: Cell, folder: Path) -> dict[str, object]:
     """Measure a cell, and write its file."""
     start = time.monotonic()
     metrics = workshop.measure(cell)
     content = cell.key | {
         "metrics": metrics,
         "config": cell.config,
-        "commit": commit,
+        **workshop.made_with(cell),
         "seconds": round(time.monotonic() - start, 3),
     }
     write_text(folder / f"{cell.name}.json", json.dumps(content, indent=1) + "\n")

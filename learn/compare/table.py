@@ -16,6 +16,7 @@ from learn.compare.config import Budget, CompareConfig, Protocol
 Results = Mapping[Cell, Mapping[str, Any]]
 TITLES = {"accuracy": "Accuracy", "macro_auc": "Area under the ROC curve, mean over classes"}
 _BASELINES = {"radial": "radial features", "bicubic": "bicubic"}
+_COMMITS = ("commit", "encoder_commit")
 _NOT_MEASURED, _MISSING = "", "missing"
 
 
@@ -71,13 +72,14 @@ def table(
         figure: file name of the picture.
     """
     hours = sum(result["seconds"] for result in results.values()) / 3600
-    commits = sorted({result["commit"] for result in results.values()})
+    made_with = [result.get(key) for result in results.values() for key in _COMMITS]
+    commits = {commit for commit in made_with if commit}
     section = config.finetune
     lines = [
         f"# Comparison, tier {tier}",
         "",
         f"{len(results)} of {len(cells)} cells, {hours:.2f} hours; made by `python cli.py compare "
-        f"--tier {tier}`, code {', '.join(commits)}.",
+        f"--tier {tier}`, code {', '.join(sorted(commits))}.",
         "",
         f"Pretrained on {config.pretrain.images} images, {config.pretrain.views:g} views of each; "
         f"measured on {section.images} images, of which {section.test_fraction:.0%} are the test, "

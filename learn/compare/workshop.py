@@ -22,6 +22,7 @@ from learn.backbone import Backbone, Encoder, load_encoder
 from learn.compare.cells import TASK, Cell, Pretraining
 from learn.compare.config import FIT, base_method
 from learn.compare.sensitivity import sensitivity
+from learn.config import FinetuneConfig, PretrainConfig
 from learn.data import InMemory, Split, Stretch, split
 from learn.evaluate import PREDICTIONS
 from learn.finetune import finetune
@@ -47,6 +48,8 @@ from simulate.settings import SimulateConfig
 Features = NDArray[np.float64]
 #: Images whose features are found at once.
 _BLOCK = 1024
+#: In the folder of a run: the commit of the code that made it.
+_MAKER = "commit.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Workshop:
     Args:
         data: folder for data sets.
         runs: folder for runs.
+        commit: of the code.
         progress: of a simulation; see :func:`simulate.run.simulate`.
         say: called with a line on what begins.
     """
@@ -75,10 +79,11 @@ class Workshop:
         self,
         data: Path,
         runs: Path,
+        commit: str,
         progress: Callable[[int, int], Progress] | None,
         say: Callable[[str], None],
     ) -> None:
-        self._data, self._runs = data, runs
+        self._data, self._runs, self._commit = data, runs, commit
         self._progress, self._say = progress, say
         self._made: set[Path] = set()
         # The last ones only: cells that share them come one after another.
@@ -89,15 +94,29 @@ class Workshop:
         """The metrics of a cell."""
         return self._train(cell) if cell.probe_strengths is None else self._probe(cell)
 
+    def made_with(self, cell: Cell) -> dict[str, Any]:
+        """What code a measured cell and its encoder were made by, and on what device.
+
+        Both are those of their runs, which may be older than this code.
+        """
+        encoder = self._pretraining(cell.pretraining).out if cell.pretraining else None
+        trained = self._training(cell).out if cell.probe_strengths is None else None
+        config = resolve(cell.training)
+        return {
+            "commit": _maker(trained) or self._commit,
+            "encoder_commit": _maker(encoder),
+            "device": config.device,
+            "precision": config.precision,
+        }
+
     def _train(self, cell: Cell) -> dict[str, Any]:
         """Train the whole network."""
-        start = str(self.encoder(cell.pretraining)) if cell.pretraining else "none"
-        config = cell.training.model_copy(
-            update={"data": self.data_set(cell.data), "encoder": start}
-        )
-        digest = _digest(identity(resolve(config)))
-        out = self._runs / f"{cell.name}-{digest}"
-        folder, _ = finetune(config.model_copy(update={"out": out}))
+        self.data_set(cell.data)
+        if cell.pretraining:
+            self.encoder(cell.pretraining)
+        folder, made = finetune(self._training(cell))
+        if made:
+            shards.write_text(folder / _MAKER, self._commit + "\n")
         # Only an unfinished run needs them, and a tier has hundreds of runs.
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         metrics = read_metrics(folder)
@@ -114,6 +133,7 @@ class Workshop:
         config = cell.training
         parts = split(
             data.label,
+            data.label_names,
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction,
             labels_per_class=config.labels_per_class,
@@ -125,8 +145,7 @@ class Workshop:
 
     def data_set(self, config: SimulateConfig) -> Path:
         """The folder of a data set, which is made where it is missing."""
-        digest = _digest(resolve_data(config).identity())
-        folder = self._data / f"model{config.model}-{config.preset}-{digest}"
+        folder = self._data_folder(config)
         if folder not in self._made:  # a second look would read every shard again
             self._say(f"data: Model {config.model}, {config.preset}, {config.n} images in {folder}")
             simulate(config.model_copy(update={"out": folder}), self._progress)
@@ -135,15 +154,38 @@ class Workshop:
 
     def encoder(self, pretraining: Pretraining) -> Path:
         """The folder of a pretraining run, which is made where it is missing."""
-        config = pretraining.run.model_copy(update={"data": self.data_set(pretraining.data)})
-        digest = _digest(identity(resolve(config)))
-        name = f"{config.method}-{pretraining.data.preset}-model{pretraining.model}"
-        folder = self._runs / f"pretrain-{name}-seed{config.seed}-{digest}"
+        config = self._pretraining(pretraining)
+        folder = config.out
+        assert folder is not None
         if folder not in self._made:
+            self.data_set(pretraining.data)
             self._say(f"encoder: {config.method}, seed {config.seed} in {folder}")
-            pretrain(config.model_copy(update={"out": folder}))
+            _, made = pretrain(config)
+            if made:
+                shards.write_text(folder / _MAKER, self._commit + "\n")
             self._made.add(folder)
         return folder
+
+    def _data_folder(self, config: SimulateConfig) -> Path:
+        digest = _digest(resolve_data(config).identity())
+        return self._data / f"model{config.model}-{config.preset}-{digest}"
+
+    def _pretraining(self, pretraining: Pretraining) -> PretrainConfig:
+        """The run of a pretraining, with its places."""
+        data = self._data_folder(pretraining.data)
+        config = pretraining.run.model_copy(update={"data": data})
+        digest = _digest(identity(resolve(config)))
+        name = f"{config.method}-{pretraining.data.preset}-model{pretraining.model}"
+        out = self._runs / f"pretrain-{name}-seed{config.seed}-{digest}"
+        return config.model_copy(update={"out": out})
+
+    def _training(self, cell: Cell) -> FinetuneConfig:
+        """The fine-tuning of a cell, with its places."""
+        start = str(self._pretraining(cell.pretraining).out) if cell.pretraining else "none"
+        data = self._data_folder(cell.data)
+        config = cell.training.model_copy(update={"data": data, "encoder": start})
+        digest = _digest(identity(resolve(config)))
+        return config.model_copy(update={"out": self._runs / f"{cell.name}-{digest}"})
 
     def read(self, folder: Path) -> shards.DataSet:
         """A data set in memory."""
@@ -234,12 +276,20 @@ def _not_tested(cell: Cell, data: shards.DataSet) -> Tensor:
     config = cell.training
     parts = split(
         data.label,
+        data.label_names,
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         labels_per_class=None,
         seed=0,
     )
     return torch.from_numpy(np.sort(np.concatenate([parts.train, parts.validation])))
+
+
+def _maker(run: Path | None) -> str | None:
+    """The commit that made a run; None without one, or for one of an earlier version."""
+    if run is None or not (run / _MAKER).is_file():
+        return None
+    return (run / _MAKER).read_text(encoding="utf-8").strip()
 
 
 def _digest(values: Any) -> str:

@@ -10,7 +10,7 @@ import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules.heads import DINOProjectionHead
 from lightly.utils.scheduler import linear_warmup_schedule
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from learn.backbone import Encoder
@@ -44,6 +44,12 @@ class DINO(TeacherMethod):
         temperature_warmup: float = Field(ge=0, le=1, description="as a fraction of the run")
         center_momentum: float = Field(ge=0, le=1)
         freeze_last_layer_epochs: int = Field(ge=0)
+
+        @model_validator(mode="after")
+        def _warms_up(self) -> DINO.Params:
+            if self.teacher_temperature < self.teacher_temperature_start:
+                raise ValueError("teacher_temperature must not be below teacher_temperature_start")
+            return self
 
     def setup_method(self, params: Any) -> None:
         self.params = params

@@ -9,6 +9,7 @@ from lightly.loss import IBOTPatchLoss
 from pydantic import Field
 from torch import Tensor, nn
 
+from learn.config import PositiveRange
 from learn.masking import random_blocks
 from learn.methods.dino import DINO
 
@@ -23,8 +24,8 @@ class IBOT(DINO):
     class Params(DINO.Params):
         """Parameters of the method."""
 
-        mask_scale: tuple[float, float] = Field(description="area of the hidden block")
-        mask_aspect: tuple[float, float] = Field(description="its height over its width")
+        mask_scale: PositiveRange = Field(description="area of the hidden block")
+        mask_aspect: PositiveRange = Field(description="its height over its width")
         patch_weight: float = Field(ge=0)
 
     def setup_method(self, params: Any) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from learn.backbone import Encoder, Seen
+from learn.config import PositiveRange
 from learn.masking import jepa_masks
 from learn.methods.teacher import Momentum, TeacherMethod
 
@@ -28,13 +29,19 @@ class IJEPA(TeacherMethod):
         predictor_depth: int = Field(gt=0)
         predictor_heads: int = Field(gt=0)
         targets: int = Field(gt=0, description="target blocks an image")
-        target_scale: tuple[float, float]
-        target_aspect: tuple[float, float]
-        context_scale: tuple[float, float]
+        target_scale: PositiveRange
+        target_aspect: PositiveRange
+        context_scale: PositiveRange
         variance_weight: float = Field(ge=0, description="of the guard against collapse")
         least_spread: float = Field(
             ge=0, le=1, description="over images, of normalised tokens: what the guard asks for"
         )
+
+        @model_validator(mode="after")
+        def _divides(self) -> IJEPA.Params:
+            if self.predictor_dim % self.predictor_heads:
+                raise ValueError("predictor_dim must be a multiple of predictor_heads")
+            return self
 
     def setup_method(self, params: Params) -> None:
         self.params = params

@@ -6,7 +6,7 @@ from lightly.models.modules.masked_vision_transformer_decoder_timm import (
     MaskedVisionTransformerDecoderTIMM,
 )
 from lightly.models.utils import get_at_index, patchify, random_token_mask, set_at_index
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from learn.methods.base import Method
@@ -24,6 +24,12 @@ class MAE(Method):
         decoder_depth: int = Field(gt=0)
         decoder_heads: int = Field(gt=0)
         normalize_patches: bool = Field(description="targets of zero mean and unit variance")
+
+        @model_validator(mode="after")
+        def _divides(self) -> MAE.Params:
+            if self.decoder_dim % self.decoder_heads:
+                raise ValueError("decoder_dim must be a multiple of decoder_heads")
+            return self
 
     def setup_method(self, params: Params) -> None:
         self.params = params

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learn.config import PretrainConfig
+from learn.config import PositiveRange, PretrainConfig
 from learn.lens_prior import RESIDUAL, RESPONSE, SIGMA, high_passed
 from learn.masking import jepa_masks
 from learn.methods.ijepa import IJEPA
@@ -38,8 +38,14 @@ class PhysicsIJEPA(IJEPA):
             gt=0, le=1, description="of a batch, whose images are asked for unknown masses"
         )
         perturbers: int = Field(gt=0, description="most masses in a group")
-        perturber_snr: tuple[float, float] = Field(description="of the change that a group makes")
+        perturber_snr: PositiveRange = Field(description="of the change that a group makes")
         perturber_free: float = Field(ge=0, lt=1, description="fraction of images without any")
+
+        @model_validator(mode="after")
+        def _learns(self) -> PhysicsIJEPA.Params:
+            if not (self.prediction_weight or self.perturber_weight):
+                raise ValueError("prediction_weight and perturber_weight must not both be 0")
+            return self
 
     params: Params
 

@@ -89,7 +89,7 @@ class Find(Task):
         columns = {
             "p_lens": odds.sigmoid(),
             "log_odds": odds,
-            "is_lens": odds > self.threshold.cpu(),
+            "is_lens": odds >= self.threshold.cpu(),
         }
         return {name: values.numpy() for name, values in columns.items()}
 

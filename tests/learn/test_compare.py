@@ -32,6 +32,9 @@ CONTRACT = {
     "metrics",
     "config",
     "commit",
+    "encoder_commit",
+    "device",
+    "precision",
     "seconds",
 }
 
@@ -113,13 +116,14 @@ def test_a_probe_learns_from_its_budget_and_is_tested_on_unseen_images() -> None
     label = np.arange(300) % 3
     told = rng.normal(size=(300, 5)) + 8 * np.eye(3, 5)[label]
     fractions = {"validation_fraction": 0.1, "test_fraction": 0.3, "seed": 0}
-    parts = split(label, labels_per_class=5, **fractions)
+    names = ["no_sub", "cdm", "axion"]
+    parts = split(label, names, labels_per_class=5, **fractions)
 
     class Labels:
         pass
 
     data: Any = Labels()
-    data.label, data.label_names, data.params = label, ["no_sub", "cdm", "axion"], {}
+    data.label, data.label_names, data.params = label, names, {}
     metrics = probe(told, data, parts, (0.1, 1.0))
     assert metrics["accuracy"] == 1.0
     assert metrics["strength"] in (0.1, 1.0)
@@ -305,3 +309,27 @@ def test_help_explains_and_gives_an_example(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         cli.main(["compare", "--help"])
     assert "Example: python cli.py compare" in capsys.readouterr().out
+
+
+def test_cells_of_one_table_may_be_computed_on_several_devices(measured: list[Cell]) -> None:
+    compare("smoke", tier(), Path("results"), Wanted(("radial",)))
+    anywhere = load_config(
+        CompareConfig, shipped_config("compare", "smoke", "tier"), (), device="auto"
+    )
+    assert compare("smoke", anywhere, Path("results"), Wanted(("radial",))).begun_with == 8
+    assert {cell["device"] for cell in files().values()} == {"cpu"}
+
+
+def test_a_cell_that_is_measured_again_says_by_what_code_its_encoder_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tier("smoke", "finetune.linear.models=[3]", "finetune.full.models=[]")
+    wanted = Wanted(("mae",), ("published",), (0,))
+    for code in ("older", "newer"):
+        monkeypatch.setattr("learn.compare.run.commit_of_the_code", lambda code=code: code)
+        compare("smoke", config, Path(code), wanted)
+    cells = files(Path("newer"))
+    assert {(cell["commit"], cell["encoder_commit"]) for cell in cells.values()} == {
+        ("newer", "older")
+    }
+    assert "code newer, older." in Path("newer/smoke/table.md").read_text()

@@ -246,6 +246,30 @@ def test_jepa_predicts_at_the_places_of_its_targets(pretrain_config: Any) -> Non
     torch.testing.assert_close(captured[0][:, 4:], expected)
 
 
+@pytest.mark.parametrize(
+    ("method", "item", "message"),
+    [
+        ("mae", "params.decoder_heads=5", "decoder_dim must be a multiple"),
+        ("ijepa", "params.predictor_heads=5", "predictor_dim must be a multiple"),
+        ("ijepa", "params.target_aspect=[0,1.5]", "two numbers above 0"),
+        ("ibot", "params.mask_scale=[0.3,0.1]", "the lower one first"),
+        ("dino", "params.teacher_temperature=0.02", "not be below teacher_temperature_start"),
+        ("physics-ijepa", "params.perturber_snr=[0,100]", "two numbers above 0"),
+    ],
+)
+def test_parameters_that_cannot_work_are_refused(
+    method: str, item: str, message: str, pretrain_config: Any
+) -> None:
+    with pytest.raises(InputError, match=message):
+        build(method, pretrain_config, item)
+
+
+def test_physics_ijepa_has_to_learn_from_something(pretrain_config: Any) -> None:
+    nothing = ("params.perturber_weight=0", "params.prediction_weight=0")
+    with pytest.raises(InputError, match="must not both be 0"):
+        build("physics-ijepa", pretrain_config, *nothing)
+
+
 def test_unknown_methods_and_parameters_are_refused(pretrain_config: Any) -> None:
     with pytest.raises(InputError, match="did you mean 'ijepa'"):
         method_class("jepa")

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,12 @@ def test_a_collapsed_run_says_so(
     assert "collapsed: the features differ from image to image" in said
     assert "network which sees no difference between images is 4.159" in said, "ln 64"
     assert "Traceback" not in said
+
+
+def test_a_diverged_encoder_is_measured_as_collapsed(pretrain_config: Any, model2: Path) -> None:
+    data = shards.read(model2)
+    module = module_on(data, pretrain_config, "simclr")
+    torch.nn.init.constant_(module.encoder.vit.norm.weight, math.nan)
+    values = measure(module, torch.from_numpy(data.image), data.label)
+    assert values.keys() == {"rank", "spread"}
+    assert len(signs_of_collapse(values, {})) == 2

@@ -12,7 +12,7 @@ from learn.config import EncoderConfig, PretrainConfig, PriorConfig
 from learn.data import Stretch
 from learn.detection import detection_map
 from learn.evaluate import evaluate
-from learn.export import write_onnx
+from learn.export import export, write_onnx
 from learn.finetune import finetune
 from learn.lens_prior import high_passed, network_input
 from learn.masking import random_blocks
@@ -283,3 +283,6 @@ def test_its_encoder_serves_the_tasks(
     assert np.median(difference) < 1e-3 * np.abs(wanted).max(), "fits of other batches round anew"
     with pytest.raises(InputError, match="ONNX cannot"):
         write_onnx(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="ONNX cannot"):
+        export(run, tmp_path / "exported", onnx=True)
+    assert not (tmp_path / "exported").exists(), "nothing half done is left"

@@ -10,11 +10,12 @@ from simulate import shards
 from simulate.errors import InputError
 
 LABELS = np.arange(300) % 3
+NAMES = ("no_sub", "cdm", "axion")
 FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.2}
 
 
 def test_parts_do_not_overlap_and_hold_every_class_in_proportion() -> None:
-    parts = split(LABELS, labels_per_class=None, seed=0, **FRACTIONS)
+    parts = split(LABELS, NAMES, labels_per_class=None, seed=0, **FRACTIONS)
     everything = np.concatenate([parts.train, parts.validation, parts.test])
     np.testing.assert_array_equal(np.sort(everything), np.arange(300))
     for part, count in ((parts.train, 70), (parts.validation, 10), (parts.test, 20)):
@@ -22,8 +23,8 @@ def test_parts_do_not_overlap_and_hold_every_class_in_proportion() -> None:
 
 
 def test_the_test_images_are_the_same_for_every_seed_and_budget() -> None:
-    reference = split(LABELS, labels_per_class=None, seed=0, **FRACTIONS)
-    other = split(LABELS, labels_per_class=5, seed=1, **FRACTIONS)
+    reference = split(LABELS, NAMES, labels_per_class=None, seed=0, **FRACTIONS)
+    other = split(LABELS, NAMES, labels_per_class=5, seed=1, **FRACTIONS)
     np.testing.assert_array_equal(reference.test, other.test)
     assert np.bincount(LABELS[other.train]).tolist() == [5, 5, 5]
     assert not np.isin(other.train, other.test).any()
@@ -31,8 +32,8 @@ def test_the_test_images_are_the_same_for_every_seed_and_budget() -> None:
 
 @pytest.mark.parametrize(("labels", "budget"), [(LABELS, 71), (np.arange(6) % 3, None)])
 def test_too_few_images_are_refused(labels: np.ndarray, budget: int | None) -> None:
-    with pytest.raises(InputError, match="simulate more"):
-        split(labels, labels_per_class=budget, seed=0, **FRACTIONS)
+    with pytest.raises(InputError, match=r"of no_sub .*simulate more"):
+        split(labels, NAMES, labels_per_class=budget, seed=0, **FRACTIONS)
 
 
 def test_batches_hold_every_image_once_in_an_order_of_seed_and_epoch(model2: Path) -> None:

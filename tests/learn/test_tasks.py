@@ -145,7 +145,7 @@ def test_what_a_task_lacks_is_said_in_one_line(
 ) -> None:
     with pytest.raises(InputError, match=r"simulate --model 1 --pairs 2"):
         finetune(finetune_config("superres", data=model2, out=tmp_path / "run"))
-    with pytest.raises(InputError, match=r"labels-per-class 1000"):
+    with pytest.raises(InputError, match=r"labels_per_class = 1000"):
         finetune(finetune_config("classify", data=model2, labels_per_class=1000))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"simulate --model 3"):

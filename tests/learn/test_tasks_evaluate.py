@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from conftest import simulated
 
 import cli
 from learn.evaluate import evaluate
@@ -35,6 +36,12 @@ def trained(runs: Path, model2: Path, pairs: Path, finetune_config: Any) -> Any:
         return finetune(config)[0]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images that no run here is trained on."""
+    return simulated(tmp_path_factory.mktemp("others") / "data", 2, 48, seed=7, pairs=2)
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -67,11 +74,11 @@ def test_a_run_with_a_backbone_and_a_budget_is_reproduced(trained: Any, tmp_path
 
 
 def test_another_data_set_is_tested_on_all_its_images(
-    trained: Any, pairs: Path, tmp_path: Path
+    trained: Any, others: Path, tmp_path: Path
 ) -> None:
     run = trained("classify")
     before, out = contents(run), tmp_path / "out"
-    result = evaluate(run, pairs, out)
+    result = evaluate(run, others, out)
     assert np.sum(result.metrics["confusion"]) == len(result.rows) == 48
     assert contents(run) == before, "nothing of the run changes"
     assert metrics_of(out) == result.metrics
@@ -80,12 +87,35 @@ def test_another_data_set_is_tested_on_all_its_images(
     with h5py.File(out / "predictions.h5") as file:
         assert file["index"][()].tolist() == list(range(48))
     with pytest.raises(InputError, match="folder of a run"):
-        evaluate(run, pairs, trained("regress"))
+        evaluate(run, others, trained("regress"))
 
 
-def test_the_data_of_the_run_by_name_are_its_test_images(trained: Any, model2: Path) -> None:
+def test_the_data_of_the_run_are_its_test_images_wherever_they_lie(
+    trained: Any, model2: Path, tmp_path: Path
+) -> None:
     run = trained("classify")
     assert evaluate(run, model2 / ".").metrics == metrics_of(run)
+    moved = shutil.copytree(model2, tmp_path / "moved")
+    assert evaluate(run, moved).metrics == metrics_of(run)
+
+
+def test_more_of_the_images_that_a_run_was_trained_on_are_refused(
+    trained: Any, pairs: Path
+) -> None:
+    with pytest.raises(InputError, match=r"n = 48, not 60: it was trained on some"):
+        evaluate(trained("classify"), pairs)
+
+
+def test_other_images_in_the_place_of_the_data_must_be_named(
+    trained: Any, others: Path, tmp_path: Path, model2: Path
+) -> None:
+    place = shutil.copytree(model2, tmp_path / "data")
+    run = trained("classify", data=place, out=tmp_path / "run")
+    shutil.rmtree(place)
+    shutil.copytree(others, place)
+    with pytest.raises(InputError, match="not the data set any more"):
+        evaluate(run)
+    assert len(evaluate(run, place).rows) == 48
 
 
 def test_weights_carry_the_scales_to_a_data_set_in_which_a_column_is_unknown(
@@ -94,7 +124,7 @@ def test_weights_carry_the_scales_to_a_data_set_in_which_a_column_is_unknown(
     data = changed(model2, tmp_path / "data", lambda file: fill(file, "log10_axion_mass", np.nan))
     metrics = evaluate(trained("regress"), data).metrics
     assert list(metrics["mae"]) == ["source_center_x", "source_center_y"]
-    assert metrics["images"]["source_center_x"] == 60
+    assert metrics["images"]["source_center_x"] == 6
     assert metrics["images"]["log10_axion_mass"] == 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from learn import load_model
 from learn.evaluate import evaluate
 from learn.finetune import finetune
 from learn.tasks.classify import calibration_error, classification_metrics
@@ -97,6 +98,15 @@ def test_the_threshold_is_the_best_there_is() -> None:
     log_odds = rng.standard_normal(200) + 1.5 * truth
     found = f1_score(truth, log_odds >= best_threshold(log_odds, truth))
     assert found == max(f1_score(truth, log_odds >= cut) for cut in log_odds)
+
+
+def test_a_table_calls_a_lens_what_the_metrics_call_one(
+    mixed: Path, tmp_path: Path, finetune_config: Any
+) -> None:
+    folder, _ = finetune(finetune_config("find", data=mixed, out=tmp_path / "run"))
+    task = load_model(folder).task
+    at_the_threshold = task.threshold.reshape(1)
+    assert task.table(at_the_threshold)["is_lens"].all()
 
 
 def test_the_threshold_of_separate_images_is_half_way() -> None:

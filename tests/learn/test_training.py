@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import yaml
 from safetensors.torch import load_file
 
 from learn.backbone import load_encoder
+from learn.devices import process_rank, started_by_a_launcher
+from learn.finetune import finetune
 from learn.lens_prior import CHANNELS
 from learn.methods import METHODS
 from learn.pretrain import pretrain
 from learn.runs import find_encoder
-from learn.train import read_curves
+from learn.train import Stop, read_curves
 from simulate import shards
 from simulate.errors import InputError
 
@@ -220,3 +223,62 @@ def test_a_damaged_checkpoint_is_named(
         last.write_bytes((tmp_path / "other/checkpoints/last.ckpt").read_bytes())
     with pytest.raises(InputError, match=message):
         pretrain(config)
+
+
+@pytest.mark.parametrize(("waited", "stops"), [(2, False), (3, True)])
+def test_a_run_that_had_stopped_early_stays_stopped_when_it_is_resumed(
+    waited: int, stops: bool
+) -> None:
+    before, after = Stop("val_loss", patience=3), Stop("val_loss", patience=3)
+    before.wait_count = waited
+    after.load_state_dict(before.state_dict())
+    trainer: Any = SimpleNamespace(should_stop=False)
+    after.on_train_start(trainer, torch.nn.Module())  # type: ignore[arg-type]
+    assert trainer.should_stop == stops
+
+
+@pytest.mark.parametrize(
+    ("environment", "rank", "launched"),
+    [
+        ({}, 0, False),
+        ({"LOCAL_RANK": "3"}, 3, False),
+        ({"RANK": "5", "LOCAL_RANK": "1"}, 5, True),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "6"}, 6, True),
+        # In a shell that Slurm gives, Lightning starts the processes itself.
+        (
+            {
+                "SLURM_NTASKS": "1",
+                "SLURM_PROCID": "0",
+                "SLURM_JOB_NAME": "bash",
+                "LOCAL_RANK": "2",
+            },
+            2,
+            False,
+        ),
+    ],
+)
+def test_a_process_knows_which_of_several_it_is(
+    pretrain_config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    rank: int,
+    launched: bool,
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    config = pretrain_config("mae").model_copy(update={"devices": 4, "nodes": 2})
+    assert process_rank(config) == rank
+    assert started_by_a_launcher() == launched
+
+
+def test_a_training_that_has_diverged_says_so(
+    model2: Path, tmp_path: Path, finetune_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(module: Any, rows: Any, memory: Any) -> torch.Tensor:
+        return torch.full((len(rows), 3), torch.nan)
+
+    monkeypatch.setattr("learn.finetune.predicted", nothing)
+    with pytest.raises(InputError, match="has diverged"):
+        finetune(finetune_config("classify", data=model2, out=tmp_path / "run"))
