@@ -36,7 +36,7 @@ RESIDUAL, RESPONSE, SOURCE_PLANE, SIGMA = slice(1, 2), slice(2, 4), slice(4, 6),
 #: Pairs of channels that are vectors, and turn with the image.
 VECTORS = ((1, 2), (3, 4))
 #: Changes with the meaning of what is in the files.
-_VERSION = 3
+_VERSION = 4
 #: chi^2 beyond that of noise from which a fit is tried again: the square of a S/N of 45.
 _POOR = 2000.0
 #: Modulus of an ellipticity from which it is tried again too: galaxies are rounder than 1 to 3.
