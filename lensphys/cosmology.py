@@ -227,8 +227,8 @@ def alpha_scale(
     Raises:
         ValueError: for a source, true or conventional, that is not behind the lens.
     """
-    check_behind(z_lens, z_source_convention, source="z_source_convention")
     at_source = lensing_efficiency(z_lens, z_source, cosmology)
+    check_behind(z_lens, z_source_convention, source="z_source_convention")
     return at_source / lensing_efficiency(z_lens, z_source_convention, cosmology)
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from learn.compare.cells import Cell
-from learn.compare.config import BASELINES, CompareConfig, Mode
+from learn.compare.config import BASELINES, CompareConfig, Mode, base_method
 from learn.compare.table import Estimate, estimate
 from simulate.preview import save_figure
 
@@ -33,13 +33,15 @@ def draw_efficiency(
 ) -> Path | None:
     """A row of panels a preset and pair of data sets, a column a mode; means with 95% intervals.
 
+    Ablations have panels of their own.
+
     Returns:
         The path, or None where there is nothing to draw.
     """
     shown = [cell for cell in results if cell.method not in config.protocols]
     rows = dict.fromkeys(
-        (cell.preset, source, cell.finetune_model)
-        for cell in sorted(shown, key=_order)
+        (cell.preset, source, cell.finetune_model, is_ablation(config, cell))
+        for cell in sorted(shown, key=lambda cell: (_order(cell), is_ablation(config, cell)))
         for source in config.pretrain.models
     )
     modes = [mode for mode in _MODES if any(cell.mode == mode for cell in shown)]
@@ -47,8 +49,8 @@ def draw_efficiency(
         return None
     figure = Figure(figsize=(4.8 * len(modes) + 2.0, 3.4 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(modes), squeeze=False)
-    names = [name for name in config.rows if any(cell.method == name for cell in shown)]
-    for (preset, source, target), line in zip(rows, axes, strict=True):
+    for (preset, source, target, ablations), line in zip(rows, axes, strict=True):
+        names = together(config, ablations=ablations)
         for mode, ax in zip(modes, line, strict=True):
             panel = [
                 cell
@@ -56,8 +58,10 @@ def draw_efficiency(
                 if (cell.preset, cell.finetune_model) == (preset, target)
                 and cell.pretrain_model in (None, source)
                 and (cell.mode == mode or cell.method == "radial")
+                and cell.method in names
             ]
-            if all(cell.mode != mode for cell in panel):
+            own = [cell for cell in panel if is_ablation(config, cell) == ablations]
+            if all(cell.mode != mode for cell in own):
                 ax.set_axis_off()
                 continue
             for number, name in enumerate(names):
@@ -66,10 +70,24 @@ def draw_efficiency(
                 of_row = {cell: results[cell] for cell in panel if cell.method == name}
                 _draw_row(ax, config, name, of_row, aside)
             _dress(ax, sorted({_labels(config, cell) for cell in panel}))
-            ax.set_title(f"{preset}, Model {source} to {target}, {_MODES[mode]}", fontsize=10)
+            title = f"{preset}, Model {source} to {target}, {_MODES[mode]}"
+            ax.set_title(title + (": ablations" if ablations else ""), fontsize=10)
     name_rows(figure, config)
     save_figure(figure, path)
     return path
+
+
+def is_ablation(config: CompareConfig, cell: Cell) -> bool:
+    """Whether a cell is of an ablation."""
+    return cell.method in config.ablations.methods
+
+
+def together(config: CompareConfig, *, ablations: bool) -> list[str]:
+    """The rows that share a panel: ablations and what they take something from, or all others."""
+    taken_from = dict.fromkeys(base_method(name) for name in config.ablations.methods)
+    if ablations:
+        return [*taken_from, *config.ablations.methods]
+    return [name for name in config.rows if name not in config.ablations.methods]
 
 
 def _order(cell: Cell) -> tuple[bool, str, int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learn.compare.cells import Cell
 from learn.compare.config import Budget, CompareConfig
-from learn.compare.figure import drawn_as, name_rows
+from learn.compare.figure import drawn_as, is_ablation, name_rows, together
 from simulate.preview import save_figure
 from simulate.shards import DataSet
 
@@ -63,6 +63,8 @@ def draw_sensitivity_of_methods(
 ) -> Path | None:
     """A row of panels a preset, data set and mode, at the largest budget; a line a method.
 
+    Ablations have panels of their own.
+
     Returns:
         The path, or None where no cell knows its sensitivity.
     """
@@ -71,16 +73,16 @@ def draw_sensitivity_of_methods(
         for cell, result in results.items()
         if cell.method not in config.protocols and result["metrics"].get("sensitivity")
     }
-    panels = sorted({(cell.preset, cell.finetune_model, cell.mode) for cell in known})
+    panels = sorted({(c.preset, c.finetune_model, c.mode, is_ablation(config, c)) for c in known})
     if not panels:
         return None
     figure = Figure(figsize=(12.0, 3.6 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(COLUMNS), squeeze=False)
-    for (preset, model, mode), line in zip(panels, axes, strict=True):
+    for (preset, model, mode, ablations), line in zip(panels, axes, strict=True):
         own = [c for c in known if (c.preset, c.finetune_model, c.mode) == (preset, model, mode)]
         budget = max((cell.labels_per_class for cell in own), key=_size)
         for ax, (name, (_, title)) in zip(line, COLUMNS.items(), strict=True):
-            for row in config.rows:
+            for row in together(config, ablations=ablations):
                 of_row = [
                     known[cell][name]
                     for cell in own
@@ -91,7 +93,8 @@ def draw_sensitivity_of_methods(
                 if of_row:
                     ax.plot(*_curve(of_row), **drawn_as(config, row))
             ax.set(xscale="log", xlabel=title, ylabel="told right", ylim=(-0.02, 1.02))
-            ax.set_title(f"{preset}, Model {model}, {mode}, {budget} labels a class", fontsize=10)
+            title = f"{preset}, Model {model}, {mode}, {budget} labels a class"
+            ax.set_title(title + (": ablations" if ablations else ""), fontsize=10)
             ax.grid(alpha=0.3)
     name_rows(figure, config)
     save_figure(figure, path)

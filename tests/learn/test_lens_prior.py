@@ -339,5 +339,5 @@ def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
 def test_files_of_earlier_versions_are_still_found(smooth: DataSet) -> None:
     """The fit is a function of this text and the image; with another it would be done again."""
     text = recipe(Photometry.of(smooth), FULL, False)
-    assert text.startswith("[[3, 2000.0, 0.5, 128, 5], {")
+    assert text.startswith("[[4, 2000.0, 0.5, 128, 5], {")
     assert json.loads(text)[2:] == [{"steps": 50, "high_pass": False}, False]

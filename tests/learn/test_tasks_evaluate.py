@@ -180,13 +180,13 @@ def test_folders_without_a_finished_run_are_refused(
 
 
 def test_evaluate_on_the_command_line(
-    trained: Any, pairs: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+    trained: Any, others: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     run = trained("regress")
-    call(f"evaluate {run} --data {pairs} --out {tmp_path}/out")
+    call(f"evaluate {run} --data {others} --out {tmp_path}/out")
     out = capsys.readouterr().out
-    assert f"{run} on 48 of 48 images of {pairs}" in " ".join(out.split())
+    assert f"{run} on 48 of 48 images of {others}" in " ".join(out.split())
     assert "source_center_x" in out
     assert f"picture: {tmp_path}/out/calibration.png" in out
     assert call(f"evaluate {run} --data {tmp_path}") == 2

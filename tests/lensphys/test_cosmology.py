@@ -121,7 +121,7 @@ def test_a_source_in_front_of_the_lens_is_refused(z_lens, z_source, cosmology):
 
 
 def test_a_conventional_source_in_front_of_the_lens_is_refused(cosmology):
-    with pytest.raises(ValueError, match="z_source must lie behind the lens"):
+    with pytest.raises(ValueError, match="z_source_convention must lie behind the lens"):
         alpha_scale(0.5, 1.0, 0.4, cosmology)
 
 
