@@ -83,13 +83,12 @@ def measure(module: Method, image: Tensor, label: NDArray[np.int64]) -> dict[str
         there is a teacher.
     """
     features = features_of(module, image)
-    finite = bool(np.isfinite(features).all())
-    values = {
-        "rank": effective_rank(features) if finite else math.nan,
-        "spread": relative_spread(features) if finite else math.nan,
-    }
-    if finite and len(np.unique(label[::2])) > 1:
-        values |= probes(features, label)
+    if np.isfinite(features).all():
+        values = {"rank": effective_rank(features), "spread": relative_spread(features)}
+        if len(np.unique(label[::2])) > 1:
+            values |= probes(features, label)
+    else:
+        values = {"rank": math.nan, "spread": math.nan}
     teacher = getattr(module, "teacher", None)
     if teacher is not None:
         values["teacher_distance"] = parameter_distance(module.encoder, teacher)
