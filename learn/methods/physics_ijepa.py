@@ -21,7 +21,7 @@ _LOG_STD = 4.0
 
 
 class PhysicsIJEPA(IJEPA):
-    """I-JEPA on images with the residual, response and source plane of their own lens model.
+    """I-JEPA on images with what their own lens model leaves, and what a mass would explain of it.
 
     To an image in which the lens equation has put unknown masses, to first order in their
     deflection, the features must answer whether there are any, how strong, how many and how

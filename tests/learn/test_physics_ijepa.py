@@ -28,6 +28,12 @@ from simulate.run import simulate
 from simulate.shards import read
 
 TINY = {"image_size": 64, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 3}
+#: Beyond the defaults: more that an encoder is shown, and target blocks where the light is.
+ALL_PARTS = (
+    "encoder.prior.response=true",
+    "encoder.prior.source_plane=true",
+    "params.lens_masking=true",
+)
 
 
 def stack(count: int = 4, side: int = 64) -> torch.Tensor:
@@ -124,8 +130,11 @@ def method(pretrain_config: Any, *sets: str) -> PhysicsIJEPA:
     return PhysicsIJEPA(config, Stretch("asinh"), 10)
 
 
-def test_every_parameter_of_the_student_learns(pretrain_config: Any, lenses: torch.Tensor) -> None:
-    module = method(pretrain_config)
+@pytest.mark.parametrize("parts", [(), ALL_PARTS])
+def test_every_parameter_of_the_student_learns(
+    parts: tuple[str, ...], pretrain_config: Any, lenses: torch.Tensor
+) -> None:
+    module = method(pretrain_config, *parts)
     losses = module.loss(lenses)
     losses["loss"].backward()
     for name, parameter in module.named_parameters():
