@@ -77,7 +77,8 @@ def test_a_view_has_the_shape_of_its_image_and_the_channels_of_its_prior(
     channels = channels_of(module)
     prior = torch.rand(4, channels - 1, 64, 64) if channels > 1 else None
     assert module.view(Batch(image, label, None, prior=prior)).shape == (4, channels, 64, 64)
-    assert module.exported.vit.patch_embed.proj.in_channels == (1 if channels == 1 else 5)
+    seen = 1 if channels == 1 else 3  # image, residual and detection
+    assert module.exported.vit.patch_embed.proj.in_channels == seen
 
 
 def test_all_methods_are_shown_as_many_views_of_the_same_kinds() -> None:
