@@ -87,6 +87,10 @@ class MonitorConfig(Strict):
     every: int = Field(gt=0, description="epochs between measurements; the last is always measured")
     images: int = Field(ge=20, description="held out; a fifth of the data set at most")
 
+    def held_out(self, count: int) -> int:
+        """How many of so many images are held out."""
+        return min(self.images, count // 5)
+
 
 class OptimizerConfig(Strict):
     """AdamW with linear warm-up and cosine decay."""

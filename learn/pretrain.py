@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
-from learn.backbone import DESCRIPTION, count_parameters, save_encoder
+from learn.backbone import DESCRIPTION, Encoder, count_parameters, save_encoder
 from learn.config import PretrainConfig
 from learn.data import InMemory, Stretch, loader, training_batches
 from learn.devices import process_rank
@@ -99,7 +99,7 @@ def _held_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], ND
 
     The same for every seed and method, so that their probes compare.
     """
-    watched = min(config.monitor.images, count // 5) if config.monitor else 0
+    watched = config.monitor.held_out(count) if config.monitor else 0
     order = np.random.default_rng(0).permutation(count)
     return order[:watched], np.sort(order[watched:])
 
@@ -123,7 +123,7 @@ def _leave_encoder(
             "lr": config.optimizer.lr,
             "seed": config.seed,
             "stretch": config.stretch.model_dump(),
-            "parameters": count_parameters(module.exported.requires_grad_(True)),
+            "parameters": count_parameters(Encoder(config.encoder)),
             "monitor": watched,
         },
     )

@@ -33,8 +33,8 @@ from simulate.settings import SimulateConfig
 TASK, PHYSICS = "classify", "physics-ijepa"
 #: Views of every image that the shipped configurations of all methods make.
 _SHIPPED_VIEWS = 50
-#: Where things lie, which no result depends on.
-_PLACES = {"out", "data", "encoder"}
+#: Where things lie, which no result depends on. The encoder of a pretraining is what it is made of.
+_PLACES_OF_PRETRAINING, _PLACES_OF_TRAINING = {"out", "data"}, {"out", "data", "encoder"}
 #: What results depend on by their rounding alone; a cell says what it was computed on.
 _NOT_COMPARED = {"device"}
 #: What a linear probe takes from the configuration of fine-tuning.
@@ -52,7 +52,7 @@ class Pretraining:
     @property
     def identity(self) -> dict[str, Any]:
         """What the encoder follows from."""
-        run = self.run.model_dump(mode="json", exclude=_PLACES)
+        run = self.run.model_dump(mode="json", exclude=_PLACES_OF_PRETRAINING)
         return {"data": self.data.identity(), "run": run}
 
 
@@ -115,7 +115,7 @@ class Cell:
     def config(self) -> dict[str, Any]:
         """What the result depends on."""
         if self.probe_strengths is None:
-            training = self.training.model_dump(mode="json", exclude=_PLACES)
+            training = self.training.model_dump(mode="json", exclude=_PLACES_OF_TRAINING)
         else:
             own = base_method(self.method) in ("untrained", FIT)
             include = _OF_A_PROBE | ({"scratch_encoder"} if own else set())
@@ -190,6 +190,8 @@ def _measured(
     """The cells of one row and seed."""
     section = config.finetune
     ways: dict[Mode, ModeSection] = {"linear": section.linear, "full": section.full}
+    if section.wider and name in section.wider.rows and preset in section.wider.presets:
+        ways["full"] = section.wider.full
     if name in config.ablations.methods:
         ways = {"linear": config.ablations.linear}
     elif name in BASELINES:
@@ -364,6 +366,7 @@ class CellFile(BaseModel):
     device: str | None = None  # unknown of cells of earlier versions
     precision: str | None = None
     seconds: float
+    encoder_seconds: float | None = None  # likewise
 
     @property
     def commits(self) -> set[str]:

@@ -77,6 +77,14 @@ class AblationSection(Strict):
     )
 
 
+class WiderSection(Strict):
+    """Rows whose networks are trained whole on more data sets or budgets than those of others."""
+
+    presets: Presets
+    full: ModeSection
+    rows: tuple[str, ...]
+
+
 class FinetuneSection(Strict):
     """How encoders are measured."""
 
@@ -88,6 +96,7 @@ class FinetuneSection(Strict):
     )
     linear: ModeSection
     full: ModeSection
+    wider: WiderSection | None = Field(description="in place of `full`, for some rows")
     epochs: int = Field(gt=0, description="of full fine-tuning")
     least_steps: int = Field(gt=0, description="of it; small budgets get as many more epochs")
     set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
@@ -107,7 +116,8 @@ class FinetuneSection(Strict):
 
     @model_validator(mode="after")
     def _has_the_labels(self) -> Self:
-        budgets = (*self.linear.labels_per_class, *self.full.labels_per_class)
+        ways = (self.linear, self.full, *([self.wider.full] if self.wider else ()))
+        budgets = [budget for way in ways for budget in way.labels_per_class]
         largest = max((budget for budget in budgets if budget != "all"), default=1)
         if largest > self.all_labels:
             raise ValueError(
@@ -199,6 +209,13 @@ class CompareConfig(Strict):
             if ":" not in name:
                 raise ValueError(f"ablations: {name} needs a name of its own, as {name}:no-guard")
             _known(self.methods, base_method(name), "row to take a part from")
+        return self
+
+    @model_validator(mode="after")
+    def _trains_what_it_knows(self) -> Self:
+        trained = {*self.methods, *(name for name in self.baselines if BASELINES[name] == "full")}
+        for name in self.finetune.wider.rows if self.finetune.wider else ():
+            _known(dict.fromkeys(trained), name, "row that is trained whole")
         return self
 
     @model_validator(mode="after")

@@ -121,14 +121,7 @@ def compare(
 
 def _run(workshop: Workshop, cell: Cell, folder: Path) -> dict[str, object]:
     """Measure a cell, and write its file."""
-    start = time.monotonic()
-    metrics = workshop.measure(cell)
-    content = cell.key | {
-        "metrics": metrics,
-        "config": cell.config,
-        **workshop.made_with(cell),
-        "seconds": round(time.monotonic() - start, 3),
-    }
+    content = cell.key | {"config": cell.config} | workshop.measured(cell)
     write_text(folder / f"{cell.name}.json", json.dumps(content, indent=1) + "\n")
     return content
 

@@ -19,7 +19,10 @@ from simulate.shards import DataSet
 #: Columns of a data set, with the edges of bins and what an axis is called.
 COLUMNS = {
     "perturbation_snr": ((0.0, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0, np.inf), "S/N of substructure"),
-    "substructure_fraction": ((0.01, 0.018, 0.032, 0.056, 0.1), "mass fraction in substructure"),
+    "substructure_fraction_ring": (
+        (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, np.inf),
+        "mass fraction in substructure, inside the Einstein radius",
+    ),
 }
 #: Bins with fewer images are not drawn.
 _LEAST = 10

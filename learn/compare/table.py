@@ -71,7 +71,7 @@ def table(
         results: what the files of the finished ones hold.
         figure: file name of the picture.
     """
-    hours = sum(result["seconds"] for result in results.values()) / 3600
+    hours = _hours(results)
     made_with = [result.get(key) for result in results.values() for key in _COMMITS]
     commits = {commit for commit in made_with if commit}
     section = config.finetune
@@ -79,9 +79,10 @@ def table(
         f"# Comparison, tier {tier}",
         "",
         f"{len(results)} of {len(cells)} cells, {hours:.2f} hours; made by `python cli.py compare "
-        f"--tier {tier}`, code {', '.join(sorted(commits))}.",
+        f"--tier {tier}`, code {', '.join(sorted(commits))}. Hours are those of all processes "
+        "together, without fits of lenses that were there already.",
         "",
-        f"Pretrained on {config.pretrain.images} images, {config.pretrain.views:g} views of each; "
+        f"Pretrained on {_pretrained_on(config, cells)}, {config.pretrain.views:g} views of each; "
         f"measured on {section.images} images, of which {section.test_fraction:.0%} are the test, "
         f"the same for all, and {section.validation_fraction:.0%} the validation. `linear`: "
         "logistic regression on frozen features; `full`: all weights trained; the number is that "
@@ -98,6 +99,27 @@ def table(
     lines += _matrix(config, cells, results)
     lines += _protocols(config, cells, results)
     return "\n".join(lines)
+
+
+def _hours(results: Results) -> float:
+    """Of all cells, and of each of their encoders once."""
+    encoders = {
+        (cell.method, cell.preset, cell.pretraining.model, cell.pretraining.run.seed): result.get(
+            "encoder_seconds"
+        )
+        for cell, result in results.items()
+        if cell.pretraining
+    }
+    cells = sum(result["seconds"] for result in results.values())
+    return float(cells + sum(seconds or 0 for seconds in encoders.values())) / 3600
+
+
+def _pretrained_on(config: CompareConfig, cells: Sequence[Cell]) -> str:
+    """The images of a pretraining, less those that are watched in place of trained on."""
+    images = config.pretrain.images
+    runs = (c.pretraining.run for c in cells if c.pretraining and c.method in config.methods)
+    watched = max((run.monitor.held_out(images) for run in runs if run.monitor), default=0)
+    return f"{images - watched} images"
 
 
 def _drawn_anew(config: CompareConfig) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ from simulate.settings import SimulateConfig
 Features = NDArray[np.float64]
 #: Images whose features are found at once.
 _BLOCK = 1024
-#: In the folder of a run: the commit of the code that made it.
-_MAKER = "commit.txt"
+#: In the folder of a run: the commit of the code that made it, and the seconds that it took.
+_MAKER, _SECONDS = "commit.txt", "seconds.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Workshop:
         self._data, self._runs, self._commit = data, runs, commit
         self._progress, self._say = progress, say
         self._made: set[Path] = set()
+        self._on_encoders = 0.0
         # The last ones only: cells that share them come one after another.
         self._read: tuple[Path, shards.DataSet] | None = None
         self._features: tuple[str, Features] | None = None
@@ -94,19 +96,27 @@ class Workshop:
         """The metrics of a cell."""
         return self._train(cell) if cell.probe_strengths is None else self._probe(cell)
 
-    def made_with(self, cell: Cell) -> dict[str, Any]:
-        """What code a measured cell and its encoder were made by, and on what device.
+    def measured(self, cell: Cell) -> dict[str, Any]:
+        """What the file of a cell holds beside its key and configuration.
 
-        Both are those of their runs, which may be older than this code.
+        Commits and seconds are those of its run and of its encoder's, which may be older than this
+        code. ``seconds`` are without those of the encoder, and with a data set and its lens prior
+        where this cell was the first to need them.
         """
+        start, before = time.monotonic(), self._on_encoders
+        metrics = self.measure(cell)
+        seconds = time.monotonic() - start - (self._on_encoders - before)
         encoder = self._pretraining(cell.pretraining).out if cell.pretraining else None
         trained = self._training(cell).out if cell.probe_strengths is None else None
         config = resolve(cell.training)
         return {
-            "commit": _maker(trained) or self._commit,
-            "encoder_commit": _maker(encoder),
+            "metrics": metrics,
+            "commit": _left_in(trained, _MAKER) or self._commit,
+            "encoder_commit": _left_in(encoder, _MAKER),
             "device": config.device,
             "precision": config.precision,
+            "seconds": max(round(seconds, 3), float(_left_in(trained, _SECONDS) or 0)),
+            "encoder_seconds": float(_left_in(encoder, _SECONDS) or 0) or None,
         }
 
     def _train(self, cell: Cell) -> dict[str, Any]:
@@ -114,9 +124,10 @@ class Workshop:
         self.data_set(cell.data)
         if cell.pretraining:
             self.encoder(cell.pretraining)
+        start = time.monotonic()
         folder, made = finetune(self._training(cell))
         if made:
-            shards.write_text(folder / _MAKER, self._commit + "\n")
+            self._sign(folder, time.monotonic() - start)
         # Only an unfinished run needs them, and a tier has hundreds of runs.
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         metrics = read_metrics(folder)
@@ -160,11 +171,18 @@ class Workshop:
         if folder not in self._made:
             self.data_set(pretraining.data)
             self._say(f"encoder: {config.method}, seed {config.seed} in {folder}")
+            start = time.monotonic()
             _, made = pretrain(config)
             if made:
-                shards.write_text(folder / _MAKER, self._commit + "\n")
+                self._sign(folder, time.monotonic() - start)
+            self._on_encoders += time.monotonic() - start
             self._made.add(folder)
         return folder
+
+    def _sign(self, run: Path, seconds: float) -> None:
+        """Leave in the folder of a run what made it, and in what time."""
+        shards.write_text(run / _MAKER, self._commit + "\n")
+        shards.write_text(run / _SECONDS, f"{seconds:.3f}\n")
 
     def _data_folder(self, config: SimulateConfig) -> Path:
         digest = _digest(resolve_data(config).identity())
@@ -285,11 +303,11 @@ def _not_tested(cell: Cell, data: shards.DataSet) -> Tensor:
     return torch.from_numpy(np.sort(np.concatenate([parts.train, parts.validation])))
 
 
-def _maker(run: Path | None) -> str | None:
-    """The commit that made a run; None without one, or for one of an earlier version."""
-    if run is None or not (run / _MAKER).is_file():
+def _left_in(run: Path | None, name: str) -> str | None:
+    """What the maker of a run left in it; None without one, or for one of an earlier version."""
+    if run is None or not (run / name).is_file():
         return None
-    return (run / _MAKER).read_text(encoding="utf-8").strip()
+    return (run / name).read_text(encoding="utf-8").strip()
 
 
 def _digest(values: Any) -> str:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import struct
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ CONTRACT = {
     "device",
     "precision",
     "seconds",
+    "encoder_seconds",
 }
 
 
@@ -111,6 +113,46 @@ def test_the_smoke_tier_fills_a_table_from_real_cells_and_makes_nothing_twice() 
     assert files()[name]["metrics"] == cells[name]["metrics"]
 
 
+def test_rows_that_see_a_lens_prior_are_measured_like_the_others() -> None:
+    config = tier("smoke", "finetune.linear.models=[3]", "finetune.wider.full.models=[3]")
+    rows = ("lens-fit", "untrained:lens-prior", "scratch:lens-prior", "physics-ijepa")
+    outcome = compare("smoke", config, Path("results"), Wanted(rows, ("physical",), (0,)))
+    assert outcome.missing == ()
+    cells = files()
+    assert len(cells) == len(rows) + 1, "the network of physics-ijepa is also trained whole"
+    for cell in cells.values():
+        assert 0 <= cell["metrics"]["accuracy"] <= 1
+        seen = cell["metrics"]["sensitivity"]
+        assert set(seen) == {"perturbation_snr", "substructure_fraction_ring"}
+        assert 0 < sum(seen["perturbation_snr"]["count"]) <= 12, "a fifth, without no_sub"
+        assert (cell["encoder_seconds"] is not None) == (cell["method"] == "physics-ijepa")
+    assert len(list(Path("data/compare/smoke").glob("model3-*/lens-prior-*"))) == 1
+    assert (outcome.folder / "sensitivity.png").is_file()
+
+
+def test_the_configuration_of_a_cell_tells_what_its_encoder_is(measured: list[Cell]) -> None:
+    prior = "ablations.methods.physics-ijepa:blind={encoder.prior.residual: high-pass}"
+    config = tier("smoke", prior, "seeds=[0]")
+    told = {
+        c.method: c.config["pretraining"]["run"]["encoder"] for c in plan(config) if c.pretraining
+    }
+    assert told["physics-ijepa"]["prior"]["residual"] == "fit"
+    assert told["physics-ijepa:blind"]["prior"]["residual"] == "high-pass"
+    compare("smoke", config, Path("results"), Wanted(("mae",)))
+    deeper = tier("smoke", "pretrain.set.encoder.depth=2")
+    with pytest.raises(InputError, match=r"pretraining\.run\.encoder\.depth = 1, not 2"):
+        compare("smoke", deeper, Path("results"), Wanted(("mae",)))
+
+
+def test_some_rows_are_trained_whole_on_more() -> None:
+    cells = [cell for cell in plan(tier()) if cell.mode == "full"]
+    models: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for cell in cells:
+        models[cell.method, cell.preset].add(cell.finetune_model)
+    assert models["physics-ijepa", "physical"] == {1, 3}
+    assert models["physics-ijepa", "published"] == models["mae", "physical"] == {3}
+
+
 def test_a_probe_learns_from_its_budget_and_is_tested_on_unseen_images() -> None:
     rng = np.random.default_rng(0)
     label = np.arange(300) % 3
@@ -162,11 +204,11 @@ def test_an_interruption_loses_one_cell_and_leaves_a_table(
             compare("smoke", tier(), Path("results"), Wanted())
     assert len(files()) == 3
     page = Path("results/smoke/table.md").read_text()
-    assert "3 of 58 cells" in page
+    assert "3 of 92 cells" in page
     assert "missing" in page
     measured.clear()
     outcome = compare("smoke", tier(), Path("results"), Wanted())
-    assert len(measured) == 55
+    assert len(measured) == 89
     assert not outcome.missing
 
 
@@ -281,6 +323,7 @@ def test_small_budgets_get_more_epochs() -> None:
         ("--tier smoke --set finetune.full.labels_per_class=[0]", "labels a class from 1"),
         ("--tier smoke --set finetune.full.labels_per_class=[5,5]", "name each value once"),
         ("--tier smoke --set finetune_data_seed=0", "must differ"),
+        ("--tier smoke --set finetune.wider.rows=[radial]", "unknown row that is trained whole"),
         ("--tier smoke --set pretrain.vews=3", "(did you mean 'views'?)"),
         ("--tier smoke --set methods.mae.params.mask_ration=0.5", "(did you mean 'mask_ratio'?)"),
     ],

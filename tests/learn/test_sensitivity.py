@@ -21,16 +21,16 @@ def test_images_are_counted_by_the_strength_of_their_signal() -> None:
     assert bins["count"] == [2, 1, 0, 0, 2, 0, 1], "without substructure there is no signal"
     assert bins["correct"] == [0, 1, 0, 0, 1, 0, 1]
     assert bins["median"][0] == pytest.approx(1.5)
-    assert "substructure_fraction" not in found
+    assert "substructure_fraction_ring" not in found
 
 
 def test_only_the_images_that_were_tested_count() -> None:
-    fraction = np.linspace(0.011, 0.099, 40)
+    fraction = np.geomspace(0.0005, 0.03, 40)
     rows = np.arange(0, 40, 2)
-    found = sensitivity(np.ones(20, bool), data_set(substructure_fraction=fraction), rows)
-    bins = found["substructure_fraction"]
+    found = sensitivity(np.ones(20, bool), data_set(substructure_fraction_ring=fraction), rows)
+    bins = found["substructure_fraction_ring"]
     assert sum(bins["count"]) == sum(bins["correct"]) == 20
-    edges = COLUMNS["substructure_fraction"][0]
+    edges = COLUMNS["substructure_fraction_ring"][0]
     for low, middle, high in zip(edges, bins["median"], edges[1:], strict=False):
         assert low <= middle <= high
 
