@@ -1,11 +1,16 @@
 """Images a second of a training step of every pretraining method, and the memory it takes.
 
     python benchmarks/pretraining_steps.py [--batch 128] [--set encoder.depth=3] [--device cpu]
+    python benchmarks/pretraining_steps.py --data [--methods mae,dino]
 
 One process a method, all beside each other, a step each in turn, on random images (with a random
 lens prior where the method sees one): view, loss, backward pass, optimiser and teachers, as in
 training. The ratio is to the step of the first method in the same turn, the median over turns, with
 its quartiles. Fitting lenses, which is done once a data set, is not in it.
+
+``--data`` times what comes before the network too: a batch drawn from a data set in memory (and
+channels from a file mapped to it), moved to the device, and its random views; as a part of the step
+of the same method in the same turn.
 """
 
 from __future__ import annotations
@@ -13,7 +18,9 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from turns import in_turn
 
@@ -94,6 +101,44 @@ def method_step(
     return step
 
 
+def data_step(
+    method: str, batch: int, sets: list[str], device: str, folder: str
+) -> Callable[[], None]:
+    """What draws a batch of a data set and makes its views, a batch a call."""
+    import numpy as np
+    import torch
+    from pytorch_lightning.utilities import move_data_to_device
+
+    from learn.data import BatchIndices, InMemory, loader
+    from learn.lens_prior import CHANNELS
+    from learn.prior_files import LensPrior, StoredChannels
+    from simulate.shards import DataSet
+
+    module = Rehearsal(method, batch, sets, device).module
+    side, count = module.config.encoder.image_size, 16 * batch
+    rng = np.random.default_rng(0)
+    image = rng.random((count, 1, side, side), np.float32)
+    label = np.zeros(count, np.int64)
+    prior = None
+    if module.config.encoder.prior is not None:
+        shape = (count, len(CHANNELS), side, side)
+        channels = np.memmap(f"{folder}/channels", np.float16, "w+", shape=shape)
+        channels[:] = rng.standard_normal(shape, np.float32)
+        few = np.zeros((count, 1), np.float32)
+        stored = StoredChannels([channels], label, np.arange(count))
+        prior = LensPrior(("theta_E",), few, few[:, None], few[:, 0], few[:, 0] > 0, stored)
+    memory = InMemory(DataSet(Path(folder), image, label, {}, None, {}, {}), prior=prior)
+    drawn = loader(memory, BatchIndices(np.arange(count), batch, shuffle=True))
+    batches = itertools.chain.from_iterable(itertools.repeat(drawn))
+
+    def step() -> None:
+        images = move_data_to_device(next(batches), torch.device(device))
+        for _ in range(module.views):
+            module.view(images)
+
+    return step
+
+
 def main() -> None:
     """Time the methods beside one another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,6 +146,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--data", action="store_true", help="time what comes before the network")
     parser.add_argument("--set", action="append", default=[], dest="sets")
     options = parser.parse_args()
     methods = options.methods.split(",")
@@ -108,8 +154,19 @@ def main() -> None:
         name: functools.partial(method_step, name, options.batch, options.sets, options.device)
         for name in methods
     }
-    found = in_turn(steps, options.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.data:
+            steps |= {
+                f"{name}: data": functools.partial(data_step, *step.args, folder)
+                for name, step in steps.items()
+            }
+        found = in_turn(steps, options.steps)
     print(f"batch {options.batch}, {options.device}, {' '.join(options.sets)}")
+    if options.data:
+        for method in methods:
+            part, low, high = found[f"{method}: data"].over(found[method])
+            print(f"{method:16s} {part:.1%} of a step is its data ({low:.1%} to {high:.1%})")
+        return
     for method, timing in found.items():
         ratio, low, high = timing.over(found[methods[0]])
         print(

@@ -31,7 +31,7 @@ from simulate.backends import make_renderer
 from simulate.galaxies import load_galaxies
 from simulate.images import make_images
 from simulate.instruments import instrument
-from simulate.photometry import Photometry, rays
+from simulate.photometry import Photometry
 from simulate.presets import config_of, make_prior
 
 _SEED, _BATCH = 77, 128
@@ -108,7 +108,7 @@ def judged(model: Model, images: NDArray[np.float32], table: dict[str, NDArray[A
     """A line of the table."""
     exposure, label = table["exposure_time"], table["label"]
     prior, attrs = model.task.encoder.config.prior, model.data.attrs
-    known = Photometry.known(attrs, exposure, "image", "", rays(model.data.config, "image"))
+    known = Photometry.known(attrs, exposure, "image", "", model.data.config)
     chi2, converged, theta_E, probability = [], [], [], []
     for start in range(0, len(images), _BATCH):
         rows = slice(start, start + _BATCH)

@@ -71,6 +71,17 @@ class StretchConfig(Strict):
     )
 
 
+class AffineConfig(Strict):
+    """Affine changes about the centre of an image, as earlier systems were trained with.
+
+    A turn leaves the lens what it is; zoom and shear do not.
+    """
+
+    rotation: float = Field(ge=0, le=180, description="uniform within +- so many degrees")
+    zoom: float = Field(ge=0, lt=1, description="size uniform within 1 +- this")
+    shear: float = Field(ge=0, lt=45, description="along x, uniform within +- so many degrees")
+
+
 class JitterConfig(Strict):
     """Small changes of an image, drawn anew for every view, that leave the lens what it is."""
 
@@ -78,6 +89,9 @@ class JitterConfig(Strict):
     blur: float = Field(ge=0, description="Gaussian, standard deviation uniform up to this, pixels")
     noise: float = Field(
         ge=0, description="Gaussian, up to so many times the noise level (or floor) of the stretch"
+    )
+    affine: AffineConfig | None = Field(
+        None, exclude_if=lambda value: value is None, description="changes that may also alter it"
     )
 
 
@@ -149,7 +163,8 @@ class PretrainConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _fits_what_it_shows(self) -> PretrainConfig:
-        changes = self.jitter.shift, self.jitter.blur, self.jitter.noise
+        jitter = self.jitter
+        changes = jitter.shift, jitter.blur, jitter.noise, jitter.affine is not None
         if self.encoder.prior and self.augment and any(changes):
             raise ValueError(
                 "jitter must be 0 throughout where the encoder has a lens prior: the fit is of the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from learn.config import JitterConfig
@@ -13,7 +14,7 @@ from learn.config import JitterConfig
 def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor:
     """Shift each image by a fraction of a pixel, blur it a little, and add noise.
 
-    Zooms are not among the changes, since they would change the Einstein radius.
+    Zooms are among the changes only where asked for, since they change the Einstein radius.
 
     Args:
         image: flux (B, 1, H, W).
@@ -28,6 +29,15 @@ def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor
         shift = (2 * torch.rand(count, 2) - 1) * config.shift
         blur = torch.rand(count) * config.blur
         image = shifted_and_blurred(image, shift.to(image.device), blur.to(image.device))
+    if config.affine:
+        draws = (2 * torch.rand(count, 3) - 1).to(image)
+        rotation, zoom, shear = draws.unbind(1)
+        image = affinely_changed(
+            image,
+            torch.deg2rad(config.affine.rotation * rotation),
+            1 + config.affine.zoom * zoom,
+            torch.deg2rad(config.affine.shear * shear),
+        )
     if config.noise:
         level = (torch.rand(count) * config.noise).to(image.device) * noise_level
         image = image + level.view(-1, 1, 1, 1) * torch.randn_like(image)
@@ -59,3 +69,27 @@ def shifted_and_blurred(image: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
         torch.fft.rfft2(image) * torch.polar(damping, phase), s=(ny, nx)
     )
     return moved
+
+
+def affinely_changed(image: Tensor, angle: Tensor, zoom: Tensor, shear: Tensor) -> Tensor:
+    """Shear, zoom and turn each image about its centre, in this order, by bicubic interpolation.
+
+    Surface brightness is kept; what comes from outside of the image is dark.
+
+    Args:
+        image: (B, C, H, H).
+        angle: (B,) rad, from x towards y, which grows with the row.
+        zoom: (B,) by which it gets larger.
+        shear: (B,) rad: x moves by y times its tangent.
+
+    Returns:
+        (B, C, H, H).
+    """
+    cos, sin, slope = angle.cos(), angle.sin(), shear.tan()
+    # Where each pixel comes from: the inverse of what is done.
+    along = torch.stack([cos + slope * sin, sin - slope * cos], 1)
+    up = torch.stack([-sin, cos], 1)
+    inverse = torch.stack([along, up], 1) / zoom.view(-1, 1, 1)
+    theta = torch.cat([inverse, torch.zeros_like(inverse[:, :, :1])], 2)
+    grid = F.affine_grid(theta, list(image.shape), align_corners=False)
+    return F.grid_sample(image, grid, mode="bicubic", padding_mode="zeros", align_corners=False)

@@ -21,7 +21,7 @@ from learn.tasks import task_class
 from learn.tasks.base import Task
 from simulate.config import load_config, read_yaml
 from simulate.errors import InputError
-from simulate.photometry import Photometry, rays
+from simulate.photometry import Photometry
 from simulate.shards import DataSet, read
 
 MODEL = "model.safetensors"
@@ -113,8 +113,8 @@ class Model(nn.Module):
         times = usual if exposure is None else np.where(exposure > 0, exposure, usual)
 
         def photometry(column: str) -> Photometry:
-            known = rays(self.data.config, column)
-            return Photometry.known(self.data.attrs, times, column, str(self.folder), known)
+            data = self.data
+            return Photometry.known(data.attrs, times, column, str(self.folder), data.config)
 
         known, lens_light = photometry(self.task.column), shines(self.data.config)
         channels, fit = prior_of_images(batch.image, known, config, lens_light=lens_light)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from learn.backbone import DESCRIPTION, Encoder, count_parameters, save_encoder
 from learn.config import PretrainConfig
-from learn.data import InMemory, Stretch, loader, training_batches
+from learn.data import BatchIndices, InMemory, Stretch, loader, training_batches
 from learn.devices import process_rank
 from learn.figures import draw_curves
 from learn.methods import method_class
@@ -56,7 +56,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         memory = InMemory(data, prior=prior)
         stretch = Stretch.fit(torch.from_numpy(data.image[trained]), config.stretch)
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
-        module = method(config, stretch, steps)
+        module = method(_of_batch(config, batches), stretch, steps)
         blind = module.blind_losses(batches.batch_size)
         callbacks: tuple[Monitor, ...] = ()
         if config.monitor:
@@ -94,6 +94,13 @@ def _pretraining_data(config: PretrainConfig) -> shards.DataSet:
     return data
 
 
+def _of_batch(config: PretrainConfig, batches: BatchIndices) -> PretrainConfig:
+    """The configuration with the batch that there is, which few images make smaller."""
+    size = batches.batch_size * config.optimizer.accumulate
+    optimizer = config.optimizer.model_copy(update={"batch_size": size})
+    return config.model_copy(update={"optimizer": optimizer})
+
+
 def _held_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the images that are watched, and of those that are trained on.
 
@@ -120,7 +127,7 @@ def _leave_encoder(
             "images": images,
             "epochs": config.optimizer.epochs,
             "views_per_image": module.views_per_image,
-            "lr": config.optimizer.lr,
+            "lr": config.optimizer.lr,  # at the batch that there was
             "seed": config.seed,
             "stretch": config.stretch.model_dump(),
             "parameters": count_parameters(Encoder(config.encoder)),

@@ -20,6 +20,7 @@ from learn.config import PriorConfig
 from learn.fitted import Fit
 from learn.lens_prior import fit_images, parameter_names, recipe, shines
 from simulate.errors import InputError
+from simulate.folders import held_in_turn
 from simulate.photometry import Photometry
 from simulate.shards import DataSet, replacing
 
@@ -129,14 +130,17 @@ def lens_prior(
             f"cannot write the lenses of {data.path} beside its shards: {error.strerror}; copy it "
             "to where you can write"
         ) from None
-    known = _stored(folder)
-    missing = np.array([i for i, key in enumerate(keys) if key not in known], np.int64)
-    with _bar(len(missing)) as bar:
-        for start in range(0, len(missing), _PART):
-            rows = missing[start : start + _PART]
-            part = _fitted(images[rows], photometry.select(rows), config, lens_light, device, bar)
-            part["key"] = np.stack([np.frombuffer(keys[i], np.uint8) for i in rows])
-            _write(folder, part, parameter_names(photometry, config, lens_light))
+    if len(_missing(folder, keys)):
+        # Processes that train together all come here: the first one fits, the others wait for it.
+        with held_in_turn(folder):
+            missing = _missing(folder, keys)
+            with _bar(len(missing)) as bar:
+                for start in range(0, len(missing), _PART):
+                    rows = missing[start : start + _PART]
+                    known = photometry.select(rows)
+                    part = _fitted(images[rows], known, config, lens_light, device, bar)
+                    part["key"] = np.stack([np.frombuffer(keys[i], np.uint8) for i in rows])
+                    _write(folder, part, parameter_names(photometry, config, lens_light))
     return _gathered(folder, keys)
 
 
@@ -165,9 +169,10 @@ def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
     ]
 
 
-def _stored(folder: Path) -> set[bytes]:
-    """The keys of all images in the files of a folder."""
-    return {key for path in _files(folder) for key in _keys_in(path)}
+def _missing(folder: Path, keys: list[bytes]) -> NDArray[np.int64]:
+    """Indices of the images that are in no file of a folder."""
+    known = {key for path in _files(folder) for key in _keys_in(path)}
+    return np.array([i for i, key in enumerate(keys) if key not in known], np.int64)
 
 
 def _files(folder: Path) -> list[Path]:

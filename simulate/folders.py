@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from simulate.errors import InputError
@@ -62,3 +62,18 @@ def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(".*.tmp"):
         if _OURS.fullmatch(leftover.name):
             leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def held_in_turn(folder: Path) -> Iterator[None]:
+    """Hold a folder that is there for this process alone, after others that hold it have let go.
+
+    Where the file system knows no locks, nobody waits.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -72,9 +73,7 @@ class Photometry:
             InputError: for a data set that lacks an attribute, naming it.
         """
         exposure = data.params.get("exposure_time", np.full(len(data), math.nan))
-        known = cls.known(data.attrs, exposure, column, str(data.path), rays(data.config, column))
-        noiseless = data.config.get("observation") in NOISELESS
-        return dataclasses.replace(known, noisy=known.noisy and not noiseless)
+        return cls.known(data.attrs, exposure, column, str(data.path), data.config)
 
     @classmethod
     def known(
@@ -83,9 +82,16 @@ class Photometry:
         exposure: NDArray[np.float64],
         column: str,
         where: str,
-        rays: int = 1,
+        config: Mapping[str, Any] = MappingProxyType({}),
     ) -> Self:
         """The photometry of images with these attributes and exposure times (N,), s.
+
+        Args:
+            attrs: of the data set.
+            exposure: (N,) s.
+            column: ``image``, or ``image_lr`` for the images at lower resolution.
+            where: the data set, for people.
+            config: of the simulation of images like these; empty where they are not simulated.
 
         Raises:
             InputError: where an attribute is missing, naming it and ``where``.
@@ -100,7 +106,7 @@ class Photometry:
                     "--instrument NAME, or --model 1, 2 or 3 of DeepLense"
                 )
             values[name] = value
-        unit = attrs.get("unit")
+        unit, traced = attrs.get("unit"), rays(config, column)
         known = np.where(exposure > 0, exposure, math.inf)
         optics = (
             values["pixel_scale"],
@@ -114,15 +120,15 @@ class Photometry:
                     f"{where} has images in counts without exposure_time; import them again with "
                     "--exposure-time SECONDS"
                 )
-            return cls(*optics, rate=1 / known, exposure=known, clipped=True, rays=rays)
+            return cls(*optics, rate=1 / known, exposure=known, clipped=True, rays=traced)
         if unit not in _UNITS:
             raise InputError(
                 f"{where} has images in '{unit}', whose noise is not known; the unit must be "
                 f"{', '.join(_UNITS)} or {_COUNTS} (import --unit)"
             )
         rate = np.full(len(known), _UNITS[unit])
-        noisy = unit != _NOISE_FREE
-        return cls(*optics, rate=rate, exposure=known, noisy=noisy, rays=rays)
+        noisy = unit != _NOISE_FREE and config.get("observation") not in NOISELESS
+        return cls(*optics, rate=rate, exposure=known, noisy=noisy, rays=traced)
 
     def select(self, rows: slice | NDArray[np.int64]) -> Self:
         """The photometry of some of the images."""

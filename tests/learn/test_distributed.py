@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.multiprocessing as mp
 import yaml
-from lightly.loss import DINOLoss, NTXentLoss
+from lightly.loss import DINOLoss, IBOTPatchLoss, NTXentLoss
 from torch import distributed
 
 from learn.config import TrainingConfig
@@ -29,12 +29,15 @@ def weights_and_views() -> tuple[torch.Tensor, torch.Tensor]:
 def losses_and_gradients(views: torch.Tensor) -> dict[str, torch.Tensor]:
     """Losses of the methods on this process's views, with gradients as DDP would average them."""
     found = {}
-    dino = DINOLoss(WIDTH, center_momentum=0.5)
+    dino, ibot = DINOLoss(WIDTH, center_momentum=0.5), IBOTPatchLoss(WIDTH, center_momentum=0.5)
+    hidden = torch.tensor([[[True, False]]]).expand(views.shape[1], -1, -1)  # a patch an image
     criteria = {
         "simclr": NTXentLoss(0.2, gather_distributed=True),
         "moco": lambda a, b: contrast(a, b.detach(), 0.2),
         "dino": lambda a, b: dino([a.detach(), b.detach()], [a, b]),
         "dino, centred": lambda a, b: dino([a.detach(), b.detach()], [a, b]),
+        "ibot": lambda a, b: ibot(a.detach(), b, hidden),
+        "ibot, centred": lambda a, b: ibot(a.detach(), b, hidden),
     }
     for name, criterion in criteria.items():
         weight = weights_and_views()[0].requires_grad_()
@@ -45,7 +48,7 @@ def losses_and_gradients(views: torch.Tensor) -> dict[str, torch.Tensor]:
         for value in found.values():
             distributed.all_reduce(value)
             value /= distributed.get_world_size()
-    return found | {"center": dino.center.flatten()}
+    return found | {"center": dino.center.flatten(), "of patches": ibot.center.value.flatten()}
 
 
 def half(rank: int, rendezvous: str, folder: str) -> None:

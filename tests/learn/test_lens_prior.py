@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from learn.prior_report import PICTURE, REPORT, prior_metrics, write_prior_repor
 from learn.views import turned_prior
 from simulate.changes import turned
 from simulate.errors import InputError
+from simulate.folders import held_in_turn
 from simulate.photometry import Photometry
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
@@ -187,6 +189,24 @@ def test_each_image_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     data.image[4] *= 1.01
     lens_prior(data, FULL)
     assert sum(fitted) == 10, "one image has changed"
+
+
+def test_processes_that_train_together_fit_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = made(tmp_path / "data", 5)
+    first = lens_prior(data, FULL)
+    (folder,) = data.path.glob("lens-prior-*")
+    (part,) = folder.glob("part-*.h5")
+    part.rename(tmp_path / part.name)
+    monkeypatch.setattr(prior_files, "fit_images", lambda *a: pytest.fail("fitted again"))
+    with ThreadPoolExecutor() as pool:
+        with held_in_turn(folder):  # as by the process that fits
+            waiting = pool.submit(lens_prior, data, FULL)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            (tmp_path / part.name).rename(part)
+        np.testing.assert_array_equal(waiting.result(timeout=60).params, first.params)
 
 
 def test_an_interrupted_pass_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

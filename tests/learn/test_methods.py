@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from learn.config import JitterConfig, PretrainConfig, StretchConfig
 from learn.data import Batch, Stretch
-from learn.jitter import jittered, shifted_and_blurred
+from learn.jitter import affinely_changed, jittered, shifted_and_blurred
 from learn.lens_prior import CHANNELS
 from learn.masking import jepa_masks
 from learn.methods import METHODS, method_class
@@ -207,6 +208,40 @@ def test_jitter_of_nothing_is_nothing_and_noise_is_in_units_of_the_level() -> No
     levels = noisy.flatten(1).std(1)
     assert levels.max() < 6 * 1.3
     assert levels.mean() == pytest.approx(3, rel=0.1), "uniform up to 3 x 2"
+
+
+def test_affine_changes_of_known_images() -> None:
+    x = torch.arange(33) - 16.0
+    blob = torch.exp(-((x[:, None] - 4) ** 2) / 18 - (x - 6) ** 2 / 8)[None, None]
+
+    def changed(angle: float = 0.0, zoom: float = 1.0, shear: float = 0.0) -> Tensor:
+        return affinely_changed(blob, *(torch.tensor([v]) for v in (angle, zoom, shear)))
+
+    def centre(image: Tensor) -> list[float]:
+        return [float((image * c).sum() / image.sum()) for c in (x, x[:, None])]
+
+    torch.testing.assert_close(changed(), blob)
+    # From x towards y: what lay at (6, 4) lies at (-4, 6).
+    turned = changed(angle=math.pi / 2)
+    torch.testing.assert_close(turned, torch.rot90(blob, -1, (2, 3)), rtol=0, atol=1e-5)
+    assert centre(turned) == pytest.approx([-4, 6], abs=0.01)
+    assert centre(changed(zoom=1.2)) == pytest.approx([7.2, 4.8], abs=0.02)
+    assert changed(zoom=1.2).sum() == pytest.approx(1.44 * blob.sum().item(), rel=1e-2)
+    sheared = changed(shear=math.atan(0.5))
+    assert centre(sheared) == pytest.approx([8, 4], abs=0.02)
+    assert sheared.sum() == pytest.approx(blob.sum().item(), rel=1e-2)
+
+
+def test_affine_jitter_is_drawn_for_each_image_and_is_in_no_configuration_without_it() -> None:
+    none = JitterConfig(shift=0, blur=0, noise=0)
+    assert "affine" not in none.model_dump(mode="json")
+    some = JitterConfig.model_validate(
+        none.model_dump() | {"affine": {"rotation": 180, "zoom": 0.1, "shear": 10}}
+    )
+    image = torch.rand(1, 1, 16, 16).expand(3, -1, -1, -1)
+    changed = jittered(image, some, torch.tensor(1.0))
+    assert (changed[0] - changed[1]).abs().max() > 0.1
+    assert (changed[1] - changed[2]).abs().max() > 0.1
 
 
 def test_jepas_guard_asks_for_differences_of_images_and_not_of_masks(pretrain_config: Any) -> None:

@@ -57,6 +57,18 @@ def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     assert pretrain(config) == (folder, False), "a finished run is left alone"
 
 
+def test_the_learning_rate_is_that_of_the_batch_that_there_is(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    large = ("optimizer.batch_size=256", "optimizer.base_lr=1e-3", "optimizer.epochs=1")
+    config = pretrain_config("mae", large, data=model2, out=tmp_path / "run")
+    folder, _ = pretrain(config)
+    left = json.loads((folder / "encoder.json").read_text())
+    assert left["lr"] == pytest.approx(1e-3 * (48 / 512) ** 0.5)
+    (epoch,) = read_curves(folder / "metrics.csv")
+    assert float(epoch["lr"]) <= left["lr"]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupted_run_resumes_to_the_same_weights(
     method: str, model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any

@@ -82,6 +82,15 @@ def test_mean_and_noise_are_those_of_the_observation(unit: str) -> None:
     np.testing.assert_allclose(drawn.std(0) * rate, sigma[0], rtol=0.02)
 
 
+def test_photometry_of_a_data_set_is_that_of_images_like_its_own(tmp_path: Path) -> None:
+    """What is new to a network is read as the images that it was trained on."""
+    config = data_set(tmp_path, 2, "physical").config
+    for observation, noisy in (("noise_free", False), ("detector", True)):
+        like = config | {"observation": observation, "supersampling": 3}
+        known = Photometry.known(ATTRS, np.ones(1), "image", "data", like)
+        assert (known.noisy, known.rays) == (noisy, 3)
+
+
 def test_some_images_of_many() -> None:
     known = Photometry.known(ATTRS, np.array([10.0, 20.0, 30.0]), "image", "data")
     np.testing.assert_allclose(known.select(np.array([2, 0])).exposure, [30.0, 10.0])
