@@ -550,7 +550,7 @@ def compare_command(
     tier: str = _option(
         "--tier",
         "smoke|small|full",
-        "How much: smoke takes a minute, small hours on 2 cores, full a GPU.",
+        "How much: smoke takes minutes, small hours on 2 cores, full a GPU.",
         ...,
     ),
     out: Path = _option("--out", "DIR", "Folder that holds one for each tier.", Path("results")),
