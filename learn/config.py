@@ -164,7 +164,7 @@ class PretrainConfig(TrainingConfig):
     @model_validator(mode="after")
     def _fits_what_it_shows(self) -> PretrainConfig:
         jitter = self.jitter
-        changes = jitter.shift, jitter.blur, jitter.noise, jitter.affine is not None
+        changes = jitter.shift, jitter.blur, jitter.noise, jitter.affine
         if self.encoder.prior and self.augment and any(changes):
             raise ValueError(
                 "jitter must be 0 throughout where the encoder has a lens prior: the fit is of the "

@@ -189,9 +189,8 @@ def _measured(
 ) -> Iterator[Cell]:
     """The cells of one row and seed."""
     section = config.finetune
-    ways: dict[Mode, ModeSection] = {"linear": section.linear, "full": section.full}
-    if section.wider and name in section.wider.rows and preset in section.wider.presets:
-        ways["full"] = section.wider.full
+    full = section.full_of(name, preset)
+    ways: dict[Mode, ModeSection] = {"linear": section.linear, "full": full}
     if name in config.ablations.methods:
         ways = {"linear": config.ablations.linear}
     elif name in BASELINES:
@@ -276,10 +275,8 @@ def _of_protocol(config: CompareConfig, name: str, protocol: Protocol, seed: int
     )
     checked(task_class(training.task).Params, training.params, f"{name}: params")
     budget: Budget = training.labels_per_class or "all"
-    mode = training.mode
-    return Cell(
-        name, protocol.preset, pretraining, task.model, mode, budget, seed, data, training, None
-    )
+    where = (task.model, training.mode, budget)
+    return Cell(name, protocol.preset, pretraining, *where, seed, data, training, None)
 
 
 def _recipe(command: str, name: str, recipe: str | None) -> Path:

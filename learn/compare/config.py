@@ -101,6 +101,11 @@ class FinetuneSection(Strict):
     least_steps: int = Field(gt=0, description="of it; small budgets get as many more epochs")
     set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
 
+    def full_of(self, row: str, preset: str) -> ModeSection:
+        """Where the network of a row is trained whole."""
+        wider = self.wider
+        return wider.full if wider and row in wider.rows and preset in wider.presets else self.full
+
     def epochs_of(self, budget: Budget, batch_size: int) -> int:
         """Epochs of full fine-tuning with a budget."""
         labels = self.all_labels if budget == "all" else budget
@@ -213,9 +218,10 @@ class CompareConfig(Strict):
 
     @model_validator(mode="after")
     def _trains_what_it_knows(self) -> Self:
-        trained = {*self.methods, *(name for name in self.baselines if BASELINES[name] == "full")}
+        whole = (name for name in self.baselines if BASELINES[name] == "full")
+        trained = dict.fromkeys((*self.methods, *whole))
         for name in self.finetune.wider.rows if self.finetune.wider else ():
-            _known(dict.fromkeys(trained), name, "row that is trained whole")
+            _known(trained, name, "row that is trained whole")
         return self
 
     @model_validator(mode="after")

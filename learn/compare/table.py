@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -103,10 +104,8 @@ def table(
 
 def _hours(results: Results) -> float:
     """Of all cells, and of each of their encoders once."""
-    encoders = {
-        (cell.method, cell.preset, cell.pretraining.model, cell.pretraining.run.seed): result.get(
-            "encoder_seconds"
-        )
+    encoders = {  # rows may share one
+        json.dumps(cell.pretraining.identity, sort_keys=True): result.get("encoder_seconds")
         for cell, result in results.items()
         if cell.pretraining
     }
