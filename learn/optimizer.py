@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytorch_lightning as pl
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from learn.config import OptimizerConfig
+from learn.config import OptimizerConfig, TrainingConfig
 
 _BETAS = (0.9, 0.95)  # the usual choice for masked and joint-embedding transformers
 
@@ -26,7 +28,9 @@ def adamw_with_cosine(
         {"params": [p for p in trained if p.squeeze().ndim > 1]},
         {"params": [p for p in trained if p.squeeze().ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=_BETAS)
+    optimizer = AdamW(
+        groups, lr=config.lr, weight_decay=config.weight_decay, betas=_BETAS, fused=True
+    )
     warmup = max(1, round(total_steps * config.warmup_epochs / config.epochs))
 
     def factor(step: int) -> float:
@@ -37,3 +41,24 @@ def adamw_with_cosine(
 
     schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
     return [optimizer], [schedule]
+
+
+class Trained(pl.LightningModule):
+    """What is trained with :func:`adamw_with_cosine`, in as many steps as the schedule is long."""
+
+    config: TrainingConfig
+    total_steps: int
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
+        return adamw_with_cosine(self, self.config.optimizer, self.total_steps)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning's own refuses a fused optimiser in mixed precision, as it could be one that
+        # takes scales off its gradients itself. Those of bfloat16 have none.
+        if gradient_clip_val:
+            clip_grad_norm_(self.parameters(), gradient_clip_val)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
-import pytorch_lightning as pl
 from torch import Tensor
-from torch.optim import Optimizer
 
 from learn.backbone import Encoder
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
 from learn.jitter import jittered
 from learn.lens_prior import network_input
-from learn.optimizer import adamw_with_cosine
+from learn.optimizer import Trained
 from learn.views import random_symmetry, turned_prior
 from simulate.changes import turned
 from simulate.config import Strict, checked
 from simulate.errors import InputError
 
 
-class Method(pl.LightningModule, abc.ABC):
+class Method(Trained, abc.ABC):
     """A method is its loss: subclasses turn views of images into one, and name their parameters.
 
     Args:
@@ -29,6 +27,8 @@ class Method(pl.LightningModule, abc.ABC):
         stretch: fitted to the training images.
         total_steps: length of the schedule.
     """
+
+    config: PretrainConfig
 
     Params: ClassVar[type[Strict]]
     #: The fewest images that a process must have in a batch for the loss to mean something.
@@ -103,6 +103,3 @@ class Method(pl.LightningModule, abc.ABC):
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=several)
         self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
         return losses["loss"]
-
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
-        return adamw_with_cosine(self, self.config.optimizer, self.total_steps)

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from learn.backbone import Backbone, Encoder
@@ -23,7 +21,7 @@ from learn.data import Batch, InMemory, Split, Stretch
 from learn.fitted import Fit
 from learn.head import Facts
 from learn.lens_prior import binned, network_input
-from learn.optimizer import adamw_with_cosine
+from learn.optimizer import Trained
 from learn.rcan import RCAN
 from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.views import random_symmetry, turned_fit, turned_lenses, turned_prior
@@ -49,7 +47,7 @@ class BinnedParams(Strict):
     )
 
 
-class Task(pl.LightningModule, abc.ABC):
+class Task(Trained, abc.ABC):
     """A task is its head, its loss and its metrics.
 
     Args:
@@ -61,6 +59,7 @@ class Task(pl.LightningModule, abc.ABC):
         total_steps: length of the schedule.
     """
 
+    config: FinetuneConfig
     exposure: Tensor
 
     Params: ClassVar[type[Strict]]
@@ -283,9 +282,6 @@ class Task(pl.LightningModule, abc.ABC):
             moved = self.transfer_batch_to_device(batch, self.device, 0)
             parts.append(self.predict_batch(moved).float().cpu())
         return torch.cat(parts)
-
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
-        return adamw_with_cosine(self, self.config.optimizer, self.total_steps)
 
 
 def binning(params: Strict, encoder: Backbone, size: int) -> int:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import PatchEmbed
 
 from learn.backbone import Encoder, load_encoder, save_encoder
 from learn.config import EncoderConfig
@@ -13,6 +14,13 @@ CONFIG = EncoderConfig(image_size=64, patch_size=8, embed_dim=24, depth=2, num_h
 @pytest.mark.parametrize(("size", "tokens"), [(64, 64), (32, 16), (75, 100), (150, 361)])
 def test_one_encoder_takes_images_of_every_size(size: int, tokens: int) -> None:
     assert Encoder(CONFIG)(torch.rand(2, 1, size, size)).shape == (2, tokens, 24)
+
+
+@pytest.mark.parametrize("size", [64, 75])
+def test_patches_are_those_of_a_convolution(size: int) -> None:
+    tokens = Encoder(CONFIG).vit.patch_embed
+    image = torch.randn(3, 1, size, size)
+    torch.testing.assert_close(tokens(image), PatchEmbed.forward(tokens, image))
 
 
 def test_hidden_patches_do_not_matter() -> None:

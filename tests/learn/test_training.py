@@ -13,16 +13,20 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch.optim import AdamW
 
 from learn.backbone import load_encoder
+from learn.config import FinetuneConfig
 from learn.devices import process_rank, started_by_a_launcher
 from learn.finetune import finetune
 from learn.lens_prior import CHANNELS
 from learn.methods import METHODS
+from learn.methods.mae import MAE
 from learn.pretrain import pretrain
 from learn.runs import find_encoder
-from learn.train import Stop, read_curves
+from learn.train import Stop, half_precision_pays, read_curves, resolve
 from simulate import shards
+from simulate.config import load_config, shipped_config
 from simulate.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -57,6 +61,50 @@ def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     assert pretrain(config) == (folder, False), "a finished run is left alone"
 
 
+def test_precision_is_chosen_by_what_is_faster(pretrain_config: Any, monkeypatch: Any) -> None:
+    def chosen(width: int, device: str = "cpu") -> bool:
+        config = pretrain_config("mae", (f"encoder.embed_dim={width}",))
+        return half_precision_pays(config, device)
+
+    def can(**units: bool) -> None:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
+
+    can(amx_bf16=True)
+    assert [chosen(width) for width in (24, 96, 192)] == [False, True, True]
+    assert resolve(pretrain_config("mae", ("encoder.embed_dim=96",))).precision == "bf16-mixed"
+    task = load_config(FinetuneConfig, shipped_config("finetune", "classify", "task"))
+    assert not half_precision_pays(task, "cpu"), "a task keeps its digits"
+    can(amx_bf16=False, avx2=True)
+    assert not chosen(192)
+    assert chosen(24, "cuda")
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not chosen(192), "torch does not tell"
+
+
+def test_gradients_are_clipped_in_every_precision(
+    model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
+) -> None:
+    norms = []
+
+    def seen(self: AdamW, *arguments: Any, **named: Any) -> Any:
+        # Lightning works out the gradients in the step, so that these are of the last one.
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        gradients = [gradient for gradient in gradients if gradient is not None]
+        if gradients:
+            norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return step(self, *arguments, **named)
+
+    step, loss = AdamW.step, MAE.loss
+    monkeypatch.setattr(AdamW, "step", seen)
+    monkeypatch.setattr(
+        MAE, "loss", lambda self, *views: {"loss": 1e4 * loss(self, *views)["loss"]}
+    )
+    for precision in ("32", "bf16"):
+        sets = ("optimizer.epochs=1", f"precision={precision}")
+        pretrain(pretrain_config("mae", sets, data=model2, out=tmp_path / precision))
+    assert norms == pytest.approx(4 * [1.0], rel=1e-3)
+
+
 def test_the_learning_rate_is_that_of_the_batch_that_there_is(
     model2: Path, tmp_path: Path, pretrain_config: Any
 ) -> None:
@@ -69,11 +117,19 @@ def test_the_learning_rate_is_that_of_the_batch_that_there_is(
     assert float(epoch["lr"]) <= left["lr"]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "precision"), [*((method, "32") for method in METHODS), ("mae", "bf16")]
+)
 def test_an_interrupted_run_resumes_to_the_same_weights(
-    method: str, model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
+    method: str,
+    precision: str,
+    model2: Path,
+    tmp_path: Path,
+    pretrain_config: Any,
+    monkeypatch: Any,
 ) -> None:
     sets = ("optimizer.epochs=3", "monitor.every=2", "optimizer.accumulate=2")
+    sets = (*sets, f"precision={precision}")
     whole, _ = pretrain(pretrain_config(method, sets, data=model2, out=tmp_path / "whole"))
 
     from learn import train
