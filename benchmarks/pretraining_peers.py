@@ -1,6 +1,6 @@
 """A training step of ours beside the same step made of a peer's parts: images a second, in turn.
 
-    python benchmarks/pretraining_peers.py [--methods mae,ijepa] [--peer FILE] [--set NAME=VALUE]
+    python benchmarks/pretraining_peers.py [--methods mae,ijepa] [--peer FILE] [--single]
     python benchmarks/pretraining_peers.py --precision [--methods mae,ijepa]
 
 The peer of every method is put together from the public components of lightly, in the order of its
@@ -11,10 +11,13 @@ cuts contexts to half the patches (10 against 20 of 64), a smaller task. Its iBO
 stochastic depth of the example.
 
 MAE has two more peers, at the size that is common in public code for simulated lenses (64 x 64
-pixels, patches of 16, width 192, 6 blocks, a decoder of the same width and 4 blocks, batch 64): a
+pixels, patches of 16, width 192, 6 blocks, a decoder of the same width and 4 blocks; batch 256): a
 plain one of timm's blocks, and with ``--peer`` a file of anybody's that holds a class ``MAE_ViT``
 with the arguments ``image_size, patch_size, emb_dim, encoder_layer, encoder_head, decoder_layer,
 decoder_head, mask_ratio``, which turns images into pictures and masks.
+
+Ours is in the precision that ``precision: auto`` chooses, which ``--single`` holds at single
+precision; peers are in single precision, as their examples are.
 
 ``--precision`` times ours, MAE and I-JEPA where no others are named, in single and mixed precision
 and compiled.
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 #: What makes a loss of views, and then moves what follows; and what is trained.
 Step = tuple[Callable[..., "Tensor"], Callable[[], None], "nn.Module"]
 
-_COMMON_BATCH = 64
+_COMMON_BATCH = 256
 _COMMON_MAE = [
     "encoder.patch_size=16",
     "params.mask_ratio=0.75",
@@ -407,9 +410,9 @@ PRECISIONS = {
 }
 
 
-def _compare(name: str, ours: Maker, peers: dict[str, Maker], batch: int, steps: int) -> None:
+def _compare(name: str, ours: Maker, peers: dict[str, Maker], batch: int, turns: int) -> None:
     """Print one line a peer: how many times its images a second we do."""
-    found = in_turn({"ours": ours, **peers}, steps)
+    found = in_turn({"ours": ours, **peers}, turns)
     own = found["ours"]
     for peer in peers:
         ratio, low, high = found[peer].over(own)
@@ -423,23 +426,24 @@ def _compare(name: str, ours: Maker, peers: dict[str, Maker], batch: int, steps:
 
 def compare_peers(options: argparse.Namespace) -> None:
     """The table of peers."""
-    batch, device, steps = options.batch, options.device, options.steps
+    batch, device, turns = options.batch, options.device, options.turns
+    own_step = functools.partial(method_step, half=False if options.single else None)
     print(f"{device}, {' '.join(options.sets)}")
     print("method       ours     peer   ours/peer (quartiles)     MiB    MiB   peer")
     methods = (options.methods or ",".join(LIGHTLY)).split(",")
     for method in methods:
         arguments = method, batch, options.sets, device
         peer = functools.partial(peer_step, LIGHTLY[method], *arguments)
-        ours = functools.partial(method_step, *arguments)
-        _compare(method, ours, {"lightly": peer}, batch, steps)
+        ours = functools.partial(own_step, *arguments)
+        _compare(method, ours, {"lightly": peer}, batch, turns)
     if "mae" in methods:
         arguments = "mae", _COMMON_BATCH, _COMMON_MAE, device
         peers = {"plain timm, patch 16": functools.partial(peer_step, plain_mae, *arguments)}
         if options.peer:
             foreign = functools.partial(foreign_mae, path=options.peer)
             peers[str(options.peer)] = functools.partial(peer_step, foreign, *arguments)
-        ours = functools.partial(method_step, *arguments)
-        _compare("mae", ours, peers, _COMMON_BATCH, steps)
+        ours = functools.partial(own_step, *arguments)
+        _compare("mae", ours, peers, _COMMON_BATCH, turns)
 
 
 def compare_precisions(options: argparse.Namespace) -> None:
@@ -459,7 +463,7 @@ def compare_precisions(options: argparse.Namespace) -> None:
                 )
                 for name, (precision, compiled) in PRECISIONS.items()
             },
-            options.steps,
+            options.turns,
             warm=5,  # a compiler works anew for the first contexts of other lengths
         )
         for name, timing in found.items():
@@ -475,11 +479,12 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", help="separated by commas")
     parser.add_argument("--peer", type=Path, help="a file with a class MAE_ViT")
-    parser.add_argument("--precision", action="store_true")
+    parser.add_argument("--single", action="store_true", help="ours in single precision")
+    parser.add_argument("--precision", action="store_true", help="ours in every precision")
     parser.add_argument("--set", action="append", default=[], dest="sets")
     options = parser.parse_args()
     if options.precision:

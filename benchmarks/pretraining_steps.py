@@ -3,10 +3,10 @@
     python benchmarks/pretraining_steps.py [--batch 128] [--set encoder.depth=3] [--device cpu]
     python benchmarks/pretraining_steps.py --data [--methods mae,dino]
 
-One process a method, all beside each other, a step each in turn, on random images (with a random
-lens prior where the method sees one): view, loss, backward pass, optimiser and teachers, as in
-training. The ratio is to the step of the first method in the same turn, the median over turns, with
-its quartiles. Fitting lenses, which is done once a data set, is not in it.
+One process a method, all beside each other, in turn, on random images (with a random lens prior
+where the method sees one): view, loss, backward pass, optimiser and teachers, as in training. The
+ratio is to the steps of the first method in the same turn, the median over turns, with its
+quartiles. Fitting lenses, which is done once a data set, is not in it.
 
 ``--data`` times what comes before the network too: a batch drawn from a data set in memory (and
 channels from a file mapped to it), moved to the device, and its random views; as a part of the step
@@ -65,20 +65,24 @@ def method_step(
     sets: list[str],
     device: str,
     *,
-    half: bool = False,
+    half: bool | None = None,
     compiled: bool = False,
 ) -> Callable[[], None]:
     """What trains a method on the same random batch, a step a call.
 
-    ``half``: mixed precision with bfloat16; ``compiled``: the encoders, as ``compile`` does.
+    ``half``: mixed precision with bfloat16, or not; None: as ``precision: auto`` chooses.
+    ``compiled``: the encoders, as ``compile`` does.
     """
     import torch
 
     from learn.backbone import Encoder
     from learn.methods.teacher import TeacherMethod
+    from learn.train import attention, half_precision_pays
 
     rehearsal = Rehearsal(method, batch, sets, device)
     module = rehearsal.module
+    if half is None:
+        half = half_precision_pays(module.config, device)
     if compiled:
         for part in module.modules():
             if isinstance(part, Encoder):
@@ -91,9 +95,10 @@ def method_step(
         # The same views and masks on both sides of a comparison: contexts differ in length.
         torch.manual_seed(next(numbers))
         optimizer.zero_grad()
-        with torch.autocast(device, torch.bfloat16, enabled=half):
-            loss = module.training_step(rehearsal.images, 0)
-        loss.backward()
+        with attention(device, "bf16-mixed" if half else "32-true"):
+            with torch.autocast(device, torch.bfloat16, enabled=half):
+                loss = module.training_step(rehearsal.images, 0)
+            loss.backward()
         optimizer.step()
         if isinstance(module, TeacherMethod):
             module.update_teachers()
@@ -143,7 +148,7 @@ def main() -> None:
     """Time the methods beside one another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--data", action="store_true", help="time what comes before the network")
@@ -160,7 +165,7 @@ def main() -> None:
                 f"{name}: data": functools.partial(data_step, *step.args, folder)
                 for name, step in steps.items()
             }
-        found = in_turn(steps, options.steps)
+        found = in_turn(steps, options.turns)
     print(f"batch {options.batch}, {options.device}, {' '.join(options.sets)}")
     if options.data:
         for method in methods:

@@ -1,4 +1,4 @@
-"""Steps of several processes, one after another in turn, so that what disturbs one disturbs all."""
+"""Steps of several processes, in turn, so that what disturbs one disturbs all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 #: Makes, in a process of its own, what is then called again and again.
 Maker = Callable[[], Callable[[], None]]
+#: Seconds that a turn lasts at least, after a step that finds its caches cold.
+_TURN = 1.0
 
 
 class Timing(NamedTuple):
     """Of one process."""
 
     seconds: list[float]
-    """of each of its steps"""
+    """of a step, in each of its turns"""
     memory: float
     """MiB, at the peak: of the process, or of its device where it uses one"""
 
@@ -28,7 +30,7 @@ class Timing(NamedTuple):
         return statistics.median(self.seconds)
 
     def over(self, other: Timing) -> tuple[float, float, float]:
-        """Its time over another's: the median over pairs of steps in turn, and both quartiles."""
+        """Its time over another's: the median over pairs of turns, and both quartiles."""
         ratios = [own / of for own, of in zip(self.seconds, other.seconds, strict=True)]
         if len(ratios) < 2:
             return ratios[0], ratios[0], ratios[0]
@@ -36,13 +38,16 @@ class Timing(NamedTuple):
         return middle, low, high
 
 
-def in_turn(makers: dict[str, Maker], steps: int, warm: int = 2) -> dict[str, Timing]:
-    """Time so many steps of each, in processes that live beside each other and take turns.
+def in_turn(makers: dict[str, Maker], turns: int, warm: int = 2) -> dict[str, Timing]:
+    """Time the steps of each, in processes that live beside each other and take turns.
+
+    A turn is a step that is not counted, as another process has had the caches, and then steps for
+    a second, or one that takes longer.
 
     Args:
         makers: by name; picklable.
-        steps: of each.
-        warm: steps of each before them, which are not counted.
+        turns: of each.
+        warm: turns of each before them, which are not counted.
     """
     context = multiprocessing.get_context("spawn")
     ends, processes = {}, []
@@ -55,7 +60,7 @@ def in_turn(makers: dict[str, Maker], steps: int, warm: int = 2) -> dict[str, Ti
         ends[name] = here
     taken: dict[str, list[float]] = {name: [] for name in makers}
     memory = {}
-    for turn in range(warm + steps):
+    for turn in range(warm + turns):
         for name, end in ends.items():
             end.send(True)
             seconds, memory[name] = end.recv()
@@ -74,13 +79,15 @@ def _serve(maker: Maker, end: Connection) -> None:
     device = torch.cuda.is_available() and torch.cuda.memory_allocated() > 0
     end.send(True)
     while end.recv():
-        start = time.perf_counter()
         step()
-        if device:
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
+        start, count, seconds = time.perf_counter(), 0, 0.0
+        while seconds < _TURN:
+            step()
+            if device:
+                torch.cuda.synchronize()
+            count, seconds = count + 1, time.perf_counter() - start
         if device:
             memory = torch.cuda.max_memory_allocated() / 2**20
         else:
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        end.send((seconds, memory))
+        end.send((seconds / count, memory))
