@@ -362,6 +362,7 @@ class CellFile(BaseModel):
     encoder_commit: str | None = None
     device: str | None = None  # unknown of cells of earlier versions
     precision: str | None = None
+    encoder_precision: str | None = None
     seconds: float
     encoder_seconds: float | None = None  # likewise
 

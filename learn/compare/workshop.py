@@ -34,14 +34,14 @@ from learn.population import Population
 from learn.pretrain import pretrain
 from learn.prior_files import seen_by
 from learn.radial import radial_classifier, radial_features
-from learn.runs import identity
+from learn.runs import CONFIG, identity
 from learn.summary import read_metrics
 from learn.tasks import task_class
 from learn.tasks.base import binning
 from learn.tasks.classify import classification_metrics
 from learn.train import resolve
 from simulate import shards
-from simulate.config import checked
+from simulate.config import checked, read_yaml
 from simulate.run import Progress, simulate
 from simulate.run import resolve as resolve_data
 from simulate.settings import SimulateConfig
@@ -116,6 +116,7 @@ class Workshop:
             "device": config.device,
             "precision": config.precision,
             "seconds": max(round(seconds, 3), float(_left_in(trained, _SECONDS) or 0)),
+            "encoder_precision": read_yaml(encoder / CONFIG)["precision"] if encoder else None,
             "encoder_seconds": float(_left_in(encoder, _SECONDS) or 0) or None,
         }
 

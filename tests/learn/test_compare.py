@@ -36,6 +36,7 @@ CONTRACT = {
     "encoder_commit",
     "device",
     "precision",
+    "encoder_precision",
     "seconds",
     "encoder_seconds",
 }
@@ -125,7 +126,9 @@ def test_rows_that_see_a_lens_prior_are_measured_like_the_others() -> None:
         seen = cell["metrics"]["sensitivity"]
         assert set(seen) == {"perturbation_snr", "substructure_fraction_ring"}
         assert 0 < sum(seen["perturbation_snr"]["count"]) <= 12, "a fifth, without no_sub"
-        assert (cell["encoder_seconds"] is not None) == (cell["method"] == "physics-ijepa")
+        pretrained = cell["method"] == "physics-ijepa"
+        assert (cell["encoder_seconds"] is not None) == pretrained
+        assert cell["encoder_precision"] == ("32-true" if pretrained else None)
     assert len(list(Path("data/compare/smoke").glob("model3-*/lens-prior-*"))) == 1
     assert (outcome.folder / "sensitivity.png").is_file()
 
