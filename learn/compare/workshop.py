@@ -116,7 +116,7 @@ class Workshop:
             "device": config.device,
             "precision": config.precision,
             "seconds": max(round(seconds, 3), float(_left_in(trained, _SECONDS) or 0)),
-            "encoder_precision": read_yaml(encoder / CONFIG)["precision"] if encoder else None,
+            "encoder_precision": _precision(encoder),
             "encoder_seconds": float(_left_in(encoder, _SECONDS) or 0) or None,
         }
 
@@ -302,6 +302,13 @@ def _not_tested(cell: Cell, data: shards.DataSet) -> Tensor:
         seed=0,
     )
     return torch.from_numpy(np.sort(np.concatenate([parts.train, parts.validation])))
+
+
+def _precision(run: Path | None) -> str | None:
+    """That a run was made in; None without one."""
+    if run is None or not (run / CONFIG).is_file():
+        return None
+    return str(read_yaml(run / CONFIG)["precision"])
 
 
 def _left_in(run: Path | None, name: str) -> str | None:
