@@ -11,7 +11,7 @@ cuts contexts to half the patches (10 against 20 of 64), a smaller task. Its iBO
 stochastic depth of the example.
 
 MAE has two more peers, at the size that is common in public code for simulated lenses (64 x 64
-pixels, patches of 16, width 192, 6 blocks, a decoder of the same width and 4 blocks; batch 256): a
+pixels, patches of 16, width 192, 6 blocks, a decoder of the same width and 4 blocks; batch 512): a
 plain one of timm's blocks, and with ``--peer`` a file of anybody's that holds a class ``MAE_ViT``
 with the arguments ``image_size, patch_size, emb_dim, encoder_layer, encoder_head, decoder_layer,
 decoder_head, mask_ratio``, which turns images into pictures and masks.
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 #: What makes a loss of views, and then moves what follows; and what is trained.
 Step = tuple[Callable[..., "Tensor"], Callable[[], None], "nn.Module"]
 
-_COMMON_BATCH = 256
+_COMMON_BATCH = 512
 _COMMON_MAE = [
     "encoder.patch_size=16",
     "params.mask_ratio=0.75",
