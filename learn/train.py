@@ -149,8 +149,8 @@ def resolve(config: ConfigT) -> ConfigT:
 def attention(device: str, precision: str) -> AbstractContextManager[None]:
     """Where attention goes the way that is the fastest on a device, in training.
 
-    On a CPU the gradients of torch's fused one take five times as long in half precision as those
-    of its parts.
+    On a CPU the gradients of torch's fused one take four to five times as long in half precision
+    as those of its parts, with 17 to 100 tokens an image.
     """
     if device == "cpu" and precision == "bf16-mixed":
         return sdpa_kernel(SDPBackend.MATH)
