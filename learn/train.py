@@ -123,7 +123,7 @@ def half_precision_pays(config: TrainingConfig, device: str) -> bool:
     if device == "cuda":
         return True
     wide = isinstance(config, PretrainConfig) and config.encoder.embed_dim >= _WIDE
-    # Torch before 2.11 does not tell what a CPU can do.
+    # Older versions of torch do not tell what a CPU can do.
     capabilities: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return wide and bool(capabilities.get("amx_bf16"))
 

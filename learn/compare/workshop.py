@@ -115,8 +115,8 @@ class Workshop:
             "encoder_commit": _left_in(encoder, _MAKER),
             "device": config.device,
             "precision": config.precision,
-            "seconds": max(round(seconds, 3), float(_left_in(trained, _SECONDS) or 0)),
             "encoder_precision": _precision(encoder),
+            "seconds": max(round(seconds, 3), float(_left_in(trained, _SECONDS) or 0)),
             "encoder_seconds": float(_left_in(encoder, _SECONDS) or 0) or None,
         }
 

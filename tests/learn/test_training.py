@@ -128,8 +128,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     pretrain_config: Any,
     monkeypatch: Any,
 ) -> None:
-    sets = ("optimizer.epochs=3", "monitor.every=2", "optimizer.accumulate=2")
-    sets = (*sets, f"precision={precision}")
+    schedule = ("optimizer.epochs=3", "monitor.every=2", "optimizer.accumulate=2")
+    sets = (*schedule, f"precision={precision}")
     whole, _ = pretrain(pretrain_config(method, sets, data=model2, out=tmp_path / "whole"))
 
     from learn import train
