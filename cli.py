@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulate.config import ConfigT
+    from lensphys.ground.config import ConfigT
     from simulate.run import Progress
 
 # Heavy imports wait inside the commands, so that --help answers at once.
@@ -151,7 +151,7 @@ def simulate_command(
 
     Example: `python cli.py simulate --model 2 --n 1000 --set lens.e1=0.2`
     """
-    from simulate.config import comma_separated
+    from lensphys.ground.config import comma_separated
     from simulate.presets import load_simulate_config
     from simulate.run import simulate
 
@@ -223,7 +223,7 @@ def import_command(
 
     Example: `python cli.py import cutouts --label-names lenses,others --instrument euclid_vis`
     """
-    from simulate.config import comma_separated
+    from lensphys.ground.config import comma_separated
     from simulate.importers.config import ImportConfig
 
     settings = _settings(
@@ -258,8 +258,8 @@ def inspect_command(
     """
     from rich.console import Console
 
-    from simulate.inspection import inspect
-    from simulate.inspection import verify as damages
+    from simulate.dataset.inspection import inspect
+    from simulate.dataset.inspection import verify as damages
 
     summary = inspect(folder, Console())
     damaged = [f"{folder / name} cannot be read" for name in summary.unreadable]
@@ -297,7 +297,7 @@ def pretrain_command(
     Example: `python cli.py pretrain --method mae --data data/model3 --set optimizer.epochs=20`
     """
     from learn.config import PretrainConfig
-    from simulate.config import comma_separated
+    from lensphys.ground.config import comma_separated
 
     settings = _settings(
         PretrainConfig,
@@ -313,9 +313,9 @@ def pretrain_command(
         nodes=nodes,
         seed=seed,
     )
-    from learn.devices import process_rank
     from learn.pretrain import pretrain
-    from learn.summary import print_monitor
+    from learn.reporting.summary import print_monitor
+    from learn.training.processes import process_rank
 
     folder, made = pretrain(settings)
     if process_rank(settings):
@@ -383,9 +383,9 @@ def finetune_command(
         nodes=nodes,
         seed=seed,
     )
-    from learn.devices import process_rank
     from learn.finetune import finetune
-    from learn.summary import print_metrics
+    from learn.reporting.summary import print_metrics
+    from learn.training.processes import process_rank
 
     folder, made = finetune(settings, _warn)
     if process_rank(settings):
@@ -414,8 +414,8 @@ def evaluate_command(
 
     Example: `python cli.py evaluate runs/classify/20260101-120000 --data data/model3`
     """
-    from learn.evaluate import evaluate
-    from learn.summary import print_pictures, print_result
+    from learn.inference.evaluate import evaluate
+    from learn.reporting.summary import print_pictures, print_result
 
     result = evaluate(run, data, out, device.value)
     count = f"{len(result.rows)} of {len(result.data)} images of {result.data.path}"
@@ -458,7 +458,7 @@ def predict_command(
 
     Example: `python cli.py predict runs/classify/20260102-150000 cutouts/*.fits`
     """
-    from learn.predict import PredictConfig, predict
+    from learn.inference.predict import PredictConfig, predict
 
     settings = _settings(
         PredictConfig,
@@ -485,7 +485,7 @@ def export_command(
 
     Example: `python cli.py export runs/classify/20260102-150000 --out classifier --onnx`
     """
-    from learn.export import export
+    from learn.inference.export import export
 
     typer.echo(f"wrote {export(run, out, onnx=onnx)}")
 
@@ -509,7 +509,7 @@ def audit_command(
     Example: `python cli.py audit data/model2-physical`
     """
     from learn.audit import AuditConfig, audit, failures
-    from learn.summary import print_audit
+    from learn.reporting.summary import print_audit
 
     of = ("audit", "audit", "command")
     settings = _settings(AuditConfig, of, config, sets, out=out, seed=seed)
@@ -582,7 +582,7 @@ def compare_command(
     """
     from learn.compare.config import CompareConfig, numbers
     from learn.compare.run import FIGURE, SENSITIVITY, TABLE, Wanted, compare
-    from simulate.config import comma_separated
+    from lensphys.ground.config import comma_separated
 
     settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
     wanted = Wanted(
@@ -612,7 +612,7 @@ def report_command(
 
     Example: `python cli.py report results/small`
     """
-    from learn.report import report
+    from learn.reporting.report import report
 
     typer.echo(f"wrote {report(folder, out)}")
 
@@ -625,7 +625,7 @@ def _settings(
     **options: Any,
 ) -> ConfigT:
     """The shipped configuration, or another in its place, with what the options say."""
-    from simulate.config import load_config, shipped_config
+    from lensphys.ground.config import load_config, shipped_config
 
     default = shipped_config(*shipped)  # refuses unknown names whatever is in its place
     values = {key: v.value if isinstance(v, StrEnum) else v for key, v in options.items()}
@@ -691,7 +691,7 @@ def _byte_progress(
 
 def _expected_errors() -> tuple[type[BaseException], ...]:
     """Errors that the user can put right: they get one line and exit code 2."""
-    from simulate.errors import InputError
+    from lensphys.ground.errors import InputError
 
     return InputError, OSError
 

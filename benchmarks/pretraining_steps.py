@@ -40,9 +40,9 @@ class Rehearsal:
 
         from learn.config import PretrainConfig
         from learn.data import Batch, Stretch
-        from learn.lens_prior import CHANNELS
+        from learn.lens_fits.channels import CHANNELS
         from learn.methods import method_class
-        from simulate.config import checked, load_config, shipped_config
+        from lensphys.ground.config import checked, load_config, shipped_config
 
         torch.manual_seed(0)
         config = load_config(PretrainConfig, shipped_config("pretrain", method, "method"), sets)
@@ -75,9 +75,9 @@ def method_step(
     """
     import torch
 
-    from learn.backbone import Encoder
     from learn.methods.teacher import TeacherMethod
-    from learn.train import attention, half_precision_pays
+    from learn.networks.encoder import Encoder
+    from learn.training.loop import attention, half_precision_pays
 
     rehearsal = Rehearsal(method, batch, sets, device)
     module = rehearsal.module
@@ -115,8 +115,8 @@ def data_step(
     from pytorch_lightning.utilities import move_data_to_device
 
     from learn.data import BatchIndices, InMemory, loader
-    from learn.lens_prior import CHANNELS
-    from learn.prior_files import LensPrior, StoredChannels
+    from learn.lens_fits.channels import CHANNELS
+    from learn.lens_fits.store import LensPrior, StoredChannels
     from simulate.shards import DataSet
 
     module = Rehearsal(method, batch, sets, device).module

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from learn.data import Batch
-from learn.lens_prior import prior_of_images
-from learn.model import Model, load_model
+from learn.inference.model import Model, load_model
+from learn.lens_fits.channels import prior_of_images
 from simulate.backends import make_renderer
-from simulate.galaxies import load_galaxies
-from simulate.images import make_images
+from simulate.dataset.photometry import Photometry
+from simulate.imaging import make_images
 from simulate.instruments import instrument
-from simulate.photometry import Photometry
 from simulate.presets import config_of, make_prior
+from simulate.sources.galaxies import load_galaxies
 
 _SEED, _BATCH = 77, 128
 #: Of images, where it is they that count.

@@ -23,14 +23,15 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 import lensphys as lp
-from simulate import augment, changes
-from simulate.halos import LensPlane, draw_subhalos, draw_vortex
-from simulate.images import make_renderers
-from simulate.lens_batch import LensBatch, Optics
+from simulate import augment
+from simulate.augment import transforms
+from simulate.augment.lens_batch import LensBatch, Optics
+from simulate.imaging import make_renderers
 from simulate.observe import detector, doubled, noise_sigma
-from simulate.physical import PhysicalConfig, compensated_theta_E, share_inside_ring
 from simulate.presets import load_simulate_config, make_prior
+from simulate.presets.physical import PhysicalConfig, compensated_theta_E, share_inside_ring
 from simulate.scenes import Deflectors, Scene
+from simulate.substructure.halos import LensPlane, draw_subhalos, draw_vortex
 
 #: Whose pictures stand beside each other on the page of the instruments.
 SHOWN = (
@@ -194,8 +195,8 @@ def draw_augmentations(path: Path) -> None:
     top = float(image.max())
     shown = {
         "before": before,
-        "Symmetry: a quarter turn": changes.turn(before, quarter),
-        "Shift: 0.5 arcsec along x and y": changes.shift(before, by, by),
+        "Symmetry: a quarter turn": transforms.turn(before, quarter),
+        "Shift: 0.5 arcsec along x and y": transforms.shift(before, by, by),
         "ExtraNoise(snr_factor=5)": augment.ExtraNoise(snr_factor=5.0).apply(before, random),
         "Broaden(fwhm=0.5)": augment.Broaden(fwhm=0.5).apply(before, random),
         f"Offset({0.2 * top:.3f})": augment.Offset(0.2 * top).apply(before, random),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from learn.model import Model
+    from learn.inference.model import Model
 
 
 def load_model(folder: str | Path) -> Model:
@@ -18,7 +18,7 @@ def load_model(folder: str | Path) -> Model:
     Raises:
         InputError: for a folder without a finished run, or damaged files.
     """
-    from learn.model import load_model  # torch is not needed before
+    from learn.inference.model import load_model  # torch is not needed before
 
     return load_model(folder)
 

@@ -21,17 +21,18 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from learn.baselines.radial import radial_classifier, radial_features
 from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
-from learn.figures import draw_sensitivity
-from learn.radial import radial_classifier, radial_features
-from learn.views import random_d4
+from learn.reporting.figures import draw_sensitivity
+from learn.views.symmetries import random_d4
+from lensphys.ground.config import Strict
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import write_text
+from lensphys.ground.locks import held
 from simulate import shards
-from simulate.config import Strict
-from simulate.errors import InputError
-from simulate.folders import held
-from simulate.settings import NON_LENS
+from simulate.config import NON_LENS
+from simulate.dataset.twins import has_twins, twin_residuals
 from simulate.shards import DataSet
-from simulate.twins import has_twins, twin_residuals
 
 #: The class without substructure, against which the others are held: here, and in the DeepLense
 #: tests.
@@ -98,7 +99,7 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
             "radial": all(auc <= config.radial_auc_max for auc in result["radial_auc"].values()),
             "twin": None if twin is None else low <= twin <= high,
         }
-        shards.write_text(out / "audit.json", json.dumps(result, indent=1) + "\n")
+        write_text(out / "audit.json", json.dumps(result, indent=1) + "\n")
     return result
 
 

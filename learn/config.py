@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from simulate.config import Strict
+from lensphys.ground.config import Strict
 
 
 class PriorConfig(Strict):

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from learn.config import StretchConfig, TrainingConfig
-from learn.devices import process_rank
-from learn.fitted import Fit
-from learn.lens_prior import network_input
-from learn.prior_files import LensPrior
-from simulate.errors import InputError
+from learn.lens_fits.channels import network_input
+from learn.lens_fits.parameters import Fit
+from learn.lens_fits.store import LensPrior
+from learn.training.processes import process_rank
+from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
 
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     params: dict[str, Tensor] | None = None
     """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
     prior: Tensor | None = None
-    """(B, 6, H, W) :data:`learn.lens_prior.CHANNELS`, where the encoder wants them"""
+    """(B, 6, H, W) :data:`learn.lens_fits.channels.CHANNELS`, where the encoder wants them"""
     fit: Fit | None = None
     """the smooth lenses, where the encoder wants their channels"""
     detail: Tensor | None = None

@@ -12,8 +12,8 @@ from rich.console import Console
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.finetune import finetune
 from learn.pretrain import pretrain
-from learn.summary import print_monitor, print_table, read_metrics
-from simulate.config import (
+from learn.reporting.summary import print_monitor, print_table, read_metrics
+from lensphys.ground.config import (
     ConfigT,
     Strict,
     load_config,

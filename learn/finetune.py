@@ -10,22 +10,29 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from learn.backbone import load_encoder, save_encoder
 from learn.config import FinetuneConfig
 from learn.data import BatchIndices, Stretch, loader, split, training_batches
-from learn.devices import process_rank
-from learn.evaluate import first_images, measured, predicted, save_model, served, write_results
-from learn.figures import draw_curves
-from learn.lens_prior import binned
-from learn.model import describe
+from learn.inference.evaluate import (
+    first_images,
+    measured,
+    predicted,
+    save_model,
+    served,
+    write_results,
+)
+from learn.inference.model import describe
+from learn.lens_fits.channels import binned
+from learn.networks.encoder import load_encoder, save_encoder
+from learn.networks.timm_backbone import VIT
+from learn.reporting.figures import draw_curves
 from learn.runs import METRICS, find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task, binning
-from learn.timm_backbone import VIT
-from learn.train import Stop, fit, resolve
+from learn.training.loop import Stop, fit, resolve
+from learn.training.processes import process_rank
+from lensphys.ground.config import checked
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.config import checked
-from simulate.errors import InputError
 
 
 def finetune(

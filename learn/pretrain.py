@@ -9,21 +9,21 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
-from learn.backbone import DESCRIPTION, Encoder, count_parameters, save_encoder
 from learn.config import PretrainConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, training_batches
-from learn.devices import process_rank
-from learn.figures import draw_curves
+from learn.lens_fits.report import write_prior_report
+from learn.lens_fits.store import seen_by
 from learn.methods import method_class
 from learn.methods.base import Method
-from learn.monitor import Monitor, last_measured
-from learn.prior_files import seen_by
-from learn.prior_report import write_prior_report
+from learn.networks.encoder import DESCRIPTION, Encoder, count_parameters, save_encoder
+from learn.reporting.figures import draw_curves
 from learn.runs import run_folder
-from learn.train import fit, read_curves, resolve
+from learn.training.loop import fit, read_curves, resolve
+from learn.training.monitor import Monitor, last_measured
+from learn.training.processes import process_rank
+from lensphys.ground.config import checked
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.config import checked
-from simulate.errors import InputError
 
 
 def pretrain(config: PretrainConfig) -> tuple[Path, bool]:

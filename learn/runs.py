@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from learn.backbone import DESCRIPTION
 from learn.config import TrainingConfig
-from learn.devices import announced_folder, process_rank
-from simulate.config import read_yaml
-from simulate.errors import InputError
-from simulate.folders import held
-from simulate.shards import write_text
+from learn.networks.encoder import DESCRIPTION
+from learn.training.processes import announced_folder, process_rank
+from lensphys.ground.config import read_yaml
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import write_text
+from lensphys.ground.locks import held
 
 RUNS = Path("runs")
 CONFIG, METRICS = "config.yaml", "metrics.json"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lensphys.grid import pixel_grid
 from lensphys.lens import Lens
 from lensphys.psf import PSF
-from lensphys.render import Light, Pixels, render_on
+from lensphys.rendering import Light, Pixels, render_on
 
 Shape = int | tuple[int, int]
 

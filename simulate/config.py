@@ -1,184 +1,122 @@
-"""Configurations: pydantic models, filled from YAML files; unknown keys are errors."""
+"""What every data set follows from, whatever its preset."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, Self
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    ValidationError,
-)
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
 
-from simulate.errors import InputError
+from lensphys.ground.config import Strict, suggestion
+from simulate.light.lens_light import LensLightConfig
+from simulate.light.look_alikes import NonLensConfig
+from simulate.sources.galaxies import GalaxyImagesConfig
 
-
-class Strict(BaseModel):
-    """A section of a configuration. Defaults live in the YAML files and nowhere else."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+CLASSES = ("no_sub", "cdm", "axion")
+#: Label of images without a lens.
+NON_LENS = "non_lens"
 
 
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
+class EllipticalConfig(Strict):
+    """The ellipticity of a lens or a source."""
+
+    e1: float
+    e2: float
+
+    @model_validator(mode="after")
+    def _describes_an_ellipse(self) -> Self:
+        if self.e1**2 + self.e2**2 > 0.9999:
+            raise ValueError("e1^2 + e2^2 must be below 1")
+        return self
 
 
-def config_folder(command: str) -> Path:
-    """The folder of the shipped configurations of a command."""
-    return Path(str(resources.files("configs"))) / command
+class CosmologyConfig(Strict):
+    """A flat cosmology without radiation."""
+
+    H0: float = Field(gt=0)
+    Om0: float = Field(gt=0, le=1)
+    Ob0: float = Field(ge=0, le=1)
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` for the nearest known name, else the list of known names."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean '{near[0]}'?)" if near else f"; known: {', '.join(known)}"
+class MultiPlaneConfig(Strict):
+    """Redshifts where deflections are reduced to another source than the true one."""
+
+    z_lens: float
+    z_source: float
+    z_source_convention: float
+    cosmology: CosmologyConfig
 
 
-def comma_separated(text: str | None) -> tuple[str, ...] | None:
-    """The names in an option; None where it is not given."""
-    return None if text is None else tuple(name.strip() for name in text.split(","))
+class SimulateConfig(Strict):
+    """What every data set follows from; each preset adds its priors."""
 
+    model: int
+    preset: str
+    n: int = Field(gt=0)
+    seed: int = Field(ge=0, lt=2**63)
+    classes: tuple[str, ...]
+    backend: Literal["torch", "lenstronomy"]
+    instrument: str
+    observation: Literal["counts", "doubled", "noise_free", "detector"]
+    exposure_log10: tuple[float, float] | None = Field(
+        description="log10 of the exposure time, uniform between the two; null: the instrument's"
+    )
+    supersampling: int = Field(gt=0, le=16, description="rays along a side of a pixel")
+    pairs: int | None = Field(gt=1, description="also images with pixels this much coarser")
+    lens_light: LensLightConfig
+    non_lens: NonLensConfig
+    galaxies: GalaxyImagesConfig
+    device: Literal["auto", "cpu", "cuda"]
+    workers: int | None = Field(gt=0, description="processes; null: one a core")
+    scheduler: str | None = Field(description="address of a Dask scheduler; null: this machine")
+    shard_size: int = Field(gt=0)
+    out: Path | None = Field(description="folder; null: data/model<model>")
 
-def shipped_config(command: str, name: str, kind: str) -> Path:
-    """The shipped YAML file ``configs/<command>/<name>.yaml``.
+    @field_validator("classes")
+    @classmethod
+    def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        for name in classes:
+            if name not in CLASSES:
+                raise ValueError(f"unknown class '{name}'{suggestion(name, CLASSES)}")
+        if not classes or len(set(classes)) != len(classes):
+            raise ValueError("classes must name each class once, and at least one")
+        return classes
 
-    Raises:
-        InputError: where there is none; ``kind`` says what was asked for ("method", "task").
-    """
-    folder = config_folder(command)
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = [p.stem for p in folder.glob("*.yaml")]
-        raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
-    return path
+    @field_validator("exposure_log10")
+    @classmethod
+    def _in_order(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits and limits[0] > limits[1]:
+            raise ValueError("the first must not be above the second")
+        if limits and not (limits[0] >= -2 and limits[1] <= 8):
+            raise ValueError("exposures lie between 1e-2 and 1e8 seconds: numbers from -2 to 8")
+        return limits
 
+    @property
+    def label_names(self) -> list[str]:
+        """The classes of lenses, and last the non-lenses where there are any."""
+        return [*self.classes, *([NON_LENS] if self.non_lens.fraction else [])]
 
-def simulate_config_path(model: int, preset: str) -> Path:
-    """The shipped configuration of a model in a preset.
+    @property
+    def shines(self) -> bool:
+        """Whether lenses show their light: without it they could be told from non-lenses."""
+        return self.lens_light.enabled or self.non_lens.fraction > 0
 
-    Raises:
-        InputError: for a model or preset that is not offered.
-    """
-    known: dict[str, set[str]] = {}
-    for path in config_folder("simulate").glob("model*.yaml"):
-        number, _, name = path.stem.removeprefix("model").partition("-")
-        known.setdefault(name or "published", set()).add(number)
-    if preset not in known:
-        raise InputError(f"unknown preset '{preset}'{suggestion(preset, known)}")
-    if str(model) not in known[preset]:
-        offered = ", ".join(sorted(known[preset]))
-        raise InputError(f"unknown model {model}; preset '{preset}' has models {offered}")
-    name = f"model{model}" if preset == "published" else f"model{model}-{preset}"
-    return config_folder("simulate") / f"{name}.yaml"
+    def labels(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Labels of images ``start`` to ``stop - 1``: classes take turns, non-lenses in between."""
+        # One more non-lens wherever the number due passes an integer; 1e-9 is above its rounding.
+        due = np.floor(self.non_lens.fraction * np.arange(start, stop + 1) + 1e-9).astype(np.int64)
+        lens_number = np.arange(start, stop) - due[:-1]
+        of_lens = lens_number % len(self.classes)
+        return np.where(np.diff(due) > 0, len(self.classes), of_lens)
 
+    def planes(self) -> MultiPlaneConfig | None:
+        """The redshifts of a lens that is traced through several planes, or None."""
+        return None
 
-def load_config(
-    schema: type[ConfigT], path: Path, sets: Iterable[str] = (), **overrides: Any
-) -> ConfigT:
-    """Read a YAML file, apply ``a.b=c`` strings and overrides (None: not given), and check it.
-
-    Raises:
-        InputError: for an unreadable file, an unknown key (with the nearest known one) or a value
-            out of range.
-    """
-    values = read_yaml(path)
-    for key, value in overrides.items():
-        if value is not None:
-            values[key] = value
-    for item in sets:
-        _apply_set(values, item)
-    return checked(schema, values, str(path))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        InputError: where the file cannot be read or holds no mapping.
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).replace("\n", " ")
-        raise InputError(f"{path} is not valid YAML: {first}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} must hold a mapping of keys to values")
-    return values
-
-
-def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
-    """Validate values against a schema, with errors of one line.
-
-    Raises:
-        InputError: naming the first offending key.
-    """
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        # A misspelt key is also a missing one; that it is unknown says more.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        place, _ = _section(schema, first["loc"])
-        key = ".".join(place)
-        if first["type"] == "extra_forbidden":
-            _, known = _section(schema, first["loc"][:-1])
-            near = suggestion(str(first["loc"][-1]), known)
-            raise InputError(f"{where}: unknown key '{key}'{near}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "missing":
-            raise InputError(f"{where}: the key '{key}' is missing") from None
-        got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
-        at = f"{where}: {key}" if key else where
-        raise InputError(f"{at}: {message}{got}") from None
-
-
-def _apply_set(values: dict[str, Any], item: str) -> None:
-    key, separator, text = item.partition("=")
-    *parents, last = (part.strip() for part in key.split("."))
-    if not (separator and last and all(parents)):
-        raise InputError(f"--set takes key=value or section.key=value, as seed=1, got '{item}'")
-    section = values
-    for parent in parents:
-        below = section.setdefault(parent, {})
-        if not isinstance(below, dict):
-            raise InputError(f"--set {item}: '{parent}' is a value, not a section")
-        section = below
-    try:
-        section[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {item}: '{text}' is not a YAML value") from None
-
-
-def _section(
-    schema: type[BaseModel], location: tuple[int | str, ...]
-) -> tuple[list[str], list[str]]:
-    """Where pydantic means, by the names of keys alone, and the keys that are known there."""
-    models, place = [schema], []
-    for part in location:
-        kind = [model for model in models if part in _tags(model)]
-        if kind and len(models) > 1:  # not a key, but which of several kinds the section is of
-            models = kind
-            continue
-        place.append(str(part))
-        fields = [model.model_fields[part] for model in models if part in model.model_fields]  # type: ignore[index]
-        models = [model for field in fields for model in _models(field.annotation)]
-    return place, list(dict.fromkeys(name for model in models for name in model.model_fields))
-
-
-def _tags(model: type[BaseModel]) -> list[Any]:
-    """The values that fields of a model may have which name its kind."""
-    kinds = [field.annotation for field in model.model_fields.values()]
-    return [tag for kind in kinds if get_origin(kind) is Literal for tag in get_args(kind)]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value may be of."""
-    if hasattr(annotation, "model_fields"):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+    def identity(self) -> dict[str, Any]:
+        """What the images depend on: the configuration without place and pace."""
+        values = self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
+        values["galaxies"] = self.galaxies.identity()
+        return values

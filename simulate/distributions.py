@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.special import ndtr, ndtri
 
-from simulate.config import Strict
+from lensphys.ground.config import Strict
 
 Array = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Self
 
 import lensphys as lp
+from lensphys.ground.errors import InputError
 from lensphys.instruments import INSTRUMENTS as PRESETS
 from lensphys.instruments import Band, Number
-from simulate.errors import InputError
 
 __all__ = ["INSTRUMENTS", "Band", "Instrument", "instrument"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
 
 #: Observations without noise.
 NOISELESS = ("noise_free", "doubled")

@@ -12,32 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulate.errors import InputError
-from simulate.folders import held
-from simulate.galaxy_store import SOURCES, store_galaxies, stored_galaxies
-from simulate.images import attributes, configuration_of, digest_of, make_images, make_renderers
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import settle, sha256
+from lensphys.ground.locks import held
+from simulate.config import SimulateConfig
+from simulate.imaging import attributes, configuration_of, digest_of, make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.presets import make_prior
-from simulate.settings import SimulateConfig
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
     DamagedManifestError,
     manifest_text,
     read_manifest,
-    settle,
-    sha256,
     shard_intact,
     write_manifest,
     write_shard,
 )
+from simulate.sources.store import SOURCES, store_galaxies, stored_galaxies
 from simulate.workers import Results, in_process, on_cluster, on_processes, reach
 
 if TYPE_CHECKING:
     from simulate.backends import Renderer
-    from simulate.galaxies import GalaxyImages
     from simulate.instruments import Instrument
     from simulate.scenes import Prior
+    from simulate.sources.galaxies import GalaxyImages
 
 #: Pixels rendered at once: enough that what a block costs beside its pixels is little.
 _BLOCK_PIXELS = {"cpu": 2**18, "cuda": 2**22}
@@ -149,7 +148,7 @@ def simulate(
                 write_manifest(out, manifest)
                 report(count)
 
-        from simulate.preview import write_preview
+        from simulate.dataset.preview import write_preview
 
         manifest["shards"] = [done[shard.file] for shard in shards]
         write_manifest(out, manifest)
@@ -275,7 +274,7 @@ def _check_same(old: Any, new: Any, out: Path, key: str = "") -> None:
 
 
 def _finished(out: Path, manifest: dict[str, Any]) -> bool:
-    from simulate.preview import intact
+    from simulate.dataset.preview import intact
 
     written = (out / MANIFEST).read_text(encoding="utf-8")
     return written == manifest_text(manifest) and intact(out)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulate.foreground import Foreground
-from simulate.settings import SimulateConfig
+from simulate.config import SimulateConfig
+from simulate.light.foreground import Foreground
 
 #: Independent random streams of one image.
 SCENE, NOISE, NOISE_LOW_RESOLUTION, LIGHT = range(4)

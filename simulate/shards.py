@@ -6,10 +6,8 @@ import dataclasses
 import hashlib
 import json
 import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing, sha256, write_text
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -34,40 +33,6 @@ class DamagedManifestError(InputError):
     """A manifest that is not as it was written."""
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; renamed to ``path`` at the end, removed on any failure.
-
-    After a power cut the path holds the old content or the new, never a part; which of the two is
-    certain after :func:`settle`.
-    """
-    # Not named after the process: two on different machines can have the same number.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def settle(folder: Path) -> None:
-    """Wait until the names of the files in a folder are on the disk, as their contents are."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # some shared file systems cannot be asked
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest of a data set."""
     write_text(folder / MANIFEST, manifest_text(manifest))
@@ -81,12 +46,6 @@ def manifest_text(manifest: Mapping[str, Any]) -> str:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shard_intact(folder: Path, entry: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import cli
+from lensphys.ground.errors import InputError
 from simulate import run, shards
-from simulate.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["simulate", "import", "pretrain", "finetune", "predict", "audit", "demo", "compare"]

@@ -25,10 +25,10 @@ from learn.compare.config import (
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.methods import method_class
 from learn.tasks import task_class
-from simulate.config import ConfigT, checked, config_folder, load_config, shipped_config
-from simulate.errors import InputError
+from lensphys.ground.config import ConfigT, checked, config_folder, load_config, shipped_config
+from lensphys.ground.errors import InputError
+from simulate.config import SimulateConfig
 from simulate.presets import load_simulate_config
-from simulate.settings import SimulateConfig
 
 TASK, PHYSICS = "classify", "physics-ijepa"
 #: Views of every image that the shipped configurations of all methods make.

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from learn.methods import METHODS
 from learn.tasks import TASKS
-from simulate.config import Strict, comma_separated, suggestion
-from simulate.errors import InputError
+from lensphys.ground.config import Strict, comma_separated, suggestion
+from lensphys.ground.errors import InputError
+from simulate.config import CLASSES
 from simulate.presets import PRESETS
-from simulate.settings import CLASSES
 
 Mode = Literal["linear", "full"]
 #: A budget: labels a class, or all that are left for training.

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from learn.compare.cells import Cell
 from learn.compare.config import BASELINES, CompareConfig, Mode, base_method
 from learn.compare.table import Estimate, estimate
-from simulate.preview import save_figure
+from simulate.dataset.preview import save_figure
 
 _MARKERS = "osD^vP*X<>hp"
 _GREYS = {

@@ -12,10 +12,10 @@ from learn.compare.cells import TASK, CellFile, read_cell
 from learn.compare.config import BASELINES, CompareConfig, Protocol
 from learn.compare.run import CELLS, FIGURE
 from learn.compare.table import TITLES, baseline, estimate, mode_columns, number
-from learn.page import Picture, Section, picture
-from learn.sheet import Entry, Sheet
-from simulate.config import config_folder, load_config
-from simulate.errors import InputError
+from learn.reporting.page import Picture, Section, picture
+from learn.reporting.sheet import Entry, Sheet
+from lensphys.ground.config import config_folder, load_config
+from lensphys.ground.errors import InputError
 
 _HOW_TO_READ = (
     "Mean over seeds ± half of the 95% interval of that mean (Student's t), and in brackets the "

@@ -15,14 +15,14 @@ import lensphys
 from learn.compare.cells import Cell, finished, plan, seeds_in
 from learn.compare.config import CompareConfig, chosen
 from learn.compare.figure import draw_efficiency
+from learn.compare.materials import Workshop
 from learn.compare.sensitivity import draw_sensitivity_of_methods
 from learn.compare.table import table
-from learn.compare.workshop import Workshop
-from simulate.errors import InputError
-from simulate.folders import held
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import write_text
+from lensphys.ground.locks import held
 from simulate.presets import PRESETS
 from simulate.run import Progress
-from simulate.shards import write_text
 
 CELLS, TABLE, FIGURE = "cells", "table.md", "label_efficiency.png"
 SENSITIVITY = "sensitivity.png"

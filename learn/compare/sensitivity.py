@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from learn.compare.cells import Cell
 from learn.compare.config import Budget, CompareConfig
 from learn.compare.figure import drawn_as, is_ablation, name_rows, together
-from simulate.preview import save_figure
+from simulate.dataset.preview import save_figure
 from simulate.shards import DataSet
 
 #: Columns of a data set, with the edges of bins and what an axis is called.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learn.methods.base import Method
-from learn.registry import find
+from lensphys.ground.registry import find
 
 #: Name on the command line -> "module:class".
 METHODS = {

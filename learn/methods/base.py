@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from learn.backbone import Encoder
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
-from learn.jitter import jittered
-from learn.lens_prior import network_input
-from learn.optimizer import Trained
-from learn.views import random_symmetry, turned_prior
-from simulate.changes import turned
-from simulate.config import Strict, checked
-from simulate.errors import InputError
+from learn.lens_fits.channels import network_input
+from learn.networks.encoder import Encoder
+from learn.training.optimizer import Trained
+from learn.views.jitter import jittered
+from learn.views.symmetries import random_symmetry, turned_prior
+from lensphys.ground.config import Strict, checked
+from lensphys.ground.errors import InputError
+from simulate.augment.transforms import turned
 
 
 class Method(Trained, abc.ABC):

@@ -13,9 +13,9 @@ from lightly.utils.scheduler import linear_warmup_schedule
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from learn.backbone import Encoder
-from learn.masking import random_blocks
 from learn.methods.teacher import Momentum, TeacherMethod
+from learn.networks.encoder import Encoder
+from learn.views.masking import random_blocks
 
 
 class DINO(TeacherMethod):

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from learn.config import PositiveRange
-from learn.masking import random_blocks
 from learn.methods.dino import DINO
+from learn.views.masking import random_blocks
 
 
 class IBOT(DINO):

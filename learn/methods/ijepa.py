@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from learn.backbone import Encoder, Seen
 from learn.config import PositiveRange
-from learn.masking import jepa_masks
 from learn.methods.teacher import Momentum, TeacherMethod
+from learn.networks.encoder import Encoder, Seen
+from learn.views.masking import jepa_masks
 
 
 class IJEPA(TeacherMethod):

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from learn.methods.base import Method
-from simulate.config import Strict
+from lensphys.ground.config import Strict
 
 
 class MAE(Method):

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from learn.backbone import Encoder
 from learn.methods.teacher import Momentum, TeacherMethod
+from learn.networks.encoder import Encoder
 
 
 class MoCo(TeacherMethod):

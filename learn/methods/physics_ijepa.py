@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import PositiveRange, PretrainConfig
-from learn.lens_prior import RESIDUAL, RESPONSE, SIGMA, high_passed
-from learn.masking import jepa_masks
+from learn.lens_fits.channels import RESIDUAL, RESPONSE, SIGMA, high_passed
 from learn.methods.ijepa import IJEPA
-from learn.perturbers import Perturbers, draw_perturbers
-from simulate.errors import InputError
+from learn.views.masking import jepa_masks
+from learn.views.perturbers import Perturbers, draw_perturbers
+from lensphys.ground.errors import InputError
 
 #: Limits of predicted log standard deviations.
 _LOG_STD = 4.0

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from learn.methods.base import Method
-from simulate.config import Strict
+from lensphys.ground.config import Strict
 
 
 class SimCLR(Method):

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from learn.methods.base import Method
-from simulate.config import Strict
+from lensphys.ground.config import Strict
 
 
 class Momentum(Strict):

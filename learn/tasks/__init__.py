@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from learn import registry
 from learn.tasks.base import Task
+from lensphys.ground import registry
 
 #: Name on the command line -> "module:class".
 TASKS = {

@@ -15,20 +15,20 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from learn.backbone import Backbone, Encoder
 from learn.config import FinetuneConfig
 from learn.data import Batch, InMemory, Split, Stretch
-from learn.fitted import Fit
-from learn.head import Facts
-from learn.lens_prior import binned, network_input
-from learn.optimizer import Trained
-from learn.rcan import RCAN
-from learn.timm_backbone import VIT, TimmBackbone, TimmConfig
-from learn.views import random_symmetry, turned_fit, turned_lenses, turned_prior
-from simulate.changes import turned
-from simulate.config import Strict, checked
-from simulate.errors import InputError
-from simulate.photometry import Photometry
+from learn.lens_fits.channels import binned, network_input
+from learn.lens_fits.parameters import Fit
+from learn.networks.encoder import Backbone, Encoder
+from learn.networks.head import Facts
+from learn.networks.rcan import RCAN
+from learn.networks.timm_backbone import VIT, TimmBackbone, TimmConfig
+from learn.training.optimizer import Trained
+from learn.views.symmetries import random_symmetry, turned_fit, turned_lenses, turned_prior
+from lensphys.ground.config import Strict, checked
+from lensphys.ground.errors import InputError
+from simulate.augment.transforms import turned
+from simulate.dataset.photometry import Photometry
 from simulate.shards import Array, DataSet
 
 #: On a side of a binned image.

@@ -12,12 +12,12 @@ from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
+from learn.baselines.radial import RadialBaseline
 from learn.data import Batch, Split
-from learn.figures import draw_confusion, draw_roc
-from learn.head import Head
-from learn.radial import RadialBaseline
+from learn.networks.head import Head
+from learn.reporting.figures import draw_confusion, draw_roc
 from learn.tasks.base import BinnedParams, Task
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
 

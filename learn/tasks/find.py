@@ -13,14 +13,14 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 from torch import Tensor
 from torch.nn import functional as F
 
+from learn.baselines.radial import RadialBaseline
 from learn.data import Batch, Split
-from learn.figures import draw_finder, draw_look_alikes
-from learn.head import Head
-from learn.radial import RadialBaseline
+from learn.networks.head import Head
+from learn.reporting.figures import draw_finder, draw_look_alikes
 from learn.tasks.base import BinnedParams, Task
-from simulate.errors import InputError
-from simulate.look_alikes import NON_LENS_KINDS
-from simulate.settings import NON_LENS
+from lensphys.ground.errors import InputError
+from simulate.config import NON_LENS
+from simulate.light.look_alikes import NON_LENS_KINDS
 from simulate.shards import Array, DataSet
 
 #: The column that says what a look-alike is.

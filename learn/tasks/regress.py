@@ -13,14 +13,14 @@ from pydantic import Field
 from scipy.special import ndtri
 from torch import Tensor
 
+from learn.baselines.radial import RadialBaseline
 from learn.data import Batch, InMemory, Split
-from learn.figures import draw_calibration, draw_regression
-from learn.fitted import Fit
-from learn.head import Head
-from learn.radial import RadialBaseline
+from learn.lens_fits.parameters import Fit
+from learn.networks.head import Head
+from learn.reporting.figures import draw_calibration, draw_regression
 from learn.tasks.base import BinnedParams, Task
-from simulate.config import suggestion
-from simulate.errors import InputError
+from lensphys.ground.config import suggestion
+from lensphys.ground.errors import InputError
 from simulate.shards import Array, DataSet
 
 #: A column whose range is below this part of its size is constant up to rounding.

@@ -14,19 +14,19 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learn.backbone import Backbone, Encoder
 from learn.config import EncoderConfig, FinetuneConfig
 from learn.data import Batch, InMemory
-from learn.figures import draw_triptychs
-from learn.fitted import Fit
-from learn.rcan import RCAN, Rcan, RcanConfig, RcanSizes
+from learn.lens_fits.parameters import Fit
+from learn.networks.encoder import Backbone, Encoder
+from learn.networks.rcan import RCAN, Rcan, RcanConfig, RcanSizes
+from learn.networks.timm_backbone import VIT
+from learn.reporting.figures import draw_triptychs
 from learn.tasks.base import Task
-from learn.timm_backbone import VIT
-from simulate.config import Strict, checked
-from simulate.errors import InputError
-from simulate.photometry import Photometry
+from lensphys.ground.config import Strict, checked
+from lensphys.ground.errors import InputError
+from simulate.dataset.noise_free import noise_free_images
+from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet
-from simulate.truth import noise_free_images
 
 #: Images that are rendered at once.
 _BLOCK = 128

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simulate.config import SimulateConfig
 from simulate.instruments import Instrument
 from simulate.scenes import Scene
-from simulate.settings import SimulateConfig
 
 if TYPE_CHECKING:
-    from simulate.galaxies import GalaxyImages
+    from simulate.sources.galaxies import GalaxyImages
 
 
 class Renderer(Protocol):

@@ -22,9 +22,9 @@ from simulate.instruments import Instrument
 from simulate.scenes import Scene
 
 if TYPE_CHECKING:
-    from simulate.foreground import Foreground
-    from simulate.galaxies import GalaxyImages
-from simulate.settings import MultiPlaneConfig
+    from simulate.light.foreground import Foreground
+    from simulate.sources.galaxies import GalaxyImages
+from simulate.config import MultiPlaneConfig
 
 #: Names of our mass profiles in lenstronomy.
 _NAMES = {"SIE": "SIE", "EPL": "EPL", "PointMass": "POINT_MASS", "TNFW": "TNFW"}

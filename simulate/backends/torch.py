@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import lensphys as lp
-from lensphys.render import Pixels, render_on
+from lensphys.rendering import Pixels, render_on
 from simulate.instruments import Instrument
 from simulate.scenes import Deflectors, Scene
 
 if TYPE_CHECKING:
-    from simulate.galaxies import GalaxyImages
+    from simulate.sources.galaxies import GalaxyImages
 
 
 class TorchRenderer:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from simulate.config import Strict
+from lensphys.ground.config import Strict
 
 Name = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/\\]+$")]
 

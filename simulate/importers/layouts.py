@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
 from simulate.importers.errors import printable
 
 #: Names of class folders, in the order of their labels.

@@ -12,20 +12,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.errors import InputError
-from simulate.folders import held
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import sha256
+from lensphys.ground.locks import held
+from simulate.config import SimulateConfig
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, printable
 from simulate.importers.layouts import Entry, Source, find_images
 from simulate.importers.survey import Form, read_pixels, survey
 from simulate.presets import load_simulate_config, make_prior
-from simulate.settings import SimulateConfig
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
     DamagedManifestError,
     read_manifest,
-    sha256,
     shard_intact,
     write_manifest,
     write_shard,
@@ -355,7 +355,7 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
         with h5py.File(out / shard["file"], "r") as file:
             counts += np.bincount(file["label"][()], minlength=len(counts))
 
-    from simulate.preview import write_preview
+    from simulate.dataset.preview import write_preview
 
     # Where classes have one image each, scipy divides by zero before it says that nothing is known.
     with np.errstate(divide="ignore"):

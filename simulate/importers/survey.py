@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, printable
 from simulate.importers.layouts import Entry, Source

@@ -12,7 +12,7 @@ import torch
 import lensphys as lp
 from lensphys import light, mass
 from lensphys.instruments import INSTRUMENTS
-from simulate import columns
+from simulate.dataset import columns
 
 ROOT = Path(__file__).parents[2]
 BY_HAND = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "examples").glob("*.md")])

@@ -6,7 +6,7 @@ from pytorch_lightning import seed_everything
 
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.finetune import finetune
-from simulate.config import load_config, shipped_config
+from lensphys.ground.config import load_config, shipped_config
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 

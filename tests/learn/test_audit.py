@@ -8,8 +8,8 @@ from conftest import simulated
 
 import cli
 from learn.audit import AuditConfig, audit, failures
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 from simulate.importers.config import ImportConfig
 from simulate.importers.run import import_images
 from simulate.presets import load_simulate_config

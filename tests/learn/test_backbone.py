@@ -4,9 +4,9 @@ import pytest
 import torch
 from timm.layers import PatchEmbed
 
-from learn.backbone import Encoder, load_encoder, save_encoder
 from learn.config import EncoderConfig
-from simulate.errors import InputError
+from learn.networks.encoder import Encoder, load_encoder, save_encoder
+from lensphys.ground.errors import InputError
 
 CONFIG = EncoderConfig(image_size=64, patch_size=8, embed_dim=24, depth=2, num_heads=3)
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from learn.backbone import Encoder
 from learn.config import EncoderConfig
-from learn.evaluate import evaluate
-from learn.export import write_onnx
 from learn.finetune import finetune
-from learn.lens_prior import binned, network_input
-from learn.model import load_model
+from learn.inference.evaluate import evaluate
+from learn.inference.export import write_onnx
+from learn.inference.model import load_model
+from learn.lens_fits.channels import binned, network_input
+from learn.networks.encoder import Encoder
+from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.tasks.base import binning
 from learn.tasks.classify import Classify
-from learn.timm_backbone import TimmBackbone, TimmConfig
-from learn.views import turned_prior
-from simulate.changes import turned
-from simulate.errors import InputError
+from learn.views.symmetries import turned_prior
+from lensphys.ground.errors import InputError
+from simulate.augment.transforms import turned
 
 ENCODER = EncoderConfig(image_size=64, patch_size=16, embed_dim=24, depth=2, num_heads=3)
 

@@ -13,13 +13,13 @@ import pytest
 import cli
 from learn.compare.cells import Cell, plan
 from learn.compare.config import CompareConfig
+from learn.compare.materials import Workshop, probe
 from learn.compare.run import Wanted, compare
 from learn.compare.table import estimate
-from learn.compare.workshop import Workshop, probe
 from learn.data import split
 from learn.methods import METHODS
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 
 CONTRACT = {
     "method",

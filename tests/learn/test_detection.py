@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import lensphys as lp
-from learn.detection import detection_map
-from learn.views import turned_prior
-from simulate.changes import turned
+from learn.lens_fits.detection import detection_map
+from learn.views.symmetries import turned_prior
+from simulate.augment.transforms import turned
 
 
 def some_lens(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:

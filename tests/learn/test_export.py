@@ -11,9 +11,9 @@ import torch
 
 import cli
 from learn import load_model
-from learn.export import export, write_onnx
+from learn.inference.export import export, write_onnx
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.errors import InputError
 
 
 def test_an_exported_network_is_the_network(classifier: Path, model2: Path, tmp_path: Path) -> None:

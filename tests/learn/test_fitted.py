@@ -12,26 +12,26 @@ import pytest
 import torch
 
 import lensphys as lp
-from learn.backbone import Encoder
 from learn.data import Batch, Stretch
-from learn.evaluate import evaluate, served
-from learn.export import export
 from learn.finetune import finetune
-from learn.fitted import FACTS, NAMES, Fit, facts
-from learn.head import Facts
-from learn.model import load_model
-from learn.population import Population
+from learn.inference.evaluate import evaluate, served
+from learn.inference.export import export
+from learn.inference.model import load_model
+from learn.lens_fits.parameters import FACTS, NAMES, Fit, facts
+from learn.lens_fits.population import Population
+from learn.networks.encoder import Encoder
+from learn.networks.head import Facts
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from learn.tasks.superres import bicubic, fitted_detail
-from learn.views import turned_fit
-from lensphys.render import Pixels
-from lensphys.scene import LensScene
+from learn.views.symmetries import turned_fit
+from lensphys.fitting.scene import LensScene
+from lensphys.ground.config import checked
+from lensphys.ground.errors import InputError
+from lensphys.rendering import Pixels
 from simulate import shards
-from simulate.changes import turned
-from simulate.config import checked
-from simulate.errors import InputError
-from simulate.photometry import Photometry
+from simulate.augment.transforms import turned
+from simulate.dataset.photometry import Photometry
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 from simulate.shards import DataSet

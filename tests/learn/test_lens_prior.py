@@ -11,10 +11,10 @@ import torch
 from scipy.ndimage import uniform_filter
 
 import lensphys as lp
-from learn import prior_files
 from learn.config import PriorConfig
 from learn.data import InMemory
-from learn.lens_prior import (
+from learn.lens_fits import store
+from learn.lens_fits.channels import (
     CHANNELS,
     FittedImages,
     fit_images,
@@ -22,13 +22,13 @@ from learn.lens_prior import (
     prior_of_images,
     recipe,
 )
-from learn.prior_files import LensPrior, lens_prior
-from learn.prior_report import PICTURE, REPORT, prior_metrics, write_prior_report
-from learn.views import turned_prior
-from simulate.changes import turned
-from simulate.errors import InputError
-from simulate.folders import held_in_turn
-from simulate.photometry import Photometry
+from learn.lens_fits.report import PICTURE, REPORT, prior_metrics, write_prior_report
+from learn.lens_fits.store import LensPrior, lens_prior
+from learn.views.symmetries import turned_prior
+from lensphys.ground.errors import InputError
+from lensphys.ground.locks import held_in_turn
+from simulate.augment.transforms import turned
+from simulate.dataset.photometry import Photometry
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 from simulate.shards import DataSet, read
@@ -175,9 +175,7 @@ def test_images_of_one_piece_of_the_source_meet_in_the_source_plane(smooth: Data
 def test_each_image_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = made(tmp_path / "data", 9)
     fitted: list[int] = []
-    monkeypatch.setattr(
-        prior_files, "fit_images", lambda *a: fitted.append(len(a[0])) or fit_images(*a)
-    )
+    monkeypatch.setattr(store, "fit_images", lambda *a: fitted.append(len(a[0])) or fit_images(*a))
     whole = lens_prior(data, FULL)
     assert sum(fitted) == 9
     some = lens_prior(read(data.path, ["cdm"]), FULL)
@@ -199,7 +197,7 @@ def test_processes_that_train_together_fit_once(
     (folder,) = data.path.glob("lens-prior-*")
     (part,) = folder.glob("part-*.h5")
     part.rename(tmp_path / part.name)
-    monkeypatch.setattr(prior_files, "fit_images", lambda *a: pytest.fail("fitted again"))
+    monkeypatch.setattr(store, "fit_images", lambda *a: pytest.fail("fitted again"))
     with ThreadPoolExecutor() as pool:
         with held_in_turn(folder):  # as by the process that fits
             waiting = pool.submit(lens_prior, data, FULL)
@@ -210,7 +208,7 @@ def test_processes_that_train_together_fit_once(
 
 
 def test_an_interrupted_pass_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prior_files, "_PART", 4)
+    monkeypatch.setattr(store, "_PART", 4)
     data = made(tmp_path / "data", 9)
     whole = lens_prior(data, FULL)
     (folder,) = data.path.glob("lens-prior-*")
@@ -329,8 +327,8 @@ def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
             "channels": channels.astype(np.float16),
         }
 
-    monkeypatch.setattr(prior_files, "fit_images", marked)
-    monkeypatch.setattr(prior_files, "_PART", 64)
+    monkeypatch.setattr(store, "fit_images", marked)
+    monkeypatch.setattr(store, "_PART", 64)
     order = np.random.default_rng(0).permutation(count)
     image = np.broadcast_to(order[:, None, None, None], (count, 1, 64, 64)).astype(np.float32)
     params = {name: np.resize(values, count) for name, values in smooth.params.items()}

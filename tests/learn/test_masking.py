@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learn.masking import jepa_masks, random_blocks
+from learn.views.masking import jepa_masks, random_blocks
 
 PAPER = {
     "targets": 4,

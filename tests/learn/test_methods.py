@@ -7,15 +7,15 @@ from torch import Tensor
 
 from learn.config import JitterConfig, PretrainConfig, StretchConfig
 from learn.data import Batch, Stretch
-from learn.jitter import affinely_changed, jittered, shifted_and_blurred
-from learn.lens_prior import CHANNELS
-from learn.masking import jepa_masks
+from learn.lens_fits.channels import CHANNELS
 from learn.methods import METHODS, method_class
 from learn.methods.base import Method
 from learn.methods.ijepa import spread_over_images
 from learn.methods.moco import contrast
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
+from learn.views.jitter import affinely_changed, jittered, shifted_and_blurred
+from learn.views.masking import jepa_masks
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 
 TEACHERS = [
     ("ijepa", "encoder", "teacher"),

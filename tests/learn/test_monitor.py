@@ -11,7 +11,10 @@ from learn.config import StretchConfig
 from learn.data import Stretch
 from learn.methods import method_class
 from learn.methods.base import Method
-from learn.monitor import (
+from learn.pretrain import pretrain
+from learn.reporting.summary import print_monitor
+from learn.training.loop import read_curves
+from learn.training.monitor import (
     effective_rank,
     last_measured,
     measure,
@@ -20,9 +23,6 @@ from learn.monitor import (
     relative_spread,
     signs_of_collapse,
 )
-from learn.pretrain import pretrain
-from learn.summary import print_monitor
-from learn.train import read_curves
 from simulate import shards
 
 RNG = np.random.default_rng(0)

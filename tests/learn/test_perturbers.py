@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import lensphys as lp
-from learn.perturbers import _absorbed, _places, draw_perturbers
+from learn.views.perturbers import _absorbed, _places, draw_perturbers
 
 SETTINGS = {"most": 20, "snr": (5.0, 200.0), "absent": 0.25}
 

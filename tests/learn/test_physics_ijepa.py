@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-from learn.backbone import Encoder, asinh
 from learn.config import EncoderConfig, PretrainConfig, PriorConfig
 from learn.data import Stretch
-from learn.detection import detection_map
-from learn.evaluate import evaluate
-from learn.export import export, write_onnx
 from learn.finetune import finetune
-from learn.lens_prior import high_passed, network_input
-from learn.masking import random_blocks
+from learn.inference.evaluate import evaluate
+from learn.inference.export import export, write_onnx
+from learn.inference.model import load_model
+from learn.lens_fits.channels import high_passed, network_input
+from learn.lens_fits.detection import detection_map
+from learn.lens_fits.store import lens_prior
 from learn.methods.mae import MAE
 from learn.methods.physics_ijepa import PhysicsIJEPA
-from learn.model import load_model
+from learn.networks.encoder import Encoder, asinh
 from learn.pretrain import pretrain
-from learn.prior_files import lens_prior
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
+from learn.views.masking import random_blocks
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 from simulate.shards import read

@@ -21,12 +21,12 @@ from tqdm import tqdm
 import cli
 from learn import load_model
 from learn.data import Batch
-from learn.frame import framed
-from learn.model import Model
-from learn.predict import PredictConfig, Remarks, _sights, predict
+from learn.inference.model import Model
+from learn.inference.predict import PredictConfig, Remarks, _sights, predict
+from learn.inference.resample import framed
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
 from simulate.importers.errors import BrokenFileError
 
 
@@ -258,7 +258,7 @@ def test_every_image_is_seen_with_its_own_exposure_time(
         seen.extend(photometry.exposure)
         return torch.zeros(len(flux), 6, 64, 64), None
 
-    monkeypatch.setattr("learn.model.prior_of_images", prior)
+    monkeypatch.setattr("learn.inference.model.prior_of_images", prior)
     attrs = shards.read(model2).attrs
     fits_lenses = SimpleNamespace(config=SimpleNamespace(prior=True))
     task = SimpleNamespace(encoder=fits_lenses, column="image", exposure=torch.tensor(70.0))

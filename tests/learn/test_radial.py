@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from learn.radial import radial_classifier, radial_features
+from learn.baselines.radial import radial_classifier, radial_features
 
 
 def test_the_features_of_a_flat_image_are_its_level() -> None:

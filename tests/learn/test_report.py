@@ -13,10 +13,10 @@ import yaml
 from PIL import Image
 
 import cli
-from learn.page import Section, page, picture
-from learn.report import report
-from learn.sheet import Entry, Sheet
-from simulate.errors import InputError
+from learn.reporting.page import Section, page, picture
+from learn.reporting.report import report
+from learn.reporting.sheet import Entry, Sheet
+from lensphys.ground.errors import InputError
 
 HOSTILE = "<script>alert('x')</script>&\"quoted\""
 VOID = {"meta", "img", "br", "link", "input", "hr"}

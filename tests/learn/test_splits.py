@@ -6,8 +6,8 @@ import torch
 
 from learn.config import StretchConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, noise_level, split
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.errors import InputError
 
 LABELS = np.arange(300) % 3
 NAMES = ("no_sub", "cdm", "axion")

@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from learn.backbone import load_encoder
 from learn.finetune import finetune
+from learn.networks.encoder import load_encoder
+from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.pretrain import pretrain
 from learn.tasks import task_class
 from learn.tasks.classify import classification_metrics
 from learn.tasks.superres import bicubic, superres_metrics
-from learn.timm_backbone import TimmBackbone, TimmConfig
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def encoder(
     model2: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Path:
     from learn.config import PretrainConfig
-    from simulate.config import load_config, shipped_config
+    from lensphys.ground.config import load_config, shipped_config
 
     sets = ["encoder.embed_dim=24", "encoder.depth=2", "encoder.patch_size=16"]
     sets += ["optimizer.epochs=1", "optimizer.batch_size=16"]
@@ -126,8 +126,8 @@ def test_super_resolution_beside_bicubic(pairs: Path, tmp_path: Path, finetune_c
 
 
 def test_an_untrained_super_resolution_is_bicubic(pairs: Path, finetune_config: Any) -> None:
-    from learn.backbone import Encoder
     from learn.data import Batch, Stretch
+    from learn.networks.encoder import Encoder
 
     config = finetune_config("superres", data=pairs)
     data = shards.read(pairs)

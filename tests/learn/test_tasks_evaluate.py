@@ -10,11 +10,11 @@ import pytest
 from conftest import simulated
 
 import cli
-from learn.evaluate import evaluate
 from learn.finetune import finetune
+from learn.inference.evaluate import evaluate
 from learn.tasks import TASKS
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.errors import InputError
 
 ONE_EPOCH = ("optimizer.epochs=1",)
 

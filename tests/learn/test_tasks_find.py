@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import f1_score
 
 from learn import load_model
-from learn.evaluate import evaluate
 from learn.finetune import finetune
+from learn.inference.evaluate import evaluate
 from learn.tasks.classify import calibration_error, classification_metrics
 from learn.tasks.find import Find, best_threshold, finding_metrics
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.errors import InputError
-from simulate.look_alikes import NON_LENS_KINDS
+from simulate.light.look_alikes import NON_LENS_KINDS
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from scipy.special import ndtri
 
-from learn.backbone import Encoder
 from learn.data import InMemory, Split, Stretch
 from learn.finetune import finetune
+from learn.networks.encoder import Encoder
 from learn.tasks import task_class
 from learn.tasks.regress import Regress, regression_metrics
-from learn.views import random_symmetry, turned_lenses
+from learn.views.symmetries import random_symmetry, turned_lenses
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.errors import InputError
 from simulate.shards import DataSet
 
 COLUMNS = ["source_center_x", "source_center_y", "log10_axion_mass"]

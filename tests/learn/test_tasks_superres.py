@@ -14,21 +14,21 @@ from astropy.io import fits
 from torch.nn import functional as F
 
 import cli
-from learn.backbone import load_encoder
 from learn.data import Batch, Stretch
-from learn.evaluate import evaluate
-from learn.export import export, write_onnx
 from learn.finetune import finetune
-from learn.model import load_model
-from learn.rcan import Rcan, RcanConfig
+from learn.inference.evaluate import evaluate
+from learn.inference.export import export, write_onnx
+from learn.inference.model import load_model
+from learn.networks.encoder import load_encoder
+from learn.networks.rcan import Rcan, RcanConfig
 from learn.tasks.superres import SuperResolve, bicubic, flux_gain
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
+from simulate.dataset.noise_free import noise_free_images
 from simulate.observe import noise_sigma
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
-from simulate.truth import noise_free_images
 
 TINY_RCAN = "params.rcan={width: 8, groups: 2, blocks: 1, reduction: 4}"
 SMALL = ("params.width=8", "params.blocks=1", TINY_RCAN, "optimizer.epochs=1")

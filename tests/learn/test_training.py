@@ -15,19 +15,19 @@ import yaml
 from safetensors.torch import load_file
 from torch.optim import AdamW
 
-from learn.backbone import load_encoder
 from learn.config import FinetuneConfig
-from learn.devices import process_rank, started_by_a_launcher
 from learn.finetune import finetune
-from learn.lens_prior import CHANNELS
+from learn.lens_fits.channels import CHANNELS
 from learn.methods import METHODS
 from learn.methods.mae import MAE
+from learn.networks.encoder import load_encoder
 from learn.pretrain import pretrain
 from learn.runs import find_encoder
-from learn.train import Stop, half_precision_pays, read_curves, resolve
+from learn.training.loop import Stop, half_precision_pays, read_curves, resolve
+from learn.training.processes import process_rank, started_by_a_launcher
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -132,12 +132,12 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     sets = (*schedule, f"precision={precision}")
     whole, _ = pretrain(pretrain_config(method, sets, data=model2, out=tmp_path / "whole"))
 
-    from learn import train
+    from learn.training import loop
 
     class StopError(Exception):
         pass
 
-    class Stop(train.Curves):
+    class Stop(loop.Curves):
         epoch, batch = 1, 0
 
         def on_train_batch_start(self, trainer: Any, *arguments: Any) -> None:
@@ -146,7 +146,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
 
     config = pretrain_config(method, sets, data=model2, out=tmp_path / "broken")
     with monkeypatch.context() as patched:
-        patched.setattr(train, "Curves", Stop)
+        patched.setattr(loop, "Curves", Stop)
         with pytest.raises(StopError):
             pretrain(config)  # between two epochs
         patched.setattr(Stop, "epoch", 2)

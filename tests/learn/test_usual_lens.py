@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from learn.fitted import NAMES, Fit
-from learn.population import Population
-from learn.views import turned_fit
+from learn.lens_fits.parameters import NAMES, Fit
+from learn.lens_fits.population import Population
+from learn.views.symmetries import turned_fit
 
 #: One lens, with a source that may be anywhere.
 USUAL = {"theta_E": 1.2, "gamma": 2.0, "e1": 0.1, "gamma1": 0.05, "source_amplitude": 20.0}

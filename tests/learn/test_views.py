@@ -1,6 +1,6 @@
 import torch
 
-from learn.views import random_d4
+from learn.views.symmetries import random_d4
 
 
 def symmetries(image: torch.Tensor) -> list[torch.Tensor]:

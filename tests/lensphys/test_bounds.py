@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensphys.bounds import EDGE, Bounds
-from lensphys.scene import LensScene
+from lensphys.fitting.bounds import EDGE, Bounds
+from lensphys.fitting.scene import LensScene
 
 NAMES = LensScene("EPL", lens_light=True).names
 HALF_FIELD = 2.5

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lensphys import Fitter, GaussianPSF, fit, pixel_grid, render
-from lensphys.bounds import Bounds
-from lensphys.fit import _CHUNK
-from lensphys.render import Pixels
-from lensphys.scene import LensScene
-from lensphys.starts import Templates
+from lensphys.fitting.bounds import Bounds
+from lensphys.fitting.fitter import _CHUNK
+from lensphys.fitting.scene import LensScene
+from lensphys.fitting.starts import Templates
+from lensphys.rendering import Pixels
 
 PIXEL = 0.12
 PSF = GaussianPSF(0.12, PIXEL)

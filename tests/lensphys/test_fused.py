@@ -9,8 +9,8 @@ import torch
 
 import lensphys as lp
 from lensphys import fused, kernels
-from lensphys.render import Pixels
-from lensphys.scene import LensScene
+from lensphys.fitting.scene import LensScene
+from lensphys.rendering import Pixels
 
 DTYPES = [torch.float64, torch.float32]
 B = 9

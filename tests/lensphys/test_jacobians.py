@@ -20,10 +20,10 @@ from lensphys import (
     Shear,
     pixel_grid,
 )
+from lensphys.fitting.scene import LensScene
 from lensphys.light import LightProfile
 from lensphys.mass import MassProfile
-from lensphys.render import Pixels
-from lensphys.scene import LensScene
+from lensphys.rendering import Pixels
 
 CENTRE = {"center_x": 0.07, "center_y": -0.05}
 ANGLES = (0.3, 2.5)

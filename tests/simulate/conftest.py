@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from simulate.config import SimulateConfig
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
-from simulate.settings import SimulateConfig
 
 Configure = Callable[..., SimulateConfig]
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import lensphys as lp
-from simulate import changes
-from simulate.augment import (
+from lensphys.ground.errors import InputError
+from simulate.augment import transforms as change
+from simulate.augment.augmentations import (
     Augmentation,
     Broaden,
     Compose,
@@ -23,9 +24,8 @@ from simulate.augment import (
     Shift,
     Symmetry,
 )
-from simulate.changes import turned
-from simulate.errors import InputError
-from simulate.lens_batch import LensBatch, Optics
+from simulate.augment.lens_batch import LensBatch, Optics
+from simulate.augment.transforms import turned
 from simulate.shards import read
 
 SCALE, N_PIX, FWHM, SUPERSAMPLING, FACTOR = 0.08, 64, 0.2, 4, 2
@@ -147,7 +147,7 @@ class TestAgainstTheSimulator:
     @pytest.mark.parametrize("symmetry", range(8))
     def test_a_turned_image_is_that_of_the_turned_scene(self, symmetry: int) -> None:
         batch = scenes(4, seed=symmetry)
-        new = changes.turn(batch, torch.full((4,), symmetry))
+        new = change.turn(batch, torch.full((4,), symmetry))
         assert off(new.image, render(new.params)) < 1e-13
         low = render(new.params, n_pix=N_PIX // FACTOR, scale=FACTOR * SCALE)
         assert off(new.image_lr, low) < 1e-13
@@ -175,7 +175,7 @@ class TestAgainstTheSimulator:
         params["source_mirrored"] = torch.zeros(3, dtype=torch.float64)
         batch = LensBatch(shown(params), params, optics(3), None, None)
         for number in (first, symmetry):
-            batch = changes.turn(batch, torch.full((3,), number))
+            batch = change.turn(batch, torch.full((3,), number))
         torch.testing.assert_close(batch.image, shown(batch.params), rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("alpha_scale", [1.0, 0.7])
@@ -197,7 +197,7 @@ class TestAgainstTheSimulator:
 
     def test_a_shift_beats_bicubic_interpolation(self) -> None:
         batch, shift = scenes(12), torch.full((12,), 0.5)
-        new = changes.shift(batch, SCALE * shift, SCALE * shift)
+        new = change.shift(batch, SCALE * shift, SCALE * shift)
         at = (2 * torch.arange(N_PIX, dtype=torch.float64)) / N_PIX - 1  # half a pixel to the left
         grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).expand(12, -1, -1, -1)
         bicubic = torch.nn.functional.grid_sample(
@@ -228,7 +228,7 @@ class TestAgainstTheSimulator:
 
     def test_a_wide_blur_is_that_of_the_psf_itself(self) -> None:
         image = scenes(4).image
-        found = changes.blurred(image, torch.full((4,), 2.0))
+        found = change.blurred(image, torch.full((4,), 2.0))
         expected = lp.GaussianPSF(2.0 * 2.3548200450309493, 1.0, truncation=8.0).convolve(image)
         assert off(found, expected, border=16) < 1e-9
 
@@ -245,21 +245,21 @@ class TestTheGroup:
     def test_four_quarter_turns_change_nothing(self, symmetry: int) -> None:
         batch = new = pictures()
         for _ in range(4):
-            assert not torch.equal(new.image, changes.turn(new, torch.full((3,), symmetry)).image)
-            new = changes.turn(new, torch.full((3,), symmetry))
+            assert not torch.equal(new.image, change.turn(new, torch.full((3,), symmetry)).image)
+            new = change.turn(new, torch.full((3,), symmetry))
         assert_same(new, batch)
 
     @pytest.mark.parametrize("flip", [4, 5, 6, 7])
     def test_two_flips_change_nothing(self, flip: int) -> None:
         batch, number = pictures(), torch.full((3,), flip)
-        assert_same(changes.turn(changes.turn(batch, number), number), batch)
+        assert_same(change.turn(change.turn(batch, number), number), batch)
 
     @settings(max_examples=25, deadline=None)
     @given(first=symmetries, second=symmetries)
     def test_two_symmetries_after_each_other_are_a_third(self, first: int, second: int) -> None:
         batch = pictures()
-        both = changes.turn(changes.turn(batch, torch.full((3,), first)), torch.full((3,), second))
-        singles = [changes.turn(batch, torch.full((3,), k)) for k in range(8)]
+        both = change.turn(change.turn(batch, torch.full((3,), first)), torch.full((3,), second))
+        singles = [change.turn(batch, torch.full((3,), k)) for k in range(8)]
         (third,) = [new for new in singles if torch.equal(new.image, both.image)]
         assert_same(both, third)
 
@@ -267,9 +267,9 @@ class TestTheGroup:
     @given(numbers=st.lists(symmetries, min_size=3, max_size=3))
     def test_each_image_turns_by_its_own_symmetry(self, numbers: list[int]) -> None:
         batch = pictures()
-        together = changes.turn(batch, torch.tensor(numbers))
+        together = change.turn(batch, torch.tensor(numbers))
         for i, number in enumerate(numbers):
-            alone = changes.turn(batch, torch.full((3,), number))
+            alone = change.turn(batch, torch.full((3,), number))
             assert torch.equal(together.image[i], alone.image[i])
             assert torch.equal(together.image_lr[i], alone.image_lr[i])
             for name, values in alone.params.items():
@@ -284,7 +284,7 @@ class TestTheGroup:
 
     def test_a_quarter_turn_negates_ellipticity_and_shear(self) -> None:
         batch = pictures()
-        new = changes.turn(batch, torch.ones(3, dtype=torch.int64)).params
+        new = change.turn(batch, torch.ones(3, dtype=torch.int64)).params
         for name in ("e1", "e2", "gamma1", "gamma2", "source_e1", "lens_light_e2"):
             assert torch.equal(new[name], -batch.params[name])
 
@@ -360,7 +360,7 @@ class TestNoise:
         low = torch.zeros(count, 1, 32, 32, dtype=torch.float64)
         coarse = optics(count, FACTOR * SCALE, sigma=FACTOR * sigma)
         noisy = LensBatch(dark, {}, optics(count), low, optics(count, FACTOR * SCALE))
-        noisy = changes.add_noise(
+        noisy = change.add_noise(
             noisy, random(0), optics(count, sigma=sigma).background_sigma, coarse.background_sigma
         )
         return dataclasses.replace(noisy, optics=optics(count, sigma=sigma), optics_lr=coarse)
@@ -389,7 +389,7 @@ class TestNoise:
 
     def test_a_shift_keeps_the_level_of_the_noise(self) -> None:
         batch, half = self.batch(1.0), torch.full((40,), 0.5 * SCALE)
-        new = changes.shift(batch, half, half)
+        new = change.shift(batch, half, half)
         inside = (..., slice(6, -6), slice(6, -6))
         level = (new.image[inside].std() / batch.image[inside].std()).item()
         # One frequency of 64 on each axis has no half-pixel phase. Bilinear would leave 0.5.
@@ -471,7 +471,7 @@ class TestBadInput:
 
     def test_there_are_eight_symmetries(self) -> None:
         with pytest.raises(InputError, match="numbers 0 to 7"):
-            changes.turn(pictures(), torch.tensor([0, 8, 1]))
+            change.turn(pictures(), torch.tensor([0, 8, 1]))
 
     def test_a_psf_cannot_become_narrower(self) -> None:
         with pytest.raises(InputError, match=r"fwhm 0.1 arcsec is below the 0.2 arcsec"):
@@ -495,7 +495,7 @@ class TestBadInput:
 
     def test_a_shift_stays_inside_the_field(self) -> None:
         with pytest.raises(InputError, match=r"below half the field, 0\.48 arcsec"):
-            changes.shift(pictures(), torch.full((3,), 0.5), torch.zeros(3))
+            change.shift(pictures(), torch.full((3,), 0.5), torch.zeros(3))
 
     def test_half_a_position_is_refused(self) -> None:
         batch = dataclasses.replace(pictures(), params={"center_x": torch.zeros(3)})

@@ -5,19 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from simulate.config import (
-    config_folder,
-    load_config,
-    read_yaml,
-    shipped_config,
-    simulate_config_path,
-    suggestion,
-)
-from simulate.errors import InputError
+from lensphys.ground.config import config_folder, load_config, read_yaml, shipped_config, suggestion
+from lensphys.ground.errors import InputError
+from simulate.config import CLASSES
 from simulate.instruments import INSTRUMENTS, instrument
-from simulate.presets import load_simulate_config
-from simulate.published import PublishedConfig
-from simulate.settings import CLASSES
+from simulate.presets import load_simulate_config, simulate_config_path
+from simulate.presets.published import PublishedConfig
 
 MODEL_2 = simulate_config_path(2, "published")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
 from simulate.run import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,8 @@ def whole(tiny, tmp_path_factory, contents):
 def start(tiny):
     """Starts a run in a process of its own, in which everything is imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["simulate.run", "simulate.preview", "simulate.backends.torch"])
+    preload = ["simulate.run", "simulate.dataset.preview", "simulate.backends.torch"]
+    context.set_forkserver_preload(preload)
 
     def run(out, target=simulate):
         process = context.Process(target=target, args=(tiny.model_copy(update={"out": out}),))

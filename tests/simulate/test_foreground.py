@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lensphys as lp
-from simulate.config import checked, config_folder, read_yaml
-from simulate.errors import InputError
-from simulate.foreground import Components, Foreground
+from lensphys.ground.config import checked, config_folder, read_yaml
+from lensphys.ground.errors import InputError
 from simulate.instruments import instrument
-from simulate.lens_light import LENS_LIGHT_LABELS, LensLightConfig, draw_lens_light
-from simulate.look_alikes import NON_LENS_KINDS, NonLensConfig, StandsFor
-from simulate.look_alikes import draw_non_lens as draw_look_alike
+from simulate.light.foreground import Components, Foreground
+from simulate.light.lens_light import LENS_LIGHT_LABELS, LensLightConfig, draw_lens_light
+from simulate.light.look_alikes import NON_LENS_KINDS, NonLensConfig, StandsFor
+from simulate.light.look_alikes import draw_non_lens as draw_look_alike
 
 VALUES = read_yaml(config_folder("simulate") / "model2.yaml")
 LENS_LIGHT = checked(LensLightConfig, VALUES["lens_light"], "model2.yaml")

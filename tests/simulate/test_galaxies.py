@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import rotate
 
 import lensphys as lp
-from simulate.config import checked, config_folder, read_yaml
-from simulate.errors import InputError
-from simulate.galaxies import GalaxyImagesConfig, half_light_radius, load_galaxies, prepare
-from simulate.galaxy_files import digest
-from simulate.procedural import procedural_galaxies, write_procedural_galaxies
+from lensphys.ground.config import checked, config_folder, read_yaml
+from lensphys.ground.errors import InputError
+from simulate.sources.files import digest
+from simulate.sources.galaxies import GalaxyImagesConfig, half_light_radius, load_galaxies, prepare
+from simulate.sources.procedural import procedural_galaxies, write_procedural_galaxies
 
 SHIPPED = Path(__file__).parents[1] / "data" / "galaxies.h5"
 VALUES = read_yaml(config_folder("simulate") / "model2.yaml")["galaxies"]

@@ -24,15 +24,16 @@ from hypothesis import strategies as st
 
 from learn.data import split
 from learn.tasks import task_class
-from simulate import preview, shards
-from simulate.config import load_config, shipped_config
-from simulate.errors import InputError
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
+from simulate import shards
+from simulate.dataset import preview
+from simulate.dataset.photometry import Photometry
 from simulate.importers import run
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError
 from simulate.importers.npy import read_npy
 from simulate.importers.run import import_images
-from simulate.photometry import Photometry
 
 RNG = np.random.default_rng(7)
 MASS = 3.5e-23

@@ -10,15 +10,15 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 from rich.console import Console
 
-from simulate import columns, preview, summary
-from simulate.galaxies import load_galaxies
-from simulate.images import make_images, make_renderers
-from simulate.inspection import inspect, verify
+from simulate.dataset import columns, preview, summary
+from simulate.dataset.inspection import inspect, verify
+from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.light import add_light
+from simulate.light.add_light import add_light
 from simulate.presets import make_prior
 from simulate.run import simulate
 from simulate.shards import read, write_manifest, write_shard
+from simulate.sources.galaxies import load_galaxies
 
 GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
 
@@ -94,7 +94,7 @@ def test_parameters_stand_in_the_order_of_the_table_with_their_units(tmp_path):
 
 
 def test_the_table_fits_on_a_terminal_of_80_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr("simulate.inspection.write_preview", lambda folder, summary: folder)
+    monkeypatch.setattr("simulate.dataset.inspection.write_preview", lambda folder, summary: folder)
     rng = np.random.default_rng(0)
     params = {name: -1e-3 * rng.uniform(0.1, 1, 2) for name in columns.COLUMNS}
     console = Console(width=80)

@@ -8,11 +8,11 @@ from lenstronomy.SimulationAPI.observation_api import SingleBand
 from lenstronomy.SimulationAPI.ObservationConfig import HST, Euclid
 from scipy import stats
 
-from simulate.errors import InputError
-from simulate.images import make_images, make_renderers
+from lensphys.ground.errors import InputError
+from simulate.imaging import make_images, make_renderers
 from simulate.instruments import INSTRUMENTS, instrument
 from simulate.observe import OBSERVATIONS, counts, doubled, noise_free
-from simulate.published import PublishedPrior
+from simulate.presets.published import PublishedPrior
 
 BANDS = [name for name, camera in INSTRUMENTS.items() if camera.band]
 SIGMA, EXPOSURE = 0.01, 2000.0

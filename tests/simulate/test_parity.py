@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
+from simulate.config import CLASSES
 from simulate.instruments import instrument
 from simulate.observe import doubled
-from simulate.published import PublishedPrior
+from simulate.presets.published import PublishedPrior
 from simulate.scenes import Deflectors, Scene
-from simulate.settings import CLASSES
 
 FILE = Path(__file__).parents[1] / "data" / "deeplensesim.h5"
 CASES = [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
+from simulate.dataset.photometry import Photometry
 from simulate.instruments import instrument
 from simulate.observe import counts, detector
-from simulate.photometry import Photometry
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
 from simulate.shards import DataSet, read

@@ -6,18 +6,18 @@ import torch
 from scipy import stats
 
 import lensphys as lp
+from lensphys.ground.errors import InputError
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
-from simulate.errors import InputError
-from simulate.images import make_images, make_renderers
+from simulate.config import CLASSES
+from simulate.dataset.twins import twin_residuals
+from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.observe import detector, noise_sigma
-from simulate.physical import PhysicalPrior, compensated_theta_E, share_inside_ring
 from simulate.presets import config_of, make_prior
+from simulate.presets.physical import PhysicalPrior, compensated_theta_E, share_inside_ring
 from simulate.run import simulate
-from simulate.settings import CLASSES
 from simulate.shards import read
-from simulate.twins import twin_residuals
 
 P = 1e-3
 N = 900

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simulate.point_masses import DRAWS, draw_axion, draw_cdm, draw_no_sub
+from simulate.substructure.point_masses import DRAWS, draw_axion, draw_cdm, draw_no_sub
 
 P = 1e-3
 

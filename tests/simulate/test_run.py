@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 import pytest
 
+from lensphys.ground.errors import InputError
 from simulate import run, shards
-from simulate.errors import InputError
-from simulate.published import PublishedPrior
+from simulate.config import CLASSES
+from simulate.presets.published import PublishedPrior
 from simulate.run import simulate
-from simulate.settings import CLASSES
 
 ROOT = Path(__file__).parents[2]
 SHARDS = [f"shard-0000{number}.h5" for number in range(3)]
@@ -198,7 +198,7 @@ def test_a_run_killed_while_it_writes_is_resumed_to_the_same_bytes(
     out = tmp_path / "data"
     killed = program(
         """
-from simulate.shards import replacing
+from lensphys.ground.files import replacing
 write = run.write_shard
 def write_half(path, *args):
     if path.name == "shard-00001.h5":

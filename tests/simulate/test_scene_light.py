@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from lensphys.ground.errors import InputError
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
-from simulate.errors import InputError
-from simulate.galaxies import load_galaxies
-from simulate.galaxy_store import SOURCES
-from simulate.images import make_images, make_renderers
+from simulate.dataset.twins import twin_residuals
+from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.lens_light import LENS_LIGHT_LABELS
-from simulate.light import add_light
+from simulate.light.add_light import add_light
+from simulate.light.lens_light import LENS_LIGHT_LABELS
 from simulate.presets import make_prior
 from simulate.run import simulate
 from simulate.shards import read
-from simulate.twins import twin_residuals
+from simulate.sources.galaxies import load_galaxies
+from simulate.sources.store import SOURCES
 
 GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
 PRESETS = ("published", "physical")

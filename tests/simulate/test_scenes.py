@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy import stats
 
-from learn.radial import radial_features
+from learn.baselines.radial import radial_features
+from lensphys.ground.errors import InputError
 from simulate.backends.lenstronomy import LenstronomyRenderer
-from simulate.errors import InputError
-from simulate.images import make_images, make_renderers
+from simulate.config import CLASSES
+from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.published import PublishedPrior
+from simulate.presets.published import PublishedPrior
 from simulate.scenes import NOISE, SCENE, Deflectors, Scene, generator
-from simulate.settings import CLASSES
 
 N = 3000
 #: Chance that a test of a true distribution fails; the seeds are fixed, so it fails never or always

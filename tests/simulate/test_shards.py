@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from simulate import shards
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing, sha256
 from simulate.run import simulate
-from simulate.shards import MANIFEST, manifest_text, read, replacing, write_shard
+from simulate.shards import MANIFEST, manifest_text, read, write_shard
 
 SHARD = "shard-00001.h5"
 
@@ -217,4 +217,4 @@ def test_a_shard_that_cannot_be_written_leaves_nothing(tmp_path):
 def test_the_digest_is_that_of_the_file(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert shards.sha256(tmp_path / "abc") == digest
+    assert sha256(tmp_path / "abc") == digest

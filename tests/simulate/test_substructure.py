@@ -11,10 +11,10 @@ from lenstronomy.Cosmo.lens_cosmo import LensCosmo
 from scipy import stats
 
 import lensphys as lp
-from simulate import halos
+from lensphys.ground.errors import InputError
 from simulate.distributions import power_law
-from simulate.errors import InputError
-from simulate.halos import LensPlane
+from simulate.substructure import halos
+from simulate.substructure.halos import LensPlane
 
 PLANE = LensPlane(0.5, 1.0, Planck18)
 P = 1e-3

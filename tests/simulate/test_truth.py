@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from simulate.errors import InputError
+from lensphys.ground.errors import InputError
+from simulate.dataset.noise_free import noise_free_images
 from simulate.observe import noise_sigma
 from simulate.run import simulate
 from simulate.shards import read
-from simulate.truth import noise_free_images
 
 GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lensphys.ground.errors import InputError
 from simulate import shards, workers
-from simulate.errors import InputError
 from simulate.run import simulate
 
 ROOT = Path(__file__).parents[2]

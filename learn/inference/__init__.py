@@ -1,0 +1,1 @@
+"""The use of a trained network: evaluate, predict and export."""

@@ -1,0 +1,259 @@
+"""A fine-tuned network as a folder to give away: weights, configuration, model card, ONNX."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+import yaml
+
+from learn.inference.model import MODEL, Model, load_model
+from learn.networks.encoder import DESCRIPTION
+from learn.runs import CONFIG, METRICS
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing, sha256, write_text
+from lensphys.ground.locks import held
+
+CARD, ONNX = "README.md", "model.onnx"
+#: What metrics of a baseline begin with.
+_BASELINES = ("radial_", "bicubic_", "mean_")
+
+
+def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
+    """Write what is needed to use the network of a run, and nothing of the machine it was made on.
+
+    Args:
+        run: folder of a finished fine-tuning run.
+        out: folder; None: ``export`` in that of the run.
+        onnx: write ``model.onnx`` too.
+
+    Returns:
+        The folder. :func:`learn.load_model` and ``python cli.py predict`` read it.
+
+    Raises:
+        InputError: for a folder without a finished run, one that holds something else, or where
+            ONNX is not installed.
+    """
+    if onnx and not (find_spec("onnx") and find_spec("onnxscript")):
+        raise InputError(
+            "--onnx needs more packages; install them with `pip install 'lensphys[onnx]'`"
+        )
+    model = load_model(run)
+    if onnx:
+        _check_onnx(model)
+    out = out or run / "export"
+    config = _anonymous(model.task.config.model_dump(mode="json") | {"out": None})
+    text = yaml.safe_dump(config, sort_keys=False)
+    about = {
+        "task": model.task.config.task,
+        "data": _anonymous(dataclasses.asdict(model.data)),
+        "encoder": model.task.encoder.config.model_dump(),
+    }
+    with held(out):
+        _check_own(out, run, text)
+        write_text(out / CONFIG, text)
+        write_text(out / DESCRIPTION, json.dumps(about, indent=1) + "\n")
+        with replacing(out / MODEL) as path:
+            shutil.copyfile(run / MODEL, path)
+        if onnx:
+            write_onnx(model, out / ONNX)
+        write_text(out / CARD, model_card(model, (out / ONNX).is_file()))
+        write_text(out / METRICS, (run / METRICS).read_text(encoding="utf-8"))
+    return out
+
+
+def write_onnx(model: Model, path: Path) -> None:
+    """Write a network in the ONNX format: ``images`` (batch, 1, size, size) of flux in.
+
+    The batch may be of any size, the images not.
+
+    Raises:
+        InputError: for a network that sees fits of lenses.
+    """
+    _check_onnx(model)
+    images = torch.zeros(2, 1, model.size, model.size, device=model.task.stretch.softening.device)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, on itself
+        program = torch.onnx.export(
+            model,
+            (images,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=["images"],
+            output_names=["predictions"],
+            verbose=False,
+        )
+    assert program is not None
+    with replacing(path) as temporary:
+        program.save(temporary, external_data=False)
+
+
+def _check_onnx(model: Model) -> None:
+    if getattr(model.task.encoder.config, "prior", None) is not None:
+        raise InputError(
+            f"{model.folder} fits a lens to each image before its network sees it, and ONNX cannot "
+            "hold that; leave out --onnx"
+        )
+
+
+def model_card(model: Model, onnx: bool) -> str:
+    """``README.md``: what the network does, what it learned from, how well, and where it fails."""
+    config, data = model.task.config, model.data
+    metrics = json.loads((model.folder / METRICS).read_text(encoding="utf-8"))
+    lines = [
+        "---",
+        "library_name: lensphys",
+        f"tags: [gravitational-lensing, {config.task}]",
+        "---",
+        "",
+        f"# {config.task}: strong gravitational lenses, model {data.attrs.get('model')} "
+        f"({data.attrs.get('preset')})",
+        "",
+        *_section("What it is", _architecture(model)),
+        *_section("What it was trained on", _data(model)),
+        "## How well it does",
+        "",
+        f"On test images that it has never seen, {config.test_fraction:.0%} of the {data.images} "
+        f"images of its data set; one run, seed {config.seed}.",
+        "",
+        *_scores(metrics),
+        "",
+        "## Use",
+        "",
+        *_usage(model, onnx),
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in _limits(model)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _anonymous(value: Any) -> Any:
+    """A configuration with the names of files in place of their paths."""
+    if isinstance(value, dict):
+        return {key: _anonymous(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_anonymous(item) for item in value]
+    absolute = isinstance(value, str) and PurePath(value).is_absolute()
+    return PurePath(value).name if absolute else value
+
+
+def _check_own(out: Path, run: Path, config: str) -> None:
+    """Refuse a folder that holds anything but an earlier export of the same run."""
+    if not any(out.iterdir()):
+        return
+    path, weights = out / CONFIG, out / MODEL
+    same = (
+        path.is_file()
+        and path.read_text(encoding="utf-8") == config
+        and not (out / "checkpoints").exists()
+    )
+    if not same or (weights.is_file() and sha256(weights) != sha256(run / MODEL)):
+        raise InputError(f"{out} holds other files; choose an empty folder with --out")
+
+
+def _section(title: str, rows: dict[str, Any]) -> Iterator[str]:
+    yield from (f"## {title}", "", "| | |", "|---|---|")
+    yield from (f"| {name} | {value} |" for name, value in rows.items() if value is not None)
+    yield ""
+
+
+def _architecture(model: Model) -> dict[str, Any]:
+    config, encoder = model.task.config, model.task.encoder.config.model_dump()
+    start = "random weights" if config.encoder == "none" else "a pretrained encoder"
+    labels = config.labels_per_class
+    return {
+        "task": config.task,
+        "encoder": ", ".join(f"{name} {value}" for name, value in encoder.items()),
+        "started from": start,
+        "fine-tuned": "head only" if config.mode == "linear" else "encoder and head",
+        "labels per class": "all" if labels is None else labels,
+        "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+    }
+
+
+def _data(model: Model) -> dict[str, Any]:
+    attrs = model.data.attrs
+    return {
+        "model": attrs.get("model"),
+        "preset": attrs.get("preset"),
+        "instrument": attrs.get("instrument"),
+        "images": model.data.images,
+        "classes": ", ".join(model.label_names),
+        "size": f"{model.size} x {model.size} pixels",
+        "pixel scale": f"{model.pixel_scale:.4g} arcsec",
+        "PSF": f"{attrs['psf_fwhm']:.3g} arcsec FWHM" if "psf_fwhm" in attrs else None,
+        "unit of flux": model.unit,
+    }
+
+
+def _scores(metrics: dict[str, Any]) -> Iterator[str]:
+    """A table of all numbers, each beside that of the baseline where there is one."""
+    scores = dict(_numbers(metrics))
+    prefixes = [p for p in _BASELINES if any(p + name in scores for name in scores)]
+    names = [name for name in scores if not name.startswith(tuple(prefixes))]
+    yield f"| | this model | {' | '.join(prefix[:-1] for prefix in prefixes)} |"
+    yield "|---|---:|" + "---:|" * len(prefixes)
+    for name in names:
+        row = [scores[name], *(scores.get(prefix + name) for prefix in prefixes)]
+        yield f"| {name} | {' | '.join('' if v is None else f'{v:.4g}' for v in row)} |"
+
+
+def _numbers(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", float(value)
+
+
+def _usage(model: Model, onnx: bool) -> Iterator[str]:
+    yield from (
+        "```python",
+        "from learn import load_model",
+        'model = load_model("DIR")  # this folder',
+        f"predictions = model(images)  # (B, {model.size}, {model.size}) flux per pixel",
+        "```",
+        "",
+        "or `python cli.py predict DIR cutouts/*.fits`, which brings images on other pixels and of "
+        "other sizes into this form.",
+    )
+    if onnx:
+        yield from (
+            "",
+            f"`{ONNX}` takes `images` (B, 1, {model.size}, {model.size}), float32 flux per pixel, "
+            "and gives the same `predictions` without this program.",
+        )
+
+
+def _limits(model: Model) -> Iterator[str]:
+    attrs = model.data.attrs
+    made = "imported" if attrs.get("preset") == "imported" else "simulated"
+    yield (
+        f"It has seen {made} images of one kind only (the table above). The numbers hold for "
+        "images like these; nothing is said here of other instruments, noise, or lenses."
+    )
+    yield (
+        f"Fluxes must be per pixel of {model.pixel_scale:.4g} arcsec and in the unit "
+        f"'{model.unit}'; nothing is rescaled to it. `predict` resamples pixels and conserves "
+        "flux, but leaves PSF and noise as they are."
+    )
+    if model.task.makes_images:
+        yield "Detail finer than the PSF is inferred from the training images, not measured."
+    else:
+        yield "Every image gets a prediction, also one that is like nothing it was trained on."
+    if attrs.get("preset") == "published":
+        yield (
+            "The published preset keeps what its data sets are like, shortcuts between the classes "
+            "included; a high score there need not mean that substructure was recognised."
+        )

@@ -1,0 +1,139 @@
+"""What the lens prior of a data set is worth: numbers and a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import lensphys as lp
+from learn.lens_fits.channels import shines
+from learn.lens_fits.detection import detection_map
+from learn.lens_fits.store import LensPrior
+from lensphys.fitting.scene import LensScene
+from lensphys.ground.files import write_text
+from simulate.dataset.photometry import Photometry
+from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
+from simulate.shards import DataSet
+
+REPORT, PICTURE = "prior.json", "prior.png"
+#: Images that are shown: at these quantiles of chi^2.
+_SHOWN = (0.1, 0.5, 0.9)
+#: Colour scale of residuals, in sigma; half width of the source plane, in half-light radii.
+_SIGMAS, _RADII = 5.0, 3.0
+#: Least range of the colours of a S/N.
+_LEAST_SEARCHED = 5.0
+
+
+def prior_metrics(data: DataSet, prior: LensPrior) -> dict[str, Any]:
+    """How well smooth lenses fit the images of a data set.
+
+    Returns:
+        ``images``, the fraction ``converged``, quantiles of ``chi2_dof``, and where the labels know
+        the Einstein radius ``theta_E_error``, the median of the modulus of the error in arcsec, and
+        ``theta_E_pull``, the median of that in units of the errors that the fits state.
+    """
+    low, median, high = np.quantile(prior.chi2_dof, [0.05, 0.5, 0.95]).tolist()
+    metrics: dict[str, Any] = {
+        "images": len(data),
+        "converged": float(prior.converged.mean()),
+        "chi2_dof": {"q05": low, "median": median, "q95": high},
+    }
+    truth = data.params.get("theta_E")
+    if truth is not None and np.isfinite(truth).any():
+        truth = truth * float(data.attrs.get("alpha_scale", 1.0))
+        error = np.abs(prior.column("theta_E") - truth)
+        place = prior.names.index("theta_E")
+        stated = np.sqrt(prior.covariance[:, place, place])
+        metrics["theta_E_error"] = float(np.nanmedian(error))
+        metrics["theta_E_pull"] = float(np.nanmedian(error / stated))
+    return metrics
+
+
+def write_prior_report(data: DataSet, prior: LensPrior, folder: Path) -> None:
+    """Write ``prior.json`` and ``prior.png`` into a folder."""
+    write_text(folder / REPORT, json.dumps(prior_metrics(data, prior), indent=1) + "\n")
+    draw_prior(folder / PICTURE, data, prior)
+
+
+def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
+    """Image, model, residual, search for a mass, source and curves of a few images, in arcsec."""
+    photometry = Photometry.of(data)
+    order = np.argsort(prior.chi2_dof)
+    rows = [int(order[round(q * (len(order) - 1))]) for q in _SHOWN]
+    scene = LensScene("EPL", lens_light=shines(data.config))
+    pixels = photometry.pixels(data.image.shape[-2:], torch.empty(0))
+    figure = Figure(figsize=(18.0, 3.0 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), 5, squeeze=False)
+    for row, line in zip(rows, axes, strict=True):
+        params = scene.named(torch.from_numpy(prior.params[row : row + 1]))
+        image = data.image[row, 0] * photometry.rate[row]
+        model = scene.image(params, pixels)[0].numpy()
+        channels = torch.from_numpy(prior.channels[row : row + 1]).float()
+        residual, searched = channels[0, 0], detection_map(channels[:, :1], channels[:, 1:3])[0, 0]
+        edges = extent(image.shape, photometry.pixel_scale)
+        norm = stretch(np.stack([image, model]))
+        for ax, shown, title in zip(line, (image, model), ("image", "model"), strict=False):
+            drawn = ax.imshow(shown, origin="lower", extent=edges, norm=norm, cmap="magma")
+            ax.set_title(title)
+        bar = figure.colorbar(drawn, ax=list(line[:2]), label="e-/s", shrink=0.85)
+        flux_ticks(bar, *drawn.get_clim())
+        drawn = line[2].imshow(
+            residual, origin="lower", extent=edges, cmap="RdBu_r", vmin=-_SIGMAS, vmax=_SIGMAS
+        )
+        line[2].set_title(f"residual, $\\chi^2$/dof {prior.chi2_dof[row]:.2f}")
+        figure.colorbar(drawn, ax=line[2], label="sigma", shrink=0.85)
+        _draw_curves(line[2], scene, params, edges[1], critical=True)
+        bound = max(_LEAST_SEARCHED, float(searched.abs().max()))
+        drawn = line[3].imshow(
+            searched, origin="lower", extent=edges, cmap="RdBu_r", vmin=-bound, vmax=bound
+        )
+        line[3].set_title("S/N of one more mass")
+        figure.colorbar(drawn, ax=line[3], label="S/N", shrink=0.85)
+        _draw_curves(line[3], scene, params, edges[1], critical=True)
+        drawn = _draw_source(line[4], scene, params)
+        bar = figure.colorbar(drawn, ax=line[4], label="e-/s/arcsec$^2$", shrink=0.85)
+        flux_ticks(bar, *drawn.get_clim())
+        for ax in line:
+            ax.set(xlabel="x [arcsec]", ylabel="y [arcsec]")
+    save_figure(figure, path)
+    return path
+
+
+def _draw_source(ax: Axes, scene: LensScene, params: dict[str, torch.Tensor]) -> Any:
+    """The source that was found, with the caustics."""
+    size = _RADII * float(params["source_R_sersic"])
+    middle = [float(params[f"source_center_{axis}"]) for axis in "xy"]
+    x, y = lp.pixel_grid(100, 2 * size / 100)
+    light = scene.source(params).surface_brightness(x + middle[0], y + middle[1])[0].numpy()
+    edges = (middle[0] - size, middle[0] + size, middle[1] - size, middle[1] + size)
+    drawn = ax.imshow(light, origin="lower", extent=edges, norm=stretch(light), cmap="magma")
+    _draw_curves(ax, scene, params, None, critical=False)
+    ax.set(xlim=edges[:2], ylim=edges[2:], title="source, caustics")
+    return drawn
+
+
+def _draw_curves(
+    ax: Axes,
+    scene: LensScene,
+    params: dict[str, torch.Tensor],
+    half_field: float | None,
+    *,
+    critical: bool,
+) -> None:
+    """Critical curves, or caustics, of the lens that was found."""
+    lens = scene.lens({name: value[0].double() for name, value in params.items()})
+    try:
+        curves = lp.critical_curves(lens, window=8 * float(params["theta_E"]), n_pix=800)
+    except ValueError:  # an odd fit, whose curves leave the window
+        return
+    for curve in curves:
+        x, y = (curve.x, curve.y) if critical else (curve.beta_x, curve.beta_y)
+        ax.plot(x, y, color="black" if critical else "white", linewidth=0.8)
+    if half_field is not None:
+        ax.set(xlim=(-half_field, half_field), ylim=(-half_field, half_field))

@@ -1,0 +1,264 @@
+"""The lens prior of a data set, in files beside its shards: each image is fitted once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from tqdm import tqdm
+
+from learn.config import PriorConfig
+from learn.lens_fits.channels import fit_images, parameter_names, recipe, shines
+from learn.lens_fits.parameters import Fit
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing
+from lensphys.ground.locks import held_in_turn
+from simulate.dataset.photometry import Photometry
+from simulate.shards import DataSet
+
+Array = NDArray[Any]
+
+#: Images in a file, and images fitted at once.
+_PART, _BLOCK = 1024, 128
+
+
+class StoredChannels:
+    """Channels of N images in the files that hold them, read where they are indexed.
+
+    Those of a large data set are several times as large as its images. What was read stays with
+    the system's cache of files, which gives way to other needs.
+
+    Args:
+        parts: arrays (n, 6, H, W) mapped from files.
+        part: (N,) which of them has an image.
+        row: (N,) where in it.
+    """
+
+    def __init__(
+        self, parts: list[NDArray[np.float16]], part: NDArray[np.int64], row: NDArray[np.int64]
+    ) -> None:
+        self._parts, self._part, self._row = parts, part, row
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(N, 6, H, W)``, of all of them."""
+        return (len(self), *self._parts[0].shape[1:])
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> NDArray[np.float16]:
+        """A copy (n, 6, H, W) of some rows: a slice, indices or a mask."""
+        part, row = self._part[rows], self._row[rows]
+        found = np.empty((len(part), *self.shape[1:]), np.float16)
+        for number in np.unique(part):
+            here = np.flatnonzero(part == number)
+            found[here] = self._parts[number][row[here]]
+        return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LensPrior:
+    """The smooth lens behind each of N images.
+
+    Attributes:
+        names: of the P parameters, those of :func:`lensphys.fit`.
+        params: (N, P) best fits.
+        covariance: (N, P, P) of them.
+        chi2_dof: (N,) chi^2 over the degrees of freedom.
+        converged: (N,) whether the fit has found a minimum.
+        channels: (N, 6, H, W), half precision: :data:`~learn.lens_fits.channels.CHANNELS`. The
+            residual is in units of the noise, the response in units of the noise per arcsec, the
+            place in the source plane in half-light radii from the centre of the source, and the
+            noise in units of the image. They stay in their files until rows are asked for.
+    """
+
+    names: tuple[str, ...]
+    params: NDArray[np.float32]
+    covariance: NDArray[np.float32]
+    chi2_dof: NDArray[np.float32]
+    converged: NDArray[np.bool_]
+    channels: StoredChannels
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """One parameter (N,) by its name."""
+        return self.params[:, self.names.index(name)]
+
+    @property
+    def fit(self) -> Fit:
+        """The parameters with their errors, as tensors."""
+        return Fit.of(self.names, self.params, self.covariance, self.chi2_dof, self.converged)
+
+
+def lens_prior(
+    data: DataSet, config: PriorConfig, column: str = "image", device: str = "cpu"
+) -> LensPrior:
+    """The smooth lens behind each image of a data set, fitted where it has not been.
+
+    Files are found by what they are of: an image that has changed is fitted again, and one that is
+    in another selection of the same data set is not.
+
+    Args:
+        data: the images, and the folder beside whose shards the files lie.
+        config: of the fit.
+        column: ``image`` or ``image_lr``.
+        device: to fit on.
+
+    Raises:
+        InputError: for a data set that does not say its pixel scale, PSF or noise, and where
+            nothing can be written beside it.
+    """
+    images = data.image if column == "image" else data.image_lr
+    assert images is not None
+    photometry = Photometry.of(data, column)
+    lens_light = shines(data.config)
+    digest = hashlib.sha256(recipe(photometry, config, lens_light).encode()).hexdigest()[:8]
+    folder = data.path / f"lens-prior-{digest}"
+    keys = _keys(images, photometry)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the lenses of {data.path} beside its shards: {error.strerror}; copy it "
+            "to where you can write"
+        ) from None
+    if len(_missing(folder, keys)):
+        # Processes that train together all come here: the first one fits, the others wait for it.
+        with held_in_turn(folder):
+            missing = _missing(folder, keys)
+            with _bar(len(missing)) as bar:
+                for start in range(0, len(missing), _PART):
+                    rows = missing[start : start + _PART]
+                    known = photometry.select(rows)
+                    part = _fitted(images[rows], known, config, lens_light, device, bar)
+                    part["key"] = np.stack([np.frombuffer(keys[i], np.uint8) for i in rows])
+                    _write(folder, part, parameter_names(photometry, config, lens_light))
+    return _gathered(folder, keys)
+
+
+def seen_by(
+    encoder: BaseModel,
+    data: DataSet,
+    *,
+    column: str = "image",
+    device: str = "cpu",
+) -> LensPrior | None:
+    """The lens prior that an encoder of this configuration wants to see; None where it wants none.
+
+    Raises:
+        InputError: as :func:`lens_prior`.
+    """
+    config: PriorConfig | None = getattr(encoder, "prior", None)
+    return None if config is None else lens_prior(data, config, column, device)
+
+
+def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
+    """A digest of each image and of how its counts are read."""
+    readings = np.stack([photometry.rate, photometry.exposure], 1)
+    return [
+        hashlib.blake2b(image.tobytes() + reading.tobytes(), digest_size=16).digest()
+        for image, reading in zip(images, readings, strict=True)
+    ]
+
+
+def _missing(folder: Path, keys: list[bytes]) -> NDArray[np.int64]:
+    """Indices of the images that are in no file of a folder."""
+    known = {key for path in _files(folder) for key in _keys_in(path)}
+    return np.array([i for i, key in enumerate(keys) if key not in known], np.int64)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.h5"))
+
+
+def _keys_in(path: Path) -> Iterator[bytes]:
+    try:
+        with h5py.File(path, "r") as file:
+            yield from (key.tobytes() for key in file["key"][()])
+    except (OSError, KeyError, RuntimeError):
+        raise InputError(f"{path} is damaged; delete it to have its lenses fitted again") from None
+
+
+def _gathered(folder: Path, keys: list[bytes]) -> LensPrior:
+    """What is in the files of a folder about these images, in their order."""
+    places: dict[bytes, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    arrays: dict[str, Array] = {}
+    names: tuple[str, ...] = ()
+    parts: list[NDArray[np.float16]] = []
+    part, row = np.full(len(keys), -1), np.zeros(len(keys), np.int64)
+    for path in _files(folder):
+        own = [(i, place) for i, key in enumerate(_keys_in(path)) for place in places.get(key, ())]
+        if not own:
+            continue
+        there, here = (np.array(side) for side in zip(*own, strict=True))
+        with h5py.File(path, "r") as file:
+            names = tuple(str(name) for name in file.attrs["names"])
+            for name in ("params", "covariance", "chi2_dof", "converged"):
+                values = file[name][()]
+                if name not in arrays:
+                    arrays[name] = np.empty((len(keys), *values.shape[1:]), values.dtype)
+                arrays[name][here] = values[there]
+            part[here], row[here] = len(parts), there
+            parts.append(_mapped(path, file["channels"]))
+    if (part < 0).any():
+        raise InputError(f"files in {folder} are gone; run the same command again to go on")
+    return LensPrior(names, **arrays, channels=StoredChannels(parts, part, row))
+
+
+def _mapped(path: Path, stored: h5py.Dataset) -> NDArray[np.float16]:
+    """A data set of an HDF5 file, which lies there in one piece, mapped to memory."""
+    where = stored.id.get_offset()
+    if where is None:
+        raise InputError(f"{path} was repacked; delete it to have its lenses fitted again")
+    return np.memmap(path, stored.dtype, "r", where, stored.shape)
+
+
+def _write(folder: Path, part: dict[str, Array], names: tuple[str, ...]) -> None:
+    """Write one file, named after what is in it: two processes may write it at once."""
+    digest = hashlib.sha256(part["key"].tobytes()).hexdigest()[:16]
+    path = folder / f"part-{digest}.h5"
+    try:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            for name, values in part.items():
+                file.create_dataset(name, data=values)
+            file.attrs["names"] = list(names)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"cannot write {path}: {error}; make room and run the same command again to go on"
+        ) from None
+
+
+def _bar(count: int) -> Any:
+    pause = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        total=count, desc="fitting lenses", unit="img", disable=not count, mininterval=pause
+    )
+
+
+def _fitted(
+    images: NDArray[np.float32],
+    photometry: Photometry,
+    config: PriorConfig,
+    lens_light: bool,
+    device: str,
+    bar: Any,
+) -> dict[str, Array]:
+    """:func:`learn.lens_fits.channels.fit_images` in blocks."""
+    parts = []
+    for start in range(0, len(images), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        flux = torch.from_numpy(images[rows, 0]).to(device)
+        parts.append(fit_images(flux, photometry.select(rows), config, lens_light))
+        bar.update(len(flux))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

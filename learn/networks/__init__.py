@@ -1,0 +1,1 @@
+"""Network architectures: the encoder, other backbones, and heads."""

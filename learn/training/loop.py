@@ -1,0 +1,262 @@
+"""The training loop: pytorch-lightning, with checkpoints that resume and curves on disk."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import pickle
+import sys
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader
+
+from learn.config import PretrainConfig, TrainingConfig
+from learn.data import Batch
+from learn.networks.encoder import Encoder
+from learn.networks.rcan import Rcan
+from learn.training.monitor import Monitor
+from learn.training.processes import announce_folder, check_devices
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing
+
+ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+LAST = "last.ckpt"
+_KIND = "lensphys_kind"
+#: Of an encoder, on a CPU: see docs/training.md for the table.
+_WIDE = 96
+
+
+class Curves(Callback):
+    """Appends the metrics of every epoch to ``metrics.csv``; a resumed run goes on in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "metrics.csv"
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics  # averaged over the processes: all must ask
+        if not trainer.is_global_zero:
+            return
+        row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row |= {name: value.item() for name, value in sorted(metrics.items())}
+        row.pop("loss", None)
+        for callback in trainer.callbacks:
+            if isinstance(callback, Monitor):
+                row |= callback.measured
+        rows = [old for old in read_curves(self._path) if int(old["epoch"]) < row["epoch"]]
+        names = list(dict.fromkeys(name for each in (*rows, row) for name in each))
+        with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=names, restval="")
+            writer.writeheader()
+            writer.writerows([*rows, row])
+
+
+class Progress(TQDMProgressBar):
+    """A bar with rate and time left; on a terminal live, in a log file a line now and then."""
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=1 if sys.stderr.isatty() else 100)
+
+    def get_metrics(
+        self, trainer: pl.Trainer, module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics: dict[str, int | str | float | dict[str, float]] = super().get_metrics(
+            trainer, module
+        )
+        metrics.pop("v_num", None)
+        return metrics
+
+
+class Stop(EarlyStopping):
+    """Early stopping that a resumed run remembers."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+class SeedEveryStep(Callback):
+    """Restarts the random numbers of masks and views from seed, process, epoch and batch.
+
+    A run that is resumed then draws what an undisturbed one would have drawn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        key = [self._seed, trainer.global_rank, trainer.current_epoch, batch_idx]
+        (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+        torch.manual_seed(int(state))
+
+
+def read_curves(path: Path) -> list[dict[str, str]]:
+    """The rows of a ``metrics.csv``, none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def half_precision_pays(config: TrainingConfig, device: str) -> bool:
+    """Whether training is faster in mixed precision with bfloat16, and loses nothing by it.
+
+    On a GPU it is. On a CPU with matrix units for it (AMX) encoders that are wide enough are
+    pretrained faster; tasks keep their digits there.
+    """
+    if device == "cuda":
+        return True
+    wide = isinstance(config, PretrainConfig) and config.encoder.embed_dim >= _WIDE
+    # Older versions of torch do not tell what a CPU can do.
+    capabilities: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return wide and bool(capabilities.get("amx_bf16"))
+
+
+def resolve(config: ConfigT) -> ConfigT:
+    """The configuration with ``auto`` replaced by what this machine has.
+
+    Raises:
+        InputError: for a CUDA device that is not there; see also :func:`check_devices`.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
+    device = config.device if config.device != "auto" else ("cuda" if available else "cpu")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if half_precision_pays(config, device) else "32-true"
+    config = config.model_copy(update={"device": device, "precision": precision})
+    check_devices(config)
+    return config
+
+
+def attention(device: str, precision: str) -> AbstractContextManager[None]:
+    """Where attention goes the way that is the fastest on a device, in training.
+
+    On a CPU the gradients of torch's fused one take four to five times as long in half precision
+    as those of its parts, with 17 to 100 tokens an image.
+    """
+    if device == "cpu" and precision == "bf16-mixed":
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
+
+
+def fit(
+    module: pl.LightningModule,
+    config: TrainingConfig,
+    folder: Path,
+    train: DataLoader[Batch],
+    validation: DataLoader[Batch] | None = None,
+    callbacks: tuple[Callback, ...] = (),
+) -> None:
+    """Train, from the last checkpoint in the folder where there is one.
+
+    Raises:
+        InputError: for a checkpoint that is damaged or of another architecture.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    checkpoints = folder / "checkpoints"
+    keep_last = Checkpoint(
+        checkpoints,
+        filename="last",
+        save_top_k=1,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    if config.compile:
+        for part in module.modules():
+            if isinstance(part, Encoder | Rcan):
+                part.compile()
+    if config.processes > 1:
+        announce_folder(folder)
+    trainer = pl.Trainer(
+        max_epochs=config.optimizer.epochs,
+        accelerator="gpu" if config.device == "cuda" else "cpu",
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.processes > 1 else "auto",
+        # Torch has synchronised batch norm on GPUs only.
+        sync_batchnorm=config.processes > 1 and config.device == "cuda",
+        precision=config.precision,
+        accumulate_grad_batches=config.optimizer.accumulate,
+        gradient_clip_val=1.0,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        callbacks=[
+            SeedEveryStep(config.seed),
+            *callbacks,
+            Curves(folder),
+            keep_last,
+            Progress(),
+        ],
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    last = checkpoints / LAST
+    if last.is_file():
+        _check_checkpoint(last, module)
+    try:
+        with attention(config.device, config.precision):
+            trainer.fit(
+                module,
+                train,
+                validation,
+                ckpt_path=str(last) if last.is_file() else None,
+                weights_only=True,
+            )
+    except SystemExit:
+        if trainer.interrupted:  # how Lightning passes Ctrl-C on
+            raise KeyboardInterrupt from None
+        raise
+
+
+class Checkpoint(ModelCheckpoint):
+    """A checkpoint that says what it is of."""
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[_KIND] = _kind(module)
+        super().on_save_checkpoint(trainer, module, checkpoint)
+
+
+def _kind(module: pl.LightningModule) -> str:
+    return type(module).__name__
+
+
+def _check_checkpoint(path: Path, module: pl.LightningModule) -> None:
+    """Refuse a checkpoint that cannot be read or does not fit.
+
+    Raises:
+        InputError: saying which.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        kind = checkpoint[_KIND]
+        shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
+    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, KeyError, ValueError):
+        raise InputError(f"{path} is truncated or damaged; delete it to start again") from None
+    if kind != _kind(module):
+        raise InputError(
+            f"{path} is a checkpoint of {kind}, not of {_kind(module)}; choose another --out"
+        )
+    if shapes != {name: value.shape for name, value in module.state_dict().items()}:
+        raise InputError(f"{path} is a checkpoint of another architecture; choose another --out")

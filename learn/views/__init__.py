@@ -1,0 +1,1 @@
+"""Views: the changed, masked or perturbed images that a method learns from."""

@@ -1,0 +1,1 @@
+"""Lens modelling: parametric scenes fitted to batches of images."""

@@ -1,0 +1,178 @@
+"""Where a fit begins: templates of lensed sources, matched with the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.bounds import check_names, per_image
+from lensphys.fitting.scene import LensScene
+from lensphys.light import Sersic
+from lensphys.parameters import Parameter
+from lensphys.rendering import Pixels
+
+#: Number of templates rendered, a power of two for the balance of the Sobol sequence; their mirror
+#: images make four of each.
+_TEMPLATES = 4096
+#: Templates are compared on images of about this many pixels a side, where an arc is wide enough
+#: to meet that of its neighbour.
+_SIDE = 16
+#: Templates are matched as if they were good to this fraction of the brightness: they lie so far
+#: apart that the brightest pixels would otherwise decide alone.
+_MODEL_ERROR = 0.15
+#: Distinct templates are chosen among this many, and correlate by less than this.
+_CANDIDATES, _ALIKE = 512, 0.8
+#: Images matched at once, for the memory that their scores take.
+_IMAGES = 128
+#: Radii of the lens light tried beside a template, in half fields.
+_LIGHT_RADII = (0.05, 0.12, 0.3)
+
+#: What a scene starts from where neither a template nor the user says otherwise.
+_NEUTRAL = {
+    "gamma": 2.0,
+    "source_n_sersic": 1.0,
+    "lens_light_n_sersic": 3.0,
+}
+
+
+class Templates:
+    """A quasi-random set of lensed sources that covers what images of a galaxy-scale lens show.
+
+    Args:
+        scene: what is fitted.
+        pixels: of the images.
+    """
+
+    def __init__(self, scene: LensScene, pixels: Pixels) -> None:
+        self._scene = scene
+        self._factor = max(1, min(pixels.shape) // _SIDE)
+        half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
+        x = pixels.x
+        params = _spread(scene, half_field).to(x.device, x.dtype)
+        bare = LensScene(scene.mass)
+        parts = params[:, : len(bare.names)].split(32)
+        images = (bare.image(bare.named(part), pixels) for part in parts)
+        # Mirrored before they are binned, which may leave a row out at one end.
+        maps = torch.cat(
+            [
+                torch.stack([self._binned(image.flip(axes)) for axes in ((), -1, -2, (-1, -2))])
+                for image in images
+            ],
+            dim=1,
+        )
+        for axis in ("x", "y"):
+            params = torch.cat([params, params * _mirror(scene, axis).to(params)])
+        self.params, self._maps = params, maps.flatten(0, 1).flatten(1)
+        self._light = self._light_maps(pixels, half_field)
+
+    def best(self, images: Tensor, weight: Tensor, count: int, *, distinct: bool = False) -> Tensor:
+        """The parameters ``(B, count, P)`` of the templates that fit each image best, in order.
+
+        Each template has the amplitude that suits the image, and so has the light of the lens
+        where the scene has any; ``weight`` is ``1 / sigma``. No two ``distinct`` ones look alike.
+        """
+        parts = zip(images.split(_IMAGES), weight.split(_IMAGES), strict=True)
+        return torch.cat([self._best(*part, count, distinct) for part in parts])
+
+    def _best(self, images: Tensor, weight: Tensor, count: int, distinct: bool) -> Tensor:
+        weight = weight * torch.rsqrt(1 + (_MODEL_ERROR * images * weight).square())
+        inverse = self._binned(weight.square()).flatten(1)
+        signal = self._binned(images * weight.square()).flatten(1)
+        tiny = torch.finfo(inverse.dtype).tiny
+        st, tt = signal @ self._maps.T, (inverse @ self._maps.square().T).clamp_min(tiny)
+        score, amplitude = st.clamp_min(0) ** 2 / tt, st / tt
+        light = torch.zeros_like(score, dtype=torch.long)
+        light_amplitude = torch.zeros_like(score)
+        for k, own in enumerate(self._light):
+            # The two amplitudes of least squares, both positive.
+            sl, ll = (signal @ own)[:, None], (inverse @ own.square())[:, None].clamp_min(tiny)
+            tl = inverse @ (self._maps * own).T
+            det = (tt * ll - tl * tl).clamp_min(1e-6 * tt * ll)
+            a, b = (st * ll - sl * tl) / det, (sl * tt - st * tl) / det
+            better = (a > 0) & (b > 0) & (a * st + b * sl > score)
+            score = torch.where(better, a * st + b * sl, score)
+            amplitude = torch.where(better, a, amplitude)
+            light_amplitude = torch.where(better, b, light_amplitude)
+            light = torch.where(better, k, light)
+        count = min(count, score.shape[1])
+        chosen = self._distinct(score, count) if distinct else score.topk(count, dim=1).indices
+        params = self._scene.named(self.params[chosen])
+        params["source_amplitude"] = amplitude.gather(1, chosen)
+        if self._scene.lens_light:
+            params["lens_light_amplitude"] = light_amplitude.gather(1, chosen)
+            params["lens_light_R_sersic"] = self._radii[light.gather(1, chosen)]
+        return torch.stack(list(params.values()), -1)
+
+    def _distinct(self, score: Tensor, count: int) -> Tensor:
+        """The highest scores ``(B, count)`` among templates that differ from one another."""
+        rank, index = score.topk(min(_CANDIDATES, score.shape[1]), dim=1)
+        maps = torch.nn.functional.normalize(self._maps[index], dim=2)
+        penalty, chosen = rank[:, :1] + 1, []
+        for _ in range(count):
+            best = rank.argmax(1, keepdim=True)
+            chosen.append(index.gather(1, best))
+            like = (maps @ maps.gather(1, best[..., None].expand(-1, -1, maps.shape[2])).mT)[..., 0]
+            rank = torch.where(like > _ALIKE, rank - penalty, rank)
+        return torch.cat(chosen, 1)
+
+    def _light_maps(self, pixels: Pixels, half_field: float) -> Tensor:
+        """Lens light of unit amplitude and several radii, ``(L, pixels)``; none in a dark scene."""
+        radii = torch.tensor(_LIGHT_RADII if self._scene.lens_light else (), dtype=pixels.x.dtype)
+        self._radii = radii.to(pixels.x.device) * half_field
+        if not len(radii):
+            return torch.empty(0, self._maps.shape[1])
+        n_sersic = _NEUTRAL["lens_light_n_sersic"]
+        light = Sersic(amplitude=1.0, R_sersic=self._radii, n_sersic=n_sersic)
+        brightness = light.surface_brightness(pixels.x, pixels.y)
+        return self._binned(pixels.collect(brightness)).flatten(1)
+
+    def _binned(self, maps: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(maps, self._factor)
+
+
+def _spread(scene: LensScene, half_field: float) -> Tensor:
+    """Parameters ``(K, P)`` that fill the space of plausible lenses evenly."""
+    u = torch.quasirandom.SobolEngine(6).draw(_TEMPLATES, dtype=torch.float64).T
+    theta_E = half_field * 0.12 * (0.8 / 0.12) ** u[0]
+    radius, angle = 0.8 * theta_E * u[1].sqrt(), 2 * torch.pi * u[2]
+    modulus, phase = 0.35 * u[3].sqrt(), 2 * torch.pi * u[4]
+    drawn = {
+        "theta_E": theta_E,
+        "e1": modulus * torch.cos(phase),
+        "e2": modulus * torch.sin(phase),
+        "source_amplitude": torch.ones_like(theta_E),
+        "source_R_sersic": theta_E * 0.06 * (0.5 / 0.06) ** u[5],
+        "source_center_x": radius * torch.cos(angle),
+        "source_center_y": radius * torch.sin(angle),
+    }
+    neutral = {name: torch.full_like(theta_E, _NEUTRAL.get(name, 0.0)) for name in scene.names}
+    return torch.stack(list((neutral | drawn).values()), -1)
+
+
+def _mirror(scene: LensScene, axis: str) -> Tensor:
+    """The sign that each parameter changes to in the mirror image along an axis."""
+    odd = ("e2", "gamma2", f"center_{axis}")
+    return torch.tensor([-1.0 if name.endswith(odd) else 1.0 for name in scene.names])
+
+
+def given_start(
+    scene: LensScene, start: Mapping[str, Parameter], half_field: float, peak: Tensor
+) -> Tensor:
+    """Starting values ``(B, P)`` from those given, numbers or ``(B,)``, and neutral ones.
+
+    Raises:
+        ValueError: for an unknown name, a value that is not finite, or of a wrong shape.
+    """
+    check_names("start", start, scene.names)
+    neutral = _NEUTRAL | {
+        "theta_E": 0.4 * half_field,
+        "source_R_sersic": 0.1 * half_field,
+        "lens_light_R_sersic": 0.2 * half_field,
+    }
+    columns = []
+    for name in scene.names:
+        default = peak if name.endswith("amplitude") else neutral.get(name, 0.0)
+        columns.append(per_image(f"start of {name}", start.get(name, default), peak))
+    return torch.stack(columns, -1)

@@ -1,0 +1,1 @@
+"""The ground floor that all packages share: configurations, errors, files, locks and devices."""

@@ -1,0 +1,165 @@
+"""Configurations: pydantic models, filled from YAML files; unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+)
+
+from lensphys.ground.errors import InputError
+
+
+class Strict(BaseModel):
+    """A section of a configuration. Defaults live in the YAML files and nowhere else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def config_folder(command: str) -> Path:
+    """The folder of the shipped configurations of a command."""
+    return Path(str(resources.files("configs"))) / command
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest known name, else the list of known names."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else f"; known: {', '.join(known)}"
+
+
+def comma_separated(text: str | None) -> tuple[str, ...] | None:
+    """The names in an option; None where it is not given."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def shipped_config(command: str, name: str, kind: str) -> Path:
+    """The shipped YAML file ``configs/<command>/<name>.yaml``.
+
+    Raises:
+        InputError: where there is none; ``kind`` says what was asked for ("method", "task").
+    """
+    folder = config_folder(command)
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = [p.stem for p in folder.glob("*.yaml")]
+        raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
+    return path
+
+
+def load_config(
+    schema: type[ConfigT], path: Path, sets: Iterable[str] = (), **overrides: Any
+) -> ConfigT:
+    """Read a YAML file, apply ``a.b=c`` strings and overrides (None: not given), and check it.
+
+    Raises:
+        InputError: for an unreadable file, an unknown key (with the nearest known one) or a value
+            out of range.
+    """
+    values = read_yaml(path)
+    for key, value in overrides.items():
+        if value is not None:
+            values[key] = value
+    for item in sets:
+        _apply_set(values, item)
+    return checked(schema, values, str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        InputError: where the file cannot be read or holds no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).replace("\n", " ")
+        raise InputError(f"{path} is not valid YAML: {first}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a mapping of keys to values")
+    return values
+
+
+def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+    """Validate values against a schema, with errors of one line.
+
+    Raises:
+        InputError: naming the first offending key.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        # A misspelt key is also a missing one; that it is unknown says more.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        place, _ = _section(schema, first["loc"])
+        key = ".".join(place)
+        if first["type"] == "extra_forbidden":
+            _, known = _section(schema, first["loc"][:-1])
+            near = suggestion(str(first["loc"][-1]), known)
+            raise InputError(f"{where}: unknown key '{key}'{near}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            raise InputError(f"{where}: the key '{key}' is missing") from None
+        got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
+        at = f"{where}: {key}" if key else where
+        raise InputError(f"{at}: {message}{got}") from None
+
+
+def _apply_set(values: dict[str, Any], item: str) -> None:
+    key, separator, text = item.partition("=")
+    *parents, last = (part.strip() for part in key.split("."))
+    if not (separator and last and all(parents)):
+        raise InputError(f"--set takes key=value or section.key=value, as seed=1, got '{item}'")
+    section = values
+    for parent in parents:
+        below = section.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise InputError(f"--set {item}: '{parent}' is a value, not a section")
+        section = below
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {item}: '{text}' is not a YAML value") from None
+
+
+def _section(
+    schema: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[str], list[str]]:
+    """Where pydantic means, by the names of keys alone, and the keys that are known there."""
+    models, place = [schema], []
+    for part in location:
+        kind = [model for model in models if part in _tags(model)]
+        if kind and len(models) > 1:  # not a key, but which of several kinds the section is of
+            models = kind
+            continue
+        place.append(str(part))
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]  # type: ignore[index]
+        models = [model for field in fields for model in _models(field.annotation)]
+    return place, list(dict.fromkeys(name for model in models for name in model.model_fields))
+
+
+def _tags(model: type[BaseModel]) -> list[Any]:
+    """The values that fields of a model may have which name its kind."""
+    kinds = [field.annotation for field in model.model_fields.values()]
+    return [tag for kind in kinds if get_origin(kind) is Literal for tag in get_args(kind)]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value may be of."""
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

@@ -1,0 +1,79 @@
+"""A folder to write results to, held by one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lensphys.ground.errors import InputError
+
+#: Names of temporary files, as :func:`lensphys.ground.files.replacing` gives them.
+_OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make a folder if need be, and hold it for this process alone.
+
+    Temporary files that a killed process left behind are removed, before and after. A folder that
+    is still empty at the end is removed if it was made here, so that a refused run leaves nothing.
+
+    Raises:
+        InputError: where the folder cannot be made or written to, or another process holds it.
+    """
+    created = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        reason = error.strerror
+        raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
+    try:
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"cannot write to {folder}: permission denied; choose another --out")
+        try:
+            # On the folder itself: a lock file could be removed by one while another waits for it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # Shared file systems may know no locks of folders (NFS answers EBADF). Files are
+            # replaced whole there too, so two processes at once cost time and no data.
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                created = False
+                raise InputError(
+                    f"another process is writing to {folder}; wait for it to end"
+                ) from None
+        _remove_leftovers(folder)
+        try:
+            yield
+        finally:
+            _remove_leftovers(folder)
+    finally:
+        if created and not any(folder.iterdir()):
+            folder.rmdir()
+        os.close(descriptor)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(".*.tmp"):
+        if _OURS.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def held_in_turn(folder: Path) -> Iterator[None]:
+    """Hold a folder that is there for this process alone, after others that hold it have let go.
+
+    Where the file system knows no locks, nobody waits.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,22 @@
+"""Names on the command line, and the classes they stand for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from lensphys.ground.config import suggestion
+from lensphys.ground.errors import InputError
+
+
+def find(registry: Mapping[str, str], name: str, kind: str) -> Any:
+    """The class that ``registry`` names as ``"module:class"``; imported only now.
+
+    Raises:
+        InputError: for an unknown name of this kind ("method", "task").
+    """
+    if name not in registry:
+        raise InputError(f"unknown {kind} '{name}'{suggestion(name, registry)}")
+    module, _, attribute = registry[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,278 @@
+"""Given changes of lens images, and of the labels with them: turns, shifts, noise, blur, light."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lensphys.ground.errors import InputError
+from lensphys.psf import FWHM_PER_SIGMA
+from simulate.augment.lens_batch import LensBatch, Optics, Params
+
+#: Angles of what looks the same after half a turn.
+_OF_LINES = ("vortex_angle",)
+
+
+def turn(batch: LensBatch, symmetry: Tensor) -> LensBatch:
+    """Images and labels under symmetries of the square, numbered as in :func:`turned`.
+
+    Raises:
+        InputError: for images that are not square, or a number outside 0 ... 7.
+    """
+    symmetry = symmetry.to(batch.image.device)
+    if bool(((symmetry < 0) | (symmetry > 7)).any()):
+        raise InputError("the symmetries of the square have the numbers 0 to 7")
+    low = batch.image_lr
+    return dataclasses.replace(
+        batch,
+        image=turned(batch.image, symmetry),
+        image_lr=None if low is None else turned(low, symmetry),
+        params=_turned_params(batch.params, symmetry),
+    )
+
+
+def shift(batch: LensBatch, dx: Tensor, dy: Tensor) -> LensBatch:
+    """Images and labels moved by ``dx, dy`` (B,) arcsec; see :class:`simulate.augment.Shift`.
+
+    Raises:
+        InputError: for shifts of half the field or more.
+    """
+    field = 0.5 * batch.optics.pixel_scale * min(batch.image.shape[-2:])
+    if not bool((torch.maximum(dx.abs(), dy.abs()) < field).all()):
+        raise InputError(f"shifts must stay below half the field, {field:g} arcsec")
+    low, optics_lr = batch.image_lr, batch.optics_lr
+    if low is not None and optics_lr is not None:
+        low = shifted(low, dx / optics_lr.pixel_scale, dy / optics_lr.pixel_scale)
+    scale = batch.optics.pixel_scale
+    return dataclasses.replace(
+        batch,
+        image=shifted(batch.image, dx / scale, dy / scale),
+        image_lr=low,
+        params=_without_snr(_shifted_params(batch.params, dx, dy, batch.alpha_scale)),
+    )
+
+
+def add_noise(
+    batch: LensBatch, generator: torch.Generator, sigma: Tensor, sigma_lr: Tensor
+) -> LensBatch:
+    """Noise of standard deviation ``sigma`` (B,) on ``image``, ``sigma_lr`` on ``image_lr``."""
+
+    def noisier(image: Tensor, sigma: Tensor) -> Tensor:
+        normal = torch.randn(
+            image.shape, generator=generator, dtype=image.dtype, device=generator.device
+        )
+        return torch.addcmul(image, _as_maps(sigma, image), normal.to(image.device))
+
+    def optics(before: Optics, sigma: Tensor) -> Optics:
+        return dataclasses.replace(
+            before, background_sigma=torch.hypot(before.background_sigma, sigma)
+        )
+
+    low, optics_lr = batch.image_lr, batch.optics_lr
+    return dataclasses.replace(
+        batch,
+        image=noisier(batch.image, sigma),
+        optics=optics(batch.optics, sigma),
+        image_lr=None if low is None else noisier(low, sigma_lr),
+        optics_lr=None if optics_lr is None else optics(optics_lr, sigma_lr),
+        params=_without_snr(batch.params),
+    )
+
+
+def broaden(batch: LensBatch, fwhm: Tensor) -> LensBatch:
+    """Images whose PSF has the width ``fwhm`` (B,), arcsec; see :class:`simulate.augment.Broaden`.
+
+    Raises:
+        InputError: for a width below that of an image, or images of unknown width.
+    """
+    before = batch.optics.psf_fwhm
+    if bool(before.isnan().any()):
+        raise InputError("the width of the PSF of the images is not known; give optics.psf_fwhm")
+    # A width that was given in single precision is not refused for its rounding.
+    if bool((fwhm < (1 - 1e-6) * before).any()):
+        raise InputError(
+            f"the PSF can only become wider: fwhm {fwhm.min().item():g} arcsec is below the "
+            f"{before.max().item():g} arcsec of the images"
+        )
+    missing = torch.sqrt((fwhm - before).clamp_min(0) * (fwhm + before))
+
+    def optics(before: Optics) -> Optics:
+        sigma = before.background_sigma
+        unchanged = (sigma == 0) | (missing == 0)
+        return dataclasses.replace(
+            before,
+            psf_fwhm=torch.hypot(before.psf_fwhm, missing),
+            background_sigma=torch.where(unchanged, sigma, math.nan),
+        )
+
+    low, optics_lr = batch.image_lr, batch.optics_lr
+    if low is not None and optics_lr is not None:
+        low = blurred(low, missing / FWHM_PER_SIGMA / optics_lr.pixel_scale)
+    return dataclasses.replace(
+        batch,
+        image=blurred(batch.image, missing / FWHM_PER_SIGMA / batch.optics.pixel_scale),
+        optics=optics(batch.optics),
+        image_lr=low,
+        optics_lr=None if optics_lr is None else optics(optics_lr),
+        params=_without_snr(batch.params),
+    )
+
+
+def add_offset(batch: LensBatch, offset: Tensor) -> LensBatch:
+    """``offset`` (B,) on every pixel of an image; see :class:`simulate.augment.Offset`."""
+    low, optics_lr = batch.image_lr, batch.optics_lr
+    if low is not None and optics_lr is not None:
+        area = (optics_lr.pixel_scale / batch.optics.pixel_scale) ** 2
+        low = low + _as_maps(area * offset, low)
+    return dataclasses.replace(
+        batch, image=batch.image + _as_maps(offset, batch.image), image_lr=low
+    )
+
+
+def turned(images: Tensor, symmetry: Tensor) -> Tensor:
+    """Each image under one of the eight symmetries of the square.
+
+    Args:
+        images: (B, C, H, H).
+        symmetry: (B,) whole numbers; number ``k`` is ``k % 4`` quarter turns of
+            :func:`torch.rot90` (the last axis towards the one before), from 4 on followed by a
+            flip of the last axis.
+
+    Raises:
+        InputError: for images that are not square.
+    """
+    if images.shape[-2] != images.shape[-1]:
+        raise InputError(
+            f"only square images can be turned, got {images.shape[-2]} x {images.shape[-1]} pixels"
+        )
+    n = images.shape[-1]
+    pixels = torch.arange(n * n, device=images.device).view(n, n)
+    turns = [torch.rot90(pixels, k) for k in range(4)]
+    source = torch.stack([*turns, *(pixels.flip(-1) for pixels in turns)]).flatten(1)
+    source = source[symmetry.to(images.device)][:, None].expand(*images.shape[:2], -1)
+    return images.flatten(-2).gather(-1, source).view(images.shape)
+
+
+def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """Each image (B, C, H, W) moved by ``dx, dy`` (B,) pixels.
+
+    The cosine series through the pixels (DCT-II) is evaluated where the light comes from: exact for
+    light without structure below two pixels, as a Fourier phase, but without its jump from one edge
+    to the other. Noise keeps its level (to one frequency in ``n``), which interpolation between
+    neighbours would smooth away.
+    """
+
+    def along(n: int, offset: Tensor) -> Tensor:
+        pixels = torch.arange(n, dtype=torch.float64, device=images.device)
+        at = pixels - offset.to(pixels)[:, None, None]
+        return _cosines(n, at) @ _cosines(n, pixels).mT
+
+    return _separable(images, along(images.shape[-2], dy), along(images.shape[-1], dx))
+
+
+def blurred(images: Tensor, sigma: Tensor) -> Tensor:
+    """Each image (B, C, H, W) under a round Gaussian of ``sigma`` (B,) pixels.
+
+    A Gaussian on the frequencies of the cosine series, and so right for any width: the pixels of a
+    Gaussian much narrower than one, such as between two similar PSFs, would not blur at all.
+    """
+
+    def along(n: int) -> Tensor:
+        pixels = torch.arange(n, dtype=torch.float64, device=images.device)
+        width = sigma.to(pixels)[:, None, None, None]
+        basis = _cosines(n, pixels)
+        return (basis * torch.exp(-0.5 * (width * (math.pi / n) * pixels) ** 2)) @ basis.mT
+
+    return _separable(images, *(along(n) for n in images.shape[-2:]))
+
+
+def _cosines(n: int, at: Tensor) -> Tensor:
+    """The ``n`` orthonormal cosines (DCT-II) of ``n`` pixels, ``(..., m, n)`` at ``(..., m)``."""
+    frequency = torch.arange(n, dtype=at.dtype, device=at.device)
+    norm = torch.full_like(frequency, math.sqrt(2 / n))
+    norm[0] = math.sqrt(1 / n)
+    return norm * torch.cos((math.pi / n) * frequency * (at[..., None] + 0.5))
+
+
+def _separable(images: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
+    along_y, along_x = along_y.to(images.dtype), along_x.to(images.dtype)
+    # Under mixed precision the products would lose all but three digits.
+    with torch.autocast(images.device.type, enabled=False):
+        return along_y @ (images @ along_x.mT)
+
+
+def _steps(symmetry: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A symmetry of the square as: swap x and y?, then flip x?, then flip y? (B,) each."""
+    turns = symmetry % 4
+    return turns % 2 == 1, (turns >= 2) ^ (symmetry >= 4), (turns == 1) | (turns == 2)
+
+
+def _turned_params(params: Params, symmetry: Tensor) -> Params:
+    swap, flip_x, flip_y = _steps(symmetry)
+    new = dict(params)
+    for x, y in _pairs(params, "center_x", "center_y"):
+        along_x = torch.where(swap, params[y], params[x])
+        along_y = torch.where(swap, params[x], params[y])
+        new[x] = torch.where(flip_x, -along_x, along_x)
+        new[y] = torch.where(flip_y, -along_y, along_y)
+    # Of (cos 2 phi, sin 2 phi) a flip changes the second; swapping the axes, the first.
+    for names in (("e1", "e2"), ("gamma1", "gamma2")):
+        for first, second in _pairs(params, *names):
+            new[first] = torch.where(swap, -params[first], params[first])
+            new[second] = torch.where(flip_x ^ flip_y, -params[second], params[second])
+    for name in _named(params, "angle"):
+        angle = torch.where(swap, 0.5 * math.pi - params[name], params[name])
+        angle = torch.where(flip_x, math.pi - angle, angle)
+        # A line comes back to itself after half a turn.
+        period = math.pi if name in _OF_LINES else 2 * math.pi
+        new[name] = torch.where(flip_y, -angle, angle) % period
+    for name in _named(params, "mirrored"):
+        odd = swap ^ flip_x ^ flip_y
+        new[name] = torch.where(odd, 1 - params[name], params[name])
+    return new
+
+
+def _shifted_params(params: Params, dx: Tensor, dy: Tensor, alpha_scale: float) -> Params:
+    gamma1, gamma2 = (
+        alpha_scale * params.get(name, torch.zeros_like(dx)).nan_to_num()
+        for name in ("gamma1", "gamma2")
+    )
+    # The shear deflects about the centre of the image. About a centre that moved by d it would
+    # deflect less by Gamma d; that the shear stays where it is, the source makes up for.
+    source = (dx - gamma1 * dx - gamma2 * dy, dy - gamma2 * dx + gamma1 * dy)
+    new = dict(params)
+    for names in _pairs(params, "center_x", "center_y"):
+        moved = source if names[0].startswith("source") else (dx, dy)
+        for name, by in zip(names, moved, strict=True):
+            new[name] = params[name] + by
+    return new
+
+
+def _without_snr(params: Params) -> Params:
+    new = {name: torch.full_like(params[name], math.nan) for name in _named(params, "snr")}
+    return params | new
+
+
+def _named(params: Params, suffix: str) -> list[str]:
+    """The columns of this name, and those of which it is the last word."""
+    return [name for name in params if name == suffix or name.endswith(f"_{suffix}")]
+
+
+def _pairs(params: Params, first: str, second: str) -> Iterator[tuple[str, str]]:
+    """The columns that are components of one thing, such as ``e1`` and ``e2``."""
+    prefixes = [name.removesuffix(first) for name in _named(params, first)]
+    if set(prefixes) != {name.removesuffix(second) for name in _named(params, second)}:
+        raise InputError(
+            f"every column {first} needs its {second} and the other way round, got columns "
+            f"{', '.join(_named(params, first) + _named(params, second))}"
+        )
+    for prefix in prefixes:
+        yield prefix + first, prefix + second
+
+
+def _as_maps(values: Tensor, images: Tensor) -> Tensor:
+    return values.to(images)[:, None, None, None]

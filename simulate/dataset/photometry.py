@@ -1,0 +1,171 @@
+"""From the numbers in an image to e-/s, with the PSF and the noise that belong to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import lensphys as lp
+from lensphys.ground.errors import InputError
+from lensphys.rendering import Pixels
+from simulate.observe import NOISELESS
+from simulate.shards import DataSet
+
+#: e-/s in one unit of an image; counts are divided by their own exposure.
+_UNITS = {"e-/s": 1.0, "2 e-/s": 0.5}
+_COUNTS = "counts"
+#: What the published Models 2 and 3 are: twice the image, without noise.
+_NOISE_FREE = "2 e-/s"
+#: What each attribute is, and how a data set gets it.
+_ATTRIBUTES = {
+    "pixel_scale": "width of a pixel, arcsec",
+    "psf_fwhm": "full width at half maximum of the PSF, arcsec",
+    "background_sigma": "background noise of a pixel, e-/s",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Photometry:
+    """What is known of N images of one instrument.
+
+    Images without noise carry the nominal noise of their instrument.
+
+    Attributes:
+        pixel_scale: arcsec.
+        psf_fwhm: of a Gaussian PSF, arcsec.
+        psf_truncation: where it ends, in standard deviations.
+        background_sigma: standard deviation of the noise of a dark pixel, e-/s.
+        rate: (N,) e-/s in one unit of the image.
+        exposure: (N,) s; infinite where it is not known, and shot noise with it.
+        clipped: whether the images are counts of the published Model 1: shot noise is drawn twice,
+            and what is negative after the first time is cut off.
+        noisy: whether the images have the noise that they are taken to have.
+        rays: along a side of a pixel, as the images were rendered.
+    """
+
+    pixel_scale: float
+    psf_fwhm: float
+    psf_truncation: float
+    background_sigma: float
+    rate: NDArray[np.float64]
+    exposure: NDArray[np.float64]
+    clipped: bool = False
+    noisy: bool = True
+    rays: int = 1
+
+    @classmethod
+    def of(cls, data: DataSet, column: str = "image") -> Self:
+        """The photometry of a data set.
+
+        Args:
+            data: the data set.
+            column: ``image``, or ``image_lr`` for the images at lower resolution.
+
+        Raises:
+            InputError: for a data set that lacks an attribute, naming it.
+        """
+        exposure = data.params.get("exposure_time", np.full(len(data), math.nan))
+        return cls.known(data.attrs, exposure, column, str(data.path), data.config)
+
+    @classmethod
+    def known(
+        cls,
+        attrs: Mapping[str, Any],
+        exposure: NDArray[np.float64],
+        column: str,
+        where: str,
+        config: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Self:
+        """The photometry of images with these attributes and exposure times (N,), s.
+
+        Args:
+            attrs: of the data set.
+            exposure: (N,) s.
+            column: ``image``, or ``image_lr`` for the images at lower resolution.
+            where: the data set, for people.
+            config: of the simulation of images like these; empty where they are not simulated.
+
+        Raises:
+            InputError: where an attribute is missing, naming it and ``where``.
+        """
+        suffix = "_lr" if column == "image_lr" else ""
+        values = {}
+        for name, meaning in _ATTRIBUTES.items():
+            value = float(attrs.get(name + suffix, math.nan))
+            if not 0 < value < math.inf:
+                raise InputError(
+                    f"{where} does not say its {name + suffix} ({meaning}); import it with "
+                    "--instrument NAME, or --model 1, 2 or 3 of DeepLense"
+                )
+            values[name] = value
+        unit, traced = attrs.get("unit"), rays(config, column)
+        known = np.where(exposure > 0, exposure, math.inf)
+        optics = (
+            values["pixel_scale"],
+            values["psf_fwhm"],
+            float(attrs.get("psf_truncation", 5.0)),
+            values["background_sigma"],
+        )
+        if unit == _COUNTS:
+            if not np.isfinite(known).all():
+                raise InputError(
+                    f"{where} has images in counts without exposure_time; import them again with "
+                    "--exposure-time SECONDS"
+                )
+            return cls(*optics, rate=1 / known, exposure=known, clipped=True, rays=traced)
+        if unit not in _UNITS:
+            raise InputError(
+                f"{where} has images in '{unit}', whose noise is not known; the unit must be "
+                f"{', '.join(_UNITS)} or {_COUNTS} (import --unit)"
+            )
+        rate = np.full(len(known), _UNITS[unit])
+        noisy = unit != _NOISE_FREE and config.get("observation") not in NOISELESS
+        return cls(*optics, rate=rate, exposure=known, noisy=noisy, rays=traced)
+
+    def select(self, rows: slice | NDArray[np.int64]) -> Self:
+        """The photometry of some of the images."""
+        return dataclasses.replace(self, rate=self.rate[rows], exposure=self.exposure[rows])
+
+    def pixels(self, shape: tuple[int, int], like: Tensor) -> Pixels:
+        """The pixels of images of this shape, in the precision and on the device of a tensor."""
+        x, y = lp.pixel_grid(shape, self.pixel_scale, dtype=like.dtype, device=like.device)
+        return Pixels(x, y, psf=self.psf, supersampling=self.rays)
+
+    @property
+    def psf(self) -> lp.GaussianPSF:
+        """The PSF."""
+        return lp.GaussianPSF(
+            fwhm=self.psf_fwhm, pixel_scale=self.pixel_scale, truncation=self.psf_truncation
+        )
+
+    def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
+        """What images (N, ny, nx) of noise-free models have on average, and its noise, e-/s.
+
+        The mean is the model but for clipped images: what is left of a normal distribution without
+        its negative part has a mean above that of the whole.
+        """
+        exposure = torch.from_numpy(self.exposure).to(model)[:, None, None]
+        light = model.clamp(min=0)
+        sigma = (self.background_sigma**2 + light / exposure).sqrt()
+        if not self.clipped:
+            return model, sigma
+        normal = torch.distributions.Normal(0.0, 1.0)
+        depth = model / sigma
+        below, density = normal.cdf(depth), normal.log_prob(depth).exp()
+        mean = model * below + sigma * density
+        square = (model**2 + sigma**2) * below + model * sigma * density
+        return mean, (square - mean**2 + mean / exposure).clamp_min(0).sqrt()
+
+
+def rays(config: Mapping[str, Any], column: str) -> int:
+    """Rays along a side of a pixel in the images of a data set with this configuration."""
+    finer = (config.get("pairs") or 1) if column == "image_lr" else 1
+    return int(config.get("supersampling", 1) * finer)

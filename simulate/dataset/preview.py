@@ -1,0 +1,393 @@
+"""A picture of a data set at a glance: images of each class, counts, and parameters."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import AsinhNorm, FuncNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import ks_2samp
+
+from lensphys.ground.files import replacing
+from simulate.dataset.columns import COLUMNS, unit
+from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
+
+#: Images of a class, and classes that are shown.
+_COLUMNS, _CLASSES = 6, 8
+#: Images of a class from which its parameters are compared with those of the others.
+_FEW = 8
+#: Histograms below the images, and how many stand beside one another.
+_PANELS, _ACROSS = 36, 6
+#: Inches.
+_WIDTH, _CELL, _PANEL_HEIGHT, _LEGEND_LINE = 12.0, 1.57, 1.8, 0.24
+#: Classes beside one another in the legend.
+_LEGEND_ACROSS = 4
+#: Images whose brightness differs by less share a colour scale.
+_LIKE = 8.0
+#: Kolmogorov-Smirnov distance from which classes are drawn apart.
+_DIFFER = 0.1
+#: What is of all classes.
+_GREY = "0.6"
+
+
+def extent(shape: tuple[int, ...], pixel_scale: float) -> tuple[float, float, float, float]:
+    """Edges of an image in arcsec, as ``imshow`` takes them."""
+    half_y, half_x = (n * pixel_scale / 2 for n in shape[-2:])
+    return (-half_x, half_x, -half_y, half_y)
+
+
+def stretch(images: NDArray[Any]) -> AsinhNorm:
+    """One asinh colour scale for a set of images: linear near zero, logarithmic above."""
+    top = float(np.quantile(images, 0.9995)) or 1.0
+    return AsinhNorm(linear_width=top / 10, vmin=min(0.0, float(images.min())), vmax=top)
+
+
+def flux_ticks(bar: Colorbar, low: float, high: float) -> None:
+    """Few numbers on the colour bar of an asinh scale, none on top of another."""
+    ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
+    shown = [tick if abs(tick) > 1e-3 * (high - low) else 0.0 for tick in ticks]
+    bar.set_ticks(ticks, labels=[f"{n:.3g}" if abs(n) < 1e3 else f"{n:.0f}" for n in shown])
+    bar.minorticks_off()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all, the same bytes every time."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+
+
+def intact(folder: Path) -> bool:
+    """The preview is there, and whole: PNG files carry checksums."""
+    try:
+        with Image.open(folder / "preview.png") as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError, EOFError):
+        return False
+    return True
+
+
+def write_preview(folder: Path, summary: Summary | None = None) -> Path:
+    """Write ``preview.png``: images of each class in arcsec, class counts, and histograms.
+
+    Histograms are of parameters that vary, the lens first; they are drawn per class where the
+    classes differ. One colour scale serves all images if they are of like brightness; else each
+    has its own.
+
+    Args:
+        folder: of the data set.
+        summary: of the data set, if it has been made already.
+
+    Raises:
+        InputError: where the folder holds no data set.
+    """
+    summary = summary or summarize(folder, _COLUMNS)
+    rows = _sample_images(summary)
+    scores = {column.name: _difference(column, len(summary.counts)) for column in _varying(summary)}
+    shown, rest = _chosen(_varying(summary), scores)
+    notes = _notes(list(rows), summary, rest)
+
+    n_rows, n_panel_rows = max(1, len(rows)), -(-len(shown) // _ACROSS)
+    grid_top = 0.55 + n_rows * (_CELL + 0.08)
+    legend_top = grid_top + 0.7
+    panels_top = legend_top + _LEGEND_LINE * _legend_lines(summary) + 0.25
+    height = panels_top + n_panel_rows * _PANEL_HEIGHT + 0.2 * len(notes) + 0.1
+    page = _Page(Figure(figsize=(_WIDTH, height)), height)
+    page.text(0.1, 0.3, _title(summary), size=13)
+    _draw_images(page, rows, summary.attrs)
+    _draw_legend(page, legend_top, summary)
+    for i, column in enumerate(shown):
+        line, place = divmod(i, _ACROSS)
+        left, top = 0.2 + place * _WIDTH / _ACROSS, panels_top + line * _PANEL_HEIGHT
+        ax = page.axes(left, top, _WIDTH / _ACROSS - 0.4, _PANEL_HEIGHT - 0.85)
+        _draw_histogram(ax, column, summary, scores[column.name] > _DIFFER)
+    for i, note in enumerate(notes):
+        page.text(0.1, height - 0.2 * (len(notes) - i), note, size=9)
+    path = folder / "preview.png"
+    save_figure(page.figure, path)
+    return path
+
+
+def _varying(summary: Summary) -> list[Column]:
+    """The columns to draw, of a quantity and its logarithm one."""
+    names = {column.name for column in summary.columns}
+    return [
+        column
+        for column in summary.columns
+        if not column.constant and f"log10_{column.name}" not in names
+    ]
+
+
+def _chosen(columns: list[Column], scores: dict[str, float]) -> tuple[list[Column], list[str]]:
+    """The columns that are drawn, and the names of those for which there is no room.
+
+    Those that are known in the order of the table, the others by how far they tell the classes
+    apart; one that tells them apart goes before one that does not.
+    """
+    known = [column for column in columns if column.name in COLUMNS]
+    others = [column for column in columns if column.name not in COLUMNS]
+    order = known + sorted(others, key=lambda column: -_apart(scores[column.name]))
+    first = sorted(order, key=lambda column: scores[column.name] <= _DIFFER)[:_PANELS]
+    drawn = {column.name for column in first}
+    return (
+        [column for column in order if column.name in drawn],
+        [column.name for column in order if column.name not in drawn],
+    )
+
+
+def _apart(score: float) -> float:
+    return score if score > _DIFFER else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Page:
+    """A figure on which places are given in inches from the upper left corner."""
+
+    figure: Figure
+    height: float
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        bottom = self.height - top - height
+        return self.figure.add_axes(
+            (left / _WIDTH, bottom / self.height, width / _WIDTH, height / self.height)
+        )
+
+    def swatch(self, left: float, middle: float, colour: str) -> None:
+        """A patch of colour, in front of words."""
+        corner = left / _WIDTH, 1 - (middle + 0.06) / self.height
+        width, height = 0.25 / _WIDTH, 0.12 / self.height
+        whole = self.figure.transFigure
+        patch = Rectangle(corner, width, height, color=colour, transform=whole)
+        self.figure.add_artist(patch)
+
+    def text(self, left: float, middle: float, words: str, size: float) -> None:
+        y = 1 - middle / self.height
+        self.figure.text(left / _WIDTH, y, words, fontsize=size, va="center")
+
+
+def _sample_images(summary: Summary) -> dict[str, list[NDArray[np.float32]]]:
+    """The first images of the first classes that have any."""
+    rows: dict[str, list[NDArray[np.float32]]] = {}
+    for name, places in summary.samples.items():
+        for shard, index in places:
+            with (
+                contextlib.suppress(OSError, KeyError, ValueError, RuntimeError),
+                h5py.File(summary.folder / shard, "r") as file,
+            ):
+                image = file["image"][index, 0]
+                if np.isfinite(image).any() and (name in rows or len(rows) < _CLASSES):
+                    rows.setdefault(name, []).append(image)
+    return rows
+
+
+def _notes(drawn: list[str], summary: Summary, rest: list[str]) -> list[str]:
+    """What the picture does not show, in lines that fit on it."""
+    classes = [name for name, count in summary.counts.items() if count and name not in drawn]
+    notes = []
+    if constant := [column for column in summary.columns if column.constant]:
+        notes.append(f"Constant: {', '.join(column.told for column in constant)}.")
+    if words := deflection_scale(summary):
+        notes.append(f"Deflections: {words}.")
+    if len(summary.counts) > _CLASSES:
+        notes.append(f"Colours are of the first {_CLASSES} of {len(summary.counts)} classes.")
+    if classes:
+        notes.append(f"Classes without images here: {', '.join(classes)}.")
+    if rest:
+        notes.append(f"Parameters that vary too: {', '.join(rest)}.")
+    if summary.sampled:
+        notes.append("Histograms are of a random sample of the images.")
+    return [line for note in notes for line in textwrap.wrap(note, 150)]
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _title(summary: Summary) -> str:
+    attrs = summary.attrs
+    words = [f"Model {attrs['model']}" if attrs.get("model") else "", str(attrs.get("preset", ""))]
+    words.append(str(attrs.get("instrument", "")))
+    scale = _pixel_scale(attrs)
+    words.append(f"{scale:g} arcsec/px" if scale else "")
+    words.append(f"{summary.images:,} images")
+    return _short(", ".join(word for word in words if word), 110)
+
+
+def _pixel_scale(attrs: dict[str, Any]) -> float | None:
+    """Arcsec, or None where it is not known."""
+    scale = attrs.get("pixel_scale")
+    return float(scale) if scale is not None and np.isfinite(scale) and scale > 0 else None
+
+
+def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs: Any) -> None:
+    limits = {name: [_limits(image) for image in images] for name, images in rows.items()}
+    every = [pair for pairs in limits.values() for pair in pairs]
+    spans = [high - low for low, high in every]
+    shared = not every or max(spans) < _LIKE * min(spans)
+    if shared and every:
+        common = min(low for low, _ in every), max(high for _, high in every)
+        limits = {name: [common] * len(pairs) for name, pairs in limits.items()}
+    scale = _pixel_scale(attrs)
+    drawn: AxesImage | None = None
+    for row, (name, images) in enumerate(rows.items()):
+        for place, (image, (low, high)) in enumerate(zip(images, limits[name], strict=True)):
+            ax = page.axes(0.95 + place * (_CELL + 0.08), 0.55 + row * (_CELL + 0.08), _CELL, _CELL)
+            value = image if shared else (image - low) / (high - low)
+            norm = _asinh(low, high) if shared else _asinh(0.0, 1.0)
+            edges = extent(image.shape, scale or 1.0)
+            drawn = ax.imshow(value, origin="lower", extent=edges, norm=norm, cmap="magma")
+            ax.tick_params(labelsize=8, labelleft=not place, labelbottom=row == len(rows) - 1)
+            ax.locator_params(nbins=4)
+            if not shared:
+                ax.text(
+                    0.04, 0.95, f"peak {high:.3g}", color="white", fontsize=8, va="top",
+                    transform=ax.transAxes,
+                    bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5},
+                )  # fmt: skip
+            length = "arcsec" if scale else "pixels"
+            if not place:
+                ax.set_ylabel(f"{_short(name, 18)}\ny [{length}]", fontsize=9)
+            if row == len(rows) - 1:
+                ax.set_xlabel(f"x [{length}]", fontsize=9)
+    if drawn is None:
+        return
+    tall = min(len(rows), 4) * (_CELL + 0.08) - 0.08
+    bar = page.figure.colorbar(drawn, cax=page.axes(_WIDTH - 1.1, 0.55, 0.13, tall))
+    low, high = next(iter(limits.values()))[0] if shared else (0.0, 1.0)
+    flux_ticks(bar, low, high)
+    bar.ax.tick_params(labelsize=8)
+    flux = attrs.get("unit", "?")
+    each = f"from the sky to the peak of each image;\npeaks in {flux}"
+    bar.set_label(f"flux per pixel [{flux}]" if shared else each, fontsize=9)
+
+
+def _limits(image: NDArray[np.float32]) -> tuple[float, float]:
+    """The sky and the peak of an image, whatever single pixels do."""
+    values = image[np.isfinite(image)]
+    low, high = (float(level) for level in np.quantile(values, [0.02, 0.9995]))
+    return low, high if high > low else low + 1.0
+
+
+def _asinh(low: float, high: float) -> FuncNorm:
+    """Linear near the sky, logarithmic above, also where the sky is far from zero."""
+    width = (high - low) / 10
+    return FuncNorm(
+        (lambda v: np.arcsinh((v - low) / width), lambda v: low + width * np.sinh(v)),
+        vmin=low,
+        vmax=high,
+    )
+
+
+def _legend_lines(summary: Summary) -> int:
+    return -(-(min(len(summary.counts), _CLASSES) + 1) // _LEGEND_ACROSS)
+
+
+def _draw_legend(page: _Page, top: float, summary: Summary) -> None:
+    """The colour and the number of images of each class; once, for all histograms."""
+    names = list(summary.counts)[:_CLASSES]
+    entries = [
+        (
+            f"{_short(name, 24)}: {summary.counts[name]:,} images",
+            _colour(i) if len(names) > 1 else _GREY,
+        )
+        for i, name in enumerate(names)
+    ]
+    if len(names) > 1:
+        entries.append(("all classes, where they are alike", _GREY))
+    for i, (words, colour) in enumerate(entries):
+        line, place = divmod(i, _LEGEND_ACROSS)
+        left, middle = 0.2 + place * (_WIDTH - 0.4) / _LEGEND_ACROSS, top + line * _LEGEND_LINE
+        page.swatch(left, middle, colour)
+        page.text(left + 0.35, middle, words, size=10)
+
+
+def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> None:
+    """Of all images where the classes are alike, else of each class, each to its own height."""
+    values, labels = column.values, column.labels
+    positive = values[values > 0]
+    # A long tail, as of masses; not a uniform distribution that comes close to zero.
+    wide = column.low >= 0 and len(positive) > 1
+    wide = wide and (
+        unit(column.name) == "solar masses"
+        or bool(np.quantile(positive, 0.95) > 5 * np.median(positive))
+    )
+    bins = _bins(positive if wide else values, wide)
+    if apart:
+        for i in range(min(len(summary.counts), _CLASSES)):
+            mine = values[labels == i]
+            inside = mine[mine > 0] if wide else mine
+            if len(inside):
+                # To its own height: where a class has one value only, the others stay visible.
+                counts, _ = np.histogram(inside, bins)
+                ax.stairs(counts / max(counts.max(), 1), bins, color=_colour(i), lw=1.3)
+    else:
+        ax.hist(values, bins, color=_GREY)
+    ax.set(yticks=[], xscale="log" if wide else "linear")
+    ax.tick_params(labelsize=8)
+    if wide:
+        _sparse_ticks(ax, bins[-1] / bins[0])
+    else:
+        ax.locator_params(axis="x", nbins=4)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    zeros = np.count_nonzero(values == 0) / len(values) if wide else 0.0
+    words = [f"[{unit(column.name)}]" if unit(column.name) else ""]
+    words.append(f"(0 in {zeros:.0%})" if zeros else "")
+    if len(present := np.unique(labels)) == 1 < len(summary.counts) and present[0] >= 0:
+        words.append(f"({_short(list(summary.counts)[present[0]], 18)})")
+    below = " ".join(word for word in words if word)
+    ax.set_xlabel(f"{_short(column.name, 30)}\n{below}".rstrip(), fontsize=9)
+
+
+def _sparse_ticks(ax: Axes, ratio: float) -> None:
+    """Of a logarithmic axis: each decade, or more where there are few, and never one on another."""
+    subs = (1.0,) if ratio > 30 else (1.0, 2.0, 5.0)
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=4 if ratio > 30 else 8))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+    if ratio <= 30:
+        ax.xaxis.set_major_formatter(
+            lambda value, _: f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+        )
+
+
+def _bins(values: NDArray[np.float64], wide: bool) -> list[float]:
+    low, high = float(values.min()), float(values.max())
+    if wide:
+        return list(np.geomspace(low, high, 31))
+    if high - low < 40 and (values == np.round(values)).all():
+        return list(np.arange(low - 0.5, high + 1.0))
+    return list(np.linspace(low, high if high > low else low + 1.0, 31))
+
+
+def _difference(column: Column, classes: int) -> float:
+    """How far a parameter tells the classes apart: the largest Kolmogorov-Smirnov distance.
+
+    Between a class and the others together, where it is beyond chance; 0 where there is nothing to
+    compare.
+    """
+    greatest = 0.0
+    for i in range(classes):
+        mine = column.labels == i
+        # Its p-value is an approximation for many; a class of a few images proves nothing.
+        if min(np.count_nonzero(mine), np.count_nonzero(~mine)) >= _FEW:
+            result = ks_2samp(column.values[mine], column.values[~mine], method="asymp")
+            if result.pvalue < 1e-4:
+                greatest = max(greatest, float(result.statistic))
+    return greatest
+
+
+def _colour(index: int) -> str:
+    return f"C{index % 10}"

@@ -1,0 +1,157 @@
+"""Images of drawn scenes: rendered, observed, and described."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from simulate.backends import Renderer, make_renderer
+from simulate.config import SimulateConfig
+from simulate.instruments import Instrument, instrument
+from simulate.light.add_light import add_light
+from simulate.observe import OBSERVATIONS, noise_sigma
+from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
+
+if TYPE_CHECKING:
+    from simulate.sources.galaxies import GalaxyImages
+
+#: The attribute of a shard that says which configuration it was made with.
+_CONFIGURATION = "config_sha256"
+
+
+def make_images(
+    config: SimulateConfig,
+    prior: Prior,
+    renderers: list[tuple[Instrument, Renderer]],
+    start: int,
+    stop: int,
+    galaxies: GalaxyImages | None = None,
+) -> tuple[Scene, list[NDArray[np.float32]]]:
+    """Scenes of images ``start`` to ``stop - 1`` and their images through each instrument.
+
+    Args:
+        config: of the data set.
+        prior: draws the scenes.
+        renderers: each with its instrument, the finest first.
+        start, stop: which images.
+        galaxies: the sources, where they are real galaxies; the renderers know them too.
+
+    Returns:
+        The scene table, and an array (stop - start, 1, ny, nx) for each renderer.
+    """
+    scene = add_light(prior.draw(start, stop), config, renderers[0][0], galaxies)
+    observe, _ = OBSERVATIONS[config.observation]
+    exposures = scene.params["exposure_time"].numpy()
+    results: list[NDArray[np.float32]] = []
+    for (camera, renderer), stream in zip(renderers, (NOISE, NOISE_LOW_RESOLUTION), strict=False):
+        models = renderer.render(scene)
+        if prior.twins and not results:
+            strengths = signal_to_noise(scene, models, camera, renderer)
+            scene = dataclasses.replace(scene, params=scene.params | strengths)
+        rng = functools.partial(_noise_generator, config, start, stream)
+        images = observe(models, camera.background_sigma, exposures, rng)
+        results.append(images[:, None].astype(np.float32))
+    return scene, results
+
+
+def signal_to_noise(
+    scene: Scene, models: NDArray[np.floating], camera: Instrument, renderer: Renderer
+) -> dict[str, torch.Tensor]:
+    """How strong a signal each image holds, (B,) columns.
+
+    ``peak_snr`` is that of the brightest pixel of the lensed source; ``perturbation_snr`` that of
+    the difference from the same scene without substructure, in all pixels together. Both are NaN
+    where nothing is lensed. The light of the lens counts as noise alone.
+    """
+    sigma = noise_sigma(models, camera.background_sigma, scene.params["exposure_time"].numpy())
+    bare = scene.without_foreground()
+    source = models if scene.foreground is None else renderer.render(bare)
+    perturbation = np.zeros(len(scene))
+    if scene.substructure:
+        affected = torch.cat([part.rows for part in scene.substructure]).sort().values
+        twins = renderer.render(bare.without_substructure().select(affected))
+        rows = affected.numpy()
+        difference = (source[rows] - twins) / sigma[rows]
+        perturbation[rows] = np.sqrt((difference**2).sum((-2, -1), dtype=np.float64))
+    strengths = {
+        "peak_snr": torch.from_numpy((source / sigma).max((-2, -1)).astype(np.float64)),
+        "perturbation_snr": torch.from_numpy(perturbation),
+    }
+    if scene.lensed is None:
+        return strengths
+    lensed = torch.zeros(len(scene), dtype=torch.bool).index_fill_(0, scene.lensed, True)
+    return {name: torch.where(lensed, values, torch.nan) for name, values in strengths.items()}
+
+
+def _noise_generator(
+    config: SimulateConfig, start: int, stream: int, i: int
+) -> np.random.Generator:
+    return generator(config, start + i, stream)
+
+
+def make_renderers(
+    config: SimulateConfig, galaxies: GalaxyImages | None = None
+) -> list[tuple[Instrument, Renderer]]:
+    """The instrument and its renderer; with ``pairs`` also those of the lower resolution.
+
+    The coarser pixels are met by as many rays an arcsec as the finer ones.
+    """
+    camera, rays = instrument(config.instrument), config.supersampling
+    renderers = [(camera, make_renderer(config, camera, rays, galaxies))]
+    if config.pairs:
+        coarse = camera.coarser(config.pairs)
+        renderers.append((coarse, make_renderer(config, coarse, rays * config.pairs, galaxies)))
+    return renderers
+
+
+def digest_of(config: SimulateConfig) -> str:
+    """Of what the images of a data set follow from."""
+    return hashlib.sha256(json.dumps(config.identity(), sort_keys=True).encode()).hexdigest()
+
+
+def configuration_of(shard: Path) -> str | None:
+    """The :func:`digest_of` the configuration of a shard; None where it cannot be read.
+
+    Empty where it does not say, as shards of earlier versions.
+    """
+    try:
+        with h5py.File(shard, "r") as file:
+            return str(file.attrs.get(_CONFIGURATION, ""))
+    except (OSError, RuntimeError):
+        return None
+
+
+def attributes(
+    config: SimulateConfig, prior: Prior, renderers: list[tuple[Instrument, Renderer]]
+) -> dict[str, Any]:
+    """The attributes of a shard."""
+    camera = renderers[0][0]
+    attrs = {
+        "label_names": config.label_names,
+        "pixel_scale": camera.pixel_scale,
+        "unit": OBSERVATIONS[config.observation][1],
+        "preset": config.preset,
+        "model": config.model,
+        "psf_fwhm": camera.psf_fwhm,
+        "psf_truncation": camera.psf_truncation,
+        "background_sigma": camera.background_sigma,
+        "main_profile": prior.main,
+        "alpha_scale": prior.alpha_scale,
+        "instrument": config.instrument,
+        _CONFIGURATION: digest_of(config),
+    }
+    if config.pairs:
+        coarse = renderers[1][0]
+        attrs["pixel_scale_lr"] = coarse.pixel_scale
+        attrs["psf_fwhm_lr"] = coarse.psf_fwhm
+        attrs["background_sigma_lr"] = coarse.background_sigma
+    return attrs

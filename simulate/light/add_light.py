@@ -1,0 +1,83 @@
+"""What shines in a scene beside the smooth source: lens galaxies, look-alikes, real galaxies."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from simulate.config import SimulateConfig
+from simulate.instruments import Instrument
+from simulate.light.foreground import Components, Foreground
+from simulate.light.lens_light import LENS_LIGHT_LABELS, draw_lens_light
+from simulate.light.look_alikes import StandsFor, draw_non_lens
+from simulate.scenes import LIGHT, Scene, generator
+
+if TYPE_CHECKING:
+    from simulate.sources.galaxies import GalaxyImages
+
+#: Columns that describe the image and not the lens: a non-lens has them too.
+_OF_ANY_IMAGE = ("exposure_time",)
+#: Columns of a smooth source, which a real galaxy does not have.
+_OF_A_SERSIC = {"source_amplitude", "source_n_sersic", "source_e1", "source_e2"}
+
+
+def add_light(
+    scene: Scene, config: SimulateConfig, camera: Instrument, galaxies: GalaxyImages | None
+) -> Scene:
+    """The scene with the light that a configuration asks for, and its labels.
+
+    Images whose label is behind the classes have no lens: their lens columns become NaN.
+
+    Raises:
+        InputError: for a magnitude and an instrument without zero point.
+    """
+    if galaxies is None and not config.shines:
+        return scene
+    rngs = [generator(config, int(index), LIGHT) for index in scene.index]
+    lensed = scene.label < len(config.classes)
+    params = dict(scene.params)
+    if galaxies is not None:
+        chosen = torch.tensor([rng.integers(len(galaxies)) for rng in rngs])
+        params["source_galaxy"] = torch.from_numpy(galaxies.number)[chosen].double()
+        params["source_stamp"] = chosen.double()
+        angles = [rng.uniform(0, 2 * math.pi) for rng in rngs]
+        params["source_angle"] = torch.tensor(angles, dtype=torch.float64)
+        # Stamps are turned only; a flip of the image, in augmentation, mirrors them.
+        params["source_mirrored"] = torch.zeros(len(scene), dtype=torch.float64)
+        for name in _OF_A_SERSIC & params.keys():
+            params[name] = torch.full_like(params[name], math.nan)
+    foreground = None
+    if config.shines:
+        foreground = Foreground.stack(
+            [_components(config, scene, i, rng, camera) for i, rng in enumerate(rngs)]
+        )
+        absent = torch.full((len(scene),), math.nan, dtype=torch.float64)
+        names = LENS_LIGHT_LABELS + (("non_lens_kind",) if config.non_lens.fraction else ())
+        params |= {name: foreground.labels.get(name, absent) for name in names}
+    if not lensed.all():
+        for name in scene.params.keys() - set(_OF_ANY_IMAGE):
+            params[name] = torch.where(lensed, params[name], math.nan)
+    return dataclasses.replace(
+        scene,
+        params=params,
+        foreground=foreground,
+        lensed=None if lensed.all() else lensed.nonzero()[:, 0],
+    )
+
+
+def _components(
+    config: SimulateConfig, scene: Scene, i: int, rng: np.random.Generator, camera: Instrument
+) -> Components:
+    """The light in the image plane of the i-th image."""
+    names = ("theta_E", "e1", "e2", "center_x", "center_y")
+    mass = {name: float(scene.params[name][i]) for name in names}
+    # Light follows the mass that the sky shows.
+    mass["theta_E"] *= scene.alpha_scale
+    if scene.label[i] == len(config.classes):
+        lens = StandsFor(mass["theta_E"], float(scene.params["source_flux"][i]))
+        return draw_non_lens(config.non_lens, config.lens_light, rng, camera, lens)
+    return draw_lens_light(config.lens_light, rng, camera, **mass)

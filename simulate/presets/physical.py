@@ -1,0 +1,334 @@
+"""The preset ``physical``: the class is carried by the lensing of the substructure alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+import lensphys as lp
+from lensphys.ground.config import Strict, suggestion
+from lensphys.ground.errors import InputError
+from simulate.config import SimulateConfig
+from simulate.distributions import AnyDistribution, within
+from simulate.instruments import instrument
+from simulate.scenes import SCENE, Deflectors, Scene, generator
+from simulate.substructure import halos
+from simulate.substructure.halos import Drawn, LensPlane, SubhaloConfig, VortexConfig
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FLRW
+
+Array = NDArray[np.float64]
+
+#: Random numbers of an image beside those of its substructure.
+_MACRO_DRAWS = 17
+#: Points on the Einstein ring over which the deflection of haloes is averaged: with 256 the radius
+#: of the main lens is right to 1e-6 arcsec.
+_RING_POINTS = 256
+#: Columns that are zero without substructure.
+_NONE_WITHOUT = ("substructure_mass", "substructure_fraction_ring", "n_substructure")
+#: Columns that only some images fill.
+_OF_SUBSTRUCTURE = (
+    "substructure_infall_mass",
+    "axion_mass",
+    "log10_axion_mass",
+    "vortex_angle",
+    "vortex_half_length",
+    "vortex_center_x",
+    "vortex_center_y",
+)
+
+
+class EllipticityPrior(Strict):
+    """Two components, each drawn from the same distribution."""
+
+    e: AnyDistribution = Field(description="of e1 and of e2")
+
+    @field_validator("e")
+    @classmethod
+    def _describes_an_ellipse(cls, e: AnyDistribution) -> AnyDistribution:
+        return within(e, -0.7, 0.7)
+
+
+class LensPrior(EllipticityPrior):
+    """The main lens: an elliptical power law with external shear."""
+
+    z_lens: float = Field(gt=0)
+    z_source: float = Field(gt=0)
+    theta_E: AnyDistribution = Field(description="arcsec, of all mass, substructure included")
+    gamma: AnyDistribution = Field(description="slope of the density; 2 is isothermal")
+    center: AnyDistribution = Field(description="arcsec, of each coordinate")
+    shear: AnyDistribution = Field(description="of gamma1 and of gamma2")
+
+    @field_validator("theta_E")
+    @classmethod
+    def _positive(cls, theta_E: AnyDistribution) -> AnyDistribution:
+        return within(theta_E, 1e-3, math.inf)
+
+    @field_validator("gamma")
+    @classmethod
+    def _between_sheet_and_point(cls, gamma: AnyDistribution) -> AnyDistribution:
+        return within(gamma, 1.1, 2.9)
+
+    @field_validator("shear")
+    @classmethod
+    def _weak(cls, shear: AnyDistribution) -> AnyDistribution:
+        return within(shear, -0.6, 0.6)
+
+
+class SourcePrior(EllipticityPrior):
+    """The lensed galaxy: a Sersic profile."""
+
+    magnitude: AnyDistribution | None = Field(description="AB, unlensed; or null")
+    flux: AnyDistribution | None = Field(description="e-/s, unlensed; or null")
+    R_sersic: AnyDistribution = Field(description="arcsec")
+    n_sersic: AnyDistribution
+    offset: float = Field(ge=0, le=2, description="uniform in a disc of so many Einstein radii")
+
+    @field_validator("R_sersic", "flux")
+    @classmethod
+    def _positive(cls, value: AnyDistribution | None) -> AnyDistribution | None:
+        return within(value, 1e-9, math.inf) if value else None
+
+    @field_validator("magnitude")
+    @classmethod
+    def _of_this_universe(cls, magnitude: AnyDistribution | None) -> AnyDistribution | None:
+        return within(magnitude, -50, 50) if magnitude else None
+
+    @field_validator("n_sersic")
+    @classmethod
+    def _in_range(cls, n_sersic: AnyDistribution) -> AnyDistribution:
+        return within(n_sersic, 0.3, 10)
+
+
+class PhysicalConfig(SimulateConfig):
+    """A data set whose classes differ by the lensing of their substructure alone."""
+
+    cosmology: str = Field(description="a name of astropy's")
+    lens: LensPrior
+    source: SourcePrior
+    substructure_fraction: AnyDistribution = Field(description="of the mass; one for all classes")
+    cdm: SubhaloConfig
+    axion: VortexConfig
+
+    @field_validator("observation")
+    @classmethod
+    def _of_a_detector(cls, observation: str) -> str:
+        if observation not in ("detector", "noise_free"):
+            raise ValueError(
+                "the preset physical is observed with the noise of its detector, or noise_free"
+            )
+        return observation
+
+    @field_validator("substructure_fraction")
+    @classmethod
+    def _a_fraction(cls, fraction: AnyDistribution) -> AnyDistribution:
+        return within(fraction, 0, 1)
+
+    @field_validator("cosmology")
+    @classmethod
+    def _known_cosmology(cls, name: str) -> str:
+        from astropy.cosmology import available
+
+        if name not in available:
+            raise ValueError(f"unknown cosmology '{name}'{suggestion(name, available)}")
+        return name
+
+
+class PhysicalPrior:
+    """Draws the scenes of the preset ``physical``.
+
+    The mass of the substructure inside the Einstein ring is taken from the main lens, so that the
+    mass there is that of ``theta_E`` in every class.
+
+    Raises:
+        InputError: on creation, for a configuration that describes no lens.
+    """
+
+    main = "EPL"
+    alpha_scale = 1.0
+    twins = True
+
+    def __init__(self, config: PhysicalConfig) -> None:
+        self.config = config
+        self._camera = instrument(config.instrument)
+        if (config.source.magnitude is None) == (config.source.flux is None):
+            raise InputError("source: give either magnitude or flux, and null for the other")
+        if config.source.magnitude is not None:
+            self._camera.flux(0.0)
+        try:
+            self._plane = LensPlane(
+                config.lens.z_lens, config.lens.z_source, _cosmology(config.cosmology)
+            )
+        except ValueError as error:
+            raise InputError(f"lens: {error}") from None
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """Refuses rings that leave the image, and subhaloes that leave their host."""
+        center = self.config.lens.center
+        reach = self.config.lens.theta_E.high + max(abs(center.low), abs(center.high))
+        if reach > self._camera.half_field:
+            raise InputError(
+                f"lens: theta_E and center put rings up to {reach:.3g} arcsec from the middle, but "
+                f"the images of {self.config.instrument} end at {self._camera.half_field:.3g}"
+            )
+        cdm = self.config.cdm
+        disc = cdm.disc_radius * self.config.lens.theta_E.high * self._plane.kpc_per_arcsec
+        if "cdm" in self.config.classes and disc > cdm.host_radius:
+            raise InputError(
+                f"cdm: host_radius of {cdm.host_radius:g} kpc lies inside the disc of subhaloes, "
+                f"{disc:.3g} kpc in the largest lens"
+            )
+
+    def draw(self, start: int, stop: int) -> Scene:
+        """The scenes of images ``start`` to ``stop - 1``."""
+        index = np.arange(start, stop)
+        label = self.config.labels(start, stop)
+        rngs = [generator(self.config, i, SCENE) for i in range(start, stop)]
+        params = self._macro_model(rngs)
+        params["theta_E_main"] = params["theta_E"].copy()
+        params |= {name: np.zeros(len(rngs)) for name in _NONE_WITHOUT}
+        params |= {name: np.full(len(rngs), np.nan) for name in _OF_SUBSTRUCTURE}
+        parts = []
+        for number, name in enumerate(self.config.classes):
+            rows = np.flatnonzero(label == number)
+            if name == "no_sub":
+                params["substructure_fraction"][rows] = 0.0
+            elif len(rows):
+                of_rows = {key: values[rows] for key, values in params.items()}
+                profile, drawn = self._substructure(name, of_rows, [rngs[i] for i in rows])
+                deflectors, labels = drawn
+                for key, values in labels.items():
+                    params[key][rows] = values
+                share = share_inside_ring(profile, deflectors, of_rows)
+                params["substructure_fraction_ring"][rows] = share
+                params["theta_E_main"][rows] = compensated_theta_E(share, of_rows)
+                tensors = {key: torch.from_numpy(values) for key, values in deflectors.items()}
+                parts.append(Deflectors(profile, torch.from_numpy(rows), tensors))
+        columns = {name: torch.from_numpy(values) for name, values in params.items()}
+        return Scene(
+            torch.from_numpy(index), torch.from_numpy(label), columns, self.main, tuple(parts)
+        )
+
+    def _macro_model(self, rngs: list[np.random.Generator]) -> dict[str, Array]:
+        """All but the substructure, (B,) each; the same random numbers whatever the class."""
+        lens, source = self.config.lens, self.config.source
+        u = iter(np.stack([rng.random(_MACRO_DRAWS) for rng in rngs], axis=1))
+        theta_E = lens.theta_E.quantile(next(u))
+        center_x, center_y = lens.center.quantile(next(u)), lens.center.quantile(next(u))
+        radius, angle = source.offset * theta_E * np.sqrt(next(u)), 2 * math.pi * next(u)
+        params = {
+            "theta_E": theta_E,
+            "gamma": lens.gamma.quantile(next(u)),
+            "e1": lens.e.quantile(next(u)),
+            "e2": lens.e.quantile(next(u)),
+            "center_x": center_x,
+            "center_y": center_y,
+            "gamma1": lens.shear.quantile(next(u)),
+            "gamma2": lens.shear.quantile(next(u)),
+            "source_R_sersic": source.R_sersic.quantile(next(u)),
+            "source_n_sersic": source.n_sersic.quantile(next(u)),
+            "source_e1": source.e.quantile(next(u)),
+            "source_e2": source.e.quantile(next(u)),
+            "source_center_x": center_x + radius * np.cos(angle),
+            "source_center_y": center_y + radius * np.sin(angle),
+        }
+        if source.magnitude is not None:
+            params["source_magnitude"] = source.magnitude.quantile(next(u))
+            flux = np.asarray(self._camera.flux(torch.from_numpy(params["source_magnitude"])))
+        else:
+            assert source.flux is not None
+            flux = source.flux.quantile(next(u))
+        params["source_flux"] = flux
+        R, n = (torch.from_numpy(params[f"source_{name}"]) for name in ("R_sersic", "n_sersic"))
+        params["source_amplitude"] = flux / np.asarray(
+            lp.sersic_total_flux(torch.ones_like(R), R, n)
+        )
+        params["exposure_time"] = self._exposure(next(u))
+        params["substructure_fraction"] = self.config.substructure_fraction.quantile(next(u))
+        return params
+
+    def _exposure(self, u: Array) -> Array:
+        if self.config.exposure_log10 is None:
+            return np.full(u.shape, self._camera.total_exposure or np.nan)
+        low, high = self.config.exposure_log10
+        return np.asarray(10 ** (low + (high - low) * u))
+
+    def _substructure(
+        self, name: str, params: dict[str, Array], rngs: list[np.random.Generator]
+    ) -> tuple[str, Drawn]:
+        if name == "cdm":
+            return "TNFW", halos.draw_subhalos(self.config.cdm, self._plane, params, rngs)
+        return "UniformLine", halos.draw_vortex(self.config.axion, self._plane, params, rngs)
+
+
+def compensated_theta_E(share: Array, params: dict[str, Array]) -> Array:
+    """Einstein radius of what is left to the main lens, arcsec, (R,).
+
+    Args:
+        share: (R,) of the mass inside the Einstein ring that is substructure.
+        params: of the whole lens.
+
+    Raises:
+        InputError: where the substructure is heavier than the whole lens.
+    """
+    if share.max() >= 1:
+        raise InputError(
+            f"the substructure has {share.max():.3g} times the mass of the lens; lower "
+            "substructure_fraction, or mass_max of cdm"
+        )
+    left: Array = params["theta_E"] * (1 - share) ** (1 / (params["gamma"] - 1))
+    return left
+
+
+def share_inside_ring(
+    profile: str, deflectors: dict[str, Array], params: dict[str, Array]
+) -> Array:
+    """Mass of the substructure inside the Einstein ring over that of the whole lens there, (R,)."""
+    theta_E = params["theta_E"]
+    # In units of the Einstein radius and about the lens, so that all images share one circle.
+    scaled = {}
+    for name, values in deflectors.items():
+        offset = params.get(name, np.zeros(1))[:, None] if name.startswith("center") else 0.0
+        unit = 1.0 if name == "phi" else theta_E[:, None]
+        scaled[name] = (values - offset) / unit
+    if profile == "UniformLine":
+        return _line_inside(**scaled)
+    return _mean_radial_deflection(profile, scaled)
+
+
+def _line_inside(
+    theta_E: Array, half_length: Array, phi: Array, center_x: Array, center_y: Array
+) -> Array:
+    """Mass of lines (R, K) inside the unit circle, (R,): by the length of the chord."""
+    along = center_x * np.cos(phi) + center_y * np.sin(phi)
+    half_chord = np.sqrt((1 - center_x**2 - center_y**2 + along**2).clip(min=0))
+    first = (-along - half_chord).clip(-half_length, half_length)
+    last = (-along + half_chord).clip(-half_length, half_length)
+    inside: Array = (theta_E**2 * (last - first) / (2 * half_length)).sum(1)
+    return inside
+
+
+def _mean_radial_deflection(profile: str, params: dict[str, Array]) -> Array:
+    """Of deflectors (R, K) over the unit circle, (R,): by Gauss' theorem the mass inside of it."""
+    angle = torch.arange(_RING_POINTS, dtype=torch.float64) * (2 * math.pi / _RING_POINTS)
+    cos, sin = angle.cos()[None].float(), angle.sin()[None].float()
+    # In single precision, a quarter of the time, a share of 0.1 is right to 1e-8.
+    tensors = {name: torch.from_numpy(values).float() for name, values in params.items()}
+    population = lp.Population(getattr(lp, profile)(**tensors))
+    alpha_x, alpha_y = population.deflection(cos, sin)
+    share: Array = (alpha_x * cos + alpha_y * sin).double().mean((-2, -1)).numpy()
+    return share
+
+
+def _cosmology(name: str) -> FLRW:
+    import astropy.cosmology
+
+    found: FLRW = getattr(astropy.cosmology, name)
+    return found

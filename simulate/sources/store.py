@@ -1,0 +1,75 @@
+"""The galaxies behind the lenses of a data set, kept beside its images."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing
+from simulate.sources.galaxies import GalaxyImages, GalaxyImagesConfig, load_galaxies
+
+#: The file in the folder of a data set that holds its sources, where they are real galaxies.
+SOURCES = "sources.h5"
+_COLUMNS = ("stamps", "half_light_radius", "number", "label")
+
+
+def store_galaxies(config: GalaxyImagesConfig, folder: Path) -> GalaxyImages:
+    """Prepare the galaxies once and keep them beside the images; found there, they are read.
+
+    Raises:
+        InputError: see :func:`load_galaxies`, and where the file cannot be written.
+    """
+    identity = json.dumps(config.identity(), sort_keys=True)
+    path = folder / SOURCES
+    if path.is_file():
+        try:
+            with h5py.File(path) as file:
+                if file.attrs["identity"] == identity and file.attrs["digest"] == _content(file):
+                    return stored_galaxies(folder)
+        except (OSError, KeyError, RuntimeError, InputError):
+            pass  # damaged: made again
+    galaxies = load_galaxies(config)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name in _COLUMNS:
+            file.create_dataset(name, data=getattr(galaxies, name))
+        file.attrs["rejected"] = json.dumps(galaxies.rejected)
+        file.attrs["identity"], file.attrs["digest"] = identity, _content(file)
+    return galaxies
+
+
+def stored_galaxies(folder: Path) -> GalaxyImages:
+    """The galaxies that are the sources of a data set.
+
+    Raises:
+        InputError: where there are none, or the file is damaged.
+    """
+    path = folder / SOURCES
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run the simulate command of the data set again")
+    return _stored(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _stored(path: Path, changed: int) -> GalaxyImages:
+    try:
+        with h5py.File(path) as file:
+            columns = {name: file[name][()] for name in _COLUMNS}
+            return GalaxyImages(**columns, rejected=json.loads(file.attrs["rejected"]))
+    except (OSError, KeyError, RuntimeError, ValueError):
+        raise InputError(
+            f"{path} is damaged; run the simulate command of the data set again"
+        ) from None
+
+
+def _content(file: h5py.File) -> str:
+    """SHA-256 of the columns."""
+    digest = hashlib.sha256()
+    for name in _COLUMNS:
+        digest.update(np.ascontiguousarray(file[name][()]).tobytes())
+    return digest.hexdigest()
