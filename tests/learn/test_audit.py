@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from conftest import simulated
 
 import cli
 from learn.audit import AuditConfig, audit, failures
@@ -14,6 +13,7 @@ from simulate.importers.config import ImportConfig
 from simulate.importers.run import import_images
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
+from tests.learn.conftest import simulated
 
 QUICK = ["epochs=1", "width=4", "batch_size=32", "least_test_images_per_class=5"]
 

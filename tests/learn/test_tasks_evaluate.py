@@ -7,7 +7,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from conftest import simulated
 
 import cli
 from learn.finetune import finetune
@@ -15,6 +14,7 @@ from learn.inference.evaluate import evaluate
 from learn.tasks import TASKS
 from lensphys.ground.errors import InputError
 from simulate import shards
+from tests.learn.conftest import simulated
 
 ONE_EPOCH = ("optimizer.epochs=1",)
 
