@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
@@ -59,18 +60,28 @@ def shipped_config(command: str, name: str, kind: str) -> Path:
 
 
 def load_config(
-    schema: type[ConfigT], path: Path, sets: Iterable[str] = (), **overrides: Any
+    schema: type[ConfigT],
+    path: Path,
+    sets: Iterable[str] = (),
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+    **top_level: Any,
 ) -> ConfigT:
-    """Read a YAML file, apply ``a.b=c`` strings and overrides (None: not given), and check it.
+    """Read a YAML file, change some of its keys, and check it.
+
+    Args:
+        schema: the keys and their types.
+        path: the file.
+        sets: ``a.b=c`` strings, which come last.
+        overrides: values by dotted keys, sections in sections, or both; None is a value.
+        top_level: values of keys at the top level; None: not given.
 
     Raises:
         InputError: for an unreadable file, an unknown key (with the nearest known one) or a value
             out of range.
     """
     values = read_yaml(path)
-    for key, value in overrides.items():
-        if value is not None:
-            values[key] = value
+    _merge(values, overrides)
+    values |= {key: value for key, value in top_level.items() if value is not None}
     for item in sets:
         _apply_set(values, item)
     return checked(schema, values, str(path))
@@ -117,6 +128,27 @@ def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Con
         got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
         at = f"{where}: {key}" if key else where
         raise InputError(f"{at}: {message}{got}") from None
+
+
+def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Put values by dotted keys, and those of sections within sections, in their places."""
+    for key, value in overrides.items():
+        *parents, last = key.split(".")
+        section = values
+        for parent in parents:
+            section = _subsection(section, parent)
+        if isinstance(value, Mapping):
+            _merge(_subsection(section, last), value)
+        else:
+            section[last] = value
+
+
+def _subsection(section: dict[str, Any], name: str) -> dict[str, Any]:
+    """The section of a name, made where there is none or another value."""
+    if not isinstance(section.get(name), dict):
+        section[name] = {}
+    below: dict[str, Any] = section[name]
+    return below
 
 
 def _apply_set(values: dict[str, Any], item: str) -> None:
