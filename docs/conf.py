@@ -1,9 +1,9 @@
-"""Settings of the site; `make docs` builds it. See `pages.py` for the pages made of docstrings."""
+"""Settings of the site; `make docs` builds it. See `pages.py` for the pages made of the code."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import lensphys
 
@@ -11,10 +11,18 @@ project = "lensphys"
 author = copyright = "the lensphys authors"
 version = release = lensphys.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pages"]
-exclude_patterns = ["_build", "generated/instruments.md"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "mathml",
+    "pages",
+]
+exclude_patterns = ["_build", "generated/tables"]
 source_suffix = {".md": "markdown"}
 
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # links such as fitting.md#what-is-fitted
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -35,6 +43,10 @@ nitpick_ignore_regex = [
     ),
 ]
 
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+copybutton_exclude = ".linenos, .gp, .go"
 html_theme = "furo"
 html_title = "lensphys"
 html_show_sphinx = False

@@ -1,4 +1,4 @@
-"""The part of the site that is made of the code: a page and a figure a profile, tables, examples.
+"""The part of the site that is made of the code: profiles, rooms, commands, tables and examples.
 
 A Sphinx extension. Before pages are read it writes `generated/`; while docstrings are read it turns
 the `Args` of everything with declared parameters into a table of units, defaults and valid ranges.
@@ -20,8 +20,11 @@ from typing import Any
 import profiles
 import torch
 from pictures import draw_light, draw_mass
+from pydantic import BaseModel
+from rooms import room_pages
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from tables import table_files
 
 import lensphys
 from lensphys.instruments import INSTRUMENTS
@@ -35,7 +38,7 @@ torch.set_num_threads(1)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Connect this extension to Sphinx."""
     app.connect("builder-inited", generate)
     # Before napoleon, which knows of no units.
     app.connect("autodoc-process-docstring", tabulate_parameters, priority=400)
@@ -45,14 +48,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def generate(app: Sphinx) -> None:
-    """Write `generated/`: pages and figures of the profiles, tables, output of the examples."""
+    """Write `generated/`: profiles with figures, rooms, tables, output of the examples."""
     source = Path(app.srcdir)
     folder = source / "generated"
     running = {}
-    for script in sorted((source / "examples").glob("*.py")):
+    for script in sorted((source / "tutorials").glob("*.py")):
         output = folder / "examples" / f"{script.stem}.txt"
-        if not (_fresh(output, script) and _fresh(output.with_suffix(".png"), script)):
-            running[output] = _started(script, output.parent)
+        if not (_is_fresh(output, script) and _is_fresh(output.with_suffix(".png"), script)):
+            running[output] = _start(script, output.parent)
     drawing = [source / name for name in ("pages.py", "pictures.py", "profiles.py")]
     for kind in DRAW:
         try:
@@ -61,11 +64,13 @@ def generate(app: Sphinx) -> None:
             raise ExtensionError(str(error)) from error
         for name, (profile, example) in found.items():
             figure = folder / kind / f"{name}.png"
-            if not _fresh(figure, *drawing):
+            if not _is_fresh(figure, *drawing):
                 DRAW[kind](profiles.run(example, kind), example.width, figure)
             _write(folder / kind / f"{name}.md", profile_page(kind, name, profile, example))
         _write(folder / kind / "index.md", kind_page(kind, found))
-    _write(folder / "instruments.md", instrument_table())
+    made = {"tables/instruments.md": instrument_table()} | table_files() | room_pages()
+    for name, text in made.items():
+        _write(folder / name, text)
     for output, process in running.items():
         text, errors = process.communicate()
         if process.returncode:
@@ -125,13 +130,13 @@ def kind_page(kind: str, found: dict[str, tuple[type, profiles.Example]]) -> str
         "mass": (
             "Mass profiles",
             "Every deflector has a `potential`, a `deflection` and a `hessian`; put one or more of "
-            "them into a [lens](../../lenses.md).",
+            "them into a [lens](../../reference/lenses.md).",
             "MassProfile",
         ),
         "light": (
             "Light profiles",
             "Every light profile has a `surface_brightness`; put it behind a lens, or into its "
-            "plane, and [render](../../rendering.md) it.",
+            "plane, and [render](../../reference/rendering.md) it.",
             "LightProfile",
         ),
     }[kind]
@@ -191,7 +196,7 @@ def instrument_table() -> str:
 def tabulate_parameters(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Replaces the `Args` in the docstring of a class with declared parameters by a table."""
+    """Replace the `Args` in the docstring of a class with declared parameters by a table."""
     if what != "class" or not dataclasses.is_dataclass(obj) or not issubclass(obj, Profile):
         return
     start, end = section(lines, "Args:")
@@ -233,7 +238,7 @@ def tabulate_parameters(
 def list_attributes(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Keeps attributes that are described together, such as `x, y`, together."""
+    """Keep attributes that are described together, such as `x, y`, together."""
     if what == "attribute":
         # Napoleon would take what is before a colon for a type.
         lines[:] = [line.replace(": ", " -- ") for line in lines]
@@ -250,7 +255,9 @@ def list_attributes(
 def shorten_signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """The constructor of a profile without the types, which are one for all parameters."""
+    """Return the constructor of a profile without types, and of a configuration without keys."""
+    if what == "class" and isinstance(obj, type) and issubclass(obj, BaseModel):
+        return "", returns
     if what != "class" or not dataclasses.is_dataclass(obj) or not issubclass(obj, Profile):
         return None
     shown = [
@@ -262,7 +269,7 @@ def shorten_signature(
 
 
 def section(lines: list[str], title: str) -> tuple[int, int]:
-    """Where a section of a Google-style docstring starts and ends; nowhere: twice the same."""
+    """Return the first and last line of a section of a Google-style docstring; absent: 0, 0."""
     if title not in lines:
         return 0, 0
     start = end = lines.index(title)
@@ -285,7 +292,7 @@ def meanings_of(lines: list[str]) -> dict[str, str]:
 
 
 def valid_range(low: float, high: float, open_low: bool) -> str:
-    """How a reader sees a range: `≥ 0`, `> 0`, `-1 … 1`, `any`."""
+    """Return a range as a reader sees it: `≥ 0`, `> 0`, `-1 … 1`, `any`."""
     if low == -math.inf and high == math.inf:
         return "any"
     if high == math.inf:
@@ -300,15 +307,15 @@ def _first_sentence(profile: type) -> str:
     return doc.split("\n\n")[0].replace("\n", " ").replace("``", "`").rstrip(".")
 
 
-def _fresh(made: Path, *sources: Path) -> bool:
-    """Whether a file is newer than what it was made from, of which lensphys is always part."""
+def _is_fresh(made: Path, *sources: Path) -> bool:
+    """Return true if a file is newer than its sources, to which lensphys always belongs."""
     package = Path(lensphys.__file__).parent.rglob("*.py")
     newest = max(path.stat().st_mtime for path in (*sources, *package))
     return made.exists() and made.stat().st_mtime > newest
 
 
-def _started(script: Path, folder: Path) -> subprocess.Popen[str]:
-    """A worked example, on its way, with its figures in `folder`."""
+def _start(script: Path, folder: Path) -> subprocess.Popen[str]:
+    """Start a worked example, whose figures go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     # lensphys is found where it was found here, also where it is not installed.
     path = os.pathsep.join(p for p in sys.path if p)
