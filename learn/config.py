@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from lensphys.ground.config import Strict
 
 
-class PriorConfig(Strict):
-    """What an encoder sees of the smooth lens that was fitted to its image."""
+class LensFitConfig(Strict):
+    """The channels of a lens fit that an encoder is given beside the image."""
 
     steps: int = Field(ge=0, description="of Gauss-Newton, at most; 0: the nearest template alone")
     residual: Literal["fit", "high-pass", "none"] = Field(
@@ -25,11 +25,11 @@ class PriorConfig(Strict):
     )
 
     @model_validator(mode="after")
-    def _has_what_it_searches(self) -> PriorConfig:
+    def _has_what_it_searches(self) -> LensFitConfig:
         if self.detection and self.residual == "none":
             raise ValueError(
-                "encoder.prior.detection searches the residual: set it to false beside "
-                "encoder.prior.residual=none"
+                "encoder.lens_fit.detection searches the residual: set it to false beside "
+                "encoder.lens_fit.residual=none"
             )
         return self
 
@@ -51,7 +51,12 @@ class EncoderConfig(Strict):
     embed_dim: int = Field(gt=0, multiple_of=4)
     depth: int = Field(gt=0)
     num_heads: int = Field(gt=0)
-    prior: PriorConfig | None = Field(None, description="null: the encoder sees the image alone")
+    lens_fit: LensFitConfig | None = Field(
+        None,
+        # Encoders of earlier versions call it prior.
+        validation_alias=AliasChoices("lens_fit", "prior"),
+        description="null: the encoder sees the image alone",
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> EncoderConfig:
@@ -165,9 +170,9 @@ class PretrainConfig(TrainingConfig):
     def _fits_what_it_shows(self) -> PretrainConfig:
         jitter = self.jitter
         changes = jitter.shift, jitter.blur, jitter.noise, jitter.affine
-        if self.encoder.prior and self.augment and any(changes):
+        if self.encoder.lens_fit and self.augment and any(changes):
             raise ValueError(
-                "jitter must be 0 throughout where the encoder has a lens prior: the fit is of the "
+                "jitter must be 0 throughout where the encoder sees lens fits: the fit is of the "
                 "image as it is"
             )
         return self

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from learn.compare.config import (
     BASELINES,
     FIT,
-    WITH_PRIOR,
+    WITH_LENS_FIT,
     Budget,
     CompareConfig,
     Mode,
@@ -219,9 +219,9 @@ def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> Fi
     }
     path = shipped_config("finetune", TASK, "task")
     sets = section.set | fixed
-    if name.endswith(WITH_PRIOR) or name == FIT:
+    if name.endswith(WITH_LENS_FIT) or name == FIT:
         ours = _adjusted(PretrainConfig, shipped_config("pretrain", PHYSICS, "method"), {})
-        sets["scratch_encoder.prior"] = ours.encoder.model_dump()["prior"]
+        sets["scratch_encoder.lens_fit"] = ours.encoder.model_dump()["lens_fit"]
     batch_size = _adjusted(FinetuneConfig, path, sets).optimizer.batch_size
     epochs = section.epochs_of(budget, batch_size)
     length = {

@@ -22,13 +22,13 @@ BASELINES: dict[str, Mode] = {
     "radial": "linear",
     "lens-fit": "linear",
     "untrained": "linear",
-    "untrained:lens-prior": "linear",
+    "untrained:lens-fit": "linear",
     "scratch": "full",
-    "scratch:lens-prior": "full",
+    "scratch:lens-fit": "full",
     "resnet18": "full",
 }
 #: The networks among them that see what physics-ijepa sees, and what the fit of a lens says alone.
-WITH_PRIOR, FIT = ":lens-prior", "lens-fit"
+WITH_LENS_FIT, FIT = ":lens-fit", "lens-fit"
 
 
 def base_method(name: str) -> str:

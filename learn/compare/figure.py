@@ -20,9 +20,9 @@ _GREYS = {
     "radial": "black",
     "lens-fit": "0.25",
     "untrained": "0.55",
-    "untrained:lens-prior": "0.75",
+    "untrained:lens-fit": "0.75",
     "scratch": "0.35",
-    "scratch:lens-prior": "0.45",
+    "scratch:lens-fit": "0.45",
     "resnet18": "0.6",
 }
 _MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}

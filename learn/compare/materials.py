@@ -101,7 +101,7 @@ class Workshop:
         """What the file of a cell holds beside its key and configuration.
 
         Commits and seconds are those of its run and of its encoder's, which may be older than this
-        code. ``seconds`` are without those of the encoder, and with a data set and its lens prior
+        code. ``seconds`` are without those of the encoder, and with a data set and its lens fits
         where this cell was the first to need them.
         """
         start, before = time.monotonic(), self._on_encoders

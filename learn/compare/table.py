@@ -90,8 +90,8 @@ def table(
         f"of labels a class (`all`: {section.all_labels}). Mean over seeds ± half of the 95% "
         "interval of that mean (Student's t), and in brackets the number of seeds, each with its "
         f"own {_drawn_anew(config)}. `untrained` is a probe of a network with random weights, "
-        "`scratch` the same network trained on these labels alone; with `:lens-prior` both see "
-        "what `physics-ijepa` sees. Who sees a lens prior is also told parameters, errors and "
+        "`scratch` the same network trained on these labels alone; with `:lens-fit` both see "
+        "what `physics-ijepa` sees. A network that sees lens fits is also given parameters, errors and "
         "chi^2 of the fit; `lens-fit` is a probe of these alone.",
         "",
         f"![accuracy against labels]({figure})",

@@ -1,4 +1,4 @@
-"""Where an unknown mass would explain what a smooth lens leaves of an image."""
+"""The detection map: the S/N of one more point mass in every place of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lens prior of a data set is worth: numbers and a picture."""
+"""How well smooth lenses fit the images of a data set: numbers and a picture."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import lensphys as lp
-from learn.lens_fits.channels import shines
+from learn.lens_fits.channels import CHANNELS
 from learn.lens_fits.detection import detection_map
-from learn.lens_fits.store import LensPrior
+from learn.lens_fits.lens_fits import LensFits
 from lensphys.fitting.scene import LensScene
 from lensphys.ground.files import write_text
 from simulate.dataset.photometry import Photometry
 from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
 from simulate.shards import DataSet
 
-REPORT, PICTURE = "prior.json", "prior.png"
+REPORT, PICTURE = "lens_fits.json", "lens_fits.png"
 #: Images that are shown: at these quantiles of chi^2.
 _SHOWN = (0.1, 0.5, 0.9)
 #: Colour scale of residuals, in sigma; half width of the source plane, in half-light radii.
@@ -30,7 +30,7 @@ _SIGMAS, _RADII = 5.0, 3.0
 _LEAST_SEARCHED = 5.0
 
 
-def prior_metrics(data: DataSet, prior: LensPrior) -> dict[str, Any]:
+def measure_fits(data: DataSet, fits: LensFits) -> dict[str, Any]:
     """How well smooth lenses fit the images of a data set.
 
     Returns:
@@ -38,44 +38,46 @@ def prior_metrics(data: DataSet, prior: LensPrior) -> dict[str, Any]:
         the Einstein radius ``theta_E_error``, the median of the modulus of the error in arcsec, and
         ``theta_E_pull``, the median of that in units of the errors that the fits state.
     """
-    low, median, high = np.quantile(prior.chi2_dof, [0.05, 0.5, 0.95]).tolist()
+    low, median, high = np.quantile(fits.chi2_dof.numpy(), [0.05, 0.5, 0.95]).tolist()
     metrics: dict[str, Any] = {
         "images": len(data),
-        "converged": float(prior.converged.mean()),
+        "converged": float(fits.converged.numpy().mean()),
         "chi2_dof": {"q05": low, "median": median, "q95": high},
     }
     truth = data.params.get("theta_E")
     if truth is not None and np.isfinite(truth).any():
         truth = truth * float(data.attrs.get("alpha_scale", 1.0))
-        error = np.abs(prior.column("theta_E") - truth)
-        place = prior.names.index("theta_E")
-        stated = np.sqrt(prior.covariance[:, place, place])
+        error = np.abs(fits.params["theta_E"].numpy() - truth)
+        stated = fits.errors["theta_E"].numpy()
         metrics["theta_E_error"] = float(np.nanmedian(error))
         metrics["theta_E_pull"] = float(np.nanmedian(error / stated))
     return metrics
 
 
-def write_prior_report(data: DataSet, prior: LensPrior, folder: Path) -> None:
-    """Write ``prior.json`` and ``prior.png`` into a folder."""
-    write_text(folder / REPORT, json.dumps(prior_metrics(data, prior), indent=1) + "\n")
-    draw_prior(folder / PICTURE, data, prior)
+def write_fit_report(data: DataSet, fits: LensFits, folder: Path) -> None:
+    """Write ``lens_fits.json`` and ``lens_fits.png`` into a folder."""
+    write_text(folder / REPORT, json.dumps(measure_fits(data, fits), indent=1) + "\n")
+    draw_fits(folder / PICTURE, data, fits)
 
 
-def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
-    """Image, model, residual, search for a mass, source and curves of a few images, in arcsec."""
+def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
+    """Draw image, model, residual, search for a mass, source and curves of a few images, in arcsec."""
     photometry = Photometry.of(data)
-    order = np.argsort(prior.chi2_dof)
+    order = np.argsort(fits.chi2_dof.numpy())
     rows = [int(order[round(q * (len(order) - 1))]) for q in _SHOWN]
-    scene = LensScene("EPL", lens_light=shines(data.config))
+    scene = fits.scene
     pixels = photometry.pixels(data.image.shape[-2:], torch.empty(0))
     figure = Figure(figsize=(18.0, 3.0 * len(rows) + 0.4), layout="constrained")
     axes = figure.subplots(len(rows), 5, squeeze=False)
     for row, line in zip(rows, axes, strict=True):
-        params = scene.named(torch.from_numpy(prior.params[row : row + 1]))
+        own = fits.rows(slice(row, row + 1))
+        params = own.params
         image = data.image[row, 0] * photometry.rate[row]
         model = scene.image(params, pixels)[0].numpy()
-        channels = torch.from_numpy(prior.channels[row : row + 1]).float()
-        residual, searched = channels[0, 0], detection_map(channels[:, :1], channels[:, 1:3])[0, 0]
+        assert isinstance(own.channels, torch.Tensor)
+        maps = CHANNELS.split(own.channels.float())
+        residual = maps["residual"][0, 0]
+        searched = detection_map(maps["residual"], maps["response"])[0, 0]
         edges = extent(image.shape, photometry.pixel_scale)
         norm = stretch(np.stack([image, model]))
         for ax, shown, title in zip(line, (image, model), ("image", "model"), strict=False):
@@ -86,7 +88,7 @@ def draw_prior(path: Path, data: DataSet, prior: LensPrior) -> Path:
         drawn = line[2].imshow(
             residual, origin="lower", extent=edges, cmap="RdBu_r", vmin=-_SIGMAS, vmax=_SIGMAS
         )
-        line[2].set_title(f"residual, $\\chi^2$/dof {prior.chi2_dof[row]:.2f}")
+        line[2].set_title(f"residual, $\\chi^2$/dof {fits.chi2_dof[row]:.2f}")
         figure.colorbar(drawn, ax=line[2], label="sigma", shrink=0.85)
         _draw_curves(line[2], scene, params, edges[1], critical=True)
         bound = max(_LEAST_SEARCHED, float(searched.abs().max()))

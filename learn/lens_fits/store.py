@@ -1,11 +1,11 @@
-"""The lens prior of a data set, in files beside its shards: each image is fitted once."""
+"""Lens fits of a data set, in files beside its shards: each image is fitted once."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from torch import Tensor
 from tqdm import tqdm
 
-from learn.config import PriorConfig
-from learn.lens_fits.channels import fit_images, parameter_names, recipe, shines
-from learn.lens_fits.parameters import Fit
+from learn.config import LensFitConfig
+from learn.lens_fits.lens_fits import LensFits
+from learn.lens_fits.solve import fit_images, has_lens_light, recipe
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
 from lensphys.ground.locks import held_in_turn
@@ -27,6 +28,8 @@ from simulate.shards import DataSet
 
 Array = NDArray[Any]
 
+#: Folder of the files beside the shards, and its name in earlier versions.
+_FOLDER, _EARLIER = "lens-fits", "lens-prior"
 #: Images in a file, and images fitted at once.
 _PART, _BLOCK = 1024, 128
 
@@ -56,53 +59,21 @@ class StoredChannels:
         """``(N, 6, H, W)``, of all of them."""
         return (len(self), *self._parts[0].shape[1:])
 
-    def __getitem__(self, rows: slice | NDArray[Any]) -> NDArray[np.float16]:
-        """A copy (n, 6, H, W) of some rows: a slice, indices or a mask."""
-        part, row = self._part[rows], self._row[rows]
+    def __getitem__(self, rows: slice | Tensor | NDArray[Any]) -> Tensor:
+        """Read some rows (n, 6, H, W), single precision: a slice, indices or a mask."""
+        wanted = rows.cpu().numpy() if isinstance(rows, Tensor) else rows
+        part, row = self._part[wanted], self._row[wanted]
         found = np.empty((len(part), *self.shape[1:]), np.float16)
         for number in np.unique(part):
             here = np.flatnonzero(part == number)
             found[here] = self._parts[number][row[here]]
-        return found
+        return torch.from_numpy(found).float()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class LensPrior:
-    """The smooth lens behind each of N images.
-
-    Attributes:
-        names: of the P parameters, those of :func:`lensphys.fit`.
-        params: (N, P) best fits.
-        covariance: (N, P, P) of them.
-        chi2_dof: (N,) chi^2 over the degrees of freedom.
-        converged: (N,) whether the fit has found a minimum.
-        channels: (N, 6, H, W), half precision: :data:`~learn.lens_fits.channels.CHANNELS`. The
-            residual is in units of the noise, the response in units of the noise per arcsec, the
-            place in the source plane in half-light radii from the centre of the source, and the
-            noise in units of the image. They stay in their files until rows are asked for.
-    """
-
-    names: tuple[str, ...]
-    params: NDArray[np.float32]
-    covariance: NDArray[np.float32]
-    chi2_dof: NDArray[np.float32]
-    converged: NDArray[np.bool_]
-    channels: StoredChannels
-
-    def column(self, name: str) -> NDArray[np.float32]:
-        """One parameter (N,) by its name."""
-        return self.params[:, self.names.index(name)]
-
-    @property
-    def fit(self) -> Fit:
-        """The parameters with their errors, as tensors."""
-        return Fit.of(self.names, self.params, self.covariance, self.chi2_dof, self.converged)
-
-
-def lens_prior(
-    data: DataSet, config: PriorConfig, column: str = "image", device: str = "cpu"
-) -> LensPrior:
-    """The smooth lens behind each image of a data set, fitted where it has not been.
+def fit_data_set(
+    data: DataSet, config: LensFitConfig, column: str = "image", device: str = "cpu"
+) -> LensFits:
+    """Lens fits of a data set: read from files, and made where there are none yet.
 
     Files are found by what they are of: an image that has changed is fitted again, and one that is
     in another selection of the same data set is not.
@@ -120,11 +91,14 @@ def lens_prior(
     images = data.image if column == "image" else data.image_lr
     assert images is not None
     photometry = Photometry.of(data, column)
-    lens_light = shines(data.config)
+    lens_light = has_lens_light(data.config)
     digest = hashlib.sha256(recipe(photometry, config, lens_light).encode()).hexdigest()[:8]
-    folder = data.path / f"lens-prior-{digest}"
+    folder, earlier = (data.path / f"{name}-{digest}" for name in (_FOLDER, _EARLIER))
     keys = _keys(images, photometry)
     try:
+        if not folder.exists():
+            with suppress(FileNotFoundError):  # there is none, or another process was faster
+                earlier.rename(folder)
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(
@@ -139,26 +113,21 @@ def lens_prior(
                 for start in range(0, len(missing), _PART):
                     rows = missing[start : start + _PART]
                     known = photometry.select(rows)
-                    part = _fitted(images[rows], known, config, lens_light, device, bar)
-                    part["key"] = np.stack([np.frombuffer(keys[i], np.uint8) for i in rows])
-                    _write(folder, part, parameter_names(photometry, config, lens_light))
-    return _gathered(folder, keys)
+                    fits = _fit_blocks(images[rows], known, config, lens_light, device, bar)
+                    _write(folder, fits, [keys[i] for i in rows])
+    return _gather(folder, keys)
 
 
-def seen_by(
-    encoder: BaseModel,
-    data: DataSet,
-    *,
-    column: str = "image",
-    device: str = "cpu",
-) -> LensPrior | None:
-    """The lens prior that an encoder of this configuration wants to see; None where it wants none.
+def fits_for(
+    encoder: BaseModel, data: DataSet, *, column: str = "image", device: str = "cpu"
+) -> LensFits | None:
+    """Lens fits for an encoder of this configuration; None where it sees images alone.
 
     Raises:
-        InputError: as :func:`lens_prior`.
+        InputError: as :func:`fit_data_set`.
     """
-    config: PriorConfig | None = getattr(encoder, "prior", None)
-    return None if config is None else lens_prior(data, config, column, device)
+    config: LensFitConfig | None = getattr(encoder, "lens_fit", None)
+    return None if config is None else fit_data_set(data, config, column, device)
 
 
 def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
@@ -188,8 +157,8 @@ def _keys_in(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path} is damaged; delete it to have its lenses fitted again") from None
 
 
-def _gathered(folder: Path, keys: list[bytes]) -> LensPrior:
-    """What is in the files of a folder about these images, in their order."""
+def _gather(folder: Path, keys: list[bytes]) -> LensFits:
+    """Lens fits of these images from the files of a folder, in the order of the images."""
     places: dict[bytes, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)
@@ -210,29 +179,38 @@ def _gathered(folder: Path, keys: list[bytes]) -> LensPrior:
                     arrays[name] = np.empty((len(keys), *values.shape[1:]), values.dtype)
                 arrays[name][here] = values[there]
             part[here], row[here] = len(parts), there
-            parts.append(_mapped(path, file["channels"]))
+            parts.append(_map(path, file["channels"]))
     if (part < 0).any():
         raise InputError(f"files in {folder} are gone; run the same command again to go on")
-    return LensPrior(names, **arrays, channels=StoredChannels(parts, part, row))
+    return LensFits.of_arrays(names, arrays, StoredChannels(parts, part, row))
 
 
-def _mapped(path: Path, stored: h5py.Dataset) -> NDArray[np.float16]:
-    """A data set of an HDF5 file, which lies there in one piece, mapped to memory."""
+def _map(path: Path, stored: h5py.Dataset) -> NDArray[np.float16]:
+    """Map a data set of an HDF5 file, which lies there in one piece, to memory."""
     where = stored.id.get_offset()
     if where is None:
         raise InputError(f"{path} was repacked; delete it to have its lenses fitted again")
     return np.memmap(path, stored.dtype, "r", where, stored.shape)
 
 
-def _write(folder: Path, part: dict[str, Array], names: tuple[str, ...]) -> None:
+def _write(folder: Path, fits: LensFits, keys: list[bytes]) -> None:
     """Write one file, named after what is in it: two processes may write it at once."""
+    assert isinstance(fits.channels, Tensor)
+    part = {
+        "params": fits.values.numpy(),
+        "covariance": fits.covariance.numpy(),
+        "chi2_dof": fits.chi2_dof.numpy(),
+        "converged": fits.converged.numpy(),
+        "channels": fits.channels.numpy(),
+        "key": np.stack([np.frombuffer(key, np.uint8) for key in keys]),
+    }
     digest = hashlib.sha256(part["key"].tobytes()).hexdigest()[:16]
     path = folder / f"part-{digest}.h5"
     try:
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             for name, values in part.items():
                 file.create_dataset(name, data=values)
-            file.attrs["names"] = list(names)
+            file.attrs["names"] = list(fits.names)
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"cannot write {path}: {error}; make room and run the same command again to go on"
@@ -246,19 +224,19 @@ def _bar(count: int) -> Any:
     )
 
 
-def _fitted(
+def _fit_blocks(
     images: NDArray[np.float32],
     photometry: Photometry,
-    config: PriorConfig,
+    config: LensFitConfig,
     lens_light: bool,
     device: str,
     bar: Any,
-) -> dict[str, Array]:
-    """:func:`learn.lens_fits.channels.fit_images` in blocks."""
+) -> LensFits:
+    """Call :func:`learn.lens_fits.solve.fit_images` in blocks."""
     parts = []
     for start in range(0, len(images), _BLOCK):
         rows = slice(start, start + _BLOCK)
         flux = torch.from_numpy(images[rows, 0]).to(device)
         parts.append(fit_images(flux, photometry.select(rows), config, lens_light))
         bar.update(len(flux))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return LensFits.join(parts)
