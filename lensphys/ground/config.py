@@ -27,10 +27,21 @@ class Strict(BaseModel):
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+#: Folders laid out as ``configs/``, in which an extension keeps the configurations it adds.
+CONFIG_PATH: list[Path] = []
+
 
 def config_folder(command: str) -> Path:
     """The folder of the shipped configurations of a command."""
     return Path(str(resources.files("configs"))) / command
+
+
+def config_files(command: str) -> dict[str, Path]:
+    """The YAML files of a command by name, shipped ones and those of :data:`CONFIG_PATH`."""
+    folders = [folder / command for folder in CONFIG_PATH]
+    files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    shipped = sorted(config_folder(command).glob("*.yaml"))
+    return {path.stem: path for path in (*files, *shipped)}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -46,17 +57,15 @@ def comma_separated(text: str | None) -> tuple[str, ...] | None:
 
 
 def shipped_config(command: str, name: str, kind: str) -> Path:
-    """The shipped YAML file ``configs/<command>/<name>.yaml``.
+    """The YAML file ``<command>/<name>.yaml``, shipped or in a folder of :data:`CONFIG_PATH`.
 
     Raises:
         InputError: where there is none; ``kind`` says what was asked for ("method", "task").
     """
-    folder = config_folder(command)
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = [p.stem for p in folder.glob("*.yaml")]
+    known = config_files(command)
+    if name not in known:
         raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
-    return path
+    return known[name]
 
 
 def load_config(
@@ -79,12 +88,26 @@ def load_config(
         InputError: for an unreadable file, an unknown key (with the nearest known one) or a value
             out of range.
     """
+    return checked(schema, read_config(path, sets, overrides, **top_level), str(path))
+
+
+def read_config(
+    path: Path,
+    sets: Iterable[str] = (),
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+    **top_level: Any,
+) -> dict[str, Any]:
+    """Read a YAML file and change some of its keys, as :func:`load_config` does before it checks.
+
+    Raises:
+        InputError: for an unreadable file, or a string that is not ``a.b=c``.
+    """
     values = read_yaml(path)
-    _merge(values, overrides)
+    merge(values, overrides)
     values |= {key: value for key, value in top_level.items() if value is not None}
     for item in sets:
         _apply_set(values, item)
-    return checked(schema, values, str(path))
+    return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -130,7 +153,7 @@ def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Con
         raise InputError(f"{at}: {message}{got}") from None
 
 
-def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+def merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     """Put values by dotted keys, and those of sections within sections, in their places."""
     for key, value in overrides.items():
         *parents, last = key.split(".")
@@ -138,7 +161,7 @@ def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
         for parent in parents:
             section = _subsection(section, parent)
         if isinstance(value, Mapping):
-            _merge(_subsection(section, last), value)
+            merge(_subsection(section, last), value)
         else:
             section[last] = value
 
