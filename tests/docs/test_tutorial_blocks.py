@@ -5,65 +5,30 @@ Python in one namespace; a `text` block is what the block before it prints. Bloc
 language, such as the installation, are not run.
 """
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-import cli
+from tests.docs.fenced_blocks import commands, fenced_blocks, run_command
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["tutorial", "own_cutouts"]
-FENCED = re.compile(r"^```(bash|python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-CLI = "python cli.py "
+PAGES = ["tutorials/first_results", "how_to/own_cutouts"]
 
 
 def blocks(page: str) -> Iterator[tuple[str, str, str]]:
     """Language and code of every block that runs, and the output that the page shows after it."""
-    found = FENCED.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
+    found = fenced_blocks(ROOT / "docs" / f"{page}.md")
     for (language, code), (following, shown) in pairwise([*found, ("", "")]):
         if language != "text":
             yield language, code, shown if following == "text" else ""
 
 
 def run_bash(code: str) -> int:
-    """The exit code of the first command that fails, or 0; `cli.py` runs in this process."""
-    for command in code.replace("\\\n", " ").splitlines():
-        # Importing torch once, and not for every command, is most of the time of a page.
-        status = run_cli(command) if command.startswith(CLI) else run_shell(command)
-        if status:
-            return status
-    return 0
-
-
-def run_cli(command: str) -> int:
-    try:
-        cli.main(expanded(command.removeprefix(CLI)))
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
-def expanded(arguments: str) -> list[str]:
-    """Arguments as bash hands them on, quotes gone and wildcards replaced by files."""
-    printed = subprocess.run(
-        ["bash", "-c", f"printf '%s\\0' {arguments}"], capture_output=True, text=True, check=True
-    )
-    return printed.stdout.split("\0")[:-1]
-
-
-def run_shell(command: str) -> int:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-c", command], env=os.environ | {"PATH": path}, capture_output=True, text=True
-    )
-    sys.stdout.write(done.stdout + done.stderr)
-    return done.returncode
+    """Return the exit code of the first command that fails, or 0."""
+    return next((status for command in commands(code) if (status := run_command(command))), 0)
 
 
 def lines(text: str) -> list[str]:
