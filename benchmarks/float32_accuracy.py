@@ -1,6 +1,6 @@
 """What single precision costs: errors of every mass profile, float32 against float64.
 
-    python benchmarks/float32_accuracy.py [--write docs/float32.md]
+    python benchmarks/float32_accuracy.py [--write docs/reference/float32.md]
 
 Both precisions are given the same numbers, those that float32 can hold, so that the errors are
 those of the computation alone. Random parameters are the same every time.
@@ -38,7 +38,7 @@ below.
 
 {table}
 
-Written by `python benchmarks/float32_accuracy.py --write docs/float32.md`.
+Written by `python benchmarks/float32_accuracy.py --write docs/reference/float32.md`.
 """
 
 #: Makes a batch of random lenses of one profile.

@@ -29,6 +29,7 @@ from learn.config import PretrainConfig, TrainingConfig
 from learn.data import Batch
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import Rcan
+from learn.run_files import read_curves
 from learn.training.monitor import Monitor
 from learn.training.processes import announce_folder, check_devices
 from lensphys.ground.errors import InputError
@@ -37,7 +38,7 @@ from lensphys.ground.files import replacing
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 LAST = "last.ckpt"
 _KIND = "lensphys_kind"
-#: Of an encoder, on a CPU: see docs/training.md for the table.
+#: Of an encoder, on a CPU: see docs/benchmarks.md for the table.
 _WIDE = 96
 
 
@@ -104,14 +105,6 @@ class SeedEveryStep(Callback):
         key = [self._seed, trainer.global_rank, trainer.current_epoch, batch_idx]
         (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
         torch.manual_seed(int(state))
-
-
-def read_curves(path: Path) -> list[dict[str, str]]:
-    """The rows of a ``metrics.csv``, none where there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def half_precision_pays(config: TrainingConfig, device: str) -> bool:

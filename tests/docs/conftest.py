@@ -53,7 +53,7 @@ def run_example(pages) -> Callable[[str], SimpleNamespace]:
         dtype, output = torch.get_default_dtype(), io.StringIO()
         try:
             with contextlib.chdir(folder), contextlib.redirect_stdout(output):
-                variables = runpy.run_path(str(pages / "examples" / f"{name}.py"))
+                variables = runpy.run_path(str(pages / "tutorials" / f"{name}.py"))
         finally:
             torch.set_default_dtype(dtype)
             plt.close("all")
@@ -67,7 +67,7 @@ def run_example(pages) -> Callable[[str], SimpleNamespace]:
 @pytest.fixture(scope="session")
 def site(pages, run_example) -> Path:
     """The site as `make docs` builds it; a warning is an error."""
-    for script in (pages / "examples").glob("*.py"):
+    for script in (pages / "tutorials").glob("*.py"):
         run_example(script.stem)
     build_site(pages)
     return pages / "_build" / "html"

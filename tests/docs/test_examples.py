@@ -122,4 +122,4 @@ def test_every_example_draws_a_figure_and_prints_finite_numbers(
 
 
 def test_every_example_is_tested(pages):
-    assert sorted(path.stem for path in (pages / "examples").glob("*.py")) == sorted(NAMES)
+    assert sorted(path.stem for path in (pages / "tutorials").glob("*.py")) == sorted(NAMES)
