@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.parameters import check_count, is_number, reverse_mode, traced
 
 #: FWHM of a Gaussian in units of its standard deviation.
@@ -80,13 +80,13 @@ class GaussianPSF:
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; flux inside the frame is kept up to the edges."""
-        if fused.offered(image) and image.ndim > 1 and image.numel():
+        if launch.is_possible(image) and image.ndim > 1 and image.numel():
             weights = _weights(self, image.dtype)
             if _TAPS * len(weights) < min(image.shape[-2:]):
                 if reverse_mode(image):
                     blurred: Tensor = _Blur.apply(image, self)
                     return blurred
-                return _fused("blur", weights, image)
+                return _fused("gaussian_psf.blur", weights, image)
         # Two products with banded matrices: a quarter of the time of a convolution on a CPU, and
         # on a GPU free of the TF32 rounding that convolutions have by default.
         along_y, along_x = _matrices(self, image)
@@ -99,21 +99,21 @@ class _Blur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, psf: GaussianPSF) -> Tensor:
         ctx.psf = psf
-        return _fused("blur", _weights(psf, image.dtype), image)
+        return _fused("gaussian_psf.blur", _weights(psf, image.dtype), image)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        if not torch.is_grad_enabled() and fused.offered(g):
-            return _fused("blur_gradient", _weights(ctx.psf, g.dtype), g), None
+        if not torch.is_grad_enabled() and launch.is_possible(g):
+            return _fused("gaussian_psf.blur_transposed", _weights(ctx.psf, g.dtype), g), None
         along_y, along_x = _matrices(ctx.psf, g)
         return along_y.mT @ (g @ along_x), None
 
 
 def _fused(name: str, weights: NDArray[np.floating], image: Tensor) -> Tensor:
     """A convolution in one pass over the pixels."""
-    images = fused.array(image.reshape(-1, *image.shape[-2:]))
+    images = launch.as_array(image.reshape(-1, *image.shape[-2:]))
     result = torch.empty(images.shape, dtype=image.dtype)
-    fused.run(name, (weights,), (images, result.numpy()), images.size)
+    launch.run(name, (weights,), (images, result.numpy()), images.size)
     return result.view(image.shape)
 
 

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from lensphys import fused
 from lensphys.grid import grid_spacing, is_regular
+from lensphys.kernels import launch
 from lensphys.parameters import check_batches, check_count, check_positions
 from lensphys.psf import PSF
 
@@ -78,7 +78,7 @@ class Pixels:
 
     def collect(self, brightness: Tensor) -> Tensor:
         """Flux per pixel ``(..., ny, nx)`` of the surface brightness met by the rays."""
-        image = fused.scaled(brightness, self.pixel_scale**2)
+        image = launch.scale(brightness, self.pixel_scale**2)
         if self._before is not None:
             image = self._before.convolve(image)
         if self._factor > 1:

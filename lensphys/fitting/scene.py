@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.lens import ThinLens
 from lensphys.light import Sersic
 from lensphys.light.sersic import B_N
@@ -110,7 +110,7 @@ class LensScene:
             return None
         if torch.is_grad_enabled() and any(v.requires_grad for v in values):
             return None
-        given = fused.batch(x, y, *(v[:, None, None] for v in values))
+        given = launch.prepare(x, y, *(v[:, None, None] for v in values))
         if given is None or len(given.shape) != 3:
             return None
         table = np.stack(given.parameters, 1)
@@ -118,10 +118,10 @@ class LensScene:
         parts = [np.ascontiguousarray(part) for part in (lens, shear, *lights)]
         maps = torch.empty(given.images, 1 + len(values), given.pixels, dtype=x.dtype)
         given = dataclasses.replace(given, parameters=parts[:3])
-        given.run("scene", (*B_N, _NEAR), maps.numpy())
+        given.run("scene.fill_jacobian", (*B_N, _NEAR), maps.numpy())
         if self.lens_light:
             given = dataclasses.replace(given, parameters=parts[3:])
-            given.run("sersic_jacobian", B_N, maps.numpy())
+            given.run("sersic.add_jacobian", B_N, maps.numpy())
         return maps.view(-1, 1 + len(values), *given.shape[-2:])
 
     def _main(self, params: Mapping[str, Tensor]) -> MassProfile:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.light.base import LightProfile
 from lensphys.parameters import Parameter, parameter, reverse_mode
 
@@ -145,11 +145,11 @@ def sersic_unit(
 
 def _fused(*inputs: Tensor) -> Tensor | None:
     """The brightness in one pass over the pixels, where that is offered."""
-    given = fused.batch(*inputs)
+    given = launch.prepare(*inputs)
     if given is None:
         return None
-    brightness = given.maps(1)
-    given.run("sersic", B_N, *brightness.numpy())
+    brightness = given.empty_maps(1)
+    given.run("sersic.fill_brightness", B_N, *brightness.numpy())
     return brightness.view(given.shape)
 
 
@@ -196,9 +196,9 @@ class _Brightness(torch.autograd.Function):
         x, y, amplitude, *shape = inputs
         radius, n, e1, e2, center_x, center_y = shape
         again = torch.is_grad_enabled()  # the gradient will itself be differentiated
-        if not again and fused.offered(g) and (given := fused.batch(*inputs)) is not None:
+        if not again and launch.is_possible(g) and (given := launch.prepare(*inputs)) is not None:
             shapes = [v.shape if need else None for v, need in zip(inputs, needs, strict=True)]
-            return tuple(given.gradients("sersic_gradient", B_N, (g,), shapes))
+            return tuple(given.gradients("sersic.fill_gradients", B_N, (g,), shapes))
         # What forward computed knows nothing of derivatives; those of derivatives need it anew.
         t: _Terms = _Terms(x, y, *shape) if again or ctx.terms is None else ctx.terms
         g_unit = g * t.unit

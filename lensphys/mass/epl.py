@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from lensphys import fused
 from lensphys.ellipticity import stretched
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter, concrete, parameter, reverse_mode
 
@@ -235,12 +235,12 @@ class EPL(MassProfile):
         """In one pass over the pixels, where that is offered and no gradient is wanted."""
         p = self.aligned(x)
         inputs = (x, y, *p.values())
-        if reverse_mode(*inputs) or (given := fused.batch(*inputs)) is None:
+        if reverse_mode(*inputs) or (given := launch.prepare(*inputs)) is None:
             return None
         slope = torch.from_numpy(given.parameters[1]) - 1
         coefficients = torch.stack(_coefficients(slope, self._terms(x.dtype)), dim=-1)
-        alpha = given.maps(2)
-        given.run("epl", (), fused.array(coefficients), *alpha.numpy())
+        alpha = given.empty_maps(2)
+        given.run("epl.fill_deflection", (), launch.as_array(coefficients), *alpha.numpy())
         alpha_x, alpha_y = alpha.view(2, *given.shape).unbind()
         return alpha_x, alpha_y
 

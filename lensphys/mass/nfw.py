@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter
 
@@ -123,7 +123,8 @@ class NFW(MassProfile):
         p = self.members(x)
         scale, inverse2 = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))), 1 / p["Rs"] ** 2
         at = p["center_x"], p["center_y"]
-        return fused.population("nfw_haloes", x, y, mask, scale, inverse2, R2_MIN * inverse2, *at)
+        shape = inverse2, R2_MIN * inverse2
+        return launch.sum_population("nfw.add_deflections", x, y, mask, scale, *shape, *at)
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale, Rs, x, y, r2 = self._geometry(x, y)

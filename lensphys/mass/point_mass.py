@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter, parameter
 
@@ -57,8 +57,8 @@ class PointMass(MassProfile):
         Masses where ``mask`` is False are left out.
         """
         p = self.members(x)
-        at = p["center_x"], p["center_y"]
-        return fused.population("point_masses", x, y, mask, p["theta_E"] ** 2, *at)
+        theta2, at = p["theta_E"] ** 2, (p["center_x"], p["center_y"])
+        return launch.sum_population("point_mass.add_deflections", x, y, mask, theta2, *at)
 
     def _geometry(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         p = self.aligned(x)

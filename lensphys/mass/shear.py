@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter, reverse_mode
 
@@ -44,7 +44,7 @@ class Shear(MassProfile):
     def ray_trace(self, x: Tensor, y: Tensor, alpha_x: Tensor, alpha_y: Tensor) -> Vector:
         """Source position behind the shear and what deflects by ``alpha`` beside it, arcsec."""
         inputs = alpha_x, alpha_y, x, y, *self.aligned(x).values()
-        if fused.offered(*inputs) and (given := _batch(*inputs)) is not None:
+        if launch.is_possible(*inputs) and (given := _batch(*inputs)) is not None:
             if reverse_mode(*inputs):
                 beta_x, beta_y = _Rays.apply(*inputs)
                 return beta_x, beta_y
@@ -69,19 +69,19 @@ class Shear(MassProfile):
 
 def _batch(
     alpha_x: Tensor, alpha_y: Tensor, x: Tensor, y: Tensor, gamma1: Tensor, *rest: Tensor
-) -> fused.Batch | None:
+) -> launch.Batch | None:
     lead = alpha_x.shape[:-2]
     if alpha_y.shape[:-2] != lead:
         return None
     if lead:
         gamma1 = gamma1.expand(np.broadcast_shapes((*lead, 1, 1), gamma1.shape))
-    return fused.batch(x, y, gamma1, *rest)
+    return launch.prepare(x, y, gamma1, *rest)
 
 
-def _rays(given: fused.Batch, *alpha: Tensor) -> Vector:
-    beta = given.maps(2)
-    above = [given.given(value) for value in alpha]
-    given.run("sheared_rays", (), *above, *beta.numpy())
+def _rays(given: launch.Batch, *alpha: Tensor) -> Vector:
+    beta = given.empty_maps(2)
+    above = [given.flatten(value) for value in alpha]
+    given.run("shear.trace_rays", (), *above, *beta.numpy())
     beta_x, beta_y = beta.view(2, *given.shape).unbind()
     return beta_x, beta_y
 
@@ -106,10 +106,10 @@ class _Rays(torch.autograd.Function):
             return *by_alpha, *(None for _ in inputs)
         x, y, gamma1, gamma2, ra_0, dec_0 = inputs
         shapes = [v.shape if need else None for v, need in zip(inputs, needs[2:], strict=True)]
-        if not torch.is_grad_enabled() and fused.offered(gx, gy):
-            given = fused.batch(x, y, gamma1.expand(*ctx.shape[:-2], 1, 1), gamma2, ra_0, dec_0)
+        if not torch.is_grad_enabled() and launch.is_possible(gx, gy):
+            given = launch.prepare(x, y, gamma1.expand(*ctx.shape[:-2], 1, 1), gamma2, ra_0, dec_0)
             if given is not None:
-                found = given.gradients("sheared_rays_gradient", (), (gx, gy), shapes)
+                found = given.gradients("shear.fill_gradients", (), (gx, gy), shapes)
                 return *by_alpha, *found
         dx, dy = x - ra_0, y - dec_0
         across_x, across_y = gamma1 * gx + gamma2 * gy, gamma2 * gx - gamma1 * gy

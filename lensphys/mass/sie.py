@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lensphys import fused
 from lensphys.ellipticity import elliptical_radius, stretched
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter, reverse_mode, traced
 
@@ -46,11 +46,11 @@ def sie_deflection(
 
 def _fused(*inputs: Tensor) -> Vector | None:
     """In one pass over the pixels, where that is offered."""
-    given = fused.batch(*inputs)
+    given = launch.prepare(*inputs)
     if given is None:
         return None
-    alpha = given.maps(2)
-    given.run("sie", (), *alpha.numpy())
+    alpha = given.empty_maps(2)
+    given.run("sie.fill_deflection", (), *alpha.numpy())
     alpha_x, alpha_y = alpha.view(2, *given.shape).unbind()
     return alpha_x, alpha_y
 
@@ -199,9 +199,10 @@ class _Deflection(torch.autograd.Function):
         inputs, needs = ctx.saved_tensors, ctx.needs_input_grad
         x, y, theta_E, e1, e2, center_x, center_y = inputs
         again = torch.is_grad_enabled()  # the gradient will itself be differentiated
-        if not again and fused.offered(gx, gy) and (given := fused.batch(*inputs)) is not None:
+        given = None if again or not launch.is_possible(gx, gy) else launch.prepare(*inputs)
+        if given is not None:
             shapes = [v.shape if need else None for v, need in zip(inputs, needs, strict=True)]
-            return tuple(given.gradients("sie_gradient", (), (gx, gy), shapes))
+            return tuple(given.gradients("sie.fill_gradients", (), (gx, gy), shapes))
         dx, dy, one, zero = x - center_x, y - center_y, torch.ones_like(e1), x.new_zeros(())
         unit = ctx.unit
         if again or unit is None:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.mass.nfw import R2_MIN, Projection, spherical_hessian
 from lensphys.parameters import Parameter, parameter
@@ -107,7 +107,7 @@ class TNFW(MassProfile):
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))) * (tau / (tau * tau + 1)) ** 2
         shape = inverse2, R2_MIN * inverse2, tau, torch.log(tau)
         at = p["center_x"], p["center_y"]
-        return fused.population("tnfw_haloes", x, y, mask, scale, *shape, *at)
+        return launch.sum_population("tnfw.add_deflections", x, y, mask, scale, *shape, *at)
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale, Rs, tau, x, y, r2 = self._geometry(x, y)

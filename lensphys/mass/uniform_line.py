@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from lensphys import fused
+from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter
 
@@ -104,9 +104,11 @@ class UniformLine(MassProfile):
         p = self.members(x)
         # As good as a point mass, which has no closed form of its own there.
         length = p["half_length"].clamp_min(_POINT_BELOW)
-        turn = torch.cos(p["phi"]), torch.sin(p["phi"])
-        at = p["center_x"], p["center_y"]
-        return fused.population("uniform_lines", x, y, mask, p["theta_E"] ** 2, length, *turn, *at)
+        shape = length, torch.cos(p["phi"]), torch.sin(p["phi"])
+        theta2, at = p["theta_E"] ** 2, (p["center_x"], p["center_y"])
+        return launch.sum_population(
+            "uniform_line.add_deflections", x, y, mask, theta2, *shape, *at
+        )
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # psi_xx - i psi_xy = -theta_E^2 / (z^2 - L^2); no convergence off the line.

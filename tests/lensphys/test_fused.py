@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lensphys as lp
-from lensphys import fused, kernels
+from lensphys.kernels import elementary, launch
 from lensphys.fitting.scene import LensScene
 from lensphys.rendering import Pixels
 
@@ -27,7 +27,7 @@ def by_torch(monkeypatch):
 
     def call(function):
         with monkeypatch.context() as patched:
-            patched.setattr(fused, "offered", lambda *_: False)
+            patched.setattr(launch, "is_possible", lambda *_: False)
             return function()
 
     return call
@@ -47,7 +47,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_elementary_functions_are_good_to_three_units_of_rounding(name, dtype):
-    function, (reference, *arguments) = getattr(kernels, name.split()[0]), FUNCTIONS[name]
+    function, (reference, *arguments) = getattr(elementary, name.split()[0]), FUNCTIONS[name]
 
     @numba.njit(error_model="numpy")
     def one(x, out):
@@ -71,7 +71,7 @@ def test_elementary_functions_at_the_ends_of_their_range():
     @numba.njit(error_model="numpy")
     def each(x, out):
         for i in range(len(x)):
-            out[0, i], out[1, i] = kernels.exp(x[i]), kernels.log1p(x[i])
+            out[0, i], out[1, i] = elementary.exp(x[i]), elementary.log1p(x[i])
 
     for dtype in (np.float32, np.float64):
         x = np.array([np.nan, np.inf, 0.0, 1000.0], dtype)

@@ -1,7 +1,7 @@
-"""Where the fused loops over pixels of :mod:`lensphys.kernels` are used, and on how many threads.
+"""Calls of compiled loops over pixels on tensors of torch, on as many threads as torch has.
 
-On a CPU, outside of the transforms of torch.func, of forward-mode derivatives and of torch.compile;
-elsewhere the same formulas run as operations of torch.
+Loops serve tensors on a CPU, outside of the transforms of torch.func, of forward-mode derivatives
+and of torch.compile; elsewhere the same formulas run as operations of torch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _WORTH_A_THREAD = 16384
 Array = np.ndarray[Any, Any]
 
 
-def offered(*values: Any) -> bool:
-    """Whether a fused loop can work on these; what is no tensor is left out."""
+def is_possible(*values: Any) -> bool:
+    """Tell if a compiled loop can work on these values; what is no tensor is left out."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return not transformed(*tensors) and all(
         value.device.type == "cpu"
@@ -42,33 +42,43 @@ def offered(*values: Any) -> bool:
 
 
 @functools.cache
-def kernel(name: str) -> Callable[..., None]:
-    """A kernel; numba is imported on first use, which takes a second."""
-    found: Callable[..., None] = getattr(importlib.import_module("lensphys.kernels"), name)
+def load(name: str) -> Callable[..., None]:
+    """Import a loop, called "file.function"; with the first one numba, which takes a second."""
+    file, _, function = name.partition(".")
+    module = importlib.import_module(f"lensphys.kernels.{file}")
+    found: Callable[..., None] = getattr(module, function)
     return found
 
 
 def run(name: str, shared: Sequence[Any], each: Sequence[Array], numbers: int) -> None:
-    """Calls a kernel, on as many threads as torch has, with shares of the arrays of ``each``.
+    """Call a loop, on as many threads as torch has, with shares of the arrays of ``each``.
 
     Args:
-        name: of the kernel.
+        name: of the loop, "file.function".
         shared: arguments that are the same for all images.
         each: arrays whose first axis is that of the images.
         numbers: how many numbers all of its maps hold, by which threads are given out.
     """
-    function = kernel(name)
+    function = load(name)
     images = len(each[0])
     threads = max(1, min(torch.get_num_threads(), images, numbers // _WORTH_A_THREAD))
     if threads == 1:
-        function(*shared, *each)
+        _call(function, *shared, *each)
         return
     edges = [images * i // threads for i in range(threads + 1)]
     parts = [[array[a:b] for array in each] for a, b in itertools.pairwise(edges)]
-    others = [_pool(threads - 1).submit(function, *shared, *part) for part in parts[1:]]
-    function(*shared, *parts[0])
+    others = [_pool(threads - 1).submit(_call, function, *shared, *part) for part in parts[1:]]
+    _call(function, *shared, *parts[0])
     for other in others:
         other.result()
+
+
+def _call(function: Callable[..., None], *arguments: Any) -> None:
+    try:
+        function(*arguments)
+    except OSError:
+        # What was compiled could not be kept, as on a full disk; it is compiled nevertheless.
+        function(*arguments)
 
 
 @functools.cache
@@ -92,44 +102,46 @@ class Batch:
 
     @property
     def images(self) -> int:
-        """How many images there are."""
+        """Number of images."""
         return math.prod(self.shape[:-2])
 
     @property
     def pixels(self) -> int:
-        """How many pixels an image has."""
+        """Number of pixels of an image."""
         return math.prod(self.shape[-2:])
 
     def run(self, name: str, settings: Sequence[Any], *maps: Array) -> None:
-        """Calls a kernel with settings, the grid, the parameters, and maps of each image."""
+        """Call a loop with settings, the grid, the parameters, and maps of each image."""
         each = [*self.parameters, *maps]
         shared = [*settings, *self.grid]
         if len(self.grid[0]) > 1:
             shared, each = [*settings], [*self.grid, *each]
         run(name, shared, each, self.images * self.pixels)
 
-    def maps(self, count: int) -> Tensor:
+    def empty_maps(self, count: int) -> Tensor:
         """Maps to be filled: ``(count, B, N)``."""
         return torch.empty(count, self.images, self.pixels, dtype=self.dtype)
 
-    def given(self, value: Tensor) -> Array:
-        """A map ``(B, N)`` of the values of a tensor."""
-        return array(value.expand(self.shape).reshape(self.images, self.pixels))
+    def flatten(self, value: Tensor) -> Array:
+        """Expand the values of a tensor to a map ``(B, N)``."""
+        return as_array(value.expand(self.shape).reshape(self.images, self.pixels))
 
     def gradients(
         self, name: str, settings: Sequence[Any], upstream: Sequence[Tensor], inputs: Sequence[Any]
     ) -> list[Tensor | None]:
-        """Gradients by ``inputs``, positions and parameters in turn, from a kernel that sums them.
+        """Gradients by ``inputs``, positions and parameters in turn, from a loop that sums them.
 
         Args:
-            name, settings: of the kernel.
-            upstream: gradients by what the kernel of the profile computes.
+            name, settings: of the loop.
+            upstream: gradients by what the loop of the profile computes.
             inputs: shape of each input, or None where its gradient is not wanted.
         """
         wanted = any(shape is not None for shape in inputs[:2])
-        by_position = self.maps(2) if wanted else torch.empty(2, self.images, 0, dtype=self.dtype)
+        by_position = (
+            self.empty_maps(2) if wanted else torch.empty(2, self.images, 0, dtype=self.dtype)
+        )
         sums = torch.zeros(self.images, len(self.parameters), dtype=torch.float64)
-        above = [self.given(value) for value in upstream]
+        above = [self.flatten(value) for value in upstream]
         self.run(name, settings, *above, *by_position.numpy(), sums.numpy())
         single = sums.to(self.dtype).view(*self.shape[:-2], 1, 1, len(self.parameters))
         found = [
@@ -142,14 +154,14 @@ class Batch:
         ]
 
 
-def batch(x: Tensor, y: Tensor, *parameters: Tensor) -> Batch | None:
-    """What a kernel is given, or None where the fused loops are not offered.
+def prepare(x: Tensor, y: Tensor, *parameters: Tensor) -> Batch | None:
+    """Return the arguments of a loop, or None where no loop can work on these.
 
     Args:
         x, y: positions, ``(..., ny, nx)``.
         parameters: aligned with them, ``(..., 1, 1)`` or single numbers.
     """
-    if not offered(x, y, *parameters) or x.ndim < 2 or x.shape != y.shape:
+    if not is_possible(x, y, *parameters) or x.ndim < 2 or x.shape != y.shape:
         return None
     if any(p.ndim == 1 or (p.ndim and p.shape[-2:] != (1, 1)) for p in parameters):
         return None
@@ -160,52 +172,52 @@ def batch(x: Tensor, y: Tensor, *parameters: Tensor) -> Batch | None:
     rows = math.prod(x.shape[:-2])
     if rows not in (1, images):
         return None
-    flat = [array(p.expand(*lead, 1, 1).reshape(images)) for p in parameters]
-    return Batch(shape, [array(v.reshape(rows, pixels)) for v in (x, y)], flat, x.dtype)
+    flat = [as_array(p.expand(*lead, 1, 1).reshape(images)) for p in parameters]
+    return Batch(shape, [as_array(v.reshape(rows, pixels)) for v in (x, y)], flat, x.dtype)
 
 
-def population(
+def sum_population(
     name: str, x: Tensor, y: Tensor, mask: Tensor | None, amplitude: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor] | None:
-    """The summed deflection of a population on one grid ``(ny, nx)``, or None where not offered.
+    """Sum the deflections of a population on one grid ``(ny, nx)``; None where no loop can.
 
     Args:
-        name: of the kernel, which leaves out members whose amplitude is 0.
+        name: of the loop, which leaves out members whose amplitude is 0.
         x, y: positions, arcsec.
         mask: which members are there, ``(B, K)`` or ``(K,)``; all of them where it is None.
         amplitude, parameters: of the members, ``(B, K)``, ``(K,)`` or single numbers.
     """
     tensors = (x, y, amplitude, *parameters)
     wants_grad = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
-    if wants_grad or x.ndim != 2 or y.shape != x.shape or not offered(*tensors):
+    if wants_grad or x.ndim != 2 or y.shape != x.shape or not is_possible(*tensors):
         return None
     # Zero itself, not zero times a padding that may not be finite.
     amplitude = amplitude if mask is None else torch.where(mask, amplitude, 0.0)
     aligned = torch.broadcast_tensors(amplitude, *parameters)
     batch, members = aligned[0].shape[:-1], aligned[0].shape[-1]
     images = math.prod(batch)
-    each = [array(value.reshape(images, members)) for value in aligned]
+    each = [as_array(value.reshape(images, members)) for value in aligned]
     alpha = x.new_zeros(2, images, x.numel())
-    grid = array(x.reshape(-1)), array(y.reshape(-1))
+    grid = as_array(x.reshape(-1)), as_array(y.reshape(-1))
     run(name, grid, [*each, *alpha.numpy()], images * members * x.numel())
     alpha_x, alpha_y = alpha.view(2, *batch, *x.shape).unbind()
     return alpha_x, alpha_y
 
 
-def scaled(maps: Tensor, factor: float) -> Tensor:
-    """Maps ``(..., ny, nx)`` times a number.
+def scale(maps: Tensor, factor: float) -> Tensor:
+    """Multiply maps ``(..., ny, nx)`` by a number.
 
-    By the same threads as the loops before and after it: those of torch, once woken, keep the
+    On the same threads as the loops before and after it: those of torch, once woken, keep the
     processors busy for a while with waiting.
     """
-    if not offered(maps) or reverse_mode(maps) or not maps.numel():
+    if not is_possible(maps) or reverse_mode(maps) or not maps.numel():
         return maps * factor
-    given = array(maps.reshape(-1, math.prod(maps.shape[-2:])))
+    given = as_array(maps.reshape(-1, math.prod(maps.shape[-2:])))
     products = torch.empty(given.shape, dtype=maps.dtype)
-    run("scaled", (factor,), (given, products.numpy()), given.size)
+    run("scaling.scale", (factor,), (given, products.numpy()), given.size)
     return products.view(maps.shape)
 
 
-def array(value: Tensor) -> Array:
-    """The numbers of a tensor, contiguous, as an array that shares memory where it can."""
+def as_array(value: Tensor) -> Array:
+    """Return the numbers of a tensor, contiguous, as an array that shares memory if possible."""
     return value.detach().contiguous().numpy()

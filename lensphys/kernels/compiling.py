@@ -1,0 +1,94 @@
+"""Decorators that compile functions with numba, and the folder that keeps what was compiled.
+
+numba knows a compiled function by the file that it stands in, and does not see changes of the
+functions from other files that it contains. The name of the folder therefore holds a digest of all
+sources of this package: any change of them begins with an empty folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+
+#: What all loops have in common. Sums may be fused with products (contract), which is a gain in
+#: speed and in precision; dividing by 0 gives infinity.
+_FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
+
+#: Compiles a function into each of its callers, so that loops over it become vector instructions.
+inline: Callable[..., Any] = numba.njit(forceinline=True, **_FLAGS)
+
+
+def kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a loop when it is first called, without the lock of the interpreter, and keep it.
+
+    Loops copy numbers one by one: slices that are assigned take seconds to compile. They are not
+    ``parallel``: starting numba's threads resets the number of torch's, as both share one OpenMP
+    library.
+    """
+    folder = cache_folder()
+    with _cached_in(folder):
+        compiled: Callable[..., None] = numba.njit(nogil=True, cache=folder is not None, **_FLAGS)(
+            function
+        )
+    return compiled
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Return the folder that keeps compiled loops, or None where no place can be written.
+
+    The first of: ``NUMBA_CACHE_DIR``, the folder of the package, the cache folder of the user.
+    """
+    package = Path(__file__).parent
+    places = [numba.config.CACHE_DIR, package / "__pycache__", _user_cache() / "lensphys"]
+    for place in places:
+        folder = Path(place) / f"kernels-{digest(package)}"
+        if place and _is_writable(folder):
+            return folder
+    return None
+
+
+def digest(package: Path) -> str:
+    """Return a name that changes with any source file of a package."""
+    found = hashlib.sha256()
+    for source in sorted(package.glob("*.py")):
+        found.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
+
+
+def _user_cache() -> Path:
+    """Return the folder where the programs of this user keep what can be made again."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser()
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches").expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _cached_in(folder: Path | None) -> Iterator[None]:
+    """Let numba keep what is decorated within in a folder; it looks when it decorates."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder or "")
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
