@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from lensphys.ground.errors import InputError
@@ -29,24 +29,16 @@ def held(folder: Path) -> Iterator[None]:
     created = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "permission denied")
+        descriptor = _open_folder(folder)
     except OSError as error:
         reason = error.strerror
         raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
     try:
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"cannot write to {folder}: permission denied; choose another --out")
-        try:
-            # On the folder itself: a lock file could be removed by one while another waits for it.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # Shared file systems may know no locks of folders (NFS answers EBADF). Files are
-            # replaced whole there too, so two processes at once cost time and no data.
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                created = False
-                raise InputError(
-                    f"another process is writing to {folder}; wait for it to end"
-                ) from None
+        if not _lock(descriptor, wait=False):
+            created = False
+            raise InputError(f"another process is writing to {folder}; wait for it to end")
         _remove_leftovers(folder)
         try:
             yield
@@ -70,10 +62,27 @@ def held_in_turn(folder: Path) -> Iterator[None]:
 
     Where the file system knows no locks, nobody waits.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = _open_folder(folder)
     try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_folder(folder: Path) -> int:
+    """A descriptor of the folder itself: a lock file could be removed while another waits."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock a folder until its descriptor is closed; return False where another process holds it.
+
+    Shared file systems may know no locks of folders (NFS answers EBADF). Files are replaced whole
+    there too, so two processes at once cost time and no data.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
