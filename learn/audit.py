@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from learn.baselines.radial import radial_classifier, radial_features
 from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
-from learn.reporting.figures import draw_sensitivity
+from learn.reporting.figures.audit import draw_sensitivity
 from learn.views.symmetries import random_d4
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError

@@ -12,13 +12,10 @@ from rich.console import Console
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.finetune import finetune
 from learn.pretrain import pretrain
-from learn.reporting.summary import print_monitor, print_table, read_metrics
-from lensphys.ground.config import (
-    ConfigT,
-    Strict,
-    load_config,
-    shipped_config,
-)
+from learn.reporting.terminal import print_monitor, print_runs
+from learn.run_files import read_metrics
+from learn.tasks import task_report
+from lensphys.ground.config import Strict, load_config, shipped_config
 from simulate.presets import load_simulate_config
 from simulate.run import Progress, simulate
 
@@ -60,7 +57,7 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
     _announce(console, f"pretrain an encoder on Model 2 by {method}")
     path = shipped_config("pretrain", method, "method")
     inputs = {"data": out / "model2", "out": encoder}
-    pretrain(_adjusted(PretrainConfig, path, config.pretrain | inputs))
+    pretrain(load_config(PretrainConfig, path, overrides=config.pretrain | inputs))
     print_monitor(encoder)
     pictures.append(encoder / "loss.png")
 
@@ -73,22 +70,17 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
             folder = out / f"{task}-{'scratch' if start == 'none' else method}"
             path = shipped_config("finetune", task, "task")
             inputs = {"data": data, "encoder": start, "out": folder}
-            finetune(_adjusted(FinetuneConfig, path, step | inputs))
+            finetune(load_config(FinetuneConfig, path, overrides=step | inputs))
             runs[name] = read_metrics(folder)
             pictures += sorted(folder.glob("*.png"))
-        tables.append((f"{task} on {data}", runs, "bicubic" if task == "superres" else "radial"))
+        tables.append((f"{task} on {data}", runs, task_report(task)))
 
     console.rule()
     for table in tables:
-        print_table(*table)
+        print_runs(*table)
     console.print("\nPictures:")
     for picture in pictures:
         console.print(f"  {picture}", soft_wrap=True)
-
-
-def _adjusted(schema: type[ConfigT], path: Path, step: dict[str, Any]) -> ConfigT:
-    """A shipped configuration with the keys of a step of the demonstration."""
-    return load_config(schema, path, [f"{key}={value}" for key, value in step.items()])
 
 
 def _announce(console: Console, what: str) -> None:

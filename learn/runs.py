@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from learn.config import TrainingConfig
-from learn.networks.encoder import DESCRIPTION
+from learn.run_files import CONFIG, DESCRIPTION
 from learn.training.processes import announced_folder, process_rank
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
@@ -19,7 +19,6 @@ from lensphys.ground.files import write_text
 from lensphys.ground.locks import held
 
 RUNS = Path("runs")
-CONFIG, METRICS = "config.yaml", "metrics.json"
 _PLACE = {"out"}
 
 

@@ -1,4 +1,4 @@
-"""What a tier of the comparison is made of; the tiers are in ``configs/compare/``."""
+"""The configuration of a tier of the comparison; the tiers are in ``configs/compare/``."""
 
 from __future__ import annotations
 
@@ -7,33 +7,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from learn.compare.protocols import Protocol, require_known
+from learn.compare.rows import BASELINES, Budget, base_method
 from learn.methods import METHODS
-from learn.tasks import TASKS
-from lensphys.ground.config import Strict, comma_separated, suggestion
+from lensphys.ground.config import Strict, comma_separated
 from lensphys.ground.errors import InputError
+from lensphys.ground.registry import unknown_name
 from simulate.config import CLASSES
 from simulate.presets import PRESETS
-
-Mode = Literal["linear", "full"]
-#: A budget: labels a class, or all that are left for training.
-Budget = int | Literal["all"]
-#: Rows without pretraining, and what is done with each.
-BASELINES: dict[str, Mode] = {
-    "radial": "linear",
-    "lens-fit": "linear",
-    "untrained": "linear",
-    "untrained:lens-fit": "linear",
-    "scratch": "full",
-    "scratch:lens-fit": "full",
-    "resnet18": "full",
-}
-#: The networks among them that see what physics-ijepa sees, and what the fit of a lens says alone.
-WITH_LENS_FIT, FIT = ":lens-fit", "lens-fit"
-
-
-def base_method(name: str) -> str:
-    """The method of a row: ``ijepa`` of the ablation ``ijepa:no-guard``."""
-    return name.partition(":")[0]
 
 
 class PretrainSection(Strict):
@@ -61,7 +42,7 @@ class ModeSection(Strict):
 
 
 def _known_presets(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_known(PRESETS, name, "preset") for name in names)
+    return tuple(require_known(name, PRESETS, "preset") for name in names)
 
 
 Presets = Annotated[tuple[str, ...], AfterValidator(_known_presets)]
@@ -132,54 +113,6 @@ class FinetuneSection(Strict):
         return self
 
 
-class ProtocolPretraining(Strict):
-    """The pretraining of an earlier system."""
-
-    method: str
-    recipe: str | None = Field(description="of configs/pretrain/recipes; null: the shipped one")
-    model: int
-    images: int = Field(gt=0)
-    classes: tuple[str, ...] | None
-    set: dict[str, Any]
-
-    @field_validator("method")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _known(METHODS, name, "method")
-
-
-class ProtocolFinetuning(Strict):
-    """The task of an earlier system."""
-
-    task: str
-    recipe: str | None = Field(description="of configs/finetune/recipes; null: the shipped one")
-    model: int
-    images: int = Field(gt=0)
-    pairs: int | None
-    set: dict[str, Any]
-
-    @field_validator("task")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _known(TASKS, name, "task")
-
-
-class Protocol(Strict):
-    """An earlier system's protocol, and the numbers that it published."""
-
-    what: str
-    source: str
-    published: dict[str, float] = Field(description="metric, as accuracy or auc.cdm, to value")
-    preset: str
-    pretrain: ProtocolPretraining | None = Field(description="null: from random weights")
-    finetune: ProtocolFinetuning
-
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _known(PRESETS, name, "preset")
-
-
 class CompareConfig(Strict):
     """``python cli.py compare``."""
 
@@ -201,7 +134,7 @@ class CompareConfig(Strict):
     @classmethod
     def _known_baselines(cls, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, sets in rows.items():
-            mode = BASELINES[_known(BASELINES, name, "baseline")]
+            mode = BASELINES[require_known(name, BASELINES, "baseline")].mode
             if sets and mode == "linear":
                 raise ValueError(f"{name} is measured by a probe, which takes no overrides")
         return rows
@@ -209,19 +142,24 @@ class CompareConfig(Strict):
     @model_validator(mode="after")
     def _known_methods(self) -> Self:
         for name in self.methods:
-            _known(METHODS, base_method(name), "method")
+            require_known(base_method(name), METHODS, "method")
         for name in self.ablations.methods:
             if ":" not in name:
                 raise ValueError(f"ablations: {name} needs a name of its own, as {name}:no-guard")
-            _known(self.methods, base_method(name), "row to take a part from")
+            require_known(base_method(name), self.methods, "row to take a part from")
+        return self
+
+    @model_validator(mode="after")
+    def _known_presets_of_protocols(self) -> Self:
+        _known_presets(tuple(protocol.preset for protocol in self.protocols.values()))
         return self
 
     @model_validator(mode="after")
     def _trains_what_it_knows(self) -> Self:
-        whole = (name for name in self.baselines if BASELINES[name] == "full")
+        whole = (name for name in self.baselines if BASELINES[name].mode == "full")
         trained = dict.fromkeys((*self.methods, *whole))
         for name in self.finetune.wider.rows if self.finetune.wider else ():
-            _known(trained, name, "row that is trained whole")
+            require_known(name, trained, "row that is trained whole")
         return self
 
     @model_validator(mode="after")
@@ -242,20 +180,20 @@ class CompareConfig(Strict):
         return (*self.baselines, *self.methods, *self.ablations.methods, *self.protocols)
 
 
-def chosen(names: tuple[str, ...], known: tuple[str, ...], kind: str) -> tuple[str, ...]:
-    """Names that a user chose, each of which must be known.
+def check_names(names: tuple[str, ...], known: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Return the names that a user chose, each of which must be known.
 
     Raises:
         InputError: for one that is not, with the nearest that is.
     """
     for name in names:
         if name not in known:
-            raise InputError(f"unknown {kind} '{name}'{suggestion(name, known)}")
+            raise InputError(unknown_name(name, known, kind))
     return names
 
 
-def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """The numbers in an option, each once; None where it is not given.
+def parse_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """Read the numbers in an option, each once; None where it is not given.
 
     Raises:
         InputError: for what is not a number from 0.
@@ -267,9 +205,3 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         if not (name.isascii() and name.isdigit() and int(name) < 2**32):
             raise InputError(f"{option} takes numbers from 0, as 0,1,2, not '{name}'")
     return tuple(dict.fromkeys(int(name) for name in names))
-
-
-def _known(registry: dict[str, Any], name: str, kind: str) -> str:
-    if name not in registry:
-        raise ValueError(f"unknown {kind} '{name}'{suggestion(name, registry)}")
-    return name

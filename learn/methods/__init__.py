@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from learn.methods.base import Method
+from typing import TYPE_CHECKING
+
 from lensphys.ground.registry import find
+
+if TYPE_CHECKING:
+    from learn.methods.base import Method
 
 #: Name on the command line -> "module:class".
 METHODS = {

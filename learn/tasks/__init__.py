@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from learn.tasks.base import Task
+from typing import TYPE_CHECKING
+
 from lensphys.ground import registry
+
+if TYPE_CHECKING:
+    from learn.reporting.task_report import TaskReport
+    from learn.tasks.base import Task
 
 #: Name on the command line -> "module:class".
 TASKS = {
@@ -11,6 +16,14 @@ TASKS = {
     "find": "learn.tasks.find:Find",
     "regress": "learn.tasks.regress:Regress",
     "superres": "learn.tasks.superres:SuperResolve",
+}
+#: Tasks whose report lies in a light file of its own, "module:object". A task may as well keep its
+#: report in its class; then ``report`` has to import torch to read it.
+LIGHT_REPORTS = {
+    "classify": "learn.reporting.tasks.classify:REPORT",
+    "find": "learn.reporting.tasks.find:REPORT",
+    "regress": "learn.reporting.tasks.regress:REPORT",
+    "superres": "learn.reporting.tasks.superres:REPORT",
 }
 
 
@@ -22,3 +35,15 @@ def task_class(name: str) -> type[Task]:
     """
     found: type[Task] = registry.find(TASKS, name, "task")
     return found
+
+
+def task_report(name: str) -> TaskReport:
+    """The description of how the results of a task are shown: ``task_class(name).report``.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    if name in LIGHT_REPORTS:
+        found: TaskReport = registry.find(LIGHT_REPORTS, name, "task")
+        return found
+    return task_class(name).report

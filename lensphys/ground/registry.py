@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lensphys.ground.config import suggestion
@@ -17,6 +17,11 @@ def find(registry: Mapping[str, str], name: str, kind: str) -> Any:
         InputError: for an unknown name of this kind ("method", "task").
     """
     if name not in registry:
-        raise InputError(f"unknown {kind} '{name}'{suggestion(name, registry)}")
+        raise InputError(unknown_name(name, registry, kind))
     module, _, attribute = registry[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
+    """The message on an unknown name of a kind, with the nearest that is known."""
+    return f"unknown {kind} '{name}'{suggestion(name, known)}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """What stands in one place of a table.
+    """One place of a table.
 
     Attributes:
         text: as it is shown.
@@ -21,7 +22,7 @@ class Entry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table.
 
     Attributes:
@@ -34,9 +35,9 @@ class Sheet:
     head: tuple[str, ...]
     rows: list[list[Entry]]
 
-    @property
+    @functools.cached_property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns hold numbers, if not in every row."""
+        """Columns that hold numbers, if not in every row."""
         return tuple(
             any(row[column].value is not None for row in self.rows)
             for column in range(len(self.head))

@@ -1,4 +1,4 @@
-"""How strong a signal a method needs: accuracy against the S/N and the mass of the substructure."""
+"""Accuracy against the S/N and the mass of substructure: the signal that a method needs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from learn.compare.cells import Cell
-from learn.compare.config import Budget, CompareConfig
-from learn.compare.figure import drawn_as, is_ablation, name_rows, together
+from learn.compare.cell import Cell
+from learn.compare.config import CompareConfig
+from learn.compare.row_styles import add_legend, is_ablation, line_style, rows_of_panel
+from learn.compare.rows import Budget
 from simulate.dataset.preview import save_figure
 from simulate.shards import DataSet
 
@@ -28,15 +29,15 @@ COLUMNS = {
 _LEAST = 10
 
 
-def sensitivity(
+def count_by_signal(
     correct: NDArray[np.bool_], data: DataSet, rows: NDArray[np.int64]
 ) -> dict[str, dict[str, list[float]]]:
-    """Numbers of images with substructure, and of those told right, in bins of each column.
+    """Count images with substructure, and those classified correctly, in bins of each column.
 
     Args:
-        correct: whether each of the images ``rows`` was told right.
+        correct: true where an image of ``rows`` was classified correctly.
         data: the images.
-        rows: which.
+        rows: indices of those that were tested.
 
     Returns:
         By column ``median``, ``count`` and ``correct`` of each bin; nothing for a data set that
@@ -61,10 +62,10 @@ def sensitivity(
     return found
 
 
-def draw_sensitivity_of_methods(
+def draw_accuracy_by_signal(
     path: Path, config: CompareConfig, results: Mapping[Cell, Mapping[str, Any]]
 ) -> Path | None:
-    """A row of panels a preset, data set and mode, at the largest budget; a line a method.
+    """Draw a row of panels a preset, data set and mode, at the largest budget; a line a method.
 
     Ablations have panels of their own.
 
@@ -85,7 +86,7 @@ def draw_sensitivity_of_methods(
         own = [c for c in known if (c.preset, c.finetune_model, c.mode) == (preset, model, mode)]
         budget = max((cell.labels_per_class for cell in own), key=_size)
         for ax, (name, (_, title)) in zip(line, COLUMNS.items(), strict=True):
-            for row in together(config, ablations=ablations):
+            for row in rows_of_panel(config, ablations=ablations):
                 of_row = [
                     known[cell][name]
                     for cell in own
@@ -94,12 +95,12 @@ def draw_sensitivity_of_methods(
                     and name in known[cell]
                 ]
                 if of_row:
-                    ax.plot(*_curve(of_row), **drawn_as(config, row))
-            ax.set(xscale="log", xlabel=title, ylabel="told right", ylim=(-0.02, 1.02))
+                    ax.plot(*_curve(of_row), **line_style(config, row))
+            ax.set(xscale="log", xlabel=title, ylabel="classified correctly", ylim=(-0.02, 1.02))
             title = f"{preset}, Model {model}, {mode}, {budget} labels a class"
             ax.set_title(title + (": ablations" if ablations else ""), fontsize=10)
             ax.grid(alpha=0.3)
-    name_rows(figure, config)
+    add_legend(figure, config)
     save_figure(figure, path)
     return path
 

@@ -1,36 +1,42 @@
-"""Fill the comparison table, cell by cell."""
+"""Run the cells of a tier that are missing, one by one, and make its table and figures."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import lensphys
-from learn.compare.cells import Cell, finished, plan, seeds_in
-from learn.compare.config import CompareConfig, chosen
-from learn.compare.figure import draw_efficiency
-from learn.compare.materials import Workshop
-from learn.compare.sensitivity import draw_sensitivity_of_methods
-from learn.compare.table import table
+from learn.compare.accuracy_by_signal import draw_accuracy_by_signal
+from learn.compare.cell import Cell
+from learn.compare.cell_files import (
+    CELLS,
+    LABEL_EFFICIENCY,
+    SENSITIVITY,
+    TABLE,
+    find_seeds,
+    read_finished,
+)
+from learn.compare.code_commit import read_commit
+from learn.compare.config import CompareConfig, check_names
+from learn.compare.label_efficiency import draw_label_efficiency
+from learn.compare.materials import Materials
+from learn.compare.measure import make_content
+from learn.compare.plan import plan
+from learn.compare.table import format_table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
 from lensphys.ground.locks import held
 from simulate.presets import PRESETS
 from simulate.run import Progress
 
-CELLS, TABLE, FIGURE = "cells", "table.md", "label_efficiency.png"
-SENSITIVITY = "sensitivity.png"
-
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What of a tier to run; None: all of it.
+    """The part of a tier to run; None: all of it.
 
     Attributes:
         rows: names of methods, ablations, baselines and protocols.
@@ -49,7 +55,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a call has left."""
+    """The state of a tier after a call."""
 
     folder: Path
     asked: int
@@ -59,7 +65,7 @@ class Outcome:
 
     @property
     def line(self) -> str:
-        """What is finished, what is missing and how long it took."""
+        """A sentence on the finished cells, the missing ones and the time."""
         there = self.asked - len(self.missing)
         hours, minutes = divmod(round(self.seconds / 60), 60)
         duration = f"{hours} h {minutes} min" if hours else f"{self.seconds / 60:.1f} min"
@@ -97,41 +103,42 @@ def compare(
     folder = out / tier
     asked, all_cells = _plans(config, wanted, folder / CELLS)
     _no_two_alike(all_cells)
-    done = finished(all_cells, folder / CELLS)
+    done = read_finished(all_cells, folder / CELLS)
     todo = [cell for cell in asked if cell not in done]
     begun_with = len(asked) - len(todo)
     missing = list(todo)
     places = Path("data/compare") / tier, Path("runs/compare") / tier
-    workshop = Workshop(*places, commit_of_the_code(), progress, say)
+    materials = Materials(*places, read_commit(), progress, say)
     with held(folder / CELLS):
         try:
             for number, cell in enumerate(todo, start=begun_with + 1):
                 if not time.monotonic() - begin < hours * 3600:
                     break
-                say(f"cell {number} of {len(asked)}: {_spoken(cell)}")
-                done[cell] = _run(workshop, cell, folder / CELLS)
+                say(f"cell {number} of {len(asked)}: {_describe(cell)}")
+                done[cell] = _run(cell, materials, folder / CELLS)
                 missing.remove(cell)
         finally:
             if done:  # what an interruption leaves is a table too
-                write_text(folder / TABLE, table(tier, config, all_cells, done, FIGURE))
-                draw_efficiency(folder / FIGURE, config, done)
-                draw_sensitivity_of_methods(folder / SENSITIVITY, config, done)
+                page = format_table(tier, config, all_cells, done, LABEL_EFFICIENCY)
+                write_text(folder / TABLE, page)
+                draw_label_efficiency(folder / LABEL_EFFICIENCY, config, done)
+                draw_accuracy_by_signal(folder / SENSITIVITY, config, done)
     return Outcome(folder, len(asked), begun_with, tuple(missing), time.monotonic() - begin)
 
 
-def _run(workshop: Workshop, cell: Cell, folder: Path) -> dict[str, object]:
+def _run(cell: Cell, materials: Materials, folder: Path) -> dict[str, object]:
     """Measure a cell, and write its file."""
-    content = cell.key | {"config": cell.config} | workshop.measured(cell)
+    content = make_content(cell, materials)
     write_text(folder / f"{cell.name}.json", json.dumps(content, indent=1) + "\n")
     return content
 
 
 def _plans(config: CompareConfig, wanted: Wanted, folder: Path) -> tuple[list[Cell], list[Cell]]:
     """The cells that are asked for, and all that the table may show."""
-    rows = wanted.rows and chosen(wanted.rows, config.rows, "method")
-    presets = wanted.presets and chosen(wanted.presets, tuple(PRESETS), "preset")
+    rows = wanted.rows and check_names(wanted.rows, config.rows, "method")
+    presets = wanted.presets and check_names(wanted.presets, tuple(PRESETS), "preset")
     seeds = wanted.seeds or config.seeds
-    others = sorted({*seeds, *seeds_in(folder)} - {*config.seeds})
+    others = sorted({*seeds, *find_seeds(folder)} - {*config.seeds})
     known_presets = dict.fromkeys((*config.presets, *(presets or ())))
     full = {"presets": tuple(known_presets), "seeds": (*config.seeds, *others)}
     cells = plan(config.model_copy(update=full))
@@ -159,32 +166,10 @@ def _no_two_alike(cells: list[Cell]) -> None:
         raise InputError(f"the tier has the cell {name} {count} times; name each value once")
 
 
-def _spoken(cell: Cell) -> str:
+def _describe(cell: Cell) -> str:
     source = f"Model {cell.pretrain_model} to " if cell.pretrain_model else ""
     return (
         f"{cell.method}, {cell.preset}, {source}Model {cell.finetune_model}, "
         f"{cell.training.task}, {cell.mode}, {cell.labels_per_class} labels a class, "
         f"seed {cell.seed}"
     )
-
-
-def commit_of_the_code() -> str:
-    """The commit that the code is of, ``-dirty`` where it differs; else the version.
-
-    Results may lie in the same repository, and change as they come.
-    """
-    root = Path(__file__).parents[2]
-    code = ("lensphys", "simulate", "learn", "configs", "cli.py")
-    try:
-        head, changed = (
-            subprocess.run(
-                ["git", *words], cwd=root, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for words in (
-                ("rev-parse", "--short=12", "HEAD"),
-                ("status", "--porcelain", "--untracked-files=no", "--", *code),
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return f"lensphys {lensphys.__version__}"
-    return f"{head}-dirty" if changed else head

@@ -12,19 +12,19 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from learn.reporting.sheet import Sheet
+from learn.reporting.table import Table
 from lensphys.ground.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A PNG file, as it stands on the page.
+    """A PNG file as it stands on a page.
 
     Attributes:
         source: a data URI.
         width: pixels.
         height: pixels.
-        caption: what is to be seen, in words.
+        caption: in words.
     """
 
     source: str
@@ -40,28 +40,28 @@ class Section:
     Attributes:
         title: of the section.
         facts: names and values.
-        warnings: what the reader must not miss.
+        warnings: set apart from the rest.
         notes: paragraphs on how to read the tables.
-        sheets: tables, sorted by a click on the head of a column.
-        pictures: of the run.
+        tables: sorted by a click on the head of a column.
+        pictures: in this order.
         configurations: names and YAML.
-        folded: shown when it is clicked on.
-        anchor: by which a table links to it; unique on the page.
+        folded: shown only after a click on its title.
+        anchor: target of links from tables; unique on the page.
     """
 
     title: str
     facts: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
-    sheets: list[Sheet] = dataclasses.field(default_factory=list)
+    tables: list[Table] = dataclasses.field(default_factory=list)
     pictures: list[Picture] = dataclasses.field(default_factory=list)
     configurations: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     folded: bool = False
     anchor: str = ""
 
 
-def picture(path: Path, caption: str) -> Picture:
-    """A PNG file as it stands on a page.
+def read_picture(path: Path, caption: str) -> Picture:
+    """Read a PNG file.
 
     Raises:
         InputError: for a file that is damaged; PNG files carry checksums.
@@ -76,8 +76,8 @@ def picture(path: Path, caption: str) -> Picture:
     return Picture(f"data:image/png;base64,{data}", width, height, caption)
 
 
-def page(title: str, lead: str, sections: list[Section]) -> str:
-    """The HTML of a page.
+def render_page(title: str, lead: str, sections: list[Section]) -> str:
+    """Render the HTML of a page.
 
     Args:
         title: of the page.

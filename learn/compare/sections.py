@@ -1,4 +1,4 @@
-"""The comparison as sections of a page, from the files of its cells alone."""
+"""A comparison as sections of a page, made from the files of its cells alone."""
 
 from __future__ import annotations
 
@@ -8,26 +8,34 @@ from pathlib import Path
 
 import yaml
 
-from learn.compare.cells import TASK, CellFile, read_cell
-from learn.compare.config import BASELINES, CompareConfig, Protocol
-from learn.compare.run import CELLS, FIGURE
-from learn.compare.table import TITLES, baseline, estimate, mode_columns, number
-from learn.reporting.page import Picture, Section, picture
-from learn.reporting.sheet import Entry, Sheet
-from lensphys.ground.config import config_folder, load_config
+from learn.compare.cell_files import CELLS, LABEL_EFFICIENCY, SENSITIVITY, CellFile, read_cell
+from learn.compare.estimate import estimate, read_metric
+from learn.compare.protocols import Protocol
+from learn.compare.rows import BASELINES, explain_baselines, mode_columns
+from learn.reporting.html_page import Section, read_picture
+from learn.reporting.run_section import caption_of
+from learn.reporting.table import Entry, Table
+from learn.reporting.task_report import TaskReport
+from learn.tasks import TASKS, task_report
+from lensphys.ground.config import checked, config_folder, read_yaml
 from lensphys.ground.errors import InputError
 
 _HOW_TO_READ = (
     "Mean over seeds ± half of the 95% interval of that mean (Student's t), and in brackets the "
-    "number of seeds. “linear” is logistic regression on frozen features, “full” trains all "
-    "weights; the number is that of labels a class. “radial” is the same regression on radial "
-    "features, which need no network; “untrained” probes a network with random weights, “scratch” "
-    "trains the same network on these labels alone."
+    "number of seeds. “linear” is logistic regression on frozen features (a probe), “full” trains "
+    "all weights; the number is that of labels a class."
 )
-_EFFICIENCY = (
-    "Accuracy against the number of labels a class, a line a method; means over seeds with their "
-    "95% intervals."
-)
+#: The places of baselines among the rows; methods follow.
+_PLACES = {name: place for place, name in enumerate(BASELINES)}
+_CAPTIONS = {
+    Path(LABEL_EFFICIENCY).stem: (
+        "Accuracy against the number of labels a class, a line a method; means over seeds with "
+        "their 95% intervals."
+    ),
+    Path(SENSITIVITY).stem: (
+        "Accuracy against the S/N of the substructure and its mass fraction, a line a method."
+    ),
+}
 
 
 def is_comparison(folder: Path) -> bool:
@@ -36,7 +44,7 @@ def is_comparison(folder: Path) -> bool:
 
 
 def comparison_sections(folder: Path) -> list[Section]:
-    """Tables, pictures and configurations of a comparison.
+    """The tables, pictures and configurations of a comparison.
 
     Args:
         folder: of a tier.
@@ -54,19 +62,18 @@ def comparison_sections(folder: Path) -> list[Section]:
     for name, protocol in protocols.items():
         own = [cell for cell in cells.values() if _protocol(cell, protocols) is protocol]
         sections.append(_earlier_system(name, protocol, own))
-    sections.append(Section("All cells", sheets=[_all_cells(cells)], folded=True))
+    sections.append(Section("All cells", tables=[_all_cells(cells)], folded=True))
     sections.append(_configurations(cells))
     return sections
 
 
 def _check(path: Path, cell: CellFile, protocols: dict[str, Protocol]) -> None:
     """Refuse a cell that lacks a number that is to be shown."""
-    names = _metrics(cell.task, [cell])
+    names = list(_measures([cell]))
     if protocol := _protocol(cell, protocols):
-        prefix, _ = baseline(protocol)
-        names += [p + name for name in protocol.published for p in ("", prefix)]
+        names += [name for measure in protocol.published for name in protocol.metrics_of(measure)]
     try:
-        found = [number(cell.metrics, name) for name in names]
+        found = [read_metric(cell.metrics, name) for name in names]
     except (KeyError, TypeError, ValueError):
         found = []
     if not found:
@@ -82,11 +89,15 @@ def _first(folder: Path, cells: list[CellFile]) -> Section:
         "Hours": f"{sum(cell.seconds for cell in cells) / 3600:.2f}",
         "Code": ", ".join(sorted(set[str]().union(*(cell.commits for cell in cells)))),
     }
-    pictures: list[Picture] = [
-        picture(path, _EFFICIENCY if path.name == FIGURE else f"{path.stem.replace('_', ' ')}.")
-        for path in sorted(folder.glob("*.png"))
+    pictures = [
+        read_picture(path, caption_of(path, _CAPTIONS)) for path in sorted(folder.glob("*.png"))
     ]
-    return Section("", facts=list(facts.items()), notes=[_HOW_TO_READ], pictures=pictures)
+    methods = {cell.method for cell in cells}
+    baselines = [name for name in BASELINES if name in methods]
+    notes = [_HOW_TO_READ]
+    if baselines:
+        notes.append(f"Rows without pretraining: {explain_baselines(baselines, '“', '”')}.")
+    return Section("", facts=list(facts.items()), notes=notes, pictures=pictures)
 
 
 def _matrix(cells: list[CellFile]) -> list[Section]:
@@ -95,24 +106,20 @@ def _matrix(cells: list[CellFile]) -> list[Section]:
     sections = []
     for _, preset, model, task in places:
         shown = [c for c in cells if (c.preset, c.finetune_model, c.task) == (preset, model, task)]
-        sheets = [_sheet(metric, shown) for metric in _metrics(task, shown)]
-        sections.append(Section(f"Preset {preset}, {task} on Model {model}", sheets=sheets))
+        tables = [_table(title, name, shown) for name, title in _measures(shown).items()]
+        sections.append(Section(f"Preset {preset}, {task} on Model {model}", tables=tables))
     return sections
 
 
-def _metrics(task: str, cells: Sequence[CellFile]) -> list[str]:
-    """The metrics that are shown of a task."""
-    if task == TASK:
-        return list(TITLES)
-    common = set.intersection(*(set(cell.metrics) for cell in cells))
-    return [name for name in cells[0].metrics if name in common and _is_number(cells[0], name)]
+def _measures(cells: Sequence[CellFile]) -> dict[str, str]:
+    """The measures that are shown of cells of one task, and the titles of their tables."""
+    task = cells[0].task
+    report = task_report(task) if task in TASKS else TaskReport()
+    first, *others = (report.compared_measures(cell.metrics) for cell in cells)
+    return {name: title for name, title in first.items() if all(name in each for each in others)}
 
 
-def _is_number(cell: CellFile, metric: str) -> bool:
-    return isinstance(cell.metrics[metric], int | float)
-
-
-def _sheet(metric: str, cells: list[CellFile]) -> Sheet:
+def _table(title: str, metric: str, cells: list[CellFile]) -> Table:
     """A row a method and what it was pretrained on, a column a mode and budget."""
     columns = mode_columns((cell.mode, cell.labels_per_class) for cell in cells)
     sources = sorted({_row(cell) for cell in cells})
@@ -126,13 +133,12 @@ def _sheet(metric: str, cells: list[CellFile]) -> Sheet:
         ]
         rows.append([Entry(method), Entry(pretrained), *entries])
     head = ("method", "pretrained on", *(f"{mode} {budget}" for mode, budget in columns))
-    return Sheet(TITLES.get(metric, metric), head, rows)
+    return Table(title, head, rows)
 
 
 def _row(cell: CellFile) -> tuple[int, str, str, int]:
-    """Which row a cell belongs to; the rows in this order, baselines first."""
-    names = list(BASELINES)
-    place = names.index(cell.method) if cell.method in names else len(names)
+    """The row of a cell, by which rows are sorted: baselines first."""
+    place = _PLACES.get(cell.method, len(_PLACES))
     model = cell.pretrain_model
     return place, cell.method, "–" if model is None else f"Model {model}", model or 0
 
@@ -140,19 +146,24 @@ def _row(cell: CellFile) -> tuple[int, str, str, int]:
 def _mean(cells: Sequence[CellFile], metric: str) -> Entry:
     if not cells:
         return Entry("–")
-    found = estimate([number(cell.metrics, metric) for cell in cells])
+    found = estimate([read_metric(cell.metrics, metric) for cell in cells])
     return Entry(str(found), found.mean)
 
 
 def _protocols(tier: str, cells: list[CellFile]) -> dict[str, Protocol]:
-    """The earlier systems' protocols that cells are of; none of a tier that is not shipped."""
+    """The protocols that cells are of; none for a tier that is not shipped."""
     path = config_folder("compare") / f"{tier}.yaml"
     if not path.is_file():
         return {}
-    known = load_config(CompareConfig, path).protocols
+    # The rest of the tier's configuration would take seconds to import.
+    known = read_yaml(path)["protocols"]
+    protocols = {
+        name: checked(Protocol, values, f"{path}: protocols.{name}")
+        for name, values in known.items()
+    }
     return {
         name: protocol
-        for name, protocol in known.items()
+        for name, protocol in protocols.items()
         if any(_protocol(cell, {name: protocol}) for cell in cells)
     }
 
@@ -167,28 +178,27 @@ def _protocol(cell: CellFile, protocols: dict[str, Protocol]) -> Protocol | None
 
 
 def _earlier_system(name: str, protocol: Protocol, cells: list[CellFile]) -> Section:
-    """What was published, beside what was measured here."""
-    prefix, trivial = baseline(protocol)
+    """The published numbers beside those that were measured here."""
     rows = []
     for metric, published in protocol.published.items():
-        entries = [_mean(cells, key) for key in (metric, prefix + metric)]
+        entries = [_mean(cells, key) for key in protocol.metrics_of(metric)]
         rows.append([Entry(metric), Entry(f"{published:g}", published), *entries])
     notes = [
         f"{protocol.what} {protocol.source}",
         "Here the images are simulated by this program; how many they are, often far fewer, is in "
         "the configuration of the row below.",
     ]
-    sheet = Sheet("Published and here", ("metric", "published", "here", trivial), rows)
-    return Section(f"Protocol of an earlier system: {name}", notes=notes, sheets=[sheet])
+    table = Table("Published and here", ("metric", *protocol.head), rows)
+    return Section(f"Protocol of an earlier system: {name}", notes=notes, tables=[table])
 
 
-def _all_cells(cells: dict[Path, CellFile]) -> Sheet:
+def _all_cells(cells: dict[Path, CellFile]) -> Table:
     """A row a measurement."""
     head = ("method", "preset", "pretrained on", "tested on", "task", "mode", "labels a class")
     rows = []
     for cell in cells.values():
-        metric = _metrics(cell.task, [cell])[0]
-        value, budget = number(cell.metrics, metric), cell.labels_per_class
+        metric = next(iter(_measures([cell])))
+        value, budget = read_metric(cell.metrics, metric), cell.labels_per_class
         rows.append(
             [
                 Entry(cell.method),
@@ -204,15 +214,18 @@ def _all_cells(cells: dict[Path, CellFile]) -> Sheet:
                 Entry(f"{cell.seconds:.1f}", cell.seconds),
             ]
         )
-    return Sheet("Every measurement", (*head, "seed", "metric", "value", "seconds"), rows)
+    return Table("Every measurement", (*head, "seed", "metric", "value", "seconds"), rows)
 
 
 def _configurations(cells: dict[Path, CellFile]) -> Section:
-    """One for each row of the tables: that of its first cell."""
-    shown: dict[tuple[str, str, str, int], tuple[str, str]] = {}
+    """The configuration of the first cell of each row; rows with the same one share it."""
+    first: dict[tuple[str, str, str, int], Path] = {}
     for path, cell in cells.items():
-        row = (cell.method, cell.preset, _row(cell)[2], cell.finetune_model)
-        text = yaml.safe_dump(cell.config, sort_keys=False)
-        shown.setdefault(row, (path.stem, text))
+        first.setdefault((cell.method, cell.preset, _row(cell)[2], cell.finetune_model), path)
+    named: dict[str, list[str]] = {}
+    for path in first.values():
+        text = yaml.safe_dump(cells[path].config, sort_keys=False)
+        named.setdefault(text, []).append(path.stem)
+    shown = [(", ".join(names), text) for text, names in named.items()]
     note = "Of the first cell of each row; the others differ in budget and seed, and in epochs."
-    return Section("Configurations", notes=[note], configurations=list(shown.values()), folded=True)
+    return Section("Configurations", notes=[note], configurations=shown, folded=True)

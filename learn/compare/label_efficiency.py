@@ -6,32 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from learn.compare.cells import Cell
-from learn.compare.config import BASELINES, CompareConfig, Mode, base_method
-from learn.compare.table import Estimate, estimate
+from learn.compare.cell import Cell
+from learn.compare.config import CompareConfig
+from learn.compare.estimate import Estimate, estimate
+from learn.compare.row_styles import add_legend, is_ablation, line_style, rows_of_panel
+from learn.compare.rows import RADIAL, Mode
 from simulate.dataset.preview import save_figure
 
-_MARKERS = "osD^vP*X<>hp"
-_GREYS = {
-    "radial": "black",
-    "lens-fit": "0.25",
-    "untrained": "0.55",
-    "untrained:lens-fit": "0.75",
-    "scratch": "0.35",
-    "scratch:lens-fit": "0.45",
-    "resnet18": "0.6",
-}
 _MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}
 
 
-def draw_efficiency(
+def draw_label_efficiency(
     path: Path, config: CompareConfig, results: Mapping[Cell, Mapping[str, Any]]
 ) -> Path | None:
-    """A row of panels a preset and pair of data sets, a column a mode; means with 95% intervals.
+    """Draw a row of panels a preset and pair of data sets, a column a mode; with 95% intervals.
 
     Ablations have panels of their own.
 
@@ -50,14 +41,14 @@ def draw_efficiency(
     figure = Figure(figsize=(4.8 * len(modes) + 2.0, 3.4 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(modes), squeeze=False)
     for (preset, source, target, ablations), line in zip(rows, axes, strict=True):
-        names = together(config, ablations=ablations)
+        names = rows_of_panel(config, ablations=ablations)
         for mode, ax in zip(modes, line, strict=True):
             panel = [
                 cell
                 for cell in shown
                 if (cell.preset, cell.finetune_model) == (preset, target)
                 and cell.pretrain_model in (None, source)
-                and (cell.mode == mode or cell.method == "radial")
+                and (cell.mode == mode or cell.method == RADIAL)
                 and cell.method in names
             ]
             own = [cell for cell in panel if is_ablation(config, cell) == ablations]
@@ -72,22 +63,9 @@ def draw_efficiency(
             _dress(ax, sorted({_labels(config, cell) for cell in panel}))
             title = f"{preset}, Model {source} to {target}, {_MODES[mode]}"
             ax.set_title(title + (": ablations" if ablations else ""), fontsize=10)
-    name_rows(figure, config)
+    add_legend(figure, config)
     save_figure(figure, path)
     return path
-
-
-def is_ablation(config: CompareConfig, cell: Cell) -> bool:
-    """Whether a cell is of an ablation."""
-    return cell.method in config.ablations.methods
-
-
-def together(config: CompareConfig, *, ablations: bool) -> list[str]:
-    """The rows that share a panel: ablations and what they take something from, or all others."""
-    taken_from = dict.fromkeys(base_method(name) for name in config.ablations.methods)
-    if ablations:
-        return [*taken_from, *config.ablations.methods]
-    return [name for name in config.rows if name not in config.ablations.methods]
 
 
 def _order(cell: Cell) -> tuple[bool, str, int]:
@@ -125,33 +103,8 @@ def _draw_row(
         [found.mean for _, found in points],
         [found.interval or 0.0 for _, found in points],
         capsize=2,
-        **drawn_as(config, name),
+        **line_style(config, name),
     )
-
-
-def name_rows(figure: Figure, config: CompareConfig) -> None:
-    """One legend for all panels, of the rows that are drawn, in their order."""
-    handles = {
-        label: handle
-        for ax in figure.axes
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    order = [name for name in config.rows if name in handles]
-    figure.legend([handles[name] for name in order], order, loc="outside right upper", fontsize=9)
-
-
-def drawn_as(config: CompareConfig, name: str) -> dict[str, Any]:
-    """Colour, line and marker of a row, the same in all figures."""
-    number = config.rows.index(name)
-    method = number - len(config.baselines)
-    return {
-        "color": _GREYS[name] if name in BASELINES else colormaps["tab20"](method % 20),
-        "linestyle": "--" if name in BASELINES else "-",
-        "marker": _MARKERS[number % len(_MARKERS)],
-        "markersize": 5,
-        "linewidth": 1.3,
-        "label": name,
-    }
 
 
 def _labels(config: CompareConfig, cell: Cell) -> int:

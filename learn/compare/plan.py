@@ -1,0 +1,217 @@
+"""The plan of a tier: all its cells, in the order in which they are run."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from learn.compare.cell import TASK, Cell, Pretraining
+from learn.compare.config import CompareConfig, ModeSection
+from learn.compare.protocols import Protocol
+from learn.compare.rows import BASELINES, Budget, Mode, base_method
+from learn.config import FinetuneConfig, PretrainConfig
+from learn.methods import method_class
+from learn.tasks import task_class
+from lensphys.ground.config import (
+    ConfigT,
+    checked,
+    config_folder,
+    merge,
+    read_yaml,
+    shipped_config,
+)
+from simulate.config import SimulateConfig
+from simulate.presets import load_simulate_config
+
+#: The method whose lens fits baseline rows see too.
+_PHYSICS = "physics-ijepa"
+#: Views of every image that the shipped configurations of all methods make.
+_SHIPPED_VIEWS = 50
+
+
+def plan(config: CompareConfig) -> list[Cell]:
+    """All cells of a tier, in the order in which they are run: a whole table a seed.
+
+    Raises:
+        InputError: for settings that no command would accept.
+    """
+    cells = []
+    for seed in config.seeds:
+        for preset in config.presets:
+            for name in config.baselines:
+                cells += list(_row_cells(config, name, preset, None, seed))
+            for name, sets in config.methods.items():
+                cells += list(_method_cells(config, name, sets, preset, seed))
+        for preset in config.ablations.presets:
+            for name, sets in config.ablations.methods.items():
+                of_row = config.methods[base_method(name)]
+                cells += list(_method_cells(config, name, of_row | sets, preset, seed))
+        cells += [_protocol_cell(config, *item, seed) for item in config.protocols.items()]
+    return cells
+
+
+def _method_cells(
+    config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, seed: int
+) -> Iterator[Cell]:
+    """The cells of a method or an ablation, and of one seed."""
+    for model in config.pretrain.models:
+        shared = seed if config.pretrain.anew else config.seeds[0]
+        pretraining = _pretraining(config, name, sets, preset, model, shared)
+        yield from _row_cells(config, name, preset, pretraining, seed)
+
+
+def _pretraining(
+    config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, model: int, seed: int
+) -> Pretraining:
+    path = shipped_config("pretrain", base_method(name), "method")
+    shipped = _shipped(PretrainConfig, path, {}).optimizer
+    part = config.pretrain.views / _SHIPPED_VIEWS
+    epochs = max(1, round(shipped.epochs * part))
+    length = {
+        "optimizer.epochs": epochs,
+        "optimizer.warmup_epochs": shipped.warmup_epochs * epochs / shipped.epochs,
+    }
+    run = _shipped(
+        PretrainConfig,
+        path,
+        {**length, **config.pretrain.set, **sets},
+        seed=seed,
+        device=config.device,
+        out=None,
+    )
+    checked(method_class(run.method).Params, run.params, f"{name}: params")
+    data = _data(model, preset, config.pretrain.images, config.pretrain_data_seed, config.device)
+    return Pretraining(model, data, run)
+
+
+def _row_cells(
+    config: CompareConfig, name: str, preset: str, pretraining: Pretraining | None, seed: int
+) -> Iterator[Cell]:
+    """The cells of one row and seed."""
+    section = config.finetune
+    full = section.full_of(name, preset)
+    ways: dict[Mode, ModeSection] = {"linear": section.linear, "full": full}
+    if name in config.ablations.methods:
+        ways = {"linear": config.ablations.linear}
+    elif name in BASELINES:
+        mode = BASELINES[name].mode
+        ways = {mode: ways[mode]}
+    for mode, where in ways.items():
+        strengths = section.probe_strengths if mode == "linear" else None
+        for model in where.models:
+            data = _data(model, preset, section.images, config.finetune_data_seed, config.device)
+            for budget in where.labels_per_class:
+                training = _training(config, name, budget, seed)
+                yield Cell(
+                    name, preset, pretraining, model, mode, budget, seed, data, training, strengths
+                )
+
+
+def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> FinetuneConfig:
+    """The fine-tuning of one cell."""
+    section, row = config.finetune, BASELINES.get(name)
+    fixed = {
+        "labels_per_class": None if budget == "all" else budget,
+        "validation_fraction": section.validation_fraction,
+        "test_fraction": section.test_fraction,
+        "backbone": row.backbone if row else "vit",
+        "mode": "full",
+        "encoder": "none",
+    }
+    path = shipped_config("finetune", TASK, "task")
+    sets = section.set | fixed
+    if row and row.sees_lens_fit:
+        ours = _shipped(PretrainConfig, shipped_config("pretrain", _PHYSICS, "method"), {})
+        sets["scratch_encoder.lens_fit"] = ours.encoder.model_dump()["lens_fit"]
+    batch_size = _shipped(FinetuneConfig, path, sets).optimizer.batch_size
+    epochs = section.epochs_of(budget, batch_size)
+    length = {
+        "optimizer.epochs": epochs,
+        "optimizer.warmup_epochs": epochs / 10,
+        "patience": epochs,  # none stops early: the best epoch is kept
+    }
+    sets |= length | config.baselines.get(name, {})
+    return _shipped(FinetuneConfig, path, sets, seed=seed, device=config.device, out=None)
+
+
+def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: int) -> Cell:
+    pretraining = None
+    if protocol.pretrain:
+        part = protocol.pretrain
+        run = _shipped(
+            PretrainConfig,
+            _recipe("pretrain", part.method, part.recipe),
+            part.set,
+            seed=seed,
+            device=config.device,
+            out=None,
+        )
+        checked(method_class(run.method).Params, run.params, f"{name}: params")
+        source = _data(
+            part.model,
+            protocol.preset,
+            part.images,
+            config.pretrain_data_seed,
+            config.device,
+            classes=part.classes,
+        )
+        pretraining = Pretraining(part.model, source, run)
+    task = protocol.finetune
+    data = _data(
+        task.model,
+        protocol.preset,
+        task.images,
+        config.finetune_data_seed,
+        config.device,
+        pairs=task.pairs,
+    )
+    training = _shipped(
+        FinetuneConfig,
+        _recipe("finetune", task.task, task.recipe),
+        task.set,
+        seed=seed,
+        device=config.device,
+        encoder="none",
+        out=None,
+    )
+    checked(task_class(training.task).Params, training.params, f"{name}: params")
+    budget: Budget = training.labels_per_class or "all"
+    where = (task.model, training.mode, budget)
+    return Cell(name, protocol.preset, pretraining, *where, seed, data, training, None)
+
+
+def _recipe(command: str, name: str, recipe: str | None) -> Path:
+    if recipe is None:
+        return shipped_config(command, name, "configuration")
+    return config_folder(command) / "recipes" / f"{recipe}.yaml"
+
+
+def _shipped(
+    schema: type[ConfigT], path: Path, sets: Mapping[str, Any], **top_level: Any
+) -> ConfigT:
+    """A shipped configuration with the overrides of a tier."""
+    values = copy.deepcopy(_read(path))
+    merge(values, {**sets, **top_level})
+    return checked(schema, values, str(path))
+
+
+# A tier has hundreds of cells and a dozen files; reading them for each takes a quarter minute.
+_read = functools.cache(read_yaml)
+
+
+@functools.cache
+def _data(
+    model: int,
+    preset: str,
+    images: int,
+    seed: int,
+    device: str,
+    classes: tuple[str, ...] | None = None,
+    pairs: int | None = None,
+) -> SimulateConfig:
+    return load_simulate_config(
+        model, preset, n=images, seed=seed, device=device, classes=classes, pairs=pairs
+    )

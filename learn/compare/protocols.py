@@ -1,0 +1,76 @@
+"""Protocols of earlier systems, and the numbers that they published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from learn.methods import METHODS
+from learn.reporting.task_report import Baseline
+from learn.tasks import TASKS, task_report
+from lensphys.ground.config import Strict
+from lensphys.ground.registry import unknown_name
+
+
+def require_known(name: str, known: Mapping[str, Any], kind: str) -> str:
+    """Return a name that must be known; for the validators of configurations.
+
+    Raises:
+        ValueError: with the nearest known name.
+    """
+    if name not in known:
+        raise ValueError(unknown_name(name, known, kind))
+    return name
+
+
+MethodName = Annotated[str, AfterValidator(lambda name: require_known(name, METHODS, "method"))]
+TaskName = Annotated[str, AfterValidator(lambda name: require_known(name, TASKS, "task"))]
+
+
+class ProtocolPretraining(Strict):
+    """The pretraining of an earlier system."""
+
+    method: MethodName
+    recipe: str | None = Field(description="of configs/pretrain/recipes; null: the shipped one")
+    model: int
+    images: int = Field(gt=0)
+    classes: tuple[str, ...] | None
+    set: dict[str, Any]
+
+
+class ProtocolFinetuning(Strict):
+    """The task of an earlier system."""
+
+    task: TaskName
+    recipe: str | None = Field(description="of configs/finetune/recipes; null: the shipped one")
+    model: int
+    images: int = Field(gt=0)
+    pairs: int | None
+    set: dict[str, Any]
+
+
+class Protocol(Strict):
+    """The protocol of an earlier system, and the numbers that it published."""
+
+    what: str
+    source: str
+    published: dict[str, float] = Field(description="metric, as accuracy or auc.cdm, to value")
+    preset: str
+    pretrain: ProtocolPretraining | None = Field(description="null: from random weights")
+    finetune: ProtocolFinetuning
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The trivial baseline of its task."""
+        return task_report(self.finetune.task).baseline
+
+    def metrics_of(self, measure: str) -> list[str]:
+        """The metrics beside a published number: its own, and the baseline's where there is one."""
+        return [measure, *([self.baseline.of(measure)] if self.baseline else [])]
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The names of the numbers in a row of its table, after that of the measure."""
+        return ("published", "here", *([self.baseline.name] if self.baseline else []))

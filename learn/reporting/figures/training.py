@@ -1,0 +1,29 @@
+"""Figure of a training: its losses against the epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from learn.run_files import CURVES, read_curves
+from simulate.dataset.preview import save_figure
+
+
+def draw_curves(folder: Path, title: str) -> Path:
+    """``loss.png``: the losses in ``metrics.csv`` against the epoch."""
+    rows = read_curves(folder / CURVES)
+    names = [name for name in rows[0] if name.endswith("loss")]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
+    for name in names:
+        points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if row[name]]
+        label = {"train_loss": "training", "val_loss": "validation"}.get(name, name)
+        ax.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+    ax.set(xlabel="epoch", ylabel="loss", title=title)
+    if all(float(row[name]) > 0 for row in rows for name in names if row[name]):
+        ax.set_yscale("log")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    save_figure(figure, folder / "loss.png")
+    return folder / "loss.png"

@@ -1,0 +1,124 @@
+"""A run as a section of a page: facts, tables, pictures and configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from learn.reporting.html_page import Picture, Section, read_picture
+from learn.reporting.run_folder import Run, reading
+from learn.reporting.table import Entry, Table
+from learn.run_files import CONFIG, METRICS
+
+#: Of pictures that every run has.
+_CAPTIONS = {"loss": "Loss against the epoch."}
+
+
+def run_section(run: Run) -> Section:
+    """The section on a run.
+
+    Raises:
+        InputError: for a damaged file.
+    """
+    tables, notes, warnings = [], [], []
+    if not run.finished:
+        warnings.append("This run is not finished: its command, run again, goes on with it.")
+    if run.metrics is not None:
+        if run.task is None:
+            warnings.append(
+                "This folder does not name its task, so its metrics are shown without their "
+                "baseline: evaluate again with --out."
+            )
+        with reading(run.folder / METRICS):
+            tables.append(run.report.table("Test images", run.metrics))
+            notes += run.report.notes(run.metrics)
+    elif "method" in run.config:
+        warnings += [f"Collapsed: {sign}." for sign in run.signs_of_collapse()]
+        rows = [[Entry(name), entry] for name, entry in _monitored(run).items()]
+        if rows:
+            tables.append(Table("Held-out images", ("measure", "this run"), rows))
+    if losses := run.last_losses():
+        tables.append(_losses(losses))
+    configurations = []
+    if (run.folder / CONFIG).is_file():
+        configurations.append(("Configuration", (run.folder / CONFIG).read_text(encoding="utf-8")))
+    return Section(
+        run.kind,
+        facts=list(run_facts(run).items()),
+        warnings=warnings,
+        notes=notes,
+        tables=tables,
+        pictures=_pictures(run),
+        configurations=configurations,
+    )
+
+
+def run_facts(run: Run) -> dict[str, str]:
+    """Names and values that describe a run, as far as its files hold them."""
+    config, about = run.config, run.about or {}
+    facts = {"Folder": str(run.folder), "Data": run.data, "Run": run.evaluation.get("run")}
+    data = about.get("data")
+    if isinstance(data, dict):
+        data = data.get("attrs", data)  # a fine-tuned network describes its data in full
+        facts |= {"Model of DeepLense": data.get("model"), "Preset": data.get("preset")}
+    if "task" in config:
+        facts |= {
+            "Task": config["task"],
+            "Encoder": _encoder(config),
+            "Trained": "the head alone" if config.get("mode") == "linear" else "all weights",
+            "Labels a class": config.get("labels_per_class") or "all",
+        }
+    elif "method" in config:
+        facts |= {"Method": config["method"]}
+        facts |= {name.capitalize(): about.get(name) for name in ("images", "epochs", "parameters")}
+    if "seed" in config:
+        facts["Seed"] = config["seed"]
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def headline(run: Run) -> dict[str, Entry]:
+    """The measures by which a run compares with others of its kind.
+
+    Raises:
+        InputError: for a damaged file.
+    """
+    if not run.finished:
+        return {"state": Entry("not finished")}
+    if run.metrics is not None:
+        with reading(run.folder / METRICS):
+            return run.report.headline_entries(run.metrics)
+    return _monitored(run)
+
+
+def _monitored(run: Run) -> dict[str, Entry]:
+    return {
+        name.replace("_", " "): Entry(f"{value:.3f}", float(value))
+        for name, value in run.monitored().items()
+    }
+
+
+def _losses(losses: dict[str, tuple[float, int]]) -> Table:
+    rows = [
+        [Entry(name.replace("_", " ")), Entry(f"{loss:.4g}", loss), Entry(str(epoch), epoch)]
+        for name, (loss, epoch) in losses.items()
+    ]
+    return Table("Losses, as measured last", ("loss", "value", "epoch"), rows)
+
+
+def _encoder(config: dict[str, Any]) -> str:
+    if config.get("encoder") == "none":
+        return f"{config.get('backbone', 'vit')}, from scratch"
+    return str(config.get("encoder", ""))
+
+
+def _pictures(run: Run) -> list[Picture]:
+    """Every PNG file of a folder; one that no task knows is called by its file name."""
+    captions = _CAPTIONS | dict(run.report.captions)
+    return [
+        read_picture(path, caption_of(path, captions)) for path in sorted(run.folder.glob("*.png"))
+    ]
+
+
+def caption_of(path: Path, captions: dict[str, str]) -> str:
+    """The caption of a picture; else its file name in words."""
+    return captions.get(path.stem) or f"{path.stem.replace('_', ' ').capitalize()}."

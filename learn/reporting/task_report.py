@@ -1,0 +1,161 @@
+"""How the results of a task are shown: its tables, its headline measures and its captions.
+
+A task describes this itself, in the attribute ``report`` of its class. The description needs no
+torch, so that a page on hundreds of results can be made without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from learn.reporting.table import Entry, Table
+
+Metrics = Mapping[str, Any]
+_NONE = Entry("–")
+_FORMAT = "{:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """A trivial baseline beside which a task is measured.
+
+    Attributes:
+        prefix: its metrics are those of the task with this and an underscore before them.
+        name: in words.
+    """
+
+    prefix: str
+    name: str
+
+    def of(self, measure: str) -> str:
+        """The baseline's metric beside a measure."""
+        return f"{self.prefix}_{measure}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskReport:
+    """How the results of a task are shown; a task without more to say keeps the defaults.
+
+    A measure is a key of ``metrics.json``. It holds a number, or numbers by class or column, which
+    are then called ``auc.cdm``. A task whose table looks different overrides :meth:`table`, one
+    that has to explain its numbers :meth:`notes`.
+
+    Attributes:
+        baseline: None without one.
+        headline: the measures by which runs of the task compare, and their names in words; a result
+            without any of them is damaged.
+        compared: the measures that have a table in a comparison of methods, and its title; empty:
+            the headline.
+        labels: names of measures in words; others are called as they are, with blanks.
+        formats: of numbers; others have three digits.
+        page_only: measures that would make a table wider than a terminal.
+        captions: of the figures that the task draws, by their file names without ``.png``.
+    """
+
+    baseline: Baseline | None = None
+    headline: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    page_only: tuple[str, ...] = ()
+    captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def table(self, title: str, metrics: Metrics) -> Table:
+        """The result of one run: a row a measure, beside the baseline.
+
+        Raises:
+            LookupError, TypeError, ValueError: for metrics that are not of this task.
+        """
+        numbers = flat(metrics)
+        if not self._measures(numbers) or (self.headline and not self._headline(numbers)):
+            raise LookupError("no measure of this task")
+        rows = []
+        for name in self._measures(numbers):
+            row = [Entry(self.label(name)), self.entry(name, numbers[name])]
+            if self.baseline:
+                row.append(self.entry(name, numbers.get(self.baseline.of(name))))
+            rows.append(row)
+        beside = (self.baseline.name,) if self.baseline else ()
+        return Table(title, ("measure", "this run", *beside), rows)
+
+    def notes(self, metrics: Metrics) -> list[str]:
+        """Paragraphs below the table of one run."""
+        return []
+
+    def terminal_table(self, title: str, metrics: Metrics) -> Table:
+        """The result of one run as it is printed."""
+        return self.runs_table(title, {"this run": metrics})
+
+    def runs_table(self, title: str, runs: Mapping[str, Metrics]) -> Table:
+        """Several results: a row a run, and last the baseline of the first."""
+        rows = {name: flat(metrics) for name, metrics in runs.items()}
+        first = next(iter(rows.values()))
+        columns = [name for name in self._measures(first) if _measure(name) not in self.page_only]
+        if self.baseline:
+            beside = {name: self.baseline.of(name) for name in columns}
+            columns = [name for name in columns if beside[name] in first]
+            rows[self.baseline.name] = {name: first[beside[name]] for name in columns}
+        entries = [
+            [Entry(run), *(self.entry(name, row.get(name)) for name in columns)]
+            for run, row in rows.items()
+        ]
+        return Table(title, ("", *map(self.label, columns)), entries)
+
+    def headline_entries(self, metrics: Metrics) -> dict[str, Entry]:
+        """The headline measures of a run by their names, each followed by its baseline."""
+        numbers, entries = flat(metrics), {}
+        for name in self._headline(numbers):
+            words = self._words(name, self.headline)
+            entries[words] = self.entry(name, numbers[name])
+            if self.baseline and (beside := self.baseline.of(name)) in numbers:
+                entries[f"{self.baseline.prefix} {words}"] = self.entry(name, numbers[beside])
+        return entries
+
+    def compared_measures(self, metrics: Metrics) -> dict[str, str]:
+        """The measures that a comparison shows, and the titles of their tables."""
+        if self.compared:
+            return dict(self.compared)
+        return {name: self._words(name, self.headline) for name in self._headline(flat(metrics))}
+
+    def label(self, name: str) -> str:
+        """A measure in words, that of one class or column as ``AUC no_sub``."""
+        return self._words(name, self.labels)
+
+    def entry(self, name: str, value: float | None) -> Entry:
+        """A number with the digits of its measure."""
+        if value is None:
+            return _NONE
+        return Entry(self.formats.get(_measure(name), _FORMAT).format(value), value)
+
+    def _measures(self, numbers: Mapping[str, float]) -> list[str]:
+        """The measures of the task itself, without those of its baseline."""
+        if self.baseline is None:
+            return list(numbers)
+        return [name for name in numbers if not name.startswith(self.baseline.of(""))]
+
+    def _headline(self, numbers: Mapping[str, float]) -> list[str]:
+        """The headline measures that there are; without a list of them, all that are one number."""
+        known = self.headline or [name for name in self._measures(numbers) if "." not in name]
+        return [name for wanted in known for name in numbers if _measure(name) == wanted]
+
+    @staticmethod
+    def _words(name: str, words: Mapping[str, str]) -> str:
+        measure, _, whose = name.partition(".")
+        return f"{words.get(measure, measure.replace('_', ' '))} {whose}".rstrip()
+
+
+def flat(metrics: Metrics) -> dict[str, float]:
+    """Numbers by name; those of one class or column as ``auc.cdm``, ``radial_auc.cdm``."""
+    numbers: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            numbers |= {f"{name}.{key}": number for key, number in value.items()}
+        elif isinstance(value, float):
+            numbers[name] = value
+    return numbers
+
+
+def _measure(name: str) -> str:
+    return name.partition(".")[0]

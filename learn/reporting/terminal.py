@@ -1,0 +1,94 @@
+"""Results on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import rich.table
+from rich.console import Console
+
+from learn.reporting.run_folder import monitor_measures
+from learn.reporting.table import Table
+from learn.reporting.task_report import Metrics, TaskReport
+from learn.run_files import DESCRIPTION, read_metrics
+
+_VERDICTS = {True: "passed", False: "[bold red]failed[/]"}
+
+
+def print_monitor(folder: Path) -> None:
+    """Print the last measures of an encoder in training, and the signs of a collapse."""
+    watched = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["monitor"]
+    if watched is None:
+        return
+    console = Console(stderr=True)
+    measures = monitor_measures(watched).items()
+    values = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measures)
+    console.print(f"held-out images: {values}", soft_wrap=True, highlight=False)
+    for sign in watched["signs_of_collapse"]:
+        console.print(f"[bold red]collapsed[/]: {sign}", soft_wrap=True, highlight=False)
+
+
+def print_run(folder: Path, report: TaskReport) -> None:
+    """Print the metrics of one run beside its baseline, and where its pictures lie."""
+    print_result(f"Test images of {folder}", read_metrics(folder), report)
+    print_pictures(folder)
+
+
+def print_pictures(folder: Path) -> None:
+    """Print where the pictures in a folder lie."""
+    for picture in sorted(folder.glob("*.png")):
+        Console().print(f"picture: {picture}", soft_wrap=True)
+
+
+def print_result(title: str, metrics: Metrics, report: TaskReport) -> None:
+    """Print the metrics of one run beside its baseline, as its task shows them."""
+    _print_table(report.terminal_table(title, metrics))
+    for note in report.notes(metrics):
+        Console().print(note, soft_wrap=True)
+
+
+def print_runs(title: str, runs: Mapping[str, Metrics], report: TaskReport) -> None:
+    """Print the metrics of several runs of a task, and last their baseline."""
+    _print_table(report.runs_table(title, runs))
+
+
+def _print_table(table: Table) -> None:
+    printed = rich.table.Table(title=table.caption, title_justify="left", show_edge=False)
+    for name, is_number in zip(table.head, table.numeric, strict=True):
+        # No word of a head is broken.
+        width = max(map(len, name.split()), default=0)
+        printed.add_column(name, justify="right" if is_number else "left", min_width=width)
+    for row in table.rows:
+        printed.add_row(*(entry.text for entry in row))
+    Console().print(printed)
+
+
+def print_audit(result: dict[str, Any]) -> None:
+    """Print the findings of an audit, the limits, and the verdicts."""
+    count = f"{result['images']} images, {result['labels_per_class']} labels a class"
+    table = rich.table.Table(title=f"Honesty: {count}", title_justify="left")
+    for name in ("check", "found", "95%", "allowed", ""):
+        table.add_column(name)
+    limit = result["radial_auc_max"]
+    for name, auc in result["radial_auc"].items():
+        interval = _between(result["radial_auc_95"][name])
+        verdict = _VERDICTS[auc <= limit]
+        what = f"no shortcut: radial AUC, {name}"
+        table.add_row(what, f"{auc:.3f}", interval, f"at most {limit:g}", verdict)
+    if result["radial_auc_non_lens"] is not None:
+        interval = _between(result["radial_auc_non_lens_95"])
+        what = "for finders: radial AUC, non_lens"
+        table.add_row(what, f"{result['radial_auc_non_lens']:.3f}", interval, "–", "–")
+    if result["twin_accuracy"] is not None:
+        interval, allowed = (_between(result[f"twin_accuracy_{key}"]) for key in ("95", "allowed"))
+        verdict = _VERDICTS[result["passed"]["twin"]]
+        accuracy = f"{result['twin_accuracy']:.3f}"
+        table.add_row("signal: accuracy on twin residuals", accuracy, interval, allowed, verdict)
+    Console().print(table)
+
+
+def _between(limits: Sequence[float]) -> str:
+    return f"{limits[0]:.3g} to {limits[1]:.3g}"
