@@ -314,7 +314,7 @@ def pretrain_command(
         seed=seed,
     )
     from learn.pretrain import pretrain
-    from learn.reporting.summary import print_monitor
+    from learn.reporting.terminal import print_monitor
     from learn.training.processes import process_rank
 
     folder, made = pretrain(settings)
@@ -384,13 +384,14 @@ def finetune_command(
         seed=seed,
     )
     from learn.finetune import finetune
-    from learn.reporting.summary import print_metrics
+    from learn.reporting.terminal import print_run
+    from learn.tasks import task_report
     from learn.training.processes import process_rank
 
     folder, made = finetune(settings, _warn)
     if process_rank(settings):
         return
-    print_metrics(folder)
+    print_run(folder, task_report(settings.task))
     _print_written(folder, made)
 
 
@@ -415,11 +416,12 @@ def evaluate_command(
     Example: `python cli.py evaluate runs/classify/20260101-120000 --data data/model3`
     """
     from learn.inference.evaluate import evaluate
-    from learn.reporting.summary import print_pictures, print_result
+    from learn.reporting.terminal import print_pictures, print_result
+    from learn.tasks import task_report
 
     result = evaluate(run, data, out, device.value)
     count = f"{len(result.rows)} of {len(result.data)} images of {result.data.path}"
-    print_result(f"{run} on {count}", result.metrics)
+    print_result(f"{run} on {count}", result.metrics, task_report(result.task))
     if out is not None:
         print_pictures(out)
         typer.echo(f"wrote {out}")
@@ -509,7 +511,7 @@ def audit_command(
     Example: `python cli.py audit data/model2-physical`
     """
     from learn.audit import AuditConfig, audit, failures
-    from learn.reporting.summary import print_audit
+    from learn.reporting.terminal import print_audit
 
     of = ("audit", "audit", "command")
     settings = _settings(AuditConfig, of, config, sets, out=out, seed=seed)
@@ -580,20 +582,21 @@ def compare_command(
 
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
-    from learn.compare.config import CompareConfig, numbers
-    from learn.compare.run import FIGURE, SENSITIVITY, TABLE, Wanted, compare
+    from learn.compare.cell_files import LABEL_EFFICIENCY, SENSITIVITY, TABLE
+    from learn.compare.config import CompareConfig, parse_numbers
+    from learn.compare.run_tier import Wanted, compare
     from lensphys.ground.config import comma_separated
 
     settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
     wanted = Wanted(
         comma_separated(only),
         comma_separated(presets),
-        numbers(seeds, "--seeds"),
+        parse_numbers(seeds, "--seeds"),
         limit_hours,
-        numbers(models, "--models"),
+        parse_numbers(models, "--models"),
     )
     outcome = compare(tier, settings, out, wanted, partial(_image_progress, context), _warn)
-    for kind, name in (("table", TABLE), ("picture", FIGURE), ("picture", SENSITIVITY)):
+    for kind, name in (("table", TABLE), ("picture", LABEL_EFFICIENCY), ("picture", SENSITIVITY)):
         if (outcome.folder / name).is_file():
             typer.echo(f"{kind}: {outcome.folder / name}")
     typer.echo(outcome.line)

@@ -12,8 +12,8 @@ from learn.data import Stretch
 from learn.methods import method_class
 from learn.methods.base import Method
 from learn.pretrain import pretrain
-from learn.reporting.summary import print_monitor
-from learn.training.loop import read_curves
+from learn.reporting.terminal import print_monitor
+from learn.run_files import read_curves
 from learn.training.monitor import (
     effective_rank,
     last_measured,

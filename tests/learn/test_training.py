@@ -22,8 +22,9 @@ from learn.methods import METHODS
 from learn.methods.mae import MAE
 from learn.networks.encoder import load_encoder
 from learn.pretrain import pretrain
+from learn.run_files import read_curves
 from learn.runs import find_encoder
-from learn.training.loop import Stop, half_precision_pays, read_curves, resolve
+from learn.training.loop import Stop, half_precision_pays, resolve
 from learn.training.processes import process_rank, started_by_a_launcher
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
