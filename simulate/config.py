@@ -1,9 +1,9 @@
-"""What every data set follows from, whatever its preset."""
+"""Configuration that data sets of every preset share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,11 @@ from lensphys.ground.config import Strict, suggestion
 from simulate.light.lens_light import LensLightConfig
 from simulate.light.look_alikes import NonLensConfig
 from simulate.sources.galaxies import GalaxyImagesConfig
+from simulate.substructure import known_classes, substructure
 
-CLASSES = ("no_sub", "cdm", "axion")
+if TYPE_CHECKING:
+    from simulate.substructure.base import Draw
+
 #: Label of images without a lens.
 NON_LENS = "non_lens"
 
@@ -50,7 +53,14 @@ class MultiPlaneConfig(Strict):
 
 
 class SimulateConfig(Strict):
-    """What every data set follows from; each preset adds its priors."""
+    """Keys of every data set; each preset adds its own, and a section for each class.
+
+    The section of a class bears its name. The schema with the sections of some classes is made by
+    :func:`simulate.presets.schema_with`.
+    """
+
+    #: The preset whose way of drawing substructure the classes take.
+    drawn_as: ClassVar[str]
 
     model: int
     preset: str
@@ -78,8 +88,8 @@ class SimulateConfig(Strict):
     @classmethod
     def _known_classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         for name in classes:
-            if name not in CLASSES:
-                raise ValueError(f"unknown class '{name}'{suggestion(name, CLASSES)}")
+            if name not in known_classes():
+                raise ValueError(f"unknown class '{name}'{suggestion(name, known_classes())}")
         if not classes or len(set(classes)) != len(classes):
             raise ValueError("classes must name each class once, and at least one")
         return classes
@@ -111,6 +121,19 @@ class SimulateConfig(Strict):
         of_lens = lens_number % len(self.classes)
         return np.where(np.diff(due) > 0, len(self.classes), of_lens)
 
+    @classmethod
+    def class_sections(cls) -> tuple[str, ...]:
+        """Names of the classes that have a section."""
+        return tuple(name for name in cls.model_fields if name in known_classes())
+
+    def draw_of(self, name: str) -> Draw[Any] | None:
+        """The way in which a class is drawn; None where it is smooth.
+
+        Raises:
+            InputError: for a class that this preset does not have.
+        """
+        return substructure(name).drawn_in(self.drawn_as)
+
     def planes(self) -> MultiPlaneConfig | None:
         """The redshifts of a lens that is traced through several planes, or None."""
         return None
@@ -120,3 +143,14 @@ class SimulateConfig(Strict):
         values = self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
         values["galaxies"] = self.galaxies.identity()
         return values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled by the names of its sections: the schema made for them stands in no module.
+        return _without_values, (self.preset, self.class_sections()), self.__getstate__()
+
+
+def _without_values(preset: str, sections: tuple[str, ...]) -> SimulateConfig:
+    from simulate.presets import schema_with
+
+    schema = schema_with(preset, sections)
+    return schema.__new__(schema)

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lensphys.instruments import Instrument
 from simulate.backends import Renderer, make_renderer
 from simulate.config import SimulateConfig
-from simulate.instruments import Instrument, instrument
+from simulate.instruments import coarser, instrument
 from simulate.light.add_light import add_light
 from simulate.observe import OBSERVATIONS, noise_sigma
 from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
@@ -108,7 +109,7 @@ def make_renderers(
     camera, rays = instrument(config.instrument), config.supersampling
     renderers = [(camera, make_renderer(config, camera, rays, galaxies))]
     if config.pairs:
-        coarse = camera.coarser(config.pairs)
+        coarse = coarser(camera, config.pairs)
         renderers.append((coarse, make_renderer(config, coarse, rays * config.pairs, galaxies)))
     return renderers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,11 @@ class Deflectors:
     """(R,) which images"""
     params: dict[str, Tensor]
     """(R, K) of each deflector, float64; where an image has fewer than K, the rest deflect by 0"""
+    in_lenstronomy: Callable[[dict[str, float]], Iterable[tuple[str, dict[str, float]]]] | None = (
+        None
+    )
+    """profiles, as :mod:`lensphys` names them, that stand for one deflector where lenstronomy does
+    not have its profile; None: it has"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Scene:
             if inside.any():
                 params = {name: values[inside] for name, values in part.params.items()}
                 places = torch.searchsorted(rows, part.rows[inside])
-                parts.append(Deflectors(part.profile, places, params))
+                parts.append(dataclasses.replace(part, rows=places, params=params))
         columns = {name: values[rows] for name, values in self.params.items()}
         lensed = self.lensed
         if lensed is not None:

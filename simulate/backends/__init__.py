@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lensphys.instruments import Instrument
 from simulate.config import SimulateConfig
-from simulate.instruments import Instrument
 from simulate.scenes import Scene
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from lenstronomy.Util import util
 from numpy.typing import NDArray
 
 from lensphys.cosmology import flat_lambda_cdm
-from simulate.instruments import Instrument
+from lensphys.instruments import Instrument
 from simulate.scenes import Scene
 
 if TYPE_CHECKING:
@@ -26,10 +25,8 @@ if TYPE_CHECKING:
     from simulate.sources.galaxies import GalaxyImages
 from simulate.config import MultiPlaneConfig
 
-#: Names of our mass profiles in lenstronomy.
-_NAMES = {"SIE": "SIE", "EPL": "EPL", "PointMass": "POINT_MASS", "TNFW": "TNFW"}
-#: Point masses that stand for a uniform line, which lenstronomy does not have.
-_LINE_MASSES = 500
+#: Mass profiles that have another name in lenstronomy than here.
+_NAMES = {"PointMass": "POINT_MASS"}
 
 Params = dict[str, float]
 
@@ -85,7 +82,7 @@ class LenstronomyRenderer:
         p = {name: float(values[i]) for name, values in scene.params.items()}
         main = {name: p[name] for name in ("e1", "e2", "center_x", "center_y")}
         main |= {"theta_E": p["theta_E_main"]} | ({"gamma": p["gamma"]} if "gamma" in p else {})
-        lenses = [(_NAMES[scene.main], main)]
+        lenses = [(_lenstronomys_name(scene.main), main)]
         lenses += [("SHEAR", {"gamma1": p["gamma1"], "gamma2": p["gamma2"]})]
         lenses += _substructure(scene, i)
         models = tuple(name for name, _ in lenses)
@@ -116,6 +113,13 @@ class LenstronomyRenderer:
     def _source_models(self) -> list[str]:
         return ["SERSIC_ELLIPSE" if self._galaxies is None else "INTERPOL"]
 
+    def _psf(self, width: str) -> dict[str, Any]:
+        """The PSF, as lenstronomy takes it; it calls the width of a Gaussian by two names."""
+        if self._camera.psf_beta is None:
+            return {"psf_type": "GAUSSIAN", width: self._camera.psf_fwhm}
+        kernel = self._camera.psf().kernel().numpy()
+        return {"psf_type": "PIXEL", "kernel_point_source": kernel}
+
     def _build(self, lens_models: list[str]) -> Any:
         camera, planes = self._camera, self._planes
         if camera.band is None:
@@ -123,8 +127,7 @@ class LenstronomyRenderer:
         # A lower-resolution twin has the band of its instrument but its own pixels and PSF.
         band = {
             "pixel_scale": camera.pixel_scale,
-            "seeing": camera.psf_fwhm,
-            "psf_type": "GAUSSIAN",
+            **self._psf("seeing"),
             "exposure_time": camera.band.exposure_time,
             "num_exposures": camera.band.num_exposures,
             "magnitude_zero_point": camera.band.magnitude_zero_point,
@@ -159,8 +162,7 @@ class LenstronomyRenderer:
             transform_pix2angle=transform,
         )
         psf = PSF(
-            psf_type="GAUSSIAN",
-            fwhm=camera.psf_fwhm,
+            **self._psf("fwhm"),
             pixel_size=camera.pixel_scale,
             truncation=camera.psf_truncation,
         )
@@ -190,18 +192,14 @@ def _substructure(scene: Scene, i: int) -> Iterator[tuple[str, Params]]:
             columns = [values[row].tolist() for values in part.params.values()]
             for each in zip(*columns, strict=True):
                 params = dict(zip(part.params, each, strict=True))
-                if part.profile == "UniformLine":
-                    yield from _line(**params)
-                elif params.get("theta_E", params.get("alpha_Rs")):
-                    yield _NAMES[part.profile], params
+                if not params.get("theta_E", params.get("alpha_Rs", 1.0)):
+                    continue  # it fills a place of an image with fewer deflectors than others
+                profiles: Iterable[tuple[str, Params]] = ((part.profile, params),)
+                if part.in_lenstronomy is not None:
+                    profiles = part.in_lenstronomy(params)
+                for profile, values in profiles:
+                    yield _lenstronomys_name(profile), values
 
 
-def _line(
-    theta_E: float, half_length: float, phi: float, center_x: float, center_y: float
-) -> Iterator[tuple[str, Params]]:
-    """A uniform line as many point masses in the middle of equal pieces."""
-    each = theta_E / math.sqrt(_LINE_MASSES)
-    for k in range(_LINE_MASSES):
-        along = half_length * ((2 * k + 1) / _LINE_MASSES - 1)
-        x, y = center_x + along * math.cos(phi), center_y + along * math.sin(phi)
-        yield "POINT_MASS", {"theta_E": each, "center_x": x, "center_y": y}
+def _lenstronomys_name(profile: str) -> str:
+    return _NAMES.get(profile, profile)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import lensphys as lp
+from lensphys.instruments import Instrument
 from lensphys.rendering import Pixels, render_on
-from simulate.instruments import Instrument
 from simulate.scenes import Deflectors, Scene
 
 if TYPE_CHECKING:
@@ -114,10 +114,7 @@ class TorchRenderer:
 def pixels_of(camera: Instrument, supersampling: int, like: Tensor) -> Pixels:
     """Pixels and PSF of an instrument, in the precision and on the device of a tensor."""
     x, y = lp.pixel_grid(camera.n_pix, camera.pixel_scale, dtype=like.dtype, device=like.device)
-    psf = lp.GaussianPSF(
-        fwhm=camera.psf_fwhm, pixel_scale=camera.pixel_scale, truncation=camera.psf_truncation
-    )
-    return Pixels(x, y, psf=psf, supersampling=supersampling)
+    return Pixels(x, y, psf=camera.psf(), supersampling=supersampling)
 
 
 @dataclasses.dataclass(frozen=True)

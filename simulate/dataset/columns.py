@@ -1,28 +1,35 @@
-"""What each column of ``params`` is: its unit, its meaning, and which images fill it."""
+"""The columns of ``params``: unit, meaning, and the images that fill each."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
+
+from simulate.substructure import SUBSTRUCTURES, substructure
 
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """Of one column."""
+    """Meaning of one column."""
 
     unit: str
     """empty: a pure number"""
     words: str
     filled: str
-    """in which images it is not NaN"""
+    """images in which it is not NaN"""
+    after: str = ""
+    """column of all classes behind which that of a class is shown; empty: behind the last of them
+    """
 
 
-_LENS, _PHYSICAL, _CDM, _AXION = "lenses", "lenses, `physical`", "`cdm`, `physical`", "`axion`"
+_LENS, _PHYSICAL = "lenses", "lenses, `physical`"
 _SERSIC = "lenses, but not with galaxies as sources"
 _SHINES, _GALAXIES = "lenses that shine", "lenses, with galaxies as sources"
 
-#: Every column of the presets and of imported data, in the order in which they are shown.
-COLUMNS: dict[str, Meaning] = {
+#: Columns of the presets and of imported data, in the order in which they are shown; those of
+#: single classes stand with the classes.
+_COLUMNS: dict[str, Meaning] = {
     "theta_E": Meaning(
         "arcsec",
         "Einstein radius, circularised: in `physical` of the whole lens, substructure included; in "
@@ -43,20 +50,10 @@ COLUMNS: dict[str, Meaning] = {
     "gamma1": Meaning("", "external shear, along x (positive) or y (negative)", _LENS),
     "gamma2": Meaning("", "external shear, along the diagonals", _LENS),
     "substructure_mass": Meaning(
-        "solar masses",
-        "of all deflectors together: bound to the subhaloes after truncation, of the line, of the "
-        "point masses; 0 in `no_sub`",
-        _LENS,
-    ),
-    "substructure_infall_mass": Meaning(
-        "solar masses", "of all subhaloes together: their M200 before truncation", _CDM
+        "solar masses", "of all deflectors together; 0 in `no_sub`", _LENS
     ),
     "substructure_fraction": Meaning(
-        "",
-        "nominal, as drawn from the prior. `cdm`: expected mass at infall over the mass of the "
-        "lens, inside of `cdm.disc_radius` Einstein radii; `axion`: the line has "
-        "`axion.mass_share` of it times the mass inside the ring; `no_sub`: 0",
-        _PHYSICAL,
+        "", "nominal, as drawn from the prior; 0 in `no_sub`", _PHYSICAL
     ),
     "substructure_fraction_ring": Meaning(
         "",
@@ -64,17 +61,7 @@ COLUMNS: dict[str, Meaning] = {
         "`no_sub`",
         _PHYSICAL,
     ),
-    "n_substructure": Meaning(
-        "", "number of deflectors: subhaloes, point masses, or 1 line; 0 in `no_sub`", _LENS
-    ),
-    "axion_mass": Meaning("eV", "mass of the axion (times c^-2)", _AXION),
-    "log10_axion_mass": Meaning("log10 eV", "its logarithm", _AXION),
-    "vortex_half_length": Meaning("arcsec", "half the length of the vortex line", _AXION),
-    "vortex_angle": Meaning(
-        "rad", "direction of the line, from x towards y, in [0, pi): a line has no sign", _AXION
-    ),
-    "vortex_center_x": Meaning("arcsec", "middle of the line", "`axion`, `physical`"),
-    "vortex_center_y": Meaning("arcsec", "middle of the line", "`axion`, `physical`"),
+    "n_substructure": Meaning("", "number of deflectors; 0 in `no_sub`", _LENS),
     "perturbation_snr": Meaning(
         "",
         "S/N of the substructure: of the difference from the same lens without it, all pixels "
@@ -136,21 +123,44 @@ COLUMNS: dict[str, Meaning] = {
 }
 
 
+#: The last column of all classes before those of single classes.
+_LAST = "n_substructure"
+
+
+def known_columns() -> Mapping[str, Meaning]:
+    """Every known column, those of the classes among them, in the order in which they are shown."""
+    return _columns(tuple(SUBSTRUCTURES.items()))
+
+
+@functools.cache
+def _columns(registry: tuple[tuple[str, str], ...]) -> Mapping[str, Meaning]:
+    classes = [substructure(name) for name, _ in registry]
+    known: dict[str, Meaning] = {}
+    for name, meaning in _COLUMNS.items():
+        remarks = [one.remarks[name] for one in classes if name in one.remarks]
+        words = ". ".join([meaning.words, *(["; ".join(remarks)] if remarks else [])])
+        known[name] = dataclasses.replace(meaning, words=words)
+        for one in classes:
+            known |= {key: own for key, own in one.columns.items() if (own.after or _LAST) == name}
+    return known
+
+
 def unit(name: str) -> str:
-    """Of a column; empty where it has none, or where it is not known."""
-    return COLUMNS[name].unit if name in COLUMNS else ""
+    """Unit of a column; empty where it has none, or where it is not known."""
+    known = known_columns()
+    return known[name].unit if name in known else ""
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names in the order of the table, and behind them what is not in it, as it came."""
-    places = {name: place for place, name in enumerate(COLUMNS)}
+    places = {name: place for place, name in enumerate(known_columns())}
     return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def markdown() -> str:
     """The table of the documentation."""
     rows = ["| column | unit | meaning | filled in |", "|---|---|---|---|"]
-    for name, meaning in COLUMNS.items():
+    for name, meaning in known_columns().items():
         words = meaning.words.replace("c^-2", "c⁻²")
         shown = meaning.unit.replace("^2", "²").replace("e-/s", "e⁻/s")
         rows.append(f"| `{name}` | {shown} | {words} | {meaning.filled} |")

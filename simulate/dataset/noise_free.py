@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
+from lensphys.instruments import Instrument
 from simulate.backends import Renderer
 from simulate.imaging import make_renderers
-from simulate.instruments import Instrument
 from simulate.light.add_light import add_light
 from simulate.observe import expected
 from simulate.presets import config_of, make_prior
 from simulate.scenes import Scene
-from simulate.shards import DataSet
-from simulate.sources.store import SOURCES, stored_galaxies
+from simulate.shards import SOURCES, DataSet
+from simulate.sources.store import stored_galaxies
 
 #: Images drawn together.
 _BLOCK = 64

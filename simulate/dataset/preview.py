@@ -23,7 +23,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 from lensphys.ground.files import replacing
-from simulate.dataset.columns import COLUMNS, unit
+from simulate.dataset.columns import known_columns, unit
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 
 #: Images of a class, and classes that are shown.
@@ -138,8 +138,9 @@ def _chosen(columns: list[Column], scores: dict[str, float]) -> tuple[list[Colum
     Those that are known in the order of the table, the others by how far they tell the classes
     apart; one that tells them apart goes before one that does not.
     """
-    known = [column for column in columns if column.name in COLUMNS]
-    others = [column for column in columns if column.name not in COLUMNS]
+    table = known_columns()
+    known = [column for column in columns if column.name in table]
+    others = [column for column in columns if column.name not in table]
     order = known + sorted(others, key=lambda column: -_apart(scores[column.name]))
     first = sorted(order, key=lambda column: scores[column.name] <= _DIFFER)[:_PANELS]
     drawn = {column.name for column in first}

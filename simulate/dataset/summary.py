@@ -60,7 +60,7 @@ class Summary:
     counts: dict[str, int]
     """images of each class"""
     columns: list[Column]
-    """in the order of :data:`simulate.dataset.columns.COLUMNS`"""
+    """in the order of :func:`simulate.dataset.columns.known_columns`"""
     bytes: int
     """on disk"""
     samples: dict[str, list[tuple[str, int]]]

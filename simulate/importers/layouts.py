@@ -13,12 +13,8 @@ from typing import NamedTuple
 
 from lensphys.ground.errors import InputError
 from simulate.importers.errors import printable
+from simulate.substructure import known_classes
 
-#: Names of class folders, in the order of their labels.
-CLASS_FOLDERS = {
-    "deeplensesim": ("no_sub", "cdm", "axion"),
-    "deeplense-tests": ("no", "sphere", "vort"),
-}
 HIGH, LOW = "HR", "LR"
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
@@ -86,6 +82,11 @@ class Source:
             line = f"{entry.name}\0{entry.size}\0{entry.label}\0{low}\n"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def class_folders() -> dict[str, tuple[str, ...]]:
+    """Names of class folders in each layout, in the order of their labels."""
+    return {"deeplensesim": known_classes(), "deeplense-tests": ("no", "sphere", "vort")}
 
 
 def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Source:
@@ -171,7 +172,7 @@ def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tup
     if label_names:
         return {} if below.isdisjoint(label_names) else {"classes": label_names}
     found: dict[str, tuple[str, ...]] = {}
-    for kind, classes in CLASS_FOLDERS.items():
+    for kind, classes in class_folders().items():
         present = tuple(name for name in classes if name in below)
         if present and any(_has_images(folder / name) for name in present):
             found[kind] = present
@@ -190,7 +191,7 @@ def _ordered(kind: str, present: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     names = set(itertools.chain.from_iterable(present))
     if not names:
         return (UNLABELLED,)
-    return tuple(sorted(names, key=(*CLASS_FOLDERS.get(kind, ()), *sorted(names)).index))
+    return tuple(sorted(names, key=(*class_folders().get(kind, ()), *sorted(names)).index))
 
 
 def _rows(

@@ -30,6 +30,7 @@ from simulate.shards import (
     write_manifest,
     write_shard,
 )
+from simulate.substructure import SUBSTRUCTURES, substructure
 
 #: ``preset`` of a data set that was not made here.
 PRESET = "imported"
@@ -229,10 +230,10 @@ def _make_shard(
         for name, image in zip(("image", "image_lr"), images, strict=False):
             columns[name][i, 0] = image
         exposure = config.exposure_time or form.exposures.get(entry.name, math.nan)
-        row = {"n_bad_pixels": bad, "axion_mass": mass, "split": entry.split}
-        row["exposure_time"] = exposure
+        row = {"n_bad_pixels": bad, "split": entry.split, "exposure_time": exposure}
+        row |= _class_columns(source, mass)
         for name in params:
-            params[name][i] = row[name] if name in row else math.log10(mass)
+            params[name][i] = row[name]
         i += 1
     write_shard(
         path,
@@ -247,11 +248,19 @@ def _param_names(source: Source, form: Form, config: ImportConfig) -> list[str]:
     names = ["n_bad_pixels"]
     if config.exposure_time or form.exposures:
         names.append("exposure_time")
-    if "axion" in source.label_names:
-        names += ["axion_mass", "log10_axion_mass"]
+    names += _class_columns(source, math.nan)
     if source.split_names:
         names.append("split")
     return names
+
+
+def _class_columns(source: Source, mass: float) -> dict[str, float]:
+    """Columns that classes derive from the number beside an image, the axion mass in eV."""
+    derived: dict[str, float] = {}
+    for name in source.label_names:
+        if name in SUBSTRUCTURES and (imported := substructure(name).imported) is not None:
+            derived |= imported(mass)
+    return derived
 
 
 def _one(

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from simulate.config import SimulateConfig
-from simulate.instruments import Instrument
 from simulate.light.foreground import Components, Foreground
 from simulate.light.lens_light import LENS_LIGHT_LABELS, draw_lens_light
 from simulate.light.look_alikes import StandsFor, draw_non_lens
 from simulate.scenes import LIGHT, Scene, generator
 
 if TYPE_CHECKING:
+    from lensphys.instruments import Instrument
     from simulate.sources.galaxies import GalaxyImages
 
 #: Columns that describe the image and not the lens: a non-lens has them too.

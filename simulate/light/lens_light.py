@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -11,8 +11,10 @@ from pydantic import AfterValidator, Field, model_validator
 import lensphys as lp
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
-from simulate.instruments import Instrument
 from simulate.light.foreground import Components
+
+if TYPE_CHECKING:
+    from lensphys.instruments import Instrument
 
 #: Where ellipticities end, for lenses and look-alikes that scatter would make too flat.
 _Q_MIN = 0.1

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from lensphys.ground.config import Strict
-from simulate.instruments import Instrument
 from simulate.light.foreground import Components
 from simulate.light.lens_light import (
     AxisRatio,
@@ -25,7 +24,10 @@ from simulate.light.lens_light import (
     sersic,
 )
 
-#: What ``non_lens_kind`` counts, from 0 on.
+if TYPE_CHECKING:
+    from lensphys.instruments import Instrument
+
+#: Kinds of look-alikes, in the order of the column ``non_lens_kind``.
 NON_LENS_KINDS = ("single", "blend", "ring", "spiral", "edge_on")
 
 #: Index of an exponential disc (Freeman 1970, ApJ 160, 811), and of the bulge in it.

@@ -1,33 +1,60 @@
-"""The presets: what may be drawn, and how a configuration of each is read."""
+"""The presets, one file each: what may be drawn; and how a configuration of each is read."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lensphys.ground.config import checked, config_folder, load_config, suggestion
-from lensphys.ground.errors import InputError
-from simulate.config import SimulateConfig
-from simulate.presets.physical import PhysicalConfig, PhysicalPrior
-from simulate.presets.published import PublishedConfig, PublishedPrior
-from simulate.scenes import Prior
+if TYPE_CHECKING:
+    from lensphys.ground.config import Strict
+    from simulate.config import SimulateConfig
+    from simulate.scenes import Prior
+
+#: Where the object of each preset stands; one line a preset.
+PRESETS = {
+    "published": "simulate.presets.published:PUBLISHED",
+    "physical": "simulate.presets.physical:PHYSICAL",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """The schema of a preset's configuration, and what draws its scenes."""
+    """A way to draw data sets.
+
+    Its configurations are ``configs/simulate/model<number>-<preset>.yaml``.
+    """
 
     schema: type[SimulateConfig]
+    """of its configurations, without the sections of the classes"""
     prior: Callable[[Any], Prior]
+    """draws the scenes of a configuration"""
 
 
-#: One line a preset.
-PRESETS = {
-    "published": Preset(PublishedConfig, PublishedPrior),
-    "physical": Preset(PhysicalConfig, PhysicalPrior),
-}
+def known_presets() -> tuple[str, ...]:
+    """Names of all presets, in the order of the registry; nothing is imported for them."""
+    return tuple(PRESETS)
+
+
+def known_models(preset: str | None = None) -> tuple[int, ...]:
+    """Numbers of the models that have a configuration in a preset; None: in any."""
+    offered = _configurations()
+    chosen = offered.values() if preset is None else [offered.get(preset, {})]
+    return tuple(sorted({model for models in chosen for model in models}))
+
+
+def _configurations() -> dict[str, dict[int, Path]]:
+    """The configuration of each model in each preset."""
+    from lensphys.ground.config import config_files
+
+    offered: dict[str, dict[int, Path]] = {}
+    for stem, path in config_files("simulate").items():
+        number, _, preset = stem.removeprefix("model").partition("-")
+        if stem.startswith("model") and number.isdecimal():
+            offered.setdefault(preset or "published", {})[int(number)] = path
+    return offered
 
 
 def load_simulate_config(
@@ -40,8 +67,11 @@ def load_simulate_config(
 ) -> SimulateConfig:
     """The configuration of a model in a preset, with ``a.b=c`` strings and overrides applied.
 
+    A class without a section in the file has that of
+    ``configs/simulate/substructure/<class>-<preset>.yaml``.
+
     Args:
-        model: DeepLense Model 1, 2 or 3.
+        model: one of :func:`known_models`.
         preset: a key of :data:`PRESETS`.
         sets: ``a.b=c`` strings.
         path: a YAML file in place of the shipped one.
@@ -50,11 +80,14 @@ def load_simulate_config(
     Raises:
         InputError: for what is not offered, and as :func:`lensphys.ground.config.load_config`.
     """
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset '{preset}'{suggestion(preset, PRESETS)}")
+    from lensphys.ground.config import checked, read_config, read_yaml
+    from lensphys.ground.errors import InputError
+
     shipped = simulate_config_path(model, preset)
     path = path or shipped
-    config = load_config(PRESETS[preset].schema, path, sets, **overrides)
+    values = read_config(path, sets, **overrides)
+    sections = _add_sections(values, preset, list(read_yaml(path)))
+    config = checked(schema_with(preset, sections), values, str(path))
     if (config.model, config.preset) != (model, preset):
         raise InputError(
             f"{path} is for model {config.model}, preset {config.preset}; give "
@@ -63,32 +96,86 @@ def load_simulate_config(
     return config
 
 
+def _add_sections(values: dict[str, Any], preset: str, in_file: list[str]) -> tuple[str, ...]:
+    """Give each class the section that the file lacks; returns all classes with a section."""
+    from lensphys.ground.config import config_files, merge, read_yaml
+    from simulate.substructure import known_classes, substructure
+
+    wanted = values.get("classes")
+    wanted = wanted if isinstance(wanted, list | tuple) else ()  # refused where it is checked
+    drawn_as = _preset(preset).schema.drawn_as
+    sections = []
+    for name in known_classes():
+        if name in in_file:
+            sections.append(name)
+        elif name in wanted and not substructure(name).smooth:
+            sections.append(name)
+            default = config_files("simulate/substructure").get(f"{name}-{drawn_as}")
+            if default is not None:
+                section = read_yaml(default)
+                given = values.get(name, {})
+                merge(section, given if isinstance(given, Mapping) else {})
+                values[name] = section
+    return tuple(sections)
+
+
+def schema_with(preset: str, sections: Iterable[str]) -> type[SimulateConfig]:
+    """The schema of a preset's configurations that have a section for each of some classes.
+
+    Raises:
+        InputError: for an unknown preset, or a class that the preset does not have.
+    """
+    from simulate.substructure import substructure
+
+    schema = _preset(preset).schema
+    draws = {name: substructure(name).drawn_in(schema.drawn_as) for name in sections}
+    return _extended(schema, tuple((name, draw.section) for name, draw in draws.items() if draw))
+
+
+@functools.cache
+def _extended(
+    schema: type[SimulateConfig], sections: tuple[tuple[str, type[Strict]], ...]
+) -> type[SimulateConfig]:
+    from pydantic import create_model
+
+    if not sections:
+        return schema
+    fields: dict[str, Any] = {name: (section, ...) for name, section in sections}
+    return create_model(schema.__name__, __base__=schema, **fields)
+
+
+def _preset(name: str) -> Preset:
+    from lensphys.ground.registry import find
+
+    found: Preset = find(PRESETS, name, "preset")
+    return found
+
+
 def simulate_config_path(model: int, preset: str) -> Path:
-    """The shipped configuration of a model in a preset.
+    """The configuration file of a model in a preset.
 
     Raises:
         InputError: for a model or preset that is not offered.
     """
-    known: dict[str, set[str]] = {}
-    for path in config_folder("simulate").glob("model*.yaml"):
-        number, _, name = path.stem.removeprefix("model").partition("-")
-        known.setdefault(name or "published", set()).add(number)
-    if preset not in known:
-        raise InputError(f"unknown preset '{preset}'{suggestion(preset, known)}")
-    if str(model) not in known[preset]:
-        offered = ", ".join(sorted(known[preset]))
-        raise InputError(f"unknown model {model}; preset '{preset}' has models {offered}")
-    name = f"model{model}" if preset == "published" else f"model{model}-{preset}"
-    return config_folder("simulate") / f"{name}.yaml"
+    from lensphys.ground.config import suggestion
+    from lensphys.ground.errors import InputError
+
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset '{preset}'{suggestion(preset, PRESETS)}")
+    offered = _configurations().get(preset, {})
+    if model not in offered:
+        known = ", ".join(str(number) for number in sorted(offered))
+        raise InputError(f"unknown model {model}; preset '{preset}' has models {known}")
+    return offered[model]
 
 
 def make_prior(config: SimulateConfig) -> Prior:
-    """What draws the scenes of a configuration.
+    """The object that draws the scenes of a configuration.
 
     Raises:
         InputError: for a configuration that describes no lens.
     """
-    return PRESETS[config.preset].prior(config)
+    return _preset(config.preset).prior(config)
 
 
 def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
@@ -101,6 +188,10 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     Raises:
         InputError: for a data set of another kind or version.
     """
+    from lensphys.ground.config import checked
+    from lensphys.ground.errors import InputError
+    from simulate.substructure import known_classes
+
     preset = identity.get("preset")
     if preset not in PRESETS:
         raise InputError(f"the data set was not made by a preset of this program: {preset}")
@@ -108,4 +199,5 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     kept = {k: v for k, v in identity["galaxies"].items() if k not in ("file", "sha256")}
     place = {"out": None, "workers": None, "scheduler": None, "galaxies": kept | {"path": None}}
     values = identity | place | changes
-    return checked(PRESETS[preset].schema, values, "the manifest of the data set")
+    schema = schema_with(preset, [name for name in known_classes() if name in values])
+    return checked(schema, values, "the manifest of the data set")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -15,10 +15,15 @@ from lensphys.ground.config import Strict, suggestion
 from lensphys.ground.errors import InputError
 from simulate.config import SimulateConfig
 from simulate.distributions import AnyDistribution, within
-from simulate.instruments import instrument
-from simulate.scenes import SCENE, Deflectors, Scene, generator
-from simulate.substructure import halos
-from simulate.substructure.halos import Drawn, LensPlane, SubhaloConfig, VortexConfig
+from simulate.instruments import flux_of, half_field, instrument
+from simulate.presets import Preset
+from simulate.presets.draw_substructure import (
+    columns_of_substructure,
+    deflectors_of,
+    draw_classes,
+)
+from simulate.scenes import SCENE, Scene, generator
+from simulate.substructure.lens_plane import LensPlane
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -27,22 +32,8 @@ Array = NDArray[np.float64]
 
 #: Random numbers of an image beside those of its substructure.
 _MACRO_DRAWS = 17
-#: Points on the Einstein ring over which the deflection of haloes is averaged: with 256 the radius
-#: of the main lens is right to 1e-6 arcsec.
-_RING_POINTS = 256
 #: Columns that are zero without substructure.
 _NONE_WITHOUT = ("substructure_mass", "substructure_fraction_ring", "n_substructure")
-#: Columns that only some images fill.
-_OF_SUBSTRUCTURE = (
-    "substructure_infall_mass",
-    "axion_mass",
-    "log10_axion_mass",
-    "vortex_angle",
-    "vortex_half_length",
-    "vortex_center_x",
-    "vortex_center_y",
-)
-
 
 class EllipticityPrior(Strict):
     """Two components, each drawn from the same distribution."""
@@ -109,12 +100,12 @@ class SourcePrior(EllipticityPrior):
 class PhysicalConfig(SimulateConfig):
     """A data set whose classes differ by the lensing of their substructure alone."""
 
+    drawn_as: ClassVar[str] = "physical"
+
     cosmology: str = Field(description="a name of astropy's")
     lens: LensPrior
     source: SourcePrior
     substructure_fraction: AnyDistribution = Field(description="of the mass; one for all classes")
-    cdm: SubhaloConfig
-    axion: VortexConfig
 
     @field_validator("observation")
     @classmethod
@@ -160,7 +151,7 @@ class PhysicalPrior:
         if (config.source.magnitude is None) == (config.source.flux is None):
             raise InputError("source: give either magnitude or flux, and null for the other")
         if config.source.magnitude is not None:
-            self._camera.flux(0.0)
+            flux_of(self._camera, 0.0)
         try:
             self._plane = LensPlane(
                 config.lens.z_lens, config.lens.z_source, _cosmology(config.cosmology)
@@ -170,21 +161,20 @@ class PhysicalPrior:
         self._check_lengths()
 
     def _check_lengths(self) -> None:
-        """Refuses rings that leave the image, and subhaloes that leave their host."""
+        """Refuse rings that leave the image, and substructure that does not go with the lenses."""
         center = self.config.lens.center
         reach = self.config.lens.theta_E.high + max(abs(center.low), abs(center.high))
-        if reach > self._camera.half_field:
+        edge = half_field(self._camera)
+        if reach > edge:
             raise InputError(
                 f"lens: theta_E and center put rings up to {reach:.3g} arcsec from the middle, but "
-                f"the images of {self.config.instrument} end at {self._camera.half_field:.3g}"
+                f"the images of {self.config.instrument} end at {edge:.3g}"
             )
-        cdm = self.config.cdm
-        disc = cdm.disc_radius * self.config.lens.theta_E.high * self._plane.kpc_per_arcsec
-        if "cdm" in self.config.classes and disc > cdm.host_radius:
-            raise InputError(
-                f"cdm: host_radius of {cdm.host_radius:g} kpc lies inside the disc of subhaloes, "
-                f"{disc:.3g} kpc in the largest lens"
-            )
+        for name in self.config.classes:
+            draw = self.config.draw_of(name)
+            if draw is not None:
+                largest = self.config.lens.theta_E.high
+                draw.check(getattr(self.config, name), self._plane, largest)
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
@@ -194,23 +184,21 @@ class PhysicalPrior:
         params = self._macro_model(rngs)
         params["theta_E_main"] = params["theta_E"].copy()
         params |= {name: np.zeros(len(rngs)) for name in _NONE_WITHOUT}
-        params |= {name: np.full(len(rngs), np.nan) for name in _OF_SUBSTRUCTURE}
+        only_some = columns_of_substructure(self.config)
+        params |= {name: np.full(len(rngs), np.nan) for name in only_some}
         parts = []
-        for number, name in enumerate(self.config.classes):
-            rows = np.flatnonzero(label == number)
-            if name == "no_sub":
+        for rows, found in draw_classes(self.config, self._plane, label, params, rngs):
+            if found is None:
                 params["substructure_fraction"][rows] = 0.0
-            elif len(rows):
-                of_rows = {key: values[rows] for key, values in params.items()}
-                profile, drawn = self._substructure(name, of_rows, [rngs[i] for i in rows])
-                deflectors, labels = drawn
-                for key, values in labels.items():
-                    params[key][rows] = values
-                share = share_inside_ring(profile, deflectors, of_rows)
-                params["substructure_fraction_ring"][rows] = share
-                params["theta_E_main"][rows] = compensated_theta_E(share, of_rows)
-                tensors = {key: torch.from_numpy(values) for key, values in deflectors.items()}
-                parts.append(Deflectors(profile, torch.from_numpy(rows), tensors))
+                continue
+            draw, drawn = found
+            of_rows = {name: values[rows] for name, values in params.items()}
+            for name, values in drawn.labels.items():
+                params[name][rows] = values
+            share = draw.share_inside_ring(drawn.deflectors, of_rows)
+            params["substructure_fraction_ring"][rows] = share
+            params["theta_E_main"][rows] = compensated_theta_E(share, of_rows)
+            parts.append(deflectors_of(draw, drawn, rows))
         columns = {name: torch.from_numpy(values) for name, values in params.items()}
         return Scene(
             torch.from_numpy(index), torch.from_numpy(label), columns, self.main, tuple(parts)
@@ -260,13 +248,6 @@ class PhysicalPrior:
         low, high = self.config.exposure_log10
         return np.asarray(10 ** (low + (high - low) * u))
 
-    def _substructure(
-        self, name: str, params: dict[str, Array], rngs: list[np.random.Generator]
-    ) -> tuple[str, Drawn]:
-        if name == "cdm":
-            return "TNFW", halos.draw_subhalos(self.config.cdm, self._plane, params, rngs)
-        return "UniformLine", halos.draw_vortex(self.config.axion, self._plane, params, rngs)
-
 
 def compensated_theta_E(share: Array, params: dict[str, Array]) -> Array:
     """Einstein radius of what is left to the main lens, arcsec, (R,).
@@ -281,50 +262,10 @@ def compensated_theta_E(share: Array, params: dict[str, Array]) -> Array:
     if share.max() >= 1:
         raise InputError(
             f"the substructure has {share.max():.3g} times the mass of the lens; lower "
-            "substructure_fraction, or mass_max of cdm"
+            "substructure_fraction, or the masses in the section of the class"
         )
     left: Array = params["theta_E"] * (1 - share) ** (1 / (params["gamma"] - 1))
     return left
-
-
-def share_inside_ring(
-    profile: str, deflectors: dict[str, Array], params: dict[str, Array]
-) -> Array:
-    """Mass of the substructure inside the Einstein ring over that of the whole lens there, (R,)."""
-    theta_E = params["theta_E"]
-    # In units of the Einstein radius and about the lens, so that all images share one circle.
-    scaled = {}
-    for name, values in deflectors.items():
-        offset = params.get(name, np.zeros(1))[:, None] if name.startswith("center") else 0.0
-        unit = 1.0 if name == "phi" else theta_E[:, None]
-        scaled[name] = (values - offset) / unit
-    if profile == "UniformLine":
-        return _line_inside(**scaled)
-    return _mean_radial_deflection(profile, scaled)
-
-
-def _line_inside(
-    theta_E: Array, half_length: Array, phi: Array, center_x: Array, center_y: Array
-) -> Array:
-    """Mass of lines (R, K) inside the unit circle, (R,): by the length of the chord."""
-    along = center_x * np.cos(phi) + center_y * np.sin(phi)
-    half_chord = np.sqrt((1 - center_x**2 - center_y**2 + along**2).clip(min=0))
-    first = (-along - half_chord).clip(-half_length, half_length)
-    last = (-along + half_chord).clip(-half_length, half_length)
-    inside: Array = (theta_E**2 * (last - first) / (2 * half_length)).sum(1)
-    return inside
-
-
-def _mean_radial_deflection(profile: str, params: dict[str, Array]) -> Array:
-    """Of deflectors (R, K) over the unit circle, (R,): by Gauss' theorem the mass inside of it."""
-    angle = torch.arange(_RING_POINTS, dtype=torch.float64) * (2 * math.pi / _RING_POINTS)
-    cos, sin = angle.cos()[None].float(), angle.sin()[None].float()
-    # In single precision, a quarter of the time, a share of 0.1 is right to 1e-8.
-    tensors = {name: torch.from_numpy(values).float() for name, values in params.items()}
-    population = lp.Population(getattr(lp, profile)(**tensors))
-    alpha_x, alpha_y = population.deflection(cos, sin)
-    share: Array = (alpha_x * cos + alpha_y * sin).double().mean((-2, -1)).numpy()
-    return share
 
 
 def _cosmology(name: str) -> FLRW:
@@ -332,3 +273,6 @@ def _cosmology(name: str) -> FLRW:
 
     found: FLRW = getattr(astropy.cosmology, name)
     return found
+
+
+PHYSICAL = Preset(PhysicalConfig, PhysicalPrior)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 import lensphys as lp
 from lensphys import cosmology
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
 from simulate.config import CosmologyConfig, EllipticalConfig, MultiPlaneConfig, SimulateConfig
-from simulate.instruments import Instrument, instrument
-from simulate.scenes import SCENE, Deflectors, Scene, generator
-from simulate.substructure import point_masses
+from simulate.instruments import flux_of, half_field, instrument
+from simulate.presets import Preset
+from simulate.presets.draw_substructure import (
+    columns_of_substructure,
+    deflectors_of,
+    draw_classes,
+)
+from simulate.scenes import SCENE, Scene, generator
+from simulate.substructure.lens_plane import MassScale
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -55,46 +59,13 @@ class SourceConfig(EllipticalConfig):
     center_half_width: float = Field(ge=0, description="centre uniform in +- this, arcsec")
 
 
-class CDMConfig(Strict):
-    """Subhaloes as point masses."""
-
-    n_subhalos: int = Field(gt=0)
-    mass_min: float = Field(gt=0)
-    mass_max: float = Field(gt=0)
-    mass_slope: float = Field(ge=-5, le=5, description="exponent of dN/dm")
-    r_min: float = Field(ge=0, description="arcsec from the centre")
-    r_max: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.mass_min > self.mass_max or self.r_min > self.r_max:
-            raise ValueError("mass_min and r_min must not be above mass_max and r_max")
-        return self
-
-
-class AxionConfig(Strict):
-    """A vortex as equal point masses on a line through the centre."""
-
-    n_masses: int = Field(gt=0)
-    total_mass: float = Field(gt=0, description="solar masses")
-    log10_mass_min: float = Field(ge=-30, le=-10, description="axion mass, log10 eV")
-    log10_mass_max: float = Field(ge=-30, le=-10)
-    half_length: float = Field(gt=0, le=100, description="arcsec at an axion mass of 1e-22 eV")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.log10_mass_min > self.log10_mass_max:
-            raise ValueError("log10_mass_min must not be above log10_mass_max")
-        return self
-
-
 class PublishedConfig(SimulateConfig):
     """A data set as published."""
 
+    drawn_as: ClassVar[str] = "published"
+
     lens: LensConfig
     source: SourceConfig
-    cdm: CDMConfig
-    axion: AxionConfig
 
     def planes(self) -> MultiPlaneConfig | None:
         lens = self.lens
@@ -123,13 +94,14 @@ class PublishedPrior:
         self.instrument = instrument(config.instrument)
         lens, scale = config.lens, config.lens.mass_scale
         try:
-            self._theta_E_unit = cosmology.theta_E_of_mass(
+            unit = cosmology.theta_E_of_mass(
                 1.0,
                 lens.z_lens,
                 lens.z_source,
                 _cosmology(scale.cosmology),
                 distances=scale.distances,
             )
+            self.scale = MassScale(unit)
             self.alpha_scale = (
                 1.0
                 if lens.z_source_convention is None
@@ -146,63 +118,49 @@ class PublishedPrior:
             raise InputError(f"lens: {error}") from None
         self._constant = self._constant_params(self.instrument)
         radius = self.alpha_scale * self._constant["theta_E"]
-        if radius > self.instrument.half_field:
+        edge = half_field(self.instrument)
+        if radius > edge:
             raise InputError(
                 f"lens: the mass puts the ring {radius:.3g} arcsec from the middle, but the images "
-                f"of {config.instrument} end at {self.instrument.half_field:.3g}"
+                f"of {config.instrument} end at {edge:.3g}"
             )
-
-    def theta_E(self, mass: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Einstein radius of a point mass in solar masses, arcsec."""
-        return np.asarray(self._theta_E_unit * np.sqrt(mass))
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
-        labels = self.config.labels(start, stop)
-        drawn = [self._draw_one(start + i, name) for i, name in enumerate(self._classes(labels))]
-        params = {
-            name: torch.full((len(drawn),), value, dtype=torch.float64)
-            for name, value in self._constant.items()
-        }
-        for name in dict.fromkeys(name for row, _ in drawn for name in row):
-            values = [row.get(name, np.nan) for row, _ in drawn]
-            params[name] = torch.tensor(values, dtype=torch.float64)
-        for name, of_masses in (("substructure_mass", np.sum), ("n_substructure", np.size)):
-            values = [float(of_masses(masses[0])) for _, masses in drawn]
-            params[name] = torch.tensor(values, dtype=torch.float64)
+        label = self.config.labels(start, stop)
+        rngs = [generator(self.config, i, SCENE) for i in range(start, stop)]
+        columns = {name: np.full(len(rngs), value) for name, value in self._constant.items()}
+        only_some = columns_of_substructure(self.config)
+        columns |= {name: np.full(len(rngs), np.nan) for name in only_some}
+        drawn_lenses = [self._draw_lens(rng) for rng in rngs]
+        for name in drawn_lenses[0]:
+            columns[name] = np.array([lens[name] for lens in drawn_lenses])
+        columns |= {name: np.zeros(len(rngs)) for name in ("substructure_mass", "n_substructure")}
+        parts = []
+        for rows, found in draw_classes(self.config, self.scale, label, columns, rngs):
+            if found is not None:
+                draw, drawn = found
+                for name, values in drawn.labels.items():
+                    columns[name][rows] = values
+                parts.append(deflectors_of(draw, drawn, rows))
+        params = {name: torch.from_numpy(values) for name, values in columns.items()}
         index = torch.arange(start, stop)
-        label = torch.from_numpy(labels)
-        substructure = tuple(self._deflectors([masses for _, masses in drawn]))
-        return Scene(index, label, params, self.main, substructure, self.alpha_scale)
+        return Scene(
+            index, torch.from_numpy(label), params, self.main, tuple(parts), self.alpha_scale
+        )
 
-    def _deflectors(self, masses: list[point_masses.PointMasses]) -> Iterator[Deflectors]:
-        """Images with as many point masses each go together."""
-        for count in sorted({m.shape[1] for m in masses} - {0}):
-            rows = [i for i, m in enumerate(masses) if m.shape[1] == count]
-            mass, x, y = np.stack([masses[i] for i in rows], axis=1)
-            columns = {"theta_E": self.theta_E(mass), "center_x": x, "center_y": y}
-            params = {name: torch.from_numpy(values) for name, values in columns.items()}
-            yield Deflectors("PointMass", torch.tensor(rows), params)
-
-    def _classes(self, labels: NDArray[np.int64]) -> list[str]:
-        """The class of each image; a non-lens has no substructure."""
-        names = (*self.config.classes, "no_sub")
-        return [names[label] for label in labels]
-
-    def _draw_one(self, index: int, name: str) -> tuple[dict[str, float], point_masses.PointMasses]:
-        config = self.config
-        rng = generator(config, index, SCENE)
-        half = config.source.center_half_width
+    def _draw_lens(self, rng: np.random.Generator) -> dict[str, float]:
+        """Everything but the substructure that differs between images."""
+        half = self.config.source.center_half_width
         row = {
             "source_center_x": rng.uniform(-half, half),
             "source_center_y": rng.uniform(-half, half),
         }
-        if config.exposure_log10 is not None:
-            row["exposure_time"] = 10 ** rng.uniform(*config.exposure_log10)
-        masses, of_class = point_masses.DRAWS[name](config, rng)
-        return row | of_class, masses
+        if self.config.exposure_log10 is not None:
+            row["exposure_time"] = 10 ** rng.uniform(*self.config.exposure_log10)
+        return row
 
-    def _constant_params(self, camera: Instrument) -> dict[str, float]:
+    def _constant_params(self, camera: lp.Instrument) -> dict[str, float]:
         lens, source = self.config.lens, self.config.source
         if (source.amplitude is None) == (source.magnitude is None):
             raise InputError("source: give either amplitude or magnitude, and null for the other")
@@ -210,10 +168,10 @@ class PublishedPrior:
         if amplitude is None:
             assert source.magnitude is not None
             unit_flux = lp.sersic_total_flux(1.0, source.R_sersic, source.n_sersic)
-            amplitude = float(camera.flux(source.magnitude)) / unit_flux
+            amplitude = float(flux_of(camera, source.magnitude)) / unit_flux
         return {
-            "theta_E": float(self.theta_E(lens.mass)),
-            "theta_E_main": float(self.theta_E(lens.mass)),
+            "theta_E": float(self.scale.theta_E(lens.mass)),
+            "theta_E_main": float(self.scale.theta_E(lens.mass)),
             "e1": lens.e1,
             "e2": lens.e2,
             "center_x": 0.0,
@@ -227,13 +185,11 @@ class PublishedPrior:
             "source_e1": source.e1,
             "source_e2": source.e2,
             "exposure_time": camera.total_exposure or np.nan,
-            # Columns that only the class "axion" fills.
-            "axion_mass": np.nan,
-            "log10_axion_mass": np.nan,
-            "vortex_angle": np.nan,
-            "vortex_half_length": np.nan,
         }
 
 
 def _cosmology(config: CosmologyConfig) -> FLRW:
     return cosmology.flat_lambda_cdm(config.H0, config.Om0, config.Ob0)
+
+
+PUBLISHED = Preset(PublishedConfig, PublishedPrior)

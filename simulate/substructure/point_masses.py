@@ -1,69 +1,51 @@
-"""Dark-matter substructure of the three classes as point masses: the preset ``published``."""
+"""Substructure as point masses: how the published data sets hold it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.distributions import power_law
+from simulate.substructure.base import Array, Draw, Drawn, SectionT
 
 if TYPE_CHECKING:
-    from simulate.presets.published import PublishedConfig
+    from simulate.substructure.lens_plane import MassScale
 
 #: Point masses in the lens plane, (3, K): mass in solar masses, x and y in arcsec.
 PointMasses = NDArray[np.float64]
-Draw = Callable[["PublishedConfig", np.random.Generator], tuple[PointMasses, dict[str, float]]]
 
 
-def draw_no_sub(
-    config: PublishedConfig, rng: np.random.Generator
-) -> tuple[PointMasses, dict[str, float]]:
-    """No substructure."""
-    return np.empty((3, 0)), {}
+class PointMassDraw(Draw[SectionT]):
+    """Draws point masses image by image."""
 
+    profile = "PointMass"
 
-def draw_cdm(
-    config: PublishedConfig, rng: np.random.Generator
-) -> tuple[PointMasses, dict[str, float]]:
-    """Subhaloes with a power-law mass function, uniform in radius and angle.
+    @abstractmethod
+    def draw_one(
+        self, section: SectionT, rng: np.random.Generator
+    ) -> tuple[PointMasses, dict[str, float]]:
+        """Draw the point masses of one image, and the columns that describe them."""
 
-    DeepLenseSim draws a Poisson number of subhaloes and then ignores it, and samples
-    ``dN/dm ~ m^-0.9`` where its comment says -1.9; the published data sets are what it does.
-    """
-    cdm = config.cdm
-    n = cdm.n_subhalos
-    mass = power_law(rng.uniform(size=n), cdm.mass_min, cdm.mass_max, cdm.mass_slope)
-    radius = rng.uniform(cdm.r_min, cdm.r_max, n)
-    angle = rng.uniform(0, 2 * math.pi, n)
-    return np.stack([mass, radius * np.sin(angle), radius * np.cos(angle)]), {}
-
-
-def draw_axion(
-    config: PublishedConfig, rng: np.random.Generator
-) -> tuple[PointMasses, dict[str, float]]:
-    """A vortex: equal point masses on a line through the centre, at a random angle.
-
-    Its half-length is the de Broglie wavelength, inversely proportional to the axion mass.
-    """
-    axion = config.axion
-    n = axion.n_masses
-    log10_mass = rng.uniform(axion.log10_mass_min, axion.log10_mass_max)
-    half_length = axion.half_length * 10 ** (-22 - log10_mass)
-    angle = rng.uniform(0, 2 * math.pi)
-    along = np.linspace(-half_length, half_length, n)
-    masses = np.full(n, axion.total_mass / n)
-    drawn = {
-        "axion_mass": 10**log10_mass,
-        "log10_axion_mass": log10_mass,
-        "vortex_angle": angle % math.pi,  # a line has no direction
-        "vortex_half_length": half_length,
-    }
-    return np.stack([masses, along * math.cos(angle), along * math.sin(angle)]), drawn
-
-
-#: One line a class.
-DRAWS: dict[str, Draw] = {"no_sub": draw_no_sub, "cdm": draw_cdm, "axion": draw_axion}
+    def draw(
+        self,
+        section: SectionT,
+        scale: MassScale,
+        params: Mapping[str, Array],
+        rngs: list[np.random.Generator],
+    ) -> Drawn:
+        drawn = [self.draw_one(section, rng) for rng in rngs]
+        most = max(masses.shape[1] for masses, _ in drawn)
+        padded = np.zeros((len(drawn), 3, most))
+        for row, (masses, _) in zip(padded, drawn, strict=True):
+            row[:, : masses.shape[1]] = masses
+        mass, x, y = padded[:, 0], padded[:, 1], padded[:, 2]
+        labels = {
+            "substructure_mass": np.array([float(np.sum(masses[0])) for masses, _ in drawn]),
+            "n_substructure": np.array([float(masses.shape[1]) for masses, _ in drawn]),
+        }
+        for name in self.columns:
+            labels[name] = np.array([values[name] for _, values in drawn])
+        return Drawn({"theta_E": scale.theta_E(mass), "center_x": x, "center_y": y}, labels)

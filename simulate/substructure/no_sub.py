@@ -1,0 +1,5 @@
+"""Lenses without substructure."""
+
+from simulate.substructure.base import Substructure
+
+NO_SUB = Substructure("no_sub", draws={}, smooth=True)
