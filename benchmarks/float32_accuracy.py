@@ -9,7 +9,6 @@ those of the computation alone. Random parameters are the same every time.
 from __future__ import annotations
 
 import argparse
-import inspect
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,9 @@ import torch
 from torch import Tensor
 
 import lensphys as lp
-from lensphys import mass as masses
+from lensphys.fit_range import FitRange
+from lensphys.mass import MASSES, find_mass
+from lensphys.parameters import Profile
 
 #: Random lenses of each profile.
 N_LENSES = 100
@@ -44,7 +45,7 @@ Written by `python benchmarks/float32_accuracy.py --write docs/reference/float32
 #: Makes a batch of random lenses of one profile.
 Draw = Callable[[torch.Generator, int], Any]
 
-#: What each parameter is drawn from: uniform, or uniform in the logarithm.
+#: Distribution of each parameter, uniform or uniform in the logarithm, in place of its fit range.
 RANGES: dict[str, tuple[str, float, float]] = {
     "theta_E": ("uniform", 0.1, 2.0),
     "gamma": ("uniform", 1.3, 2.7),
@@ -69,38 +70,53 @@ RANGES: dict[str, tuple[str, float, float]] = {
 }
 
 
-def drawn(profile: type, random: torch.Generator, *shape: int) -> dict[str, Tensor]:
-    """Random parameters of a profile, float32, of the given shape.
+#: Half the field of view, arcsec, that fit ranges are scaled by.
+HALF_FIELD = 2.0
+
+
+def draw_parameters(
+    profile: type[Profile], random: torch.Generator, *shape: int
+) -> dict[str, Tensor]:
+    """Draw parameters of a profile at random, float32, of the given shape.
 
     Raises:
         LookupError: for a parameter without a range.
     """
-    found = {}
-    for name in profile.parameter_names():  # type: ignore[attr-defined]
-        if name not in RANGES:
+    found, declared = {}, profile.fit_ranges()
+    for name in profile.parameter_names():
+        if name in RANGES:
+            scale, low, high = RANGES[name]
+        elif name in declared:
+            scale, low, high = convert_range(declared[name])
+        else:
             raise LookupError(f"RANGES in benchmarks/float32_accuracy.py lacks {name}")
-        scale, low, high = RANGES[name]
         u = torch.rand(shape, generator=random, dtype=torch.float64)
         value = low * (high / low) ** u if scale == "log" else low + (high - low) * u
         found[name] = value.float()
     return found
 
 
+def convert_range(known: FitRange) -> tuple[str, float, float]:
+    """Return the distribution over a fit range, in the unit of its parameter."""
+    unit = HALF_FIELD if known.unit == "half field" else 1.0
+    return "log" if known.log else "uniform", known.low * unit, known.high * unit
+
+
 def _population(random: torch.Generator, n: int) -> Any:
-    return lp.Population(lp.SIS(**drawn(lp.SIS, random, n, 20)))
+    return lp.Population(lp.SIS(**draw_parameters(lp.SIS, random, n, 20)))
 
 
 def _pixels(random: torch.Generator, n: int) -> Any:
-    profile = masses.PixelatedConvergence  # type: ignore[attr-defined]
     kappa = torch.rand(n, 50, 50, generator=random, dtype=torch.float64).float()
-    return profile(kappa=kappa, pixel_scale=0.1, center_x=torch.full((n,), 0.03), center_y=-0.02)
+    center_x = torch.full((n,), 0.03)
+    return lp.PixelatedConvergence(kappa=kappa, pixel_scale=0.1, center_x=center_x, center_y=-0.02)
 
 
 #: Profiles that need more than parameters, by the name in the table.
 SPECIAL: dict[str, dict[str, Draw]] = {
     "Multipole": {
         f"Multipole, m = {m}": lambda random, n, m=m: lp.Multipole(
-            m=m, **drawn(lp.Multipole, random, n)
+            m=m, **draw_parameters(lp.Multipole, random, n)
         )
         for m in (1, 3, 4)
     },
@@ -110,13 +126,13 @@ SPECIAL: dict[str, dict[str, Draw]] = {
 
 
 def cases() -> dict[str, Draw]:
-    """How to draw each profile of `lensphys.mass`, by the name in the table."""
+    """Functions that draw each registered profile, by the name in the table."""
     found: dict[str, Draw] = {}
-    for name in sorted(masses.__all__, key=str.lower):
-        profile = getattr(masses, name)
-        if not inspect.isclass(profile) or profile is masses.MassProfile:
-            continue
-        plain = {name: lambda random, n, profile=profile: profile(**drawn(profile, random, n))}
+    for name in sorted(MASSES, key=str.lower):
+        profile = find_mass(name)
+        plain = {
+            name: lambda random, n, profile=profile: profile(**draw_parameters(profile, random, n))
+        }
         found |= SPECIAL.get(name, plain)
     return found
 

@@ -1,16 +1,18 @@
 """What the page of each profile shows: one example a profile, and how much sky to draw.
 
 The code of an example defines `mass` or `light`; the page prints it, the figure draws what it
-defines. A profile that is not listed here stops the build.
+defines. A profile that is not listed here is shown with the starting values of its fit ranges; one
+that declares none stops the build.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import types
 
 import lensphys
+from lensphys.light import LIGHTS
+from lensphys.mass import MASSES
+from lensphys.parameters import Profile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,30 +83,53 @@ light = lp.Spiral(
     ),
 }
 
+#: Half the field of view, arcsec, and the peak that starting values of a fit are scaled by.
+_HALF_FIELD, _PEAK = 2.0, 20.0
+
+
+def make_example(kind: str, name: str) -> Example | None:
+    """Return an example at the starting values of a fit, or None without a declared one."""
+    profile = getattr(lensphys, name, None)
+    if not (isinstance(profile, type) and issubclass(profile, Profile)):
+        return None
+    known = profile.fit_ranges()
+    fields = [field for field in dataclasses.fields(profile) if field.init]
+    required = [field.name for field in fields if field.default is dataclasses.MISSING]
+    if not set(required) <= set(known):
+        return None
+    units = {"": 1.0, "half field": _HALF_FIELD, "peak": _PEAK}
+    values = {name: known[name].start * units[known[name].unit] for name in required}
+    values |= {axis: value for axis, value in (("e1", 0.2), ("e2", 0.1)) if axis in known}
+    given = ", ".join(f"{key}={value:g}" for key, value in values.items())
+    return Example(f"{kind} = lp.{name}({given})")
+
+
+REGISTRIES = {"mass": MASSES, "light": LIGHTS}
 TABLES = {"mass": MASS, "light": LIGHT}
+for _kind, _table in TABLES.items():
+    for _name in REGISTRIES[_kind]:
+        if _name not in _table and (_made := make_example(_kind, _name)):
+            _table[_name] = _made
 
 
 def profiles(kind: str) -> dict[str, tuple[type, Example]]:
-    """Every profile of `lensphys.mass` or `lensphys.light`, with its example, by name.
+    """Every registered mass or light profile, with its example, by name.
 
     Raises:
         LookupError: for a profile without an example, saying what to do.
     """
-    module: types.ModuleType = getattr(lensphys, kind)
-    # What says how a profile behaves is none itself.
-    interfaces = {"MassProfile", "LightProfile"}
-    names = [n for n in module.__all__ if n not in interfaces and inspect.isclass(vars(module)[n])]
+    names = sorted(REGISTRIES[kind], key=str.lower)
     missing = [name for name in names if name not in TABLES[kind]]
     if missing:
         raise LookupError(
             f"docs/profiles.py has no example of {', '.join(missing)}: add a line to "
             f"{kind.upper()}, so that the page shows a figure"
         )
-    return {name: (vars(module)[name], TABLES[kind][name]) for name in sorted(names, key=str.lower)}
+    return {name: (getattr(lensphys, name), TABLES[kind][name]) for name in names}
 
 
 def run(example: Example, name: str) -> object:
-    """The profile that the code of an example defines under `name`."""
+    """Return the profile that the code of an example defines under `name`."""
     scope: dict[str, object] = {}
     exec("import torch\nimport lensphys as lp\n" + example.code, scope)
     return scope[name]

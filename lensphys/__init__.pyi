@@ -1,87 +1,47 @@
-from .caustics import CriticalCurve, critical_curves
-from .cosmology import FlatLambdaCDM
-from .fitting.fitter import FitResult, Fitter, fit
-from .grid import pixel_grid
-from .instruments import Instrument, instrument
-from .layers import DeLens, RayTrace, ReLens, Render
-from .lens import Lens, ThinLens
-from .lens_equation import ImagePositions, image_positions
-from .light import (
-    Gaussian,
-    LightProfile,
-    PixelatedSource,
-    Ring,
-    Sersic,
-    Spiral,
-    sersic_total_flux,
-)
-from .mass import (
-    EPL,
-    NFW,
-    NIE,
-    SIE,
-    SIS,
-    TNFW,
-    ConvergenceSheet,
-    MassProfile,
-    Multipole,
-    PixelatedConvergence,
-    PointMass,
-    Population,
-    Shear,
-    UniformLine,
-)
-from .multiplane import MultiPlane
-from .noise import Noise, background_sigma
-from .psf import GaussianPSF, MoffatPSF, PixelPSF
-from .rendering import render
+from .caustics import CriticalCurve as CriticalCurve
+from .caustics import critical_curves as critical_curves
+from .cosmology import FlatLambdaCDM as FlatLambdaCDM
+from .fitting.fitter import FitResult as FitResult
+from .fitting.fitter import Fitter as Fitter
+from .fitting.fitter import fit as fit
+from .grid import pixel_grid as pixel_grid
+from .instruments import Instrument as Instrument
+from .instruments import instrument as instrument
+from .layers import DeLens as DeLens
+from .layers import RayTrace as RayTrace
+from .layers import ReLens as ReLens
+from .layers import Render as Render
+from .lens import Lens as Lens
+from .lens import ThinLens as ThinLens
+from .lens_equation import ImagePositions as ImagePositions
+from .lens_equation import image_positions as image_positions
+from .light.base import LightProfile as LightProfile
+from .light.gaussian import Gaussian as Gaussian
+from .light.pixelated import PixelatedSource as PixelatedSource
+from .light.ring import Ring as Ring
+from .light.sersic import Sersic as Sersic
+from .light.sersic import sersic_total_flux as sersic_total_flux
+from .light.spiral import Spiral as Spiral
+from .mass.base import MassProfile as MassProfile
+from .mass.convergence import ConvergenceSheet as ConvergenceSheet
+from .mass.epl import EPL as EPL
+from .mass.multipole import Multipole as Multipole
+from .mass.nfw import NFW as NFW
+from .mass.nie import NIE as NIE
+from .mass.pixelated import PixelatedConvergence as PixelatedConvergence
+from .mass.point_mass import PointMass as PointMass
+from .mass.population import Population as Population
+from .mass.shear import Shear as Shear
+from .mass.sie import SIE as SIE
+from .mass.sis import SIS as SIS
+from .mass.tnfw import TNFW as TNFW
+from .mass.uniform_line import UniformLine as UniformLine
+from .multiplane import MultiPlane as MultiPlane
+from .noise import Noise as Noise
+from .noise import background_sigma as background_sigma
+from .psf import GaussianPSF as GaussianPSF
+from .psf import MoffatPSF as MoffatPSF
+from .psf import PixelPSF as PixelPSF
+from .rendering import render as render
 
 __version__: str
-
-__all__ = [
-    "EPL",
-    "NFW",
-    "NIE",
-    "SIE",
-    "SIS",
-    "TNFW",
-    "ConvergenceSheet",
-    "CriticalCurve",
-    "DeLens",
-    "FitResult",
-    "Fitter",
-    "FlatLambdaCDM",
-    "Gaussian",
-    "GaussianPSF",
-    "ImagePositions",
-    "Instrument",
-    "Lens",
-    "LightProfile",
-    "MassProfile",
-    "MoffatPSF",
-    "MultiPlane",
-    "Multipole",
-    "Noise",
-    "PixelPSF",
-    "PixelatedConvergence",
-    "PixelatedSource",
-    "PointMass",
-    "Population",
-    "RayTrace",
-    "ReLens",
-    "Render",
-    "Ring",
-    "Sersic",
-    "Shear",
-    "Spiral",
-    "ThinLens",
-    "UniformLine",
-    "background_sigma",
-    "critical_curves",
-    "fit",
-    "image_positions",
-    "instrument",
-    "pixel_grid",
-    "render",
-    "sersic_total_flux",
-]

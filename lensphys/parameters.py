@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensphys.fit_range import FitRange
+
 #: A number, or a tensor of shape ``(B,)`` with one value an image.
 Parameter: TypeAlias = float | Tensor
 
@@ -23,12 +25,14 @@ def parameter(
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
+    fit: FitRange | None = None,
 ) -> Any:
-    """A dataclass field that is a physical parameter, with its unit and closed range.
+    """Declare a dataclass field that is a physical parameter, with its unit and closed range.
 
-    ``open_low`` excludes the lower bound itself.
+    ``open_low`` excludes the lower bound itself. ``fit`` makes the parameter one that a fit may
+    look for.
     """
-    metadata = {"unit": unit, "low": low, "high": high, "open_low": open_low}
+    metadata = {"unit": unit, "low": low, "high": high, "open_low": open_low, "fit": fit}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -186,6 +190,20 @@ class Profile:
     def parameter_names(cls) -> tuple[str, ...]:
         """The names of the physical parameters."""
         return tuple(field.name for field in parameter_fields(cls))
+
+    @classmethod
+    def fit_ranges(cls) -> dict[str, FitRange]:
+        """Fit range of every parameter that declares one, within what the profile allows."""
+        ranges = {}
+        for field in parameter_fields(cls):
+            declared: FitRange | None = field.metadata["fit"]
+            if declared is not None:
+                allowed = field.metadata["low"], field.metadata["high"]
+                if cls.ellipticity and field.name in cls.ellipticity:
+                    # Two components of up to 0.7 are always an ellipticity.
+                    allowed = (-0.7, 0.7)
+                ranges[field.name] = dataclasses.replace(declared, allowed=allowed)
+        return ranges
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

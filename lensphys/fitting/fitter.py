@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lensphys.fitting.bounds import EDGE, Bounds
 from lensphys.fitting.scene import LensScene
-from lensphys.fitting.starts import Templates, given_start
+from lensphys.fitting.templates import Templates, starting_values
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
-from lensphys.light import Sersic
+from lensphys.light.sersic import Sersic
 from lensphys.parameters import Parameter, check_number
 from lensphys.psf import PSF
 from lensphys.rendering import Pixels
@@ -197,10 +197,10 @@ class Fitter:
         with torch.no_grad():
             peak = images.amax((-2, -1)) / pixels.pixel_scale**2
             peak = torch.where(peak > 0, peak, 1.0)
-            bounds = Bounds(self.scene.names, half_field, peak, self._bounds, fixed)
+            bounds = Bounds(self.scene.ranges, half_field, peak, self._bounds, fixed)
             problem = _Problem(self.scene, pixels, bounds, images.detach(), weight.detach())
             if templates is None:
-                points = given_start(self.scene, start or {}, half_field, peak)[:, None]
+                points = starting_values(self.scene, start or {}, half_field, peak)[:, None]
                 found = problem.best_of(points, self._max_steps, self._tolerance)
             else:
                 points = templates.best(problem.images, problem.weight, self._n_starts)

@@ -1,4 +1,4 @@
-"""The parametric scene that is fitted: a lens, a source, and where asked the light of the lens."""
+"""Parametric scene that is fitted: a lens, a source and, if wanted, the light of the lens."""
 
 from __future__ import annotations
 
@@ -9,21 +9,57 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.lens import ThinLens
-from lensphys.light import Sersic
-from lensphys.light.sersic import B_N
-from lensphys.mass import EPL, SIE, MassProfile, Shear
+from lensphys.light.sersic import B_N, Sersic
+from lensphys.mass import MASSES, find_mass
+from lensphys.mass.base import MassProfile
+from lensphys.mass.shear import Shear
+from lensphys.mass.sie import SIE
 from lensphys.rendering import Pixels, render_on
 
-#: The main deflectors of a scene, one line each.
-MASSES: dict[str, type[MassProfile]] = {"SIE": SIE, "EPL": EPL}
-
-_SHEAR, _CENTER = ("gamma1", "gamma2"), ("center_x", "center_y")
-#: Rays within so many Einstein radii of the lens say nothing of where it is: behind a singular
+_SIE, _SHEAR, _SERSIC = (tuple(part.fit_ranges()) for part in (SIE, Shear, Sersic))
+#: Parameters without which no template of a lens can be drawn.
+_CENTER = ("center_x", "center_y")
+_NEEDED = ("theta_E", *_CENTER)
+#: Starts of the light of a lens, an elliptical galaxy, in the units of the fit range; those of the
+#: profile suit a source, which is smaller and more like a disc.
+_LENS_LIGHT_STARTS = {"n_sersic": 3.0, "R_sersic": 0.2}
+#: Einstein radii from the lens within which a ray does not tell its centre: behind a singular
 #: centre light jumps from one side of the source to the other, and its slope there would outweigh
 #: all other pixels of an image.
 _NEAR = 1e-4
+
+
+def find_fittable_mass(name: str) -> type[MassProfile]:
+    """Return the registered mass profile of this name, all of whose parameters can be fitted.
+
+    Raises:
+        ValueError: for a name that is not registered, with those that are; for a profile that
+            declares no fit range of a parameter that has no default, or has no Einstein radius or
+            no centre.
+    """
+    if name not in MASSES or (lacking := _list_unfittable(find_mass(name))):
+        fittable = [known for known in MASSES if not _list_unfittable(find_mass(known))]
+        problem = f"mass must be one of {', '.join(fittable)}, got {name!r}"
+        reason = f", which has no fit range of {', '.join(lacking)}" if name in MASSES else ""
+        raise ValueError(problem + reason)
+    profile: type[MassProfile] = find_mass(name)
+    return profile
+
+
+def _list_unfittable(profile: type) -> list[str]:
+    """List what a class lacks to be the main deflector of a fit."""
+    if not issubclass(profile, MassProfile):
+        return list(_NEEDED)
+    required = [
+        field.name
+        for field in dataclasses.fields(profile)
+        if field.init and field.default is dataclasses.MISSING
+    ]
+    known = profile.fit_ranges()
+    return [name for name in dict.fromkeys((*_NEEDED, *required)) if name not in known]
 
 
 class LensScene:
@@ -31,70 +67,78 @@ class LensScene:
 
     Parameters travel as one tensor ``(B, P)`` in the order of :attr:`names`: those of the mass
     profile and of the shear under their own names, those of the source with the prefix
-    ``source_``, those of the lens light with ``lens_light_``.
+    ``source_``, those of the lens light with ``lens_light_``. Parameters that declare no fit range
+    keep their default.
 
     Args:
-        mass: a key of :data:`MASSES`.
-        lens_light: whether the lens shines too.
+        mass: a key of :data:`lensphys.mass.MASSES`, of a profile that can be fitted.
+        lens_light: fit the light of the lens too.
+
+    Attributes:
+        ranges: fit range of every parameter, by name.
 
     Raises:
-        ValueError: for an unknown mass profile.
+        ValueError: see :func:`find_fittable_mass`.
     """
 
     def __init__(self, mass: str = "SIE", *, lens_light: bool = False) -> None:
-        if mass not in MASSES:
-            raise ValueError(f"mass must be one of {', '.join(MASSES)}, got {mass!r}")
+        self._mass = find_fittable_mass(mass)
         self.mass, self.lens_light = mass, lens_light
-        self._mass = MASSES[mass]
-        light = Sersic.parameter_names()
-        self.names = (
-            *self._mass.parameter_names(),
-            *_SHEAR,
-            *(f"source_{name}" for name in light),
-            *(f"lens_light_{name}" for name in light if lens_light),
-        )
+        light = Sersic.fit_ranges()
+        self.ranges: dict[str, FitRange] = {
+            **self._mass.fit_ranges(),
+            **Shear.fit_ranges(),
+            **{f"source_{name}": known for name, known in light.items()},
+        }
+        if lens_light:
+            for name, known in light.items():
+                start = _LENS_LIGHT_STARTS.get(name, known.start)
+                self.ranges[f"lens_light_{name}"] = dataclasses.replace(known, start=start)
+        self.names = tuple(self.ranges)
+        self._mass_names = tuple(self._mass.fit_ranges())
 
     def named(self, params: Tensor) -> dict[str, Tensor]:
-        """A tensor ``(..., P)`` by parameter name."""
+        """Split a tensor ``(..., P)`` by parameter name."""
         return dict(zip(self.names, params.unbind(-1), strict=True))
 
     def lens(self, params: Mapping[str, Tensor]) -> ThinLens:
-        """The deflectors."""
-        return ThinLens([self._main(params), self._shear(params)])
+        """Deflectors of these parameters."""
+        return ThinLens([self._deflector(params), self._shear(params)])
 
     def source(self, params: Mapping[str, Tensor]) -> Sersic:
-        """The source."""
+        """Source of these parameters."""
         return self._sersic(params, "source_")
 
     def light(self, params: Mapping[str, Tensor]) -> Sersic | None:
-        """The light of the lens."""
+        """Light of the lens, if it is fitted."""
         return self._sersic(params, "lens_light_") if self.lens_light else None
 
     def image(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
-        """The noise-free image, flux per pixel."""
+        """Noise-free image, flux per pixel."""
         return render_on(pixels, self.lens(params), self.source(params), self.light(params))
 
     def image_and_jacobian(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
-        """The image, and its derivative with respect to every parameter: ``(B, 1 + P, ny, nx)``.
+        """Image, and its derivative with respect to every parameter: ``(B, 1 + P, ny, nx)``.
 
         The lens acts through the source position alone, so its derivatives are those of the
         deflection times the slope of the source, in closed form throughout.
         """
         x, y = pixels.x, pixels.y
-        if (maps := self._fused(params, x, y)) is not None:
+        if (maps := self._compiled_jacobian(params, x, y)) is not None:
             return pixels.collect(maps)
-        profile = self._main(params)
-        main, by_main = profile.deflection_jacobian(x, y)
-        near = _near(profile, x, y)
+        deflector, shear = self._deflector(params), self._shear(params)
+        alpha, by_mass = deflector.deflection_jacobian(x, y)
+        near = _is_near(deflector, x, y)
         for name in _CENTER:
-            d_x, d_y = by_main[name]
-            by_main[name] = d_x.masked_fill(near, 0.0), d_y.masked_fill(near, 0.0)
-        shear, by_shear = self._shear(params).deflection_jacobian(x, y)
-        beta = x - main[0] - shear[0], y - main[1] - shear[1]
+            d_x, d_y = by_mass[name]
+            by_mass[name] = d_x.masked_fill(near, 0.0), d_y.masked_fill(near, 0.0)
+        alpha_shear, by_shear = shear.deflection_jacobian(x, y)
+        beta = x - alpha[0] - alpha_shear[0], y - alpha[1] - alpha_shear[1]
         brightness, by_source = self.source(params).surface_brightness_jacobian(*beta)
         # A source that moves by d and light that is deflected by d look the same.
         slope_x, slope_y = by_source["center_x"], by_source["center_y"]
-        deflected = [*by_main.values(), *(by_shear[name] for name in _SHEAR)]
+        deflected = [by_mass[name] for name in self._mass_names]
+        deflected += [by_shear[name] for name in _SHEAR]
         rows = [torch.addcmul(slope_x * d_x, slope_y, d_y) for d_x, d_y in deflected]
         rows += by_source.values()
         if (light := self.light(params)) is not None:
@@ -103,8 +147,10 @@ class LensScene:
             rows += by_light.values()
         return pixels.collect(torch.stack([brightness, *rows], dim=1))
 
-    def _fused(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Tensor | None:
-        """The same in one pass over the pixels, where that is offered: without gradients."""
+    def _compiled_jacobian(
+        self, params: Mapping[str, Tensor], x: Tensor, y: Tensor
+    ) -> Tensor | None:
+        """Compute the same in one loop over the pixels, if it can: a SIE, without gradients."""
         values = [params[name] for name in self.names]
         if self._mass is not SIE or any(v.ndim != 1 or v.dtype != x.dtype for v in values):
             return None
@@ -113,29 +159,32 @@ class LensScene:
         given = launch.prepare(x, y, *(v[:, None, None] for v in values))
         if given is None or len(given.shape) != 3:
             return None
-        table = np.stack(given.parameters, 1)
-        lens, shear, *lights = np.split(table, [5, 7, 14][: 3 if self.lens_light else 2], axis=1)
-        parts = [np.ascontiguousarray(part) for part in (lens, shear, *lights)]
+        columns = dict(zip(self.names, given.parameters, strict=True))
+
+        def table(names: tuple[str, ...], prefix: str = "") -> launch.Array:
+            return np.stack([columns[prefix + name] for name in names], axis=1)
+
         maps = torch.empty(given.images, 1 + len(values), given.pixels, dtype=x.dtype)
-        given = dataclasses.replace(given, parameters=parts[:3])
+        parts = [table(_SIE), table(_SHEAR), table(_SERSIC, "source_")]
+        given = dataclasses.replace(given, parameters=parts)
         given.run("scene.fill_jacobian", (*B_N, _NEAR), maps.numpy())
         if self.lens_light:
-            given = dataclasses.replace(given, parameters=parts[3:])
+            given = dataclasses.replace(given, parameters=[table(_SERSIC, "lens_light_")])
             given.run("sersic.add_jacobian", B_N, maps.numpy())
         return maps.view(-1, 1 + len(values), *given.shape[-2:])
 
-    def _main(self, params: Mapping[str, Tensor]) -> MassProfile:
-        return self._mass(**{name: params[name] for name in self._mass.parameter_names()})
+    def _deflector(self, params: Mapping[str, Tensor]) -> MassProfile:
+        return self._mass(**{name: params[name] for name in self._mass_names})
 
     def _shear(self, params: Mapping[str, Tensor]) -> Shear:
         return Shear(**{name: params[name] for name in _SHEAR})
 
     def _sersic(self, params: Mapping[str, Tensor], prefix: str) -> Sersic:
-        return Sersic(**{name: params[prefix + name] for name in Sersic.parameter_names()})
+        return Sersic(**{name: params[prefix + name] for name in _SERSIC})
 
 
-def _near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
-    """Whether rays are too near to a lens to say where it is."""
+def _is_near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
+    """Mask of the rays that are too near to a lens to tell its centre."""
     p = lens.aligned(x)
     dx, dy = x - p["center_x"], y - p["center_y"]
     return dx * dx + dy * dy < (_NEAR * p["theta_E"]).square()

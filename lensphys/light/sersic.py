@@ -9,6 +9,8 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from lensphys import fit_range
+from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.light.base import LightProfile
 from lensphys.parameters import Parameter, parameter, reverse_mode
@@ -65,13 +67,24 @@ class Sersic(LightProfile):
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
-    amplitude: Parameter = parameter(unit="flux / arcsec^2", low=0.0)
-    R_sersic: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
-    n_sersic: Parameter = parameter(low=0.3, high=10.0)
-    e1: Parameter = parameter(0.0)
-    e2: Parameter = parameter(0.0)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    amplitude: Parameter = parameter(
+        unit="flux / arcsec^2",
+        low=0.0,
+        fit=FitRange(low=1e-6, high=1e4, start=1.0, unit="peak", log=True),
+    )
+    R_sersic: Parameter = parameter(
+        unit="arcsec",
+        low=0.0,
+        open_low=True,
+        fit=FitRange(low=1e-3, high=2.0, start=0.1, unit="half field", log=True),
+    )
+    n_sersic: Parameter = parameter(
+        low=0.3, high=10.0, fit=FitRange(low=0.3, high=8.0, start=1.0, log=True)
+    )
+    e1: Parameter = parameter(0.0, fit=fit_range.E1)
+    e2: Parameter = parameter(0.0, fit=fit_range.E2)
+    center_x: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_X)
+    center_y: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_Y)
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = tuple(self.aligned(x).values())

@@ -9,7 +9,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from lensphys import fit_range
 from lensphys.ellipticity import stretched
+from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter, concrete, parameter, reverse_mode
@@ -210,12 +212,12 @@ class EPL(MassProfile):
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
     _modulus: ClassVar[float]  # of each instance its own; no field
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=math.inf)
-    gamma: Parameter = parameter(low=1.05, high=2.95)
-    e1: Parameter = parameter(0.0)
-    e2: Parameter = parameter(0.0)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, fit=fit_range.EINSTEIN_RADIUS)
+    gamma: Parameter = parameter(low=1.05, high=2.95, fit=FitRange(low=1.2, high=2.8, start=2.0))
+    e1: Parameter = parameter(0.0, fit=fit_range.E1)
+    e2: Parameter = parameter(0.0, fit=fit_range.E2)
+    center_x: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_X)
+    center_y: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_Y)
 
     def __post_init__(self) -> None:
         super().__post_init__()

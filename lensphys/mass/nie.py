@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -86,7 +85,7 @@ class NIE(MassProfile):
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=math.inf)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0)
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)
     s_scale: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.parameters import Parameter, parameter, reverse_mode
@@ -25,8 +26,8 @@ class Shear(MassProfile):
         ra_0, dec_0: point without deflection, arcsec.
     """
 
-    gamma1: Parameter = parameter()
-    gamma2: Parameter = parameter()
+    gamma1: Parameter = parameter(fit=FitRange(low=-0.5, high=0.5))
+    gamma2: Parameter = parameter(fit=FitRange(low=-0.5, high=0.5, odd="xy"))
     ra_0: Parameter = parameter(0.0, unit="arcsec")
     dec_0: Parameter = parameter(0.0, unit="arcsec")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from lensphys import fit_range
 from lensphys.ellipticity import elliptical_radius, stretched
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
@@ -300,11 +300,11 @@ class SIE(MassProfile):
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=math.inf)
-    e1: Parameter = parameter(0.0)
-    e2: Parameter = parameter(0.0)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, fit=fit_range.EINSTEIN_RADIUS)
+    e1: Parameter = parameter(0.0, fit=fit_range.E1)
+    e2: Parameter = parameter(0.0, fit=fit_range.E2)
+    center_x: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_X)
+    center_y: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_Y)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         # The potential is homogeneous of degree one about its centre (Euler's theorem).

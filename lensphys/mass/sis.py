@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ class SIS(MassProfile):
         center_x, center_y: centre, arcsec.
     """
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=math.inf)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")
     center_y: Parameter = parameter(0.0, unit="arcsec")
 

@@ -25,13 +25,7 @@ BY_HAND = sorted(
 WITH_CODE = [p for p in BY_HAND if "```python" in p.read_text() and "```bash" not in p.read_text()]
 
 
-def profiles(module):
-    """The names of the profiles of a module, worked out apart from what makes the pages."""
-    interfaces = {"MassProfile", "LightProfile"}
-    return [n for n in module.__all__ if n[0].isupper() and n not in interfaces]
-
-
-MASS, LIGHT = profiles(mass), profiles(light)
+MASS, LIGHT = list(mass.MASSES), list(light.LIGHTS)
 PAGES = [*(("mass", name) for name in MASS), *(("light", name) for name in LIGHT)]
 
 

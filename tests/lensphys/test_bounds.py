@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from lensphys.fitting.bounds import EDGE, Bounds
 from lensphys.fitting.scene import LensScene
 
-NAMES = LensScene("EPL", lens_light=True).names
+SCENE = LensScene("EPL", lens_light=True)
+NAMES, RANGES = SCENE.names, SCENE.ranges
 HALF_FIELD = 2.5
 PEAK = torch.tensor([3.0, 40.0], dtype=torch.float64)
 EVERY = torch.arange(2)
 
 
 def bounds(**overrides):
-    return Bounds(NAMES, HALF_FIELD, PEAK, overrides)
+    return Bounds(RANGES, HALF_FIELD, PEAK, overrides)
 
 
 def column(table, name):
@@ -66,7 +67,7 @@ def test_the_slope_is_the_derivative(seed):
 
 def test_the_slope_keeps_its_digits_in_float32():
     z = torch.linspace(-EDGE, EDGE, 101)[:, None].expand(-1, len(NAMES))
-    narrow = Bounds(NAMES, HALF_FIELD, PEAK.float(), {}).forward(z, torch.zeros(101).long())
+    narrow = Bounds(RANGES, HALF_FIELD, PEAK.float(), {}).forward(z, torch.zeros(101).long())
     wide = bounds().forward(z.double(), torch.zeros(101).long())
     for found, expected in zip(narrow, wide, strict=True):
         # The range of an amplitude spans ten decades, so its logarithm costs a digit.
@@ -74,7 +75,7 @@ def test_the_slope_keeps_its_digits_in_float32():
 
 
 def test_ranges_follow_the_field_of_view_and_the_brightness_of_the_image():
-    narrow, wide = bounds(), Bounds(NAMES, 2 * HALF_FIELD, 10 * PEAK, {})
+    narrow, wide = bounds(), Bounds(RANGES, 2 * HALF_FIELD, 10 * PEAK, {})
     for name in ("theta_E", "center_x", "source_R_sersic", "lens_light_center_y"):
         torch.testing.assert_close(column(wide.high, name), 2 * column(narrow.high, name))
     for name in ("source_amplitude", "lens_light_amplitude"):
@@ -126,7 +127,7 @@ def test_a_parameter_is_held_where_it_would_leave_its_range():
 
 def test_a_fixed_parameter_has_its_value_whatever_its_coordinate():
     fixed = {"gamma": 2.1, "center_x": torch.tensor([0.1, -0.2], dtype=torch.float64)}
-    limits = Bounds(NAMES, HALF_FIELD, PEAK, {}, fixed)
+    limits = Bounds(RANGES, HALF_FIELD, PEAK, {}, fixed)
     params, slope = limits.forward(coordinates(), EVERY)
     assert column(params, "gamma").tolist() == [2.1, 2.1]
     assert column(params, "center_x").tolist() == [0.1, -0.2]

@@ -9,7 +9,7 @@ from lensphys import Fitter, GaussianPSF, fit, pixel_grid, render
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.fitter import _CHUNK
 from lensphys.fitting.scene import LensScene
-from lensphys.fitting.starts import Templates
+from lensphys.fitting.templates import Templates
 from lensphys.rendering import Pixels
 
 PIXEL = 0.12
@@ -485,7 +485,7 @@ def test_no_fit_leaves_the_default_ranges():
     result = fit(images, 1.0, **KIND, start={"source_center_x": 0.3})
     params = stacked(result.params)
     peak = images.amax((1, 2)) / PIXEL**2
-    limits = Bounds(result.names, 12 * PIXEL, peak, {})
+    limits = Bounds(result.scene.ranges, 12 * PIXEL, peak, {})
     assert (params > limits.low).all()
     assert (params < limits.high).all()
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import lensphys as lp
-from lensphys.kernels import elementary, launch
 from lensphys.fitting.scene import LensScene
+from lensphys.kernels import elementary, launch
 from lensphys.rendering import Pixels
 
 DTYPES = [torch.float64, torch.float32]

@@ -21,8 +21,8 @@ from lensphys import (
     pixel_grid,
 )
 from lensphys.fitting.scene import LensScene
-from lensphys.light import LightProfile
-from lensphys.mass import MassProfile
+from lensphys.light.base import LightProfile
+from lensphys.mass.base import MassProfile
 from lensphys.rendering import Pixels
 
 CENTRE = {"center_x": 0.07, "center_y": -0.05}

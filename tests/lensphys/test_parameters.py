@@ -19,7 +19,7 @@ from lensphys import (
     Sersic,
     Shear,
 )
-from lensphys.light import LightProfile
+from lensphys.light.base import LightProfile
 from lensphys.parameters import align, parameter_fields
 
 VALID = {

@@ -1,15 +1,16 @@
-"""Where a fit begins: templates of lensed sources, matched with the images."""
+"""Starting points of fits: templates of lensed sources, matched with the images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lensphys.fitting.bounds import check_names, per_image
 from lensphys.fitting.scene import LensScene
-from lensphys.light import Sersic
+from lensphys.light.sersic import Sersic
 from lensphys.parameters import Parameter
 from lensphys.rendering import Pixels
 
@@ -29,19 +30,12 @@ _IMAGES = 128
 #: Radii of the lens light tried beside a template, in half fields.
 _LIGHT_RADII = (0.05, 0.12, 0.3)
 
-#: What a scene starts from where neither a template nor the user says otherwise.
-_NEUTRAL = {
-    "gamma": 2.0,
-    "source_n_sersic": 1.0,
-    "lens_light_n_sersic": 3.0,
-}
-
 
 class Templates:
     """A quasi-random set of lensed sources that covers what images of a galaxy-scale lens show.
 
     Args:
-        scene: what is fitted.
+        scene: model that is fitted.
         pixels: of the images.
     """
 
@@ -62,16 +56,17 @@ class Templates:
             ],
             dim=1,
         )
-        for axis in ("x", "y"):
+        axes: tuple[Literal["x", "y"], ...] = ("x", "y")
+        for axis in axes:
             params = torch.cat([params, params * _mirror(scene, axis).to(params)])
         self.params, self._maps = params, maps.flatten(0, 1).flatten(1)
         self._light = self._light_maps(pixels, half_field)
 
     def best(self, images: Tensor, weight: Tensor, count: int, *, distinct: bool = False) -> Tensor:
-        """The parameters ``(B, count, P)`` of the templates that fit each image best, in order.
+        """Find the templates that fit each image best, in order: parameters ``(B, count, P)``.
 
-        Each template has the amplitude that suits the image, and so has the light of the lens
-        where the scene has any; ``weight`` is ``1 / sigma``. No two ``distinct`` ones look alike.
+        Each template has the amplitude that suits the image, and so has the light of the lens,
+        if the scene has any; ``weight`` is ``1 / sigma``. No two ``distinct`` ones look alike.
         """
         parts = zip(images.split(_IMAGES), weight.split(_IMAGES), strict=True)
         return torch.cat([self._best(*part, count, distinct) for part in parts])
@@ -106,7 +101,7 @@ class Templates:
         return torch.stack(list(params.values()), -1)
 
     def _distinct(self, score: Tensor, count: int) -> Tensor:
-        """The highest scores ``(B, count)`` among templates that differ from one another."""
+        """Choose templates ``(B, count)`` of the highest scores that differ from one another."""
         rank, index = score.topk(min(_CANDIDATES, score.shape[1]), dim=1)
         maps = torch.nn.functional.normalize(self._maps[index], dim=2)
         penalty, chosen = rank[:, :1] + 1, []
@@ -123,7 +118,7 @@ class Templates:
         self._radii = radii.to(pixels.x.device) * half_field
         if not len(radii):
             return torch.empty(0, self._maps.shape[1])
-        n_sersic = _NEUTRAL["lens_light_n_sersic"]
+        n_sersic = self._scene.ranges["lens_light_n_sersic"].start
         light = Sersic(amplitude=1.0, R_sersic=self._radii, n_sersic=n_sersic)
         brightness = light.surface_brightness(pixels.x, pixels.y)
         return self._binned(pixels.collect(brightness)).flatten(1)
@@ -133,7 +128,10 @@ class Templates:
 
 
 def _spread(scene: LensScene, half_field: float) -> Tensor:
-    """Parameters ``(K, P)`` that fill the space of plausible lenses evenly."""
+    """Draw parameters ``(K, P)`` that fill the space of plausible lenses evenly.
+
+    Those of which no template has its own are at the start of their fit range.
+    """
     u = torch.quasirandom.SobolEngine(6).draw(_TEMPLATES, dtype=torch.float64).T
     theta_E = half_field * 0.12 * (0.8 / 0.12) ** u[0]
     radius, angle = 0.8 * theta_E * u[1].sqrt(), 2 * torch.pi * u[2]
@@ -142,37 +140,31 @@ def _spread(scene: LensScene, half_field: float) -> Tensor:
         "theta_E": theta_E,
         "e1": modulus * torch.cos(phase),
         "e2": modulus * torch.sin(phase),
-        "source_amplitude": torch.ones_like(theta_E),
         "source_R_sersic": theta_E * 0.06 * (0.5 / 0.06) ** u[5],
         "source_center_x": radius * torch.cos(angle),
         "source_center_y": radius * torch.sin(angle),
     }
-    neutral = {name: torch.full_like(theta_E, _NEUTRAL.get(name, 0.0)) for name in scene.names}
-    return torch.stack(list((neutral | drawn).values()), -1)
+    starts = starting_values(scene, {}, half_field, torch.ones_like(theta_E))
+    columns = zip(scene.names, starts.unbind(-1), strict=True)
+    return torch.stack([drawn.get(name, start) for name, start in columns], -1)
 
 
-def _mirror(scene: LensScene, axis: str) -> Tensor:
-    """The sign that each parameter changes to in the mirror image along an axis."""
-    odd = ("e2", "gamma2", f"center_{axis}")
-    return torch.tensor([-1.0 if name.endswith(odd) else 1.0 for name in scene.names])
+def _mirror(scene: LensScene, axis: Literal["x", "y"]) -> Tensor:
+    """Sign that each parameter changes to in the mirror image along an axis."""
+    return torch.tensor([-1.0 if axis in known.odd else 1.0 for known in scene.ranges.values()])
 
 
-def given_start(
+def starting_values(
     scene: LensScene, start: Mapping[str, Parameter], half_field: float, peak: Tensor
 ) -> Tensor:
-    """Starting values ``(B, P)`` from those given, numbers or ``(B,)``, and neutral ones.
+    """Complete the values that are given, numbers or ``(B,)``, with declared starts: ``(B, P)``.
 
     Raises:
         ValueError: for an unknown name, a value that is not finite, or of a wrong shape.
     """
     check_names("start", start, scene.names)
-    neutral = _NEUTRAL | {
-        "theta_E": 0.4 * half_field,
-        "source_R_sersic": 0.1 * half_field,
-        "lens_light_R_sersic": 0.2 * half_field,
-    }
     columns = []
-    for name in scene.names:
-        default = peak if name.endswith("amplitude") else neutral.get(name, 0.0)
+    for name, known in scene.ranges.items():
+        default = known.start * known.per_unit(half_field, peak)
         columns.append(per_image(f"start of {name}", start.get(name, default), peak))
     return torch.stack(columns, -1)
