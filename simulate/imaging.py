@@ -150,6 +150,8 @@ def attributes(
         "instrument": config.instrument,
         _CONFIGURATION: digest_of(config),
     }
+    if camera.psf_beta is not None:
+        attrs["psf_beta"] = camera.psf_beta
     if config.pairs:
         coarse = renderers[1][0]
         attrs["pixel_scale_lr"] = coarse.pixel_scale

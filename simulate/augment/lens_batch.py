@@ -24,7 +24,8 @@ class Optics:
 
     Attributes:
         pixel_scale: width of a pixel, arcsec.
-        psf_fwhm: (B,) full width at half maximum of the PSF, arcsec; NaN where it is not known.
+        psf_fwhm: (B,) full width at half maximum of a Gaussian PSF, arcsec; NaN where it is not
+            known or is no Gaussian.
         background_sigma: (B,) standard deviation of the uncorrelated Gaussian noise of dark pixels,
             in the unit of the images; NaN where it is not known, 0 for images without noise.
 
@@ -112,7 +113,9 @@ class LensBatch:
                 sigma = 0.0
             elif attrs.get("unit") == "e-/s":
                 sigma = float(attrs.get(f"background_sigma{suffix}", math.nan))
-            fwhm = float(attrs.get(f"psf_fwhm{suffix}", math.nan))
+            # A Moffat PSF that is blurred with a Gaussian has no width that could be computed.
+            known = "psf_beta" not in attrs
+            fwhm = float(attrs.get(f"psf_fwhm{suffix}", math.nan)) if known else math.nan
             columns = (image.new_full((len(image),), v, dtype=torch.float64) for v in (fwhm, sigma))
             return Optics(float(attrs[f"pixel_scale{suffix}"]), *columns)
 

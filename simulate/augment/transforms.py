@@ -91,7 +91,10 @@ def broaden(batch: LensBatch, fwhm: Tensor) -> LensBatch:
     """
     before = batch.optics.psf_fwhm
     if bool(before.isnan().any()):
-        raise InputError("the width of the PSF of the images is not known; give optics.psf_fwhm")
+        raise InputError(
+            "the width of the PSF of the images is not known, or it is no Gaussian; give "
+            "optics.psf_fwhm"
+        )
     # A width that was given in single precision is not refused for its rounding.
     if bool((fwhm < (1 - 1e-6) * before).any()):
         raise InputError(

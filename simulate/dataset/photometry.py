@@ -22,9 +22,9 @@ from simulate.shards import DataSet
 #: e-/s in one unit of an image; counts are divided by their own exposure.
 _UNITS = {"e-/s": 1.0, "2 e-/s": 0.5}
 _COUNTS = "counts"
-#: What the published Models 2 and 3 are: twice the image, without noise.
+#: Unit of the published Models 2 and 3, which are twice the image, without noise.
 _NOISE_FREE = "2 e-/s"
-#: What each attribute is, and how a data set gets it.
+#: Meaning of each attribute that is needed.
 _ATTRIBUTES = {
     "pixel_scale": "width of a pixel, arcsec",
     "psf_fwhm": "full width at half maximum of the PSF, arcsec",
@@ -34,21 +34,22 @@ _ATTRIBUTES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Photometry:
-    """What is known of N images of one instrument.
+    """Optics, unit, exposure and noise of N images of one instrument.
 
     Images without noise carry the nominal noise of their instrument.
 
     Attributes:
         pixel_scale: arcsec.
-        psf_fwhm: of a Gaussian PSF, arcsec.
-        psf_truncation: where it ends, in standard deviations.
+        psf_fwhm: full width at half maximum of the PSF, arcsec.
+        psf_truncation: radius of a Gaussian PSF in standard deviations, of a Moffat in FWHM.
         background_sigma: standard deviation of the noise of a dark pixel, e-/s.
         rate: (N,) e-/s in one unit of the image.
         exposure: (N,) s; infinite where it is not known, and shot noise with it.
-        clipped: whether the images are counts of the published Model 1: shot noise is drawn twice,
+        clipped: the images are counts of the published Model 1: shot noise is drawn twice,
             and what is negative after the first time is cut off.
-        noisy: whether the images have the noise that they are taken to have.
+        noisy: the images have the noise that they are taken to have.
         rays: along a side of a pixel, as the images were rendered.
+        psf_beta: slope of the wings of a Moffat PSF; None: a Gaussian.
     """
 
     pixel_scale: float
@@ -60,6 +61,7 @@ class Photometry:
     clipped: bool = False
     noisy: bool = True
     rays: int = 1
+    psf_beta: float | None = None
 
     @classmethod
     def of(cls, data: DataSet, column: str = "image") -> Self:
@@ -97,7 +99,7 @@ class Photometry:
             InputError: where an attribute is missing, naming it and ``where``.
         """
         suffix = "_lr" if column == "image_lr" else ""
-        values = {}
+        values: dict[str, float] = {}
         for name, meaning in _ATTRIBUTES.items():
             value = float(attrs.get(name + suffix, math.nan))
             if not 0 < value < math.inf:
@@ -106,21 +108,21 @@ class Photometry:
                     "--instrument NAME, or --model 1, 2 or 3 of DeepLense"
                 )
             values[name] = value
-        unit, traced = attrs.get("unit"), rays(config, column)
+        unit = attrs.get("unit")
         known = np.where(exposure > 0, exposure, math.inf)
-        optics = (
-            values["pixel_scale"],
-            values["psf_fwhm"],
-            float(attrs.get("psf_truncation", 5.0)),
-            values["background_sigma"],
-        )
+        optics: dict[str, Any] = {
+            **values,
+            "psf_truncation": float(attrs.get("psf_truncation", 5.0)),
+            "psf_beta": float(attrs["psf_beta"]) if "psf_beta" in attrs else None,
+            "rays": rays(config, column),
+        }
         if unit == _COUNTS:
             if not np.isfinite(known).all():
                 raise InputError(
                     f"{where} has images in counts without exposure_time; import them again with "
                     "--exposure-time SECONDS"
                 )
-            return cls(*optics, rate=1 / known, exposure=known, clipped=True, rays=traced)
+            return cls(**optics, rate=1 / known, exposure=known, clipped=True)
         if unit not in _UNITS:
             raise InputError(
                 f"{where} has images in '{unit}', whose noise is not known; the unit must be "
@@ -128,7 +130,7 @@ class Photometry:
             )
         rate = np.full(len(known), _UNITS[unit])
         noisy = unit != _NOISE_FREE and config.get("observation") not in NOISELESS
-        return cls(*optics, rate=rate, exposure=known, noisy=noisy, rays=traced)
+        return cls(**optics, rate=rate, exposure=known, noisy=noisy)
 
     def select(self, rows: slice | NDArray[np.int64]) -> Self:
         """The photometry of some of the images."""
@@ -140,11 +142,11 @@ class Photometry:
         return Pixels(x, y, psf=self.psf, supersampling=self.rays)
 
     @property
-    def psf(self) -> lp.GaussianPSF:
-        """The PSF."""
-        return lp.GaussianPSF(
-            fwhm=self.psf_fwhm, pixel_scale=self.pixel_scale, truncation=self.psf_truncation
-        )
+    def psf(self) -> lp.GaussianPSF | lp.MoffatPSF:
+        """The PSF on the pixels of the images."""
+        if self.psf_beta is None:
+            return lp.GaussianPSF(self.psf_fwhm, self.pixel_scale, self.psf_truncation)
+        return lp.MoffatPSF(self.psf_fwhm, self.psf_beta, self.pixel_scale, self.psf_truncation)
 
     def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
         """What images (N, ny, nx) of noise-free models have on average, and its noise, e-/s.

@@ -163,6 +163,8 @@ def _optics(name: str, pixel_scale: float) -> dict[str, Any]:
         "psf_fwhm": camera.psf_fwhm,
         "psf_truncation": camera.psf_truncation,
     }
+    if camera.psf_beta is not None:
+        attrs["psf_beta"] = camera.psf_beta
     if camera.background_sigma > 0:
         attrs["background_sigma"] = camera.background_sigma
     return attrs
