@@ -36,11 +36,16 @@ add_module_names = False
 # A reference that leads nowhere is an error. Types of other packages cannot be looked up offline.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|numpy|astropy|collections|pathlib|typing|np)\b.*"),
-    # Aliases, of which the signature shows what they stand for.
     (
         "py:.*",
-        r"(.*\.)?(Parameter|Cosmology|Number|Area|Distances|Light|Shape|Vector|Order|Kind|FLRW)",
+        r"(torch|numpy|astropy|collections|pathlib|typing|np|pytorch_lightning|matplotlib|pydantic"
+        r"|types|h5py|typer|rich|tqdm|timm|jinja2)\b.*",
+    ),
+    # Aliases and type variables, of which the signature shows what they stand for.
+    (
+        "py:.*",
+        r"(.*\.)?(Parameter|Cosmology|Number|Area|Distances|Light|Shape|Vector|Order|Kind|FLRW"
+        r"|Tensor|NDArray|Array|Figure|Seen|Item|Result|FieldInfo|NoneType|ConfigT|ModuleT)",
     ),
 ]
 

@@ -28,7 +28,7 @@ from tables import table_files
 
 import lensphys
 from lensphys.instruments import INSTRUMENTS
-from lensphys.mass import MassProfile
+from lensphys.mass.base import MassProfile
 from lensphys.parameters import Profile
 
 DRAW = {"mass": draw_mass, "light": draw_light}
@@ -44,6 +44,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", tabulate_parameters, priority=400)
     app.connect("autodoc-process-docstring", list_attributes, priority=400)
     app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("autodoc-skip-member", skip_inherited)
     return {"version": "1", "parallel_read_safe": True}
 
 
@@ -239,9 +240,9 @@ def list_attributes(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Keep attributes that are described together, such as `x, y`, together."""
-    if what == "attribute":
-        # Napoleon would take what is before a colon for a type.
-        lines[:] = [line.replace(": ", " -- ") for line in lines]
+    if what in ("attribute", "data"):
+        # Napoleon takes what stands before a colon in the first line for a type.
+        lines.insert(0, "")
     start, end = section(lines, "Attributes:")
     if what != "class" or start == end:
         return
@@ -266,6 +267,14 @@ def shorten_signature(
         if f.init
     ]
     return (f"(*, {', '.join(shown)})" if shown else "()"), returns
+
+
+def skip_inherited(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out hooks of other libraries, such as Lightning, whose docstrings are theirs."""
+    ours = str(getattr(obj, "__module__", "")).startswith(("learn", "simulate"))
+    return True if ours and not getattr(obj, "__doc__", None) else None
 
 
 def section(lines: list[str], title: str) -> tuple[int, int]:

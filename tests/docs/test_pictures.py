@@ -10,17 +10,21 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "docs" / "examples").glob("*.md")),
+    *sorted(
+        path
+        for path in DOCS.rglob("*.md")
+        if path.relative_to(DOCS).parts[0] not in ("_build", "generated")
+    ),
 ]
 #: Drawn by their scripts whenever the site is built.
 BUILT = {
-    ROOT / "docs" / "generated" / "examples" / f"{script.stem}.png"
-    for script in (ROOT / "docs" / "examples").glob("*.py")
+    DOCS / "generated" / "examples" / f"{script.stem}.png"
+    for script in (DOCS / "tutorials").glob("*.py")
 }
-KEPT = ("augmentations.png", "instruments.png", "presets.png")
+KEPT = ("augmentations.png", "code_map.png", "instruments.png", "overview.png", "presets.png")
 
 
 def pictures_of(page: Path) -> set[Path]:
@@ -56,12 +60,13 @@ def test_a_page_without_its_picture_is_found(tmp_path):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """`KEPT` of `docs/pictures.py`."""
+    """`KEPT` of `docs/kept_pictures.py`."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import pictures
+    import kept_pictures
 
-    yield pictures.KEPT
-    del sys.modules["pictures"]
+    yield kept_pictures.KEPT
+    for name in ("code_map", "kept_pictures", "overview", "pictures"):
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -75,4 +80,4 @@ def test_a_picture_in_the_repository_is_small_and_what_the_code_draws(name, draw
         np.asarray(Image.open(path).convert("RGB").resize((64, 64), Image.Resampling.BOX), float)
         for path in (kept, tmp_path / name)
     )
-    assert np.abs(ours - theirs).mean() < 2.0, "run `python docs/pictures.py`"
+    assert np.abs(ours - theirs).mean() < 2.0, "run `python docs/kept_pictures.py`"
