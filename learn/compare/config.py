@@ -13,8 +13,8 @@ from learn.methods import METHODS
 from lensphys.ground.config import Strict, comma_separated
 from lensphys.ground.errors import InputError
 from lensphys.ground.registry import unknown_name
-from simulate.config import CLASSES
 from simulate.presets import PRESETS
+from simulate.substructure import DEEPLENSE_CLASSES
 
 
 class PretrainSection(Strict):
@@ -90,13 +90,13 @@ class FinetuneSection(Strict):
     def epochs_of(self, budget: Budget, batch_size: int) -> int:
         """Epochs of full fine-tuning with a budget."""
         labels = self.all_labels if budget == "all" else budget
-        steps = math.ceil(len(CLASSES) * labels / batch_size)
+        steps = math.ceil(len(DEEPLENSE_CLASSES) * labels / batch_size)
         return max(self.epochs, math.ceil(self.least_steps / steps))
 
     @property
     def all_labels(self) -> int:
         """How many labels a class ``all`` is."""
-        members = self.images // len(CLASSES)
+        members = self.images // len(DEEPLENSE_CLASSES)
         held_out = (self.test_fraction, self.validation_fraction)
         return members - sum(round(members * fraction) for fraction in held_out)
 
