@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from learn.config import StretchConfig, TrainingConfig
-from learn.lens_fits.channels import network_input
-from learn.lens_fits.parameters import Fit
-from learn.lens_fits.store import LensPrior
+from learn.config import FinetuneConfig, StretchConfig, TrainingConfig
+from learn.lens_fits.channels import stack_channels
+from learn.lens_fits.lens_fits import LensFits
 from learn.training.processes import process_rank
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
 
 class Batch(NamedTuple):
-    """What travels from the data to a method or task."""
+    """Images with all that belongs to them, from the data to a method or task."""
 
     image: Tensor
     """(B, 1, H, W) flux"""
@@ -32,17 +31,20 @@ class Batch(NamedTuple):
     """(B, 1, h, w) flux at lower resolution, where the data set has pairs"""
     params: dict[str, Tensor] | None = None
     """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
-    prior: Tensor | None = None
-    """(B, 6, H, W) :data:`learn.lens_fits.channels.CHANNELS`, where the encoder wants them"""
-    fit: Fit | None = None
-    """the smooth lenses, where the encoder wants their channels"""
-    detail: Tensor | None = None
-    """(B, 1, H, W) what they show at high resolution alone, where the task wants it"""
+    fits: LensFits | None = None
+    """lens fits of the images, where the encoder sees them"""
+
+    @property
+    def channels(self) -> Tensor | None:
+        """(B, 6, H, W) channels of the lens fits, where the encoder sees them."""
+        channels = None if self.fits is None else self.fits.channels
+        assert channels is None or isinstance(channels, Tensor)
+        return channels
 
     @property
     def stack(self) -> Tensor:
-        """The images with the channels of their lens prior, where they have one."""
-        return self.image if self.prior is None else network_input(self.image, self.prior)
+        """The images, with the channels of their lens fits where they have them."""
+        return stack_channels(self.image, self.channels)
 
 
 class Stretch(nn.Module):
@@ -91,7 +93,7 @@ class Stretch(nn.Module):
         x = ((torch.asinh(x) if self.kind == "asinh" else x) - self.mean) / self.std
         return x if flux.shape[1] == 1 else torch.cat([x, flux[:, 1:]], 1)
 
-    def undone(self, stretched: Tensor) -> Tensor:
+    def undo(self, stretched: Tensor) -> Tensor:
         """The flux (B, 1, H, W) behind the first channel of stretched images."""
         x = stretched[:, :1] * self.std + self.mean
         return (torch.sinh(x) if self.kind == "asinh" else x) * self.softening
@@ -166,15 +168,26 @@ def split(
     return Split(*(np.sort(np.concatenate(part)) for part in parts))
 
 
+def split_for(data: DataSet, config: FinetuneConfig) -> Split:
+    """Split a data set as a fine-tuning configuration asks for; see :func:`split`."""
+    return split(
+        data.label,
+        data.label_names,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        labels_per_class=config.labels_per_class,
+        seed=config.seed,
+    )
+
+
 class InMemory(Dataset[Batch]):
     """Whole batches by index: one gather a batch instead of one Python call an image.
 
     Args:
         data: the images.
         with_params: batches carry the columns of the data set too.
-        prior: what a lens model says of the images, which batches carry too; its channels stay in
-            their files until a batch asks for them.
-        detail: (N, 1, H, W) of :attr:`Batch.detail`.
+        fits: of the images, which batches carry too; channels that lie in files stay there until a
+            batch needs them.
     """
 
     def __init__(
@@ -182,28 +195,21 @@ class InMemory(Dataset[Batch]):
         data: DataSet,
         *,
         with_params: bool = False,
-        prior: LensPrior | None = None,
-        detail: Tensor | None = None,
+        fits: LensFits | None = None,
     ) -> None:
         self._image = torch.from_numpy(data.image)
         self._label = torch.from_numpy(data.label)
         self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
         columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
         self._params = columns if with_params else None
-        self._prior = None if prior is None else prior.channels
-        self.fit = None if prior is None else prior.fit
-        self.detail = detail
+        self.fits = fits
 
     def __getitem__(self, indices: Tensor) -> Batch:
         low = None if self._image_lr is None else self._image_lr[indices]
         columns = self._params
         params = columns and {name: values[indices] for name, values in columns.items()}
-        prior = None
-        if self._prior is not None:
-            prior = torch.from_numpy(self._prior[indices.numpy()]).float()
-        fit = None if self.fit is None else self.fit.rows(indices)
-        detail = None if self.detail is None else self.detail[indices]
-        return Batch(self._image[indices], self._label[indices], low, params, prior, fit, detail)
+        fits = None if self.fits is None else self.fits.rows(indices)
+        return Batch(self._image[indices], self._label[indices], low, params, fits)
 
     def __len__(self) -> int:
         return len(self._label)

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from learn.config import PretrainConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, training_batches
-from learn.lens_fits.report import write_prior_report
-from learn.lens_fits.store import seen_by
+from learn.lens_fits.report import write_fit_report
+from learn.lens_fits.store import fits_for
 from learn.methods import method_class
 from learn.methods.base import Method
-from learn.networks.encoder import DESCRIPTION, Encoder, count_parameters, save_encoder
-from learn.reporting.figures import draw_curves
+from learn.networks.encoder_files import describe_encoder, save_encoder
+from learn.reporting.figures.training import draw_curves
+from learn.run_files import DESCRIPTION, read_curves
 from learn.runs import run_folder
-from learn.training.loop import fit, read_curves, resolve
+from learn.training.loop import fit, resolve
 from learn.training.monitor import Monitor, last_measured
 from learn.training.processes import process_rank
 from lensphys.ground.config import checked
@@ -50,10 +51,10 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)
-        prior = seen_by(config.encoder, data, device=config.device)
-        if prior is not None and process_rank(config) == 0:
-            write_prior_report(data, prior, folder)
-        memory = InMemory(data, prior=prior)
+        fits = fits_for(config.encoder, data, device=config.device)
+        if fits is not None and process_rank(config) == 0:
+            write_fit_report(data, fits, folder)
+        memory = InMemory(data, fits=fits)
         stretch = Stretch.fit(torch.from_numpy(data.image[trained]), config.stretch)
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
         module = method(_of_batch(config, batches), stretch, steps)
@@ -121,16 +122,12 @@ def _leave_encoder(
     save_encoder(
         module.exported,
         folder,
-        {
-            "method": config.method,
-            "data": {key: data.attrs[key] for key in ("model", "preset", "pixel_scale")},
+        describe_encoder(config, data.attrs, module.exported)
+        | {
             "images": images,
             "epochs": config.optimizer.epochs,
             "views_per_image": module.views_per_image,
             "lr": config.optimizer.lr,  # at the batch that there was
-            "seed": config.seed,
-            "stretch": config.stretch.model_dump(),
-            "parameters": count_parameters(Encoder(config.encoder)),
             "monitor": watched,
         },
     )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import shutil
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from learn.inference.model import MODEL, Model, load_model
-from learn.networks.encoder import DESCRIPTION
-from learn.runs import CONFIG, METRICS
+from learn.data_description import strip_paths
+from learn.inference.model import Model, load_model
+from learn.inference.model_file import MODEL
+from learn.networks.encoder_files import describe_encoder
+from learn.run_files import CONFIG, DESCRIPTION, METRICS
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import held
@@ -50,13 +51,11 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
     if onnx:
         _check_onnx(model)
     out = out or run / "export"
-    config = _anonymous(model.task.config.model_dump(mode="json") | {"out": None})
+    config = strip_paths(model.task.config.model_dump(mode="json") | {"out": None})
     text = yaml.safe_dump(config, sort_keys=False)
-    about = {
-        "task": model.task.config.task,
-        "data": _anonymous(dataclasses.asdict(model.data)),
-        "encoder": model.task.encoder.config.model_dump(),
-    }
+    encoder = model.task.encoder
+    about = describe_encoder(model.task.config, model.data.attrs, encoder)
+    about |= {"encoder": encoder.config.model_dump()}
     with held(out):
         _check_own(out, run, text)
         write_text(out / CONFIG, text)
@@ -98,10 +97,10 @@ def write_onnx(model: Model, path: Path) -> None:
 
 
 def _check_onnx(model: Model) -> None:
-    if getattr(model.task.encoder.config, "prior", None) is not None:
+    if model.task.lens_fitting is not None:
         raise InputError(
             f"{model.folder} fits a lens to each image before its network sees it, and ONNX cannot "
-            "hold that; leave out --onnx"
+            "express that; leave out --onnx"
         )
 
 
@@ -136,16 +135,6 @@ def model_card(model: Model, onnx: bool) -> str:
         *(f"- {limit}" for limit in _limits(model)),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _anonymous(value: Any) -> Any:
-    """A configuration with the names of files in place of their paths."""
-    if isinstance(value, dict):
-        return {key: _anonymous(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_anonymous(item) for item in value]
-    absolute = isinstance(value, str) and PurePath(value).is_absolute()
-    return PurePath(value).name if absolute else value
 
 
 def _check_own(out: Path, run: Path, config: str) -> None:

@@ -56,9 +56,9 @@ STACK = Layout(flux=1, **CHANNELS.parts)
 VECTORS = ("response", "source_plane")
 
 
-def stack_channels(flux: Tensor, channels: Tensor) -> Tensor:
-    """Flux (B, 1, H, W) and channels (B, 6, H, W) as one stack (B, 7, H, W)."""
-    return torch.cat([flux, channels.to(flux)], 1)
+def stack_channels(flux: Tensor, channels: Tensor | None) -> Tensor:
+    """Flux (B, 1, H, W) and channels (B, 6, H, W), where there are any, as one stack."""
+    return flux if channels is None else torch.cat([flux, channels.to(flux)], 1)
 
 
 def bin_stack(stack: Tensor, factor: int) -> Tensor:

@@ -72,7 +72,7 @@ class LensFits:
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """The fits of several batches as one; they have the same fields."""
-        joined = {
+        joined: dict[str, Any] = {
             field.name: torch.cat([getattr(part, field.name) for part in parts])
             for field in dataclasses.fields(cls)
             if isinstance(getattr(parts[0], field.name), Tensor)
@@ -101,7 +101,7 @@ class LensFits:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
         """The fits with a change of every tensor: of its rows, or of its device."""
-        changed = {
+        changed: dict[str, Any] = {
             field.name: change(value)
             for field in dataclasses.fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)

@@ -48,7 +48,8 @@ def measure_fits(data: DataSet, fits: LensFits) -> dict[str, Any]:
     if truth is not None and np.isfinite(truth).any():
         truth = truth * float(data.attrs.get("alpha_scale", 1.0))
         error = np.abs(fits.params["theta_E"].numpy() - truth)
-        stated = fits.errors["theta_E"].numpy()
+        place = fits.names.index("theta_E")
+        stated = np.sqrt(fits.covariance[:, place, place].numpy())
         metrics["theta_E_error"] = float(np.nanmedian(error))
         metrics["theta_E_pull"] = float(np.nanmedian(error / stated))
     return metrics
@@ -61,7 +62,7 @@ def write_fit_report(data: DataSet, fits: LensFits, folder: Path) -> None:
 
 
 def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
-    """Draw image, model, residual, search for a mass, source and curves of a few images, in arcsec."""
+    """Draw image, model, residual, detection map, source and curves of a few images, in arcsec."""
     photometry = Photometry.of(data)
     order = np.argsort(fits.chi2_dof.numpy())
     rows = [int(order[round(q * (len(order) - 1))]) for q in _SHOWN]

@@ -190,7 +190,8 @@ def _is_off_centre(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.b
     """Tell which lenses would be nearer the centre of the image on the other side of the source."""
 
     def distance(of: NDArray[Any]) -> NDArray[Any]:
-        return np.hypot(*(of[:, names.index(f"center_{axis}")] for axis in "xy"))
+        far: NDArray[Any] = np.hypot(*(of[:, names.index(f"center_{axis}")] for axis in "xy"))
+        return far
 
     nearer: NDArray[np.bool_] = distance(_mirror(values, names)) < distance(values)
     return nearer
@@ -198,7 +199,8 @@ def _is_off_centre(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.b
 
 def _is_flat(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.bool_]:
     """Tell which lenses are flatter than galaxies are, as at the edge of what is tried."""
-    return np.hypot(*(values[:, names.index(name)] for name in ("e1", "e2"))) > _FLAT
+    flat: NDArray[np.bool_] = np.hypot(*(values[:, names.index(n)] for n in ("e1", "e2"))) > _FLAT
+    return flat
 
 
 def _coarser(images: Tensor) -> int:

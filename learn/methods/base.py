@@ -9,11 +9,11 @@ from torch import Tensor
 
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
-from learn.lens_fits.channels import network_input
+from learn.lens_fits.channels import stack_channels
 from learn.networks.encoder import Encoder
 from learn.training.optimizer import Trained
 from learn.views.jitter import jittered
-from learn.views.symmetries import random_symmetry, turned_prior
+from learn.views.symmetries import random_symmetry, turn_channels
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turned
@@ -33,8 +33,8 @@ class Method(Trained, abc.ABC):
     Params: ClassVar[type[Strict]]
     #: The fewest images that a process must have in a batch for the loss to mean something.
     smallest_batch: ClassVar[int] = 1
-    #: Whether its views may be stacks with the channels of a lens prior.
-    sees_prior: ClassVar[bool] = False
+    #: True where its views may be stacks with the channels of lens fits.
+    sees_fits: ClassVar[bool] = False
     #: How many views of each image ``loss`` takes.
     views: int = 1
 
@@ -52,8 +52,8 @@ class Method(Trained, abc.ABC):
         Raises:
             InputError: for one.
         """
-        if config.encoder.prior and not cls.sees_prior:
-            raise InputError(f"{config.method} sees images alone; set encoder.prior=null")
+        if config.encoder.lens_fit and not cls.sees_fits:
+            raise InputError(f"{config.method} sees images alone; set encoder.lens_fit=null")
 
     @abc.abstractmethod
     def setup_method(self, params: Any) -> None:
@@ -85,14 +85,14 @@ class Method(Trained, abc.ABC):
         return {}
 
     def view(self, batch: Batch) -> Tensor:
-        """A random view of images, stretched; with the channels of their lens prior, if any."""
-        image, prior = batch.image, batch.prior
+        """A random view of images, stretched, with the channels of their lens fits if any."""
+        image, channels = batch.image, batch.channels
         if self.config.augment:
             symmetry = random_symmetry(len(image), image.device)
             image = turned(image, symmetry)
-            prior = None if prior is None else turned_prior(prior, symmetry)
+            channels = None if channels is None else turn_channels(channels, symmetry)
             image = jittered(image, self.config.jitter, self.stretch.softening)
-        stretched: Tensor = self.stretch(image if prior is None else network_input(image, prior))
+        stretched: Tensor = self.stretch(stack_channels(image, channels))
         return stretched
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from learn.config import PositiveRange
 from learn.methods.teacher import Momentum, TeacherMethod
-from learn.networks.encoder import Encoder, Seen
+from learn.networks.encoder import Encoder, Prepared
 from learn.views.masking import jepa_masks
 
 
@@ -20,7 +20,7 @@ class IJEPA(TeacherMethod):
     """Predict a teacher's features of hidden blocks from the features of the rest."""
 
     teacher: Encoder
-    sees_prior = True
+    sees_fits = True
 
     class Params(Momentum):
         """Parameters of the method."""
@@ -61,9 +61,11 @@ class IJEPA(TeacherMethod):
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
-        return self.prediction(self.encoder.seen(image), *self.masks(image))
+        return self.prediction(self.encoder.prepare(image), *self.masks(image))
 
-    def prediction(self, image: Seen, context: Tensor, targets: list[Tensor]) -> dict[str, Tensor]:
+    def prediction(
+        self, image: Prepared, context: Tensor, targets: list[Tensor]
+    ) -> dict[str, Tensor]:
         """Losses of predicting the targets (B, h * w) of images from their context (B, n)."""
         params = self.params
         device = image.patches.device

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import PositiveRange, PretrainConfig
-from learn.lens_fits.channels import RESIDUAL, RESPONSE, SIGMA, high_passed
+from learn.lens_fits.channels import STACK, high_pass
 from learn.methods.ijepa import IJEPA
 from learn.views.masking import jepa_masks
 from learn.views.perturbers import Perturbers, draw_perturbers
@@ -51,13 +51,13 @@ class PhysicsIJEPA(IJEPA):
 
     @classmethod
     def check(cls, config: PretrainConfig, params: Params) -> None:  # type: ignore[override]
-        prior = config.encoder.prior
-        if prior is None:
-            raise InputError("physics-ijepa needs encoder.prior; see configs/pretrain")
-        if params.perturber_weight and prior.residual == "none":
+        fit = config.encoder.lens_fit
+        if fit is None:
+            raise InputError("physics-ijepa needs encoder.lens_fit; see configs/pretrain")
+        if params.perturber_weight and fit.residual == "none":
             raise InputError(
                 "without a residual there is nothing to weigh unknown masses by; set "
-                "params.perturber_weight=0 beside encoder.prior.residual=none"
+                "params.perturber_weight=0 beside encoder.lens_fit.residual=none"
             )
 
     def setup_method(self, params: Params) -> None:  # type: ignore[override]
@@ -78,12 +78,12 @@ class PhysicsIJEPA(IJEPA):
         if self.params.perturber_weight:
             group = self._perturbers(image[:asked])
             image = self._with(image, group.change)
-        seen = self.encoder.seen(image)
+        prepared = self.encoder.prepare(image)
         if self.params.perturber_weight:
-            losses |= self._weighed(self.encoder.features(seen.first(asked)), group)
+            losses |= self._weighed(self.encoder.features(prepared.first(asked)), group)
             total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
         if self.params.prediction_weight:
-            predicted = self.prediction(seen, *self.masks(image))
+            predicted = self.prediction(prepared, *self.masks(image))
             total = total + self.params.prediction_weight * predicted.pop("loss")
             losses |= predicted
         return {"loss": total} | losses
@@ -92,21 +92,22 @@ class PhysicsIJEPA(IJEPA):
         """Context and targets; the light is where the image answers to a deflection."""
         if not self.params.lens_masking:
             return super().masks(image)
-        strength = image[:, RESPONSE].pow(2).sum(1, keepdim=True).sqrt()
+        strength = image[:, STACK["response"]].pow(2).sum(1, keepdim=True).sqrt()
         light = F.avg_pool2d(strength, self.encoder.config.patch_size, ceil_mode=True)
         return jepa_masks(len(image), self.encoder.grid, **self.mask_settings(), light=light[:, 0])
 
     def _with(self, image: Tensor, change: Tensor) -> Tensor:
         """The images, the first of them with changes (n, 1, H, W) in units of their noise."""
         first = image[: len(change)]
-        sigma = first[:, SIGMA]
+        sigma = first[:, STACK["sigma"]]
         light = change * sigma
-        flux = self.stretch.undone(first) + light
-        prior = self.config.encoder.prior
-        if prior and prior.residual == "high-pass":
-            change = high_passed(light) / sigma
+        flux = self.stretch.undo(first) + light
+        fit = self.config.encoder.lens_fit
+        if fit and fit.residual == "high-pass":
+            change = high_pass(light) / sigma
         changed = image.clone()
-        changed[: len(change), :2] = self.stretch(torch.cat([flux, first[:, RESIDUAL] + change], 1))
+        changed[: len(change), STACK["flux"]] = self.stretch(flux)
+        changed[: len(change), STACK["residual"]] = first[:, STACK["residual"]] + change
         return changed
 
     def _perturbers(self, image: Tensor) -> Perturbers:
@@ -114,7 +115,7 @@ class PhysicsIJEPA(IJEPA):
         # Half precision would not do for the least squares.
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             return draw_perturbers(
-                image[:, RESPONSE].float(),
+                image[:, STACK["response"]].float(),
                 most=params.perturbers,
                 snr=params.perturber_snr,
                 absent=params.perturber_free,

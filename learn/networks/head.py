@@ -7,22 +7,23 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from learn.lens_fits.parameters import FACTS, Fit, facts
-from learn.lens_fits.population import Population
-from learn.views.symmetries import turned_fit
+from learn.lens_fits.features import FEATURES, fit_features
+from learn.lens_fits.lens_fits import LensFits
+from learn.lens_fits.usual_lens import UsualLens
+from learn.views.symmetries import turn_fits
 
-#: Width of the layers between facts and their features; how far from their mean facts may lie, in
-#: units of their scatter, and the scatter of rounding alone.
+#: Width of the layers behind the features of a fit; how far from their means these may lie, in
+#: units of their scatter; and the scatter of rounding alone.
 _HIDDEN, _FAR, _CONSTANT = 128, 5.0, 1e-6
 
 
-class Facts(nn.Module):
-    """Features (B, width) of :func:`facts`, in units of their scatter among training images.
+class FitEncoder(nn.Module):
+    """Learnt features (B, width) of lens fits, from :func:`fit_features` in units of their scatter.
 
-    Fits that have not been compared with the population of the training images are.
+    Fits that have not been compared with the usual lens of the training images are compared here.
 
-    Where images hardly differ, as those of one lens, what tells them apart is a small part of a
-    number; and it is how the numbers go together that does.
+    Where images hardly differ, as those of one lens, a small part of a number tells them apart; and
+    the combination of the numbers matters, not each by itself.
     """
 
     mean: Tensor
@@ -30,56 +31,76 @@ class Facts(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.population = Population()
-        self.register_buffer("mean", torch.zeros(FACTS))
-        self.register_buffer("std", torch.ones(FACTS))
-        sizes = (FACTS, _HIDDEN, _HIDDEN, width)
+        self.usual_lens = UsualLens()
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("std", torch.ones(FEATURES))
+        sizes = (FEATURES, _HIDDEN, _HIDDEN, width)
         layers = [(nn.Linear(*pair), nn.GELU()) for pair in itertools.pairwise(sizes)]
         self.layers = nn.Sequential(*itertools.chain(*layers), nn.LayerNorm(width))
 
-    def standardise(self, fit: Fit, *, turned: bool) -> None:
-        """Take the units from the fits of the training images, compared with their population.
+    def standardise(self, fits: LensFits, *, turned: bool) -> None:
+        """Take the units from the fits of the training images, compared with their usual lens.
 
         Args:
-            fit: of N images.
+            fits: of N images.
             turned: the images are shown in all eight symmetries.
         """
-        symmetries = torch.arange(8 if turned else 1)[:, None].expand(-1, len(fit.chi2_dof))
-        told = torch.cat([facts(turned_fit(fit, symmetry)) for symmetry in symmetries]).double()
-        self.mean.copy_(told.mean(0))
-        scatter = told.std(0, correction=0)
+        symmetries = torch.arange(8 if turned else 1)[:, None].expand(-1, len(fits))
+        given = torch.cat([fit_features(turn_fits(fits, one)) for one in symmetries]).double()
+        self.mean.copy_(given.mean(0))
+        scatter = given.std(0, correction=0)
         self.std.copy_(torch.where(scatter > _CONSTANT, scatter, 1.0))
 
-    def forward(self, fit: Fit) -> Tensor:
+    def forward(self, fits: LensFits) -> Tensor:
         """Features of fits."""
-        told = facts(fit if fit.deviation is not None else self.population.compared(fit))
-        scaled = ((told.to(self.mean) - self.mean) / self.std).clamp(-_FAR, _FAR)
+        given = fit_features(fits if fits.deviation is not None else self.usual_lens.compare(fits))
+        scaled = ((given.to(self.mean) - self.mean) / self.std).clamp(-_FAR, _FAR)
         features: Tensor = self.layers(scaled)
         return features
 
 
 class Head(nn.Module):
-    """A linear layer on the features of images, and on those of their fits where it is told them.
+    """A linear layer on the features of images, and on those of their lens fits where it has them.
 
-    Both are normalised, each by itself: one norm over both would give the louder the say.
+    Both are normalised, each by itself: under one norm the larger would dominate.
 
     Args:
         width: of the features of an image.
-        outputs: how many numbers an image is given.
-        sees_fit: whether the head is told of the fits.
+        outputs: numbers that an image is given.
+        sees_fit: the head is given the lens fits too.
     """
 
     def __init__(self, width: int, outputs: int, *, sees_fit: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.facts = Facts(width) if sees_fit else None
+        self.fit_encoder = FitEncoder(width) if sees_fit else None
         self.last = nn.Linear(2 * width if sees_fit else width, outputs)
 
-    def forward(self, features: Tensor, fit: Fit | None) -> Tensor:
-        """Numbers (B, outputs) from features (B, width)."""
+    def learn_fits(self, fits: LensFits, train: Tensor, *, turned: bool) -> LensFits:
+        """Take the usual lens, and the units of features, from the fits of the training images.
+
+        Args:
+            fits: of all images.
+            train: indices of the training images.
+            turned: the images are shown in all eight symmetries.
+
+        Returns:
+            The fits of all images, compared with the usual lens where the head is given fits.
+        """
+        if self.fit_encoder is None:
+            return fits
+        training = fits.without_channels().rows(train)
+        self.fit_encoder.usual_lens.learn(training)
+        # The usual lens need not be the same in all directions: compared first, then turned.
+        compared = self.fit_encoder.usual_lens.compare(fits)
+        self.fit_encoder.standardise(compared.without_channels().rows(train), turned=turned)
+        return compared
+
+    def forward(self, features: Tensor, fits: LensFits | None) -> Tensor:
+        """Numbers (B, outputs) from features (B, width) and lens fits of B images."""
         parts = [self.norm(features)]
-        if self.facts is not None:
-            assert fit is not None
-            parts.append(self.facts(fit).to(parts[0].dtype))
+        if self.fit_encoder is not None:
+            assert fits is not None
+            parts.append(self.fit_encoder(fits).to(parts[0].dtype))
         outputs: Tensor = self.last(torch.cat(parts, 1))
         return outputs

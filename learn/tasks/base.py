@@ -1,9 +1,9 @@
-"""What every task shares: an encoder with a head, trained with labels, tested once."""
+"""The base of every task: an encoder with a head, trained with labels, tested once."""
 
 from __future__ import annotations
 
 import abc
-import math
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -17,28 +17,31 @@ from torch.utils.data import DataLoader
 
 from learn.config import FinetuneConfig
 from learn.data import Batch, InMemory, Split, Stretch
-from learn.lens_fits.channels import binned, network_input
-from learn.lens_fits.parameters import Fit
-from learn.networks.encoder import Backbone, Encoder
-from learn.networks.head import Facts
+from learn.data_description import DataDescription
+from learn.lens_fits.channels import bin_stack, stack_channels
+from learn.lens_fits.lens_fits import LensFits
+from learn.lens_fits.part import LensFitting
+from learn.networks.encoder import Encoder
+from learn.networks.encoder_files import Backbone
+from learn.networks.head import Head
 from learn.networks.rcan import RCAN
 from learn.networks.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.training.optimizer import Trained
-from learn.views.symmetries import random_symmetry, turned_fit, turned_lenses, turned_prior
+from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turned
 from simulate.dataset.photometry import Photometry
 from simulate.shards import Array, DataSet
 
-#: On a side of a binned image.
+#: Least number of pixels on a side of a binned image.
 _LEAST_PIXELS = 8
 
 
 class BinnedParams(Strict):
-    """What tasks whose answers are no images share."""
+    """Parameters that tasks share whose predictions are no images."""
 
-    # A run of an earlier version does not say; it saw the pixels as they are.
+    # A run of an earlier version does not state it; it saw the pixels as they are.
     binning: int | None = Field(
         1,
         gt=0,
@@ -50,62 +53,54 @@ class BinnedParams(Strict):
 class Task(Trained, abc.ABC):
     """A task is its head, its loss and its metrics.
 
+    A task is built from its configuration, its encoder and the form of its data alone. What it
+    learns of the training images, by :meth:`learn_data`, :meth:`learn_fits`, training and
+    :meth:`calibrate`, is in its weights and buffers, and so in the file that is saved.
+
     Args:
         config: of the whole run; ``config.params`` is checked against ``Params``.
         encoder: pretrained, or fresh; one of :attr:`backbones`.
-        stretch: fitted to the training images.
-        data: the data set, for what the head must know of it.
-        train: indices of its training images.
+        data: the form of the data set.
         total_steps: length of the schedule.
     """
 
     config: FinetuneConfig
-    exposure: Tensor
 
     Params: ClassVar[type[Strict]]
-    #: Where the task looks for data when none is given, in this order.
+    #: Folders in which the task looks for data when none is given, in this order.
     default_data: ClassVar[tuple[str, ...]]
     #: The command that makes such data.
     needs: ClassVar[str]
-    #: What it can be built on.
+    #: Networks that it can be built on.
     backbones: ClassVar[tuple[type[Backbone], ...]] = get_args(Backbone)
-    #: Whether its labels are columns of the data set, which turn with the images.
+    #: True where its labels are columns of the data set, which turn with the images.
     needs_params: ClassVar[bool] = False
     #: The column of a data set that the encoder sees.
     column: ClassVar[str] = "image"
-    #: Whether predictions are images (B, 1, H, W), else numbers (B, n).
+    #: True where predictions are images (B, 1, H, W), else they are numbers (B, n).
     makes_images: ClassVar[bool] = False
 
     def __init__(
         self,
         config: FinetuneConfig,
         encoder: Backbone,
-        stretch: Stretch,
-        data: DataSet,
-        train: NDArray[np.int64],
-        total_steps: int,
+        data: DataDescription,
+        total_steps: int = 1,
     ) -> None:
         super().__init__()
         self.config, self.total_steps = config, total_steps
-        self.encoder, self.stretch = encoder, stretch
-        if self.sees_prior:
-            # For images that do not say theirs, in e-/s; NaN leaves shot noise out.
-            times = data.params.get("exposure_time", np.full(len(data), math.nan))[train]
-            self.register_buffer("exposure", torch.tensor(float(np.median(times))))
+        self.encoder, self.stretch = encoder, Stretch(config.stretch.kind)
+        wanted = getattr(encoder.config, "lens_fit", None)
+        self.lens_fitting = None if wanted is None else LensFitting(wanted, self.column)
         if config.mode == "linear":
             # In evaluation, since the running means of a batch norm would change too.
             self.encoder.requires_grad_(False).eval()
         params = checked(self.Params, config.params, "params")
-        self.binning = binning(params, encoder, self.inputs(data).shape[-1])
-        self.setup_head(params, data, train)
-
-    @property
-    def sees_prior(self) -> bool:
-        """Whether the encoder is shown what a fit leaves of its images."""
-        return getattr(self.encoder.config, "prior", None) is not None
+        self.binning = find_binning(params, encoder, data.side(self.column))
+        self.build_head(params, data)
 
     @classmethod
-    def fresh_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
+    def make_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
         """The backbone that a configuration names, with random weights.
 
         Raises:
@@ -120,7 +115,7 @@ class Task(Trained, abc.ABC):
     @classmethod
     @abc.abstractmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
-        """Whether a data set with this configuration has what the task needs."""
+        """Tell whether a data set with this configuration has what the task needs."""
 
     @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:
@@ -132,7 +127,7 @@ class Task(Trained, abc.ABC):
         return data.image
 
     @classmethod
-    def resolved(
+    def resolve_params(
         cls, params: Any, data: DataSet, train: NDArray[np.int64], warn: Callable[[str], None]
     ) -> dict[str, Any]:
         """The parameters with what is left to the data filled in; ``warn`` takes notes.
@@ -143,14 +138,41 @@ class Task(Trained, abc.ABC):
         return params.model_dump(mode="json")  # type: ignore[no-any-return]
 
     @classmethod
-    def must_match(cls, data: DataSet) -> dict[str, Any]:
-        """What any data set must have in common with that of the training, to be tested on."""
+    def must_match(cls, data: DataDescription) -> dict[str, Any]:
+        """Properties that a data set must share with that of the training, to be tested on."""
         keys = ("pixel_scale", "unit")
-        return {"image_size": list(data.image.shape[-2:])} | {key: data.attrs[key] for key in keys}
+        return {"image_size": data.shapes["image"]} | {key: data.attrs[key] for key in keys}
+
+    def check_data(self, data: DataSet) -> None:
+        """Refuse a data set that lacks what the task is tested on.
+
+        Raises:
+            InputError: for one.
+        """
+        self.inputs(data)
 
     @abc.abstractmethod
-    def setup_head(self, params: Any, data: DataSet, train: NDArray[np.int64]) -> None:
-        """Build the head, with buffers for whatever :meth:`calibrate` finds."""
+    def build_head(self, params: Any, data: DataDescription) -> None:
+        """Build the head, with buffers for whatever is learnt of the data."""
+
+    def learn_data(self, data: DataSet, train: NDArray[np.int64]) -> None:
+        """Take the constants that the network needs from the training images, into buffers."""
+        images = torch.from_numpy(self.inputs(data)[train])
+        self.stretch = Stretch.fit(bin_stack(images, self.binning), self.config.stretch)
+        if self.lens_fitting is not None:
+            self.lens_fitting.learn(data, train)
+
+    def learn_fits(self, fits: LensFits, train: Tensor) -> LensFits:
+        """Take what the head must know of lens fits from those of the training images.
+
+        Args:
+            fits: of all images.
+            train: indices of the training images.
+
+        Returns:
+            The fits of all images, as the head needs them.
+        """
+        return fits
 
     @abc.abstractmethod
     def predict_batch(self, batch: Batch) -> Tensor:
@@ -162,7 +184,7 @@ class Task(Trained, abc.ABC):
 
     @abc.abstractmethod
     def validation_score(self, batch: Batch) -> Tensor:
-        """What the best epoch is chosen by: the lower, the better."""
+        """The score by which the best epoch is chosen: the lower, the better."""
 
     def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
         """Fit the baseline to the training images, and what is left to the validation images.
@@ -177,57 +199,32 @@ class Task(Trained, abc.ABC):
 
     @abc.abstractmethod
     def measure(
-        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        fits: LensFits | None = None,
     ) -> dict[str, Any]:
-        """Metrics of the predictions for the images ``rows``, beside the baseline's."""
-
-    def measure_fit(
-        self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """Metrics of what the fit alone says of the images ``rows``, where the head builds on it.
+        """Metrics of the predictions for the images ``rows``, beside those of the baselines.
 
         Args:
-            memory: the data set as it is served.
+            predictions: for these images.
             data: the data set.
             rows: indices of images.
+            fits: lens fits of these images, without channels, where the encoder sees them.
         """
-        return {}
 
-    @property
-    def facts(self) -> Facts | None:
-        """The part of the head that is told of fits, where there is one."""
-        return next((part for part in self.modules() if isinstance(part, Facts)), None)
-
-    def know_fits(self, fit: Fit, train: Tensor) -> Fit:
-        """Take from the fits of the training images what is usual, and the units of facts.
+    def add_detail(
+        self, fits: LensFits, shape: tuple[int, int], photometry: Callable[[str], Photometry]
+    ) -> LensFits:
+        """Add :attr:`LensFits.detail` where the task builds on it.
 
         Args:
-            fit: of all images.
-            train: indices of the training images.
-
-        Returns:
-            The fits of all images, compared with what is usual where the head is told of that.
-        """
-        facts = self.facts
-        if facts is None:
-            return fit
-        facts.population.learn(fit.rows(train))
-        # What is usual need not be the same in all directions: compared first, then turned.
-        fit = facts.population.compared(fit)
-        facts.standardise(fit.rows(train), turned=self.config.augment)
-        return fit
-
-    def detail(
-        self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
-    ) -> Tensor | None:
-        """Of :attr:`learn.data.Batch.detail`, for fits of N images; None where it is not wanted.
-
-        Args:
-            fit: of the images.
+            fits: of N images.
             shape: theirs, in pixels.
             photometry: of a column of the data set.
         """
-        return None
+        return fits
 
     @abc.abstractmethod
     def draw(
@@ -251,18 +248,57 @@ class Task(Trained, abc.ABC):
         columns = predictions.flatten(1).numpy().T
         return {f"prediction_{i}": column for i, column in enumerate(columns)}
 
-    def seen(self, batch: Batch) -> Tensor:
-        """What the encoder is given: binned and stretched, with a lens prior where it wants one."""
+    def load(self, data: DataSet, device: str, *, with_params: bool = False) -> InMemory:
+        """Hold a data set in memory, with the lens fits of its images where the encoder sees them.
+
+        Args:
+            data: the data set.
+            device: to fit lenses on.
+            with_params: the columns of the data set too.
+
+        Raises:
+            InputError: for a data set that does not state what a fit needs.
+        """
+        fits = None
+        if self.lens_fitting is not None:
+            fits = self.lens_fitting.fit_data_set(data, device)
+            ny, nx = self.inputs(data).shape[-2:]
+            fits = self.add_detail(fits, (ny, nx), functools.partial(Photometry.of, data))
+        return InMemory(data, with_params=with_params, fits=fits)
+
+    def fit_loose(
+        self, images: Tensor, data: DataDescription, exposure: NDArray[np.float64], where: str
+    ) -> LensFits | None:
+        """Lens fits of images (B, 1, H, W) that belong to no data set; None where none are needed.
+
+        Args:
+            images: flux per pixel.
+            data: that the network was trained on; PSF and background noise are taken from it.
+            exposure: (B,) exposure times, s; NaN where they are not known.
+            where: the network comes from, for error messages.
+        """
+        part = self.lens_fitting
+        if part is None:
+            return None
+        photometry = functools.partial(part.photometry, data, exposure, where=where)
+        fits = part.fit_images(images, photometry(column=self.column), data)
+        shape = (images.shape[-2], images.shape[-1])
+        return self.add_detail(fits, shape, lambda column: photometry(column=column))
+
+    def encoder_input(self, batch: Batch) -> Tensor:
+        """Images as the encoder sees them: stretched, binned, and with channels where it has them.
+
+        Shape (B, 1, h, w), or (B, 7, h, w) with channels.
+        """
         image = batch.image_lr if self.column == "image_lr" else batch.image
         assert image is not None
-        if batch.prior is not None:
-            image = network_input(image, batch.prior)
-        stretched: Tensor = self.stretch(binned(image, self.binning))
+        stack = stack_channels(image, batch.channels)
+        stretched: Tensor = self.stretch(bin_stack(stack, self.binning))
         return stretched
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.config.augment:
-            batch = _turned(batch)
+            batch = _turn(batch)
         loss = self.loss(batch)
         size = len(batch.label)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size)
@@ -284,8 +320,25 @@ class Task(Trained, abc.ABC):
         return torch.cat(parts)
 
 
-def binning(params: Strict, encoder: Backbone, size: int) -> int:
-    """How many pixels on a side of an image an encoder sees as one.
+class FeatureTask(Task):
+    """A task whose head is linear in features of an image, and of its lens fit where it sees it.
+
+    The features of an image are the mean of the tokens of a vision transformer.
+    """
+
+    head: Head
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """Outputs (B, n) of the head."""
+        features = self.encoder.features(self.encoder_input(batch))
+        return self.head(features, batch.fits)  # type: ignore[no-any-return]
+
+    def learn_fits(self, fits: LensFits, train: Tensor) -> LensFits:
+        return self.head.learn_fits(fits, train, turned=self.config.augment)
+
+
+def find_binning(params: Strict, encoder: Backbone, size: int) -> int:
+    """Number of pixels on a side of an image that an encoder sees as one.
 
     Args:
         params: of the task.
@@ -308,16 +361,14 @@ def binning(params: Strict, encoder: Backbone, size: int) -> int:
     return wanted
 
 
-def _turned(batch: Batch) -> Batch:
-    """Each image under a symmetry of the square, with all that belongs to it."""
+def _turn(batch: Batch) -> Batch:
+    """Turn and flip each image at random, with all that belongs to it."""
     symmetry = random_symmetry(len(batch.image), batch.image.device)
     image, params, low = batch.image, batch.params, None
     if params is not None:
-        image, params = turned_lenses(image, params, symmetry)
+        image, params = turn_lenses(image, params, symmetry)
     else:
         image = turned(image, symmetry)
         low = None if batch.image_lr is None else turned(batch.image_lr, symmetry)
-    prior = None if batch.prior is None else turned_prior(batch.prior, symmetry)
-    fit = None if batch.fit is None else turned_fit(batch.fit, symmetry)
-    detail = None if batch.detail is None else turned(batch.detail, symmetry)
-    return Batch(image, batch.label, low, params, prior, fit, detail)
+    fits = None if batch.fits is None else turn_fits(batch.fits, symmetry)
+    return Batch(image, batch.label, low, params, fits)

@@ -1,4 +1,4 @@
-"""Which dark matter: classification of an image into the classes of its data set."""
+"""Classification of an image into the classes of its data set."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from torch.nn import functional as F
 
 from learn.baselines.radial import RadialBaseline
 from learn.data import Batch, Split
+from learn.data_description import DataDescription
+from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
-from learn.reporting.figures import draw_confusion, draw_roc
-from learn.tasks.base import BinnedParams, Task
+from learn.reporting.figures.classify import draw_confusion, draw_roc
+from learn.reporting.tasks.classify import REPORT
+from learn.tasks.base import BinnedParams, FeatureTask
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
 
-class Classify(Task):
-    """Linear head on the features of an image: of a vision transformer, the mean of its tokens."""
+class Classify(FeatureTask):
+    """A probability for each class of the data set."""
 
+    report = REPORT
     default_data = ("data/model3", "data/model1", "data/model2")
     needs = "python cli.py simulate --model 3 --n 15000"
 
@@ -32,7 +36,7 @@ class Classify(Task):
 
         label_smoothing: float = Field(ge=0, lt=1)
         sees_fit: bool = Field(
-            False, description="the head is told parameters, errors and chi^2 of a lens prior"
+            False, description="the head is given parameters, errors and chi^2 of the lens fit"
         )
 
     @classmethod
@@ -47,32 +51,36 @@ class Classify(Task):
         return data.image
 
     @classmethod
-    def must_match(cls, data: DataSet) -> dict[str, Any]:
+    def must_match(cls, data: DataDescription) -> dict[str, Any]:
         return super().must_match(data) | {"label_names": data.label_names}
 
-    def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
+    def build_head(self, params: Params, data: DataDescription) -> None:
         self.label_names, classes = data.label_names, len(data.label_names)
         self.params = params
-        sees_fit = params.sees_fit and self.sees_prior
+        sees_fit = params.sees_fit and self.lens_fitting is not None
         self.head = Head(self.encoder.width, classes, sees_fit=sees_fit)
         self.radial = RadialBaseline(classes)
 
     def predict_batch(self, batch: Batch) -> Tensor:
-        return self._logits(batch).softmax(1)
+        return self.outputs(batch).softmax(1)
 
     def loss(self, batch: Batch) -> Tensor:
         return F.cross_entropy(
-            self._logits(batch), batch.label, label_smoothing=self.params.label_smoothing
+            self.outputs(batch), batch.label, label_smoothing=self.params.label_smoothing
         )
 
     def validation_score(self, batch: Batch) -> Tensor:
-        return F.cross_entropy(self._logits(batch), batch.label)
+        return F.cross_entropy(self.outputs(batch), batch.label)
 
     def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
         self.radial.fit_classes(data.image[split.train], data.label[split.train])
 
     def measure(
-        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        fits: LensFits | None = None,
     ) -> dict[str, Any]:
         truth, names = data.label[rows], data.label_names
         metrics = classification_metrics(predictions.double().numpy(), truth, names)
@@ -100,10 +108,6 @@ class Classify(Task):
         probability = predictions.numpy()
         columns = {f"p_{name}": probability[:, i] for i, name in enumerate(self.label_names)}
         return {"predicted": np.array(self.label_names)[probability.argmax(1)], **columns}
-
-    def _logits(self, batch: Batch) -> Tensor:
-        features = self.encoder.features(self.seen(batch))
-        return self.head(features, batch.fit)  # type: ignore[no-any-return]
 
 
 def classification_metrics(

@@ -1,4 +1,4 @@
-"""Lens or not: find lenses among galaxies that look like them."""
+"""Lens finding: tell lenses from galaxies that look like them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from torch.nn import functional as F
 
 from learn.baselines.radial import RadialBaseline
 from learn.data import Batch, Split
+from learn.data_description import DataDescription
+from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
-from learn.reporting.figures import draw_finder, draw_look_alikes
-from learn.tasks.base import BinnedParams, Task
+from learn.reporting.figures.find import draw_finder, draw_look_alikes
+from learn.reporting.tasks.find import REPORT
+from learn.tasks.base import BinnedParams, FeatureTask
 from lensphys.ground.errors import InputError
 from simulate.config import NON_LENS
 from simulate.light.look_alikes import NON_LENS_KINDS
@@ -29,13 +32,14 @@ _KIND = "non_lens_kind"
 _RATES = {"1e-2": 1e-2, "1e-3": 1e-3}
 
 
-class Find(Task):
-    """Linear head on the features of an image, for the log odds that it shows a lens.
+class Find(FeatureTask):
+    """The log odds that an image shows a lens.
 
     The threshold is that of the greatest F1 (the harmonic mean of completeness and purity) on the
     validation images.
     """
 
+    report = REPORT
     default_data = ("data/model2-physical", "data/model2", "data/model3", "data/model1")
     needs = "python cli.py simulate --model 2 --preset physical --n 20000 --non-lens 0.5"
 
@@ -46,7 +50,7 @@ class Find(Task):
         """Parameters of the task."""
 
         sees_fit: bool = Field(
-            False, description="the head is told parameters, errors and chi^2 of a lens prior"
+            False, description="the head is given parameters, errors and chi^2 of the lens fit"
         )
 
     @classmethod
@@ -64,9 +68,9 @@ class Find(Task):
             )
         return data.image
 
-    def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
+    def build_head(self, params: Params, data: DataDescription) -> None:
         self.not_a_lens = data.label_names.index(NON_LENS)
-        sees_fit = params.sees_fit and self.sees_prior
+        sees_fit = params.sees_fit and self.lens_fitting is not None
         self.head = Head(self.encoder.width, 1, sees_fit=sees_fit)
         self.radial = RadialBaseline(2)
         for name in ("threshold", "radial_threshold"):
@@ -74,8 +78,7 @@ class Find(Task):
 
     def predict_batch(self, batch: Batch) -> Tensor:
         """Log odds (B,) of a lens: probabilities near one would be rounded to ties."""
-        features = self.encoder.features(self.seen(batch))
-        return self.head(features, batch.fit).squeeze(1)  # type: ignore[no-any-return]
+        return self.outputs(batch).squeeze(1)
 
     def loss(self, batch: Batch) -> Tensor:
         is_lens = (batch.label != self.not_a_lens).float()
@@ -102,7 +105,11 @@ class Find(Task):
         self.radial_threshold.fill_(best_threshold(radial, truth))
 
     def measure(
-        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        fits: LensFits | None = None,
     ) -> dict[str, Any]:
         truth, log_odds = _is_lens(data)[rows], predictions.double().numpy()
         radial = self._radial_log_odds(data, rows)

@@ -1,4 +1,4 @@
-"""What the lens is like: columns of a data set from its images, each with its uncertainty."""
+"""Regression of columns of a data set from its images, each with its uncertainty."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from learn.baselines.radial import RadialBaseline
-from learn.data import Batch, InMemory, Split
-from learn.lens_fits.parameters import Fit
+from learn.data import Batch, Split
+from learn.data_description import DataDescription
+from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
-from learn.reporting.figures import draw_calibration, draw_regression
-from learn.tasks.base import BinnedParams, Task
+from learn.reporting.figures.regress import draw_calibration, draw_regression
+from learn.reporting.tasks.regress import REPORT
+from learn.tasks.base import BinnedParams, FeatureTask
 from lensphys.ground.config import suggestion
 from lensphys.ground.errors import InputError
 from simulate.shards import Array, DataSet
@@ -41,19 +43,20 @@ _SIGMA_68 = float(ndtri(0.84))
 _LEAST_TEMPERATURE = 1e-3
 
 
-class Regress(Task):
+class Regress(FeatureTask):
     """A Gaussian for each column: linear heads for its mean and its log variance.
 
     Trained by the likelihood of the images where a column has a value, in units of the scatter of
     the training images, weighted as in Seitzer et al. 2022 (arXiv:2203.09168): plain likelihood
     learns slowly where the variance is still large. Images are turned together with their columns.
-    Where a lens was fitted to each image, the heads of columns that the fit knows start from it: an
-    untrained network says what the fit says, with its errors, and learns the rest in units of them.
+    Where a lens was fitted to each image, the heads of columns that the fit has start from it: an
+    untrained network predicts the fit, with its errors, and learns the rest in units of them.
     After training, the uncertainties of each column are multiplied by one number, with which the
     68% intervals hold 68% of the validation images: unlike that of greatest likelihood (Levi et al.
     2019, arXiv:1905.11659) it does not follow the few images that are far off.
     """
 
+    report = REPORT
     default_data = (
         "data/model2-physical",
         "data/model3-physical",
@@ -84,7 +87,7 @@ class Regress(Task):
             gt=0, description="bound of its modulus, in units of the scatter of the training images"
         )
         from_fit: bool = Field(
-            False, description="start from the fit of a lens prior, and be told of its errors"
+            False, description="start from the lens fit, and learn the rest in units of its errors"
         )
 
     @classmethod
@@ -92,7 +95,7 @@ class Regress(Task):
         return True
 
     @classmethod
-    def resolved(
+    def resolve_params(
         cls, params: Params, data: DataSet, train: NDArray[np.int64], warn: Callable[[str], None]
     ) -> dict[str, Any]:
         if params.columns is not None:
@@ -115,32 +118,36 @@ class Regress(Task):
             warn(f"left out, constant or unknown in the training images: {', '.join(left_out)}")
         return params.model_copy(update={"columns": columns}).model_dump(mode="json")
 
-    def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
-        assert params.columns is not None
-        self.params, self.columns = params, params.columns
+    def check_data(self, data: DataSet) -> None:
+        super().check_data(data)
         missing = [name for name in self.columns if name not in data.params]
         if missing:
             raise InputError(
                 f"{data.path} has no column {', '.join(missing)}, which is to be regressed; choose "
                 "another --data"
             )
+
+    def build_head(self, params: Params, data: DataDescription) -> None:
+        assert params.columns is not None
+        self.params, self.columns = params, params.columns
         count = len(self.columns)
-        # Nothing is known of a column only in a data set to be tested on: the weights bring it.
-        known = [column[np.isfinite(column)] for column in self._truth(data, train).T]
-        for name, values in (
-            ("mean", [column.mean() if len(column) else 0.0 for column in known]),
-            ("std", [column.std() if len(column) else 1.0 for column in known]),
-            ("temperature", [1.0] * count),
-        ):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
-        self.from_fit = params.from_fit and self.sees_prior
+        for name, value in (("mean", 0.0), ("std", 1.0), ("temperature", 1.0)):
+            self.register_buffer(name, torch.full((count,), value, dtype=torch.float64))
+        self.from_fit = params.from_fit and self.lens_fitting is not None
         self.head = Head(self.encoder.width, 2 * count, sees_fit=self.from_fit)
         if self.from_fit:
-            self.register_buffer("fitted", _known_to_a_fit(self.columns, data.attrs))
+            self.register_buffer("fitted", _find_fitted(self.columns, data.attrs))
             last, zero = self.head.last, self.fitted.repeat(2)
             with torch.no_grad():
                 last.weight[zero], last.bias[zero] = 0.0, 0.0
         self.radial = RadialBaseline(count)
+
+    def learn_data(self, data: DataSet, train: NDArray[np.int64]) -> None:
+        super().learn_data(data, train)
+        for k, column in enumerate(self._truth(data, train).T):
+            known = column[np.isfinite(column)]
+            if len(known):
+                self.mean[k], self.std[k] = known.mean(), known.std()
 
     def predict_batch(self, batch: Batch) -> Tensor:
         """Means and standard deviations (B, 2, K) in the units of the columns."""
@@ -168,7 +175,11 @@ class Regress(Task):
                 self.temperature[k] = max(np.quantile(known, 0.68) / _SIGMA_68, _LEAST_TEMPERATURE)
 
     def measure(
-        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        fits: LensFits | None = None,
     ) -> dict[str, Any]:
         mean, sigma = predictions.double().numpy().transpose(1, 0, 2)
         centre, scatter, temperature = (
@@ -183,16 +194,16 @@ class Regress(Task):
         before = regression_metrics(mean, sigma / temperature, truth, self.columns)
         for name in ("coverage68", "coverage95"):
             metrics[f"uncalibrated_{name}"] = before[name]
+        if self.from_fit and fits is not None:
+            metrics |= self._measure_fits(fits, data, rows)
         return metrics
 
-    def measure_fit(
-        self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
+    def _measure_fits(
+        self, fits: LensFits, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
-        """Errors of the fit alone, and whether they are as large as it says."""
-        if not self.from_fit or memory.fit is None:
-            return {}
-        fit, fitted = memory.fit.rows(torch.from_numpy(rows)), self.fitted.cpu().numpy()
-        values, errors = (part.numpy()[:, fitted] for part in _of_columns(fit, self.columns))
+        """Errors of the fits alone, and the part of the truths that their intervals hold."""
+        fitted = self.fitted.cpu().numpy()
+        values, errors = (part.numpy()[:, fitted] for part in _take(fits, self.columns))
         columns = [name for name, known in zip(self.columns, fitted, strict=True) if known]
         truth = self._truth(data, rows)[:, fitted]
         z = np.abs(values - truth) / errors
@@ -231,28 +242,26 @@ class Regress(Task):
 
     def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, K) of the standardised columns."""
-        features = self.encoder.features(self.seen(batch))
-        outputs: Tensor = self.head(features, batch.fit).float()
-        mean, raw = outputs.chunk(2, dim=1)
+        mean, raw = self.outputs(batch).float().chunk(2, dim=1)
         bound = self.params.max_log_variance
         log_variance = bound * torch.tanh(raw / bound)
-        if not self.from_fit or batch.fit is None:
+        if not self.from_fit or batch.fits is None:
             return mean, log_variance
-        value, error = self._standardised(batch.fit)
+        value, error = self._standardise(batch.fits)
         return (
             torch.where(self.fitted, value + error * mean, mean),
             torch.where(self.fitted, 2 * error.log() + log_variance, log_variance),
         )
 
-    def _standardised(self, fit: Fit) -> tuple[Tensor, Tensor]:
+    def _standardise(self, fits: LensFits) -> tuple[Tensor, Tensor]:
         """Fits and their errors (B, K) in units of the scatter of the columns.
 
         A fit that has not converged knows its error no better than the scatter.
         """
-        values, errors = _of_columns(fit, self.columns)
+        values, errors = _take(fits, self.columns)
         value = ((values - self.mean) / self.std).clamp(-_FARTHEST, _FARTHEST)
         error = (errors / self.std).clamp(_LEAST_ERROR, 1.0)
-        error = torch.where(fit.converged[:, None], error, 1.0)
+        error = torch.where(fits.converged[:, None], error, 1.0)
         return value.float(), error.float()
 
     def _surprise(self, batch: Batch, beta: float) -> Tensor:
@@ -272,19 +281,20 @@ class Regress(Task):
         return np.stack([data.params[name][rows] for name in self.columns], axis=1)
 
 
-def _known_to_a_fit(columns: list[str], attrs: dict[str, Any]) -> Tensor:
-    """Which columns (K,) mean what a parameter of a fit means; published labels may be scaled."""
+def _find_fitted(columns: list[str], attrs: dict[str, Any]) -> Tensor:
+    """Tell which columns (K,) mean the same as a parameter of a fit; labels may be scaled."""
     known = set(_FITTED)
     if float(attrs.get("alpha_scale", 1.0)) != 1.0:
         known -= set(_SCALED)
     return torch.tensor([name in known for name in columns])
 
 
-def _of_columns(fit: Fit, columns: list[str]) -> tuple[Tensor, Tensor]:
+def _take(fits: LensFits, columns: list[str]) -> tuple[Tensor, Tensor]:
     """Values and errors (B, K) of fits in double precision; 0 and 1 where there is no such name."""
-    none, one = torch.zeros_like(fit.chi2_dof), torch.ones_like(fit.chi2_dof)
-    values = [fit.params.get(name, none) for name in columns]
-    errors = [fit.errors.get(name, one) for name in columns]
+    none, one = torch.zeros_like(fits.chi2_dof), torch.ones_like(fits.chi2_dof)
+    known, stated = fits.params, fits.errors
+    values = [known.get(name, none) for name in columns]
+    errors = [stated.get(name, one) for name in columns]
     return torch.stack(values, 1).double(), torch.stack(errors, 1).double()
 
 
@@ -347,7 +357,7 @@ def _means(values: NDArray[np.float64], columns: list[str]) -> dict[str, float]:
 
 
 def _why_not(name: str, data: DataSet, train: NDArray[np.int64]) -> str:
-    """Why a column cannot be learnt; empty where it can."""
+    """The reason why a column cannot be learnt; empty where it can."""
     if name not in data.params:
         return f"{data.path} has no column '{name}'{suggestion(name, data.params)}"
     if name == "angle" or name.endswith("_angle"):

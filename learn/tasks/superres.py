@@ -1,7 +1,8 @@
-"""Super-resolution: the image of a better telescope from that of a worse one."""
+"""Super-resolution: the image of a finer telescope from that of a coarser one."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import EncoderConfig, FinetuneConfig
-from learn.data import Batch, InMemory
-from learn.lens_fits.parameters import Fit
-from learn.networks.encoder import Backbone, Encoder
+from learn.data import Batch
+from learn.data_description import DataDescription
+from learn.lens_fits.lens_fits import LensFits
+from learn.networks.encoder import Encoder
+from learn.networks.encoder_files import Backbone
 from learn.networks.rcan import RCAN, Rcan, RcanConfig, RcanSizes
 from learn.networks.timm_backbone import VIT
-from learn.reporting.figures import draw_triptychs
+from learn.reporting.figures.superres import draw_triptychs
+from learn.reporting.tasks.superres import REPORT
 from learn.tasks.base import Task
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
@@ -51,6 +55,7 @@ class SuperResolve(Task):
     what that shows beyond the bicubic image of itself is added: training starts from there.
     """
 
+    report = REPORT
     default_data = ("data/model1", "data/model3", "data/model2")
     needs = "python cli.py simulate --model 1 --pairs 2 --n 6000"
     backbones = (Encoder, Rcan)
@@ -68,11 +73,11 @@ class SuperResolve(Task):
         blocks: int = Field(gt=0, description="residual blocks")
         rcan: RcanSizes = Field(description="the network that --backbone rcan names")
         renders_fit: bool = Field(
-            False, description="start from the lens of a lens prior, at high resolution"
+            False, description="start from the fitted lens, at high resolution"
         )
 
     @classmethod
-    def fresh_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
+    def make_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
         if config.backbone == RCAN:
             sizes = checked(cls.Params, config.params, "params").rcan
             return Rcan(RcanConfig(**sizes.model_dump()))
@@ -81,7 +86,7 @@ class SuperResolve(Task):
                 f"{config.task} needs tokens or maps of an image: --backbone {VIT} or {RCAN}, not "
                 f"{config.backbone}"
             )
-        return super().fresh_backbone(config, image_size)
+        return super().make_backbone(config, image_size)
 
     @classmethod
     def serves(cls, data_config: dict[str, Any]) -> bool:
@@ -99,23 +104,20 @@ class SuperResolve(Task):
         return data.image_lr
 
     @classmethod
-    def must_match(cls, data: DataSet) -> dict[str, Any]:
+    def must_match(cls, data: DataDescription) -> dict[str, Any]:
         return super().must_match(data) | {"pixel_scale_lr": data.attrs["pixel_scale_lr"]}
 
-    def setup_head(self, params: Params, data: DataSet, train: NDArray[np.int64]) -> None:
-        high, low = data.image[train], self.inputs(data)[train]
-        self.factor = high.shape[-1] // low.shape[-1]
-        # The peak flux: networks want numbers about one, and the output must stay linear in flux.
-        peak = float(np.quantile(high.max((1, 2, 3)), 0.99))
-        self.register_buffer("scale", torch.tensor(peak))
-        self.register_buffer("gain", torch.tensor(flux_gain(high, low)))
+    def build_head(self, params: Params, data: DataDescription) -> None:
+        self.factor = data.side("image") // data.side(self.column)
+        for name in ("scale", "gain"):
+            self.register_buffer(name, torch.tensor(1.0))
         if isinstance(self.encoder, Rcan):
             width, joined, blocks = self.encoder.width, self.encoder.width, 0
             self.spread: nn.Module = nn.Identity()
         else:
             width, joined, blocks = params.width, params.width // 4, params.blocks
             self.spread = _Spread(self.encoder.config, joined)
-        self.renders_fit = params.renders_fit and self.sees_prior
+        self.renders_fit = params.renders_fit and self.lens_fitting is not None
         inputs = 2 + (self.factor**2 if self.renders_fit else 0)
         self.first = nn.Conv2d(inputs, width, 3, padding=1)
         self.join = nn.Conv2d(width + joined, width, 1)
@@ -131,16 +133,25 @@ class SuperResolve(Task):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
+    def learn_data(self, data: DataSet, train: NDArray[np.int64]) -> None:
+        super().learn_data(data, train)
+        high, low = data.image[train], self.inputs(data)[train]
+        # The peak flux: networks want numbers about one, and the output must stay linear in flux.
+        self.scale.fill_(float(np.quantile(high.max((1, 2, 3)), 0.99)))
+        self.gain.fill_(flux_gain(high, low))
+
     def predict_batch(self, batch: Batch) -> Tensor:
         """High-resolution flux (B, 1, H, W)."""
         low = batch.image_lr
         assert low is not None
         x, stretched = low * self.gain / self.scale, self.stretch(low)
-        seen = stretched if batch.prior is None else self.seen(batch)
-        context = self.spread(self.encoder(seen))[..., : low.shape[-2], : low.shape[-1]]
+        context = self.spread(self.encoder(self.encoder_input(batch)))
+        context = context[..., : low.shape[-2], : low.shape[-1]]
         parts = [x, stretched]
         if self.renders_fit:
-            detail = self._shown(batch.detail).to(x.dtype)
+            assert batch.fits is not None
+            assert batch.fits.detail is not None
+            detail = (batch.fits.detail * self.gain / self.scale).to(x.dtype)
             parts.append(F.pixel_unshuffle(detail, self.factor))
         features = self.first(torch.cat(parts, 1))
         features = features + self.join(torch.cat([features, context], 1))
@@ -148,21 +159,18 @@ class SuperResolve(Task):
             features = features + block(features)
         correction = F.pixel_shuffle(self.last(features), self.factor).to(x.dtype)
         if self.renders_fit:
-            correction = _room(batch.fit).to(x.dtype) * correction + detail
+            correction = _room(batch.fits).to(x.dtype) * correction + detail
         correction = correction - correction.mean((-2, -1), keepdim=True)
         return (bicubic(x, self.factor) + correction) * self.scale
 
-    def detail(
-        self, fit: Fit, shape: tuple[int, int], photometry: Callable[[str], Photometry]
-    ) -> Tensor | None:
+    def add_detail(
+        self, fits: LensFits, shape: tuple[int, int], photometry: Callable[[str], Photometry]
+    ) -> LensFits:
         if not self.renders_fit:
-            return None
-        return fitted_detail(fit, shape, photometry(self.column), photometry("image"), self.factor)
-
-    def _shown(self, detail: Tensor | None) -> Tensor:
-        """The detail (B, 1, H, W) of a batch in units of the network's output."""
-        assert detail is not None
-        return detail * self.gain / self.scale
+            return fits
+        low, high = photometry(self.column), photometry("image")
+        detail = render_detail(fits, shape, low, high, self.factor)
+        return dataclasses.replace(fits, detail=detail)
 
     def loss(self, batch: Batch) -> Tensor:
         # Squares, not moduli: the median of clipped noise is 0, and the flux would be lost with it.
@@ -172,7 +180,11 @@ class SuperResolve(Task):
         return self.loss(batch)
 
     def measure(
-        self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
+        self,
+        predictions: Tensor,
+        data: DataSet,
+        rows: NDArray[np.int64],
+        fits: LensFits | None = None,
     ) -> dict[str, Any]:
         """Metrics, also against noise-free targets (``clean_``) where scenes can be drawn again.
 
@@ -194,15 +206,16 @@ class SuperResolve(Task):
                 }
                 which = f"{baseline}{against}"
                 metrics |= {f"{which}{name}": value for name, value in found.items()}
+        if self.renders_fit and fits is not None:
+            metrics |= self._measure_fits(fits, data, rows)
         return metrics
 
-    def measure_fit(
-        self, memory: InMemory, data: DataSet, rows: NDArray[np.int64]
+    def _measure_fits(
+        self, fits: LensFits, data: DataSet, rows: NDArray[np.int64]
     ) -> dict[str, Any]:
         """Metrics of the bicubic images with the detail of the fitted lenses, and no network."""
-        if not self.renders_fit or memory.detail is None:
-            return {}
-        detail = (memory.detail[torch.from_numpy(rows)] * self.gain.cpu()).numpy()
+        assert fits.detail is not None
+        detail = (fits.detail * self.gain.cpu()).numpy()
         detail -= detail.mean((-2, -1), keepdims=True)
         scale = self.scale.item()
         image = (self._plain(self.inputs(data)[rows]) + detail) / scale
@@ -246,25 +259,25 @@ class _Spread(nn.Module):
         return F.pixel_shuffle(maps, self.patch)
 
 
-def _room(fit: Fit | None) -> Tensor:
-    """What a network may add to the fits of a batch, (B, 1, 1, 1).
+def _room(fits: LensFits | None) -> Tensor:
+    """Factor on what a network adds to the fits of a batch, (B, 1, 1, 1).
 
     A lens that explains an image to a part of its noise, as in images without any, is right at high
     resolution to that part too: there the network has as little to say.
     """
-    assert fit is not None
-    room = torch.where(fit.converged, fit.chi2_dof.clamp(max=1.0).sqrt(), 1.0)
+    assert fits is not None
+    room = torch.where(fits.converged, fits.chi2_dof.clamp(max=1.0).sqrt(), 1.0)
     return room[:, None, None, None]
 
 
 @torch.no_grad()
-def fitted_detail(
-    fit: Fit, shape: tuple[int, int], low: Photometry, high: Photometry, factor: int
+def render_detail(
+    fits: LensFits, shape: tuple[int, int], low: Photometry, high: Photometry, factor: int
 ) -> Tensor:
-    """What fitted lenses show at high resolution beyond the bicubic images of themselves.
+    """Render what fitted lenses show at high resolution beyond the bicubic images of themselves.
 
     Args:
-        fit: of N images at low resolution.
+        fits: of N images at low resolution.
         shape: theirs, in pixels.
         low, high: their photometry, and that of the same fields at high resolution.
         factor: pixels of high resolution along a side of one of low resolution.
@@ -273,11 +286,12 @@ def fitted_detail(
         (N, 1, H, W) in units of the low-resolution image, and per area of one of its pixels; 0
         where a fit has not converged.
     """
-    scene, parts = fit.scene, []
+    fits = fits.without_channels()
+    scene, parts = fits.scene, []
     fine_shape = (factor * shape[0], factor * shape[1])
-    for start in range(0, len(fit.chi2_dof), _BLOCK):
+    for start in range(0, len(fits), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        some = fit.rows(rows)
+        some = fits.rows(rows)
         like = some.chi2_dof
         coarse = scene.image(some.params, low.pixels(shape, like)) / _rate(low, rows, like)
         fine = scene.image(some.params, high.pixels(fine_shape, like)) / _rate(high, rows, like)

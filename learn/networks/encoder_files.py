@@ -1,0 +1,110 @@
+"""The files of an encoder: its weights, and the description that marks them as complete."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from learn.config import EncoderConfig, TrainingConfig
+from learn.networks.encoder import Encoder
+from learn.networks.rcan import RCAN, Rcan, RcanConfig
+from learn.networks.timm_backbone import TimmBackbone, TimmConfig
+from learn.run_files import DESCRIPTION
+from lensphys.ground.config import checked
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing, write_text
+
+WEIGHTS = "encoder.safetensors"
+#: The networks that a task can be built on.
+Backbone = Encoder | TimmBackbone | Rcan
+
+
+def describe_encoder(
+    config: TrainingConfig, attrs: dict[str, Any], encoder: Backbone
+) -> dict[str, Any]:
+    """The description that every encoder has, whatever trained it.
+
+    Args:
+        config: of the run, whose ``method`` or ``task`` is told.
+        attrs: of the data set that it was trained on.
+        encoder: the network.
+    """
+    kind = next(name for name in ("method", "task") if hasattr(config, name))
+    return {
+        kind: getattr(config, kind),
+        "data": {key: attrs.get(key) for key in ("model", "preset", "pixel_scale")},
+        "seed": config.seed,
+        "stretch": config.stretch.model_dump(),
+        "parameters": count_parameters(encoder),
+    }
+
+
+def save_encoder(encoder: Backbone, folder: Path, description: dict[str, object]) -> None:
+    """Write ``encoder.safetensors`` and, last, ``encoder.json``, which marks it as complete."""
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file({k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}, temporary)
+    content = description | {"encoder": encoder.config.model_dump()}
+    write_text(folder / DESCRIPTION, json.dumps(content, indent=1) + "\n")
+
+
+def count_parameters(encoder: Backbone) -> int:
+    """Number of parameters that are trained where all of the network is."""
+    fresh = build_encoder(encoder.config.model_dump(), "")  # this one may be frozen
+    return sum(p.numel() for p in fresh.parameters() if p.requires_grad)
+
+
+def load_encoder(folder: Path) -> Backbone:
+    """The encoder that a run has left.
+
+    Raises:
+        InputError: for a folder without a finished encoder, or weights of another architecture.
+    """
+    path = folder / DESCRIPTION
+    if not (path.is_file() and (folder / WEIGHTS).is_file()):
+        raise InputError(
+            f"{folder} has no finished encoder; give the folder of a finished "
+            "`python cli.py pretrain` run, or --encoder none"
+        )
+    try:
+        section = json.loads(path.read_text(encoding="utf-8"))["encoder"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is damaged; run its pretrain command again") from None
+    encoder = build_encoder(section, str(path))
+    load_weights(encoder, folder / WEIGHTS)
+    return encoder
+
+
+def build_encoder(section: dict[str, object], where: str) -> Backbone:
+    """Build the encoder with this configuration, with random weights.
+
+    Raises:
+        InputError: for a configuration of no encoder, naming ``where`` it stands.
+    """
+    if isinstance(section, dict) and section.get("backbone") == RCAN:
+        return Rcan(checked(RcanConfig, section, where))
+    if isinstance(section, dict) and "backbone" in section:
+        return TimmBackbone(checked(TimmConfig, section, where))
+    return Encoder(checked(EncoderConfig, section, where))
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load safetensors weights into a module.
+
+    Raises:
+        InputError: for an unreadable file or weights of another architecture.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except (SafetensorError, OSError):
+        raise InputError(f"{path} cannot be read as safetensors; it is truncated or foreign") from (
+            None
+        )
+    except RuntimeError:
+        raise InputError(
+            f"the weights in {path} belong to another architecture than {path.parent} describes"
+        ) from None
