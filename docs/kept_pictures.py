@@ -26,9 +26,10 @@ from simulate.augment.lens_batch import LensBatch, Optics
 from simulate.imaging import make_renderers
 from simulate.observe import detector, doubled, noise_sigma
 from simulate.presets import load_simulate_config, make_prior
-from simulate.presets.physical import PhysicalConfig, compensated_theta_E, share_inside_ring
-from simulate.scenes import Deflectors, Scene
-from simulate.substructure.halos import LensPlane, draw_subhalos, draw_vortex
+from simulate.presets.draw_substructure import deflectors_of
+from simulate.presets.physical import PhysicalConfig, compensated_theta_E
+from simulate.scenes import Scene
+from simulate.substructure.lens_plane import LensPlane
 
 #: Whose pictures stand beside each other on the page of the instruments.
 SHOWN = (
@@ -175,14 +176,16 @@ def _compensated(scene: Scene, config: PhysicalConfig) -> tuple[Scene, Scene]:
     params = {name: scene.params[name].numpy().copy() for name in names}
     params |= {"gamma": np.full(3, 2.0), "substructure_fraction": np.full(3, 0.05)}
     theta_E_main, parts = params["theta_E"].copy(), []
-    draws = {1: ("TNFW", draw_subhalos, config.cdm), 2: ("UniformLine", draw_vortex, config.axion)}
-    for row, (profile, draw, section) in draws.items():
-        one = {name: values[row : row + 1] for name, values in params.items()}
-        deflectors, _ = draw(section, plane, one, [np.random.default_rng(3)])
-        share = share_inside_ring(profile, deflectors, one)
+    for row, name in enumerate(config.classes):
+        draw = config.draw_of(name)
+        if draw is None:
+            continue
+        one = {key: values[row : row + 1] for key, values in params.items()}
+        rng = np.random.default_rng(3)
+        drawn = draw.draw(getattr(config, name), plane, one, [rng])
+        share = draw.share_inside_ring(drawn.deflectors, one)
         theta_E_main[row] = compensated_theta_E(share, one)[0]
-        tensors = {name: torch.from_numpy(values) for name, values in deflectors.items()}
-        parts.append(Deflectors(profile, torch.tensor([row]), tensors))
+        parts.append(deflectors_of(draw, drawn, np.array([row])))
     columns = {name: torch.from_numpy(values) for name, values in params.items()}
     columns = scene.params | columns | {"theta_E_main": torch.from_numpy(theta_E_main)}
     honest = Scene(scene.index, scene.label, columns, "EPL", tuple(parts))
