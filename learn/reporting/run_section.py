@@ -10,8 +10,11 @@ from learn.reporting.run_folder import Run, reading
 from learn.reporting.table import Entry, Table
 from learn.run_files import CONFIG, METRICS
 
-#: Of pictures that every run has.
-_CAPTIONS = {"loss": "Loss against the epoch."}
+#: Captions of pictures that any run may have.
+_CAPTIONS = {
+    "loss": "Loss against the epoch.",
+    "lens_fits": "Images, the fitted lenses, residuals, S/N of one more mass, and sources.",
+}
 
 
 def run_section(run: Run) -> Section:

@@ -57,10 +57,11 @@ def print_runs(title: str, runs: Mapping[str, Metrics], report: TaskReport) -> N
 
 def _print_table(table: Table) -> None:
     printed = rich.table.Table(title=table.caption, title_justify="left", show_edge=False)
-    for name, is_number in zip(table.head, table.numeric, strict=True):
-        # No word of a head is broken.
+    for number, name in enumerate(table.head):
+        # Neither the name of a row nor a word of a head is broken.
         width = max(map(len, name.split()), default=0)
-        printed.add_column(name, justify="right" if is_number else "left", min_width=width)
+        right = "right" if number else "left"
+        printed.add_column(name, justify=right, min_width=width, no_wrap=not number)
     for row in table.rows:
         printed.add_row(*(entry.text for entry in row))
     Console().print(printed)

@@ -1,9 +1,11 @@
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytorch_lightning import seed_everything
 
+import cli
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.finetune import finetune
 from lensphys.ground.config import load_config, shipped_config
@@ -99,3 +101,23 @@ def classifier(model2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def superresolver(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("superresolver") / "run"
     return finetuned("superres", pairs, out, ("params.width=8", "params.blocks=1"))
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> Any:
+    """Run a command line that must be refused, and return the line that it ends with."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit) as stop:
+            cli.main(shlex.split(line))
+        captured = capsys.readouterr()
+        assert stop.value.code == 2
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        assert captured.err.startswith("error: ")
+        assert sorted(tmp_path.rglob("*")) == before
+        return captured.err
+
+    return run

@@ -1,9 +1,11 @@
+"""Images are counted by the strength of the signal in them."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from learn.compare.sensitivity import COLUMNS, sensitivity
+from learn.compare.accuracy_by_signal import COLUMNS, count_by_signal
 from simulate.shards import DataSet
 
 
@@ -16,7 +18,7 @@ def data_set(**params: np.ndarray) -> DataSet:
 def test_images_are_counted_by_the_strength_of_their_signal() -> None:
     snr = np.array([0.0, 1.0, 2.0, 5.0, 30.0, 40.0, 1e4])
     correct = np.array([True, False, False, True, True, False, True])
-    found = sensitivity(correct, data_set(perturbation_snr=snr), np.arange(7))
+    found = count_by_signal(correct, data_set(perturbation_snr=snr), np.arange(7))
     bins = found["perturbation_snr"]
     assert bins["count"] == [2, 1, 0, 0, 2, 0, 1], "without substructure there is no signal"
     assert bins["correct"] == [0, 1, 0, 0, 1, 0, 1]
@@ -27,7 +29,7 @@ def test_images_are_counted_by_the_strength_of_their_signal() -> None:
 def test_only_the_images_that_were_tested_count() -> None:
     fraction = np.geomspace(0.0005, 0.03, 40)
     rows = np.arange(0, 40, 2)
-    found = sensitivity(np.ones(20, bool), data_set(substructure_fraction_ring=fraction), rows)
+    found = count_by_signal(np.ones(20, bool), data_set(substructure_fraction_ring=fraction), rows)
     bins = found["substructure_fraction_ring"]
     assert sum(bins["count"]) == sum(bins["correct"]) == 20
     edges = COLUMNS["substructure_fraction_ring"][0]
@@ -37,4 +39,4 @@ def test_only_the_images_that_were_tested_count() -> None:
 
 def test_a_data_set_that_knows_no_strength_has_no_sensitivity() -> None:
     snr = np.zeros(3)
-    assert sensitivity(np.ones(3, bool), data_set(perturbation_snr=snr), np.arange(3)) == {}
+    assert count_by_signal(np.ones(3, bool), data_set(perturbation_snr=snr), np.arange(3)) == {}

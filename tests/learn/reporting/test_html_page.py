@@ -1,0 +1,85 @@
+"""A page needs nothing but itself."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from learn.reporting.html_page import Section, read_picture, render_page
+from learn.reporting.table import Entry, Table
+from lensphys.ground.errors import InputError
+from tests.learn.reporting.conftest import (
+    CLASSIFIED,
+    HOSTILE,
+    Page,
+    compared,
+    draw,
+    finetuned,
+    folders,
+    read_report,
+)
+
+
+def test_a_page_loads_nothing(tmp_path: Path) -> None:
+    for folder in folders(tmp_path):
+        found = read_report(folder)
+        assert not {"link", "iframe", "object", "embed", "base"} & {tag for tag, _ in found.tags}
+        assert [attrs for attrs in found.all("script") if attrs] == [], "scripts are inline"
+        assert all(
+            (img["src"] or "").startswith("data:image/png;base64,") for img in found.all("img")
+        )
+        assert all((a["href"] or "").startswith("#") for a in found.all("a"))
+        for token in ("http://", "https://", "url(", "@import"):
+            assert token not in found.text
+        policy = next(m["content"] for m in found.all("meta") if m.get("http-equiv"))
+        assert "default-src 'none'" in (policy or "")
+        assert any(m.get("name") == "viewport" for m in found.all("meta"))
+        assert "prefers-color-scheme" in found.text
+
+
+def test_a_picture_is_on_the_page_to_the_last_byte(tmp_path: Path) -> None:
+    run = finetuned(tmp_path / "run", "classify", CLASSIFIED)
+    draw(run / "my_residuals.png")
+    found = read_report(run).all("img")
+    assert [img["alt"] for img in found] == ["Loss against the epoch.", "My residuals."]
+    data = (found[0]["src"] or "").partition(",")[2]
+    assert base64.b64decode(data) == (run / "loss.png").read_bytes()
+    assert (found[0]["width"], found[0]["height"]) == ("8", "6")
+
+
+def test_names_from_files_cannot_become_markup(tmp_path: Path) -> None:
+    metrics = CLASSIFIED | {"auc": {HOSTILE: 0.5}, "radial_auc": {HOSTILE: 0.5}}
+    run = finetuned(tmp_path / "run", "classify", metrics, data=HOSTILE, backbone=HOSTILE)
+    draw(run / "<b>&amp;.png")
+    found = read_report(run)
+    assert len(found.all("script")) == 1
+    assert found.all("b") == []
+    assert "<script>alert" not in found.text
+    assert f"AUC {HOSTILE}" in [row[0] for row in found.tables[0]]
+    assert f"on {HOSTILE}" in found.said
+
+
+def test_every_head_is_a_button_that_says_how_it_is_sorted(tmp_path: Path) -> None:
+    found = read_report(compared(tmp_path / "smoke"))
+    heads = [attrs for attrs in found.all("th") if attrs.get("scope") == "col"]
+    assert len(heads) == sum(len(table[0]) for table in found.tables)
+    assert {attrs["aria-sort"] for attrs in heads} == {"none"}
+    assert len(found.all("button")) == len(heads)
+    scrolled = [attrs for attrs in found.all("div") if attrs.get("class") == "scroll"]
+    assert len(scrolled) == len(found.tables)
+    assert all(attrs["tabindex"] == "0" for attrs in scrolled), "keys scroll what is too wide"
+
+
+def test_what_has_no_order_carries_no_number() -> None:
+    numbers = [Entry("x", float("nan")), Entry("y", float("inf")), Entry("z", 1e-3), Entry("–")]
+    found = Page(
+        render_page("t", "l", [Section("", tables=[Table("c", ("a", "b", "c", "d"), [numbers])])])
+    )
+    assert found.values[0][1] == [None, "Infinity", "0.001", None]
+
+
+def test_only_png_files_are_pictures(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png", format="GIF")
+    with pytest.raises(InputError, match=r"a\.png is damaged"):
+        read_picture(tmp_path / "a.png", "")
