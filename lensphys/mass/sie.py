@@ -23,43 +23,16 @@ _JACOBIAN_SERIES_BELOW = 0.03
 _CORE = 1e-10
 
 
-def sie_deflection(
-    x: Tensor,
-    y: Tensor,
-    theta_E: Tensor,
-    e1: Tensor,
-    e2: Tensor,
-    center_x: Tensor,
-    center_y: Tensor,
-) -> Vector:
-    """Deflection of a SIE.
+def sie_deflection(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
+    """Deflection of a SIE at the origin.
 
     Kormann, Schneider & Bartelmann 1994 (A&A 284, 285), eq. 27: in the frame of the ellipse
     ``alpha = theta_E sqrt(q) / f * (asin(f x / r), asinh(f / q * y / r))``, ``f^2 = 1 - q^2``.
     """
-    inputs = x, y, theta_E, e1, e2, center_x, center_y
-    if reverse_mode(*inputs):
-        alpha_x, alpha_y = _Deflection.apply(*inputs)
-        return alpha_x, alpha_y
-    return _fused(*inputs) or _deflection(x - center_x, y - center_y, theta_E, e1, e2)
-
-
-def _fused(*inputs: Tensor) -> Vector | None:
-    """In one pass over the pixels, where that is offered."""
-    given = launch.prepare(*inputs)
-    if given is None:
-        return None
-    alpha = given.empty_maps(2)
-    given.run("sie.fill_deflection", (), *alpha.numpy())
-    alpha_x, alpha_y = alpha.view(2, *given.shape).unbind()
-    return alpha_x, alpha_y
-
-
-def _deflection(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
     inverse = torch.rsqrt((x * x + y * y).clamp_min(_CORE**2))
     e = e1 * e1 + e2 * e2
     elliptical = e > _SERIES_BELOW**2
-    if _everywhere(elliptical):
+    if _holds_everywhere(elliptical):
         return _closed_form(x * inverse, y * inverse, theta_E, e1, e2)
     # The inner `where` keeps infinite derivatives of the branch not taken out of the backward pass.
     e1_safe, e2_safe = torch.where(elliptical, e1, 0.5), torch.where(elliptical, e2, 0.0)
@@ -72,13 +45,8 @@ def _deflection(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -
     )
 
 
-def _everywhere(condition: Tensor) -> bool:
-    """Whether a condition holds for the whole batch, where that can be looked at for nothing."""
-    return condition.device.type == "cpu" and not traced(condition) and bool(condition.all())
-
-
 def _closed_form(cos: Tensor, sin: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Vector:
-    """In the direction ``(cos, sin)`` from the centre; the rotations are folded into the scales."""
+    """Equation 27 in the direction ``(cos, sin)``; the rotations are folded into the scales."""
     modulus = torch.sqrt(e1 * e1 + e2 * e2)
     phi = 0.5 * torch.atan2(e2, e1)
     c, s = torch.cos(phi), torch.sin(phi)
@@ -137,6 +105,20 @@ def _horner(ux: Tensor, uy: Tensor, denominators: tuple[int, ...]) -> Vector:
     return sx, sy
 
 
+def sie_hessian(
+    x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hessian of a SIE at the origin: ``kappa = theta_E / (2 R)``, ``gamma = -kappa z^2 / |z|^2``.
+
+    Kormann, Schneider & Bartelmann 1994 (A&A 284, 285), eq. 37-39.
+    """
+    kappa = theta_E / (2 * elliptical_radius(x, y, e1, e2, floor=_CORE))
+    r2 = (x * x + y * y).clamp_min(_CORE**2)
+    # At the very centre, which has no direction, the Hessian is that of the convergence alone.
+    core = torch.where((x == 0) & (y == 0), kappa, 0.0)
+    return 2 * kappa * y * y / r2 + core, -2 * kappa * x * y / r2, 2 * kappa * x * x / r2 + core
+
+
 def sie_deflection_by_ellipticity(
     x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor, alpha: Vector
 ) -> tuple[Vector, Vector]:
@@ -160,7 +142,7 @@ def sie_deflection_by_ellipticity(
     over = 1 / torch.where(closed, e, 1.0)
     dx, dy = hx - ax, hy - ay
     gx, gy = over * (e1 * dx - e2 * dy), over * (e1 * dy + e2 * dx)
-    if not _everywhere(closed):
+    if not _holds_everywhere(closed):
         ux, uy = _argument(wx, wy, e1, e2)
         tx, ty = _horner(ux, uy, (17, 15, 13, 11, 9, 7, 5, 3))
         cos2, sin2 = wx * wx - wy * wy, 2 * wx * wy
@@ -178,114 +160,9 @@ def sie_deflection_by_ellipticity(
     )
 
 
-class _Deflection(torch.autograd.Function):
-    """Deflection, whose backward pass is the closed form of its derivatives.
-
-    A third of the time and of the memory of going back through every operation.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> Vector:
-        ctx.save_for_backward(*inputs)
-        x, y, theta_E, e1, e2, center_x, center_y = inputs
-        ctx.unit = None
-        if (alpha := _fused(*inputs)) is not None:
-            return alpha
-        ctx.unit = _deflection(x - center_x, y - center_y, torch.ones_like(e1), e1, e2)
-        return theta_E * ctx.unit[0], theta_E * ctx.unit[1]
-
-    @staticmethod
-    def backward(ctx: Any, gx: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, needs = ctx.saved_tensors, ctx.needs_input_grad
-        x, y, theta_E, e1, e2, center_x, center_y = inputs
-        again = torch.is_grad_enabled()  # the gradient will itself be differentiated
-        given = None if again or not launch.is_possible(gx, gy) else launch.prepare(*inputs)
-        if given is not None:
-            shapes = [v.shape if need else None for v, need in zip(inputs, needs, strict=True)]
-            return tuple(given.gradients("sie.fill_gradients", (), (gx, gy), shapes))
-        dx, dy, one, zero = x - center_x, y - center_y, torch.ones_like(e1), x.new_zeros(())
-        unit = ctx.unit
-        if again or unit is None:
-            unit = sie_deflection(dx, dy, one, e1, e2, zero, zero)
-        grads: list[Tensor | None] = [None] * 7
-        if needs[2]:
-            grads[2] = torch.addcmul(gx * unit[0], gy, unit[1]).sum_to_size(theta_E.shape)
-        gx, gy = theta_E * gx, theta_E * gy
-        if any(needs[i] for i in (0, 1, 5, 6)):
-            xx, xy, yy = sie_hessian(dx, dy, one, e1, e2)
-            by_x, by_y = torch.addcmul(gx * xx, gy, xy), torch.addcmul(gx * xy, gy, yy)
-            grads[0], grads[1] = by_x.sum_to_size(x.shape), by_y.sum_to_size(y.shape)
-            grads[5] = -by_x.sum_to_size(center_x.shape)
-            grads[6] = -by_y.sum_to_size(center_y.shape)
-        if any(needs[i] for i in (3, 4)):
-            by_e1, by_e2 = _pulled_by_ellipticity(dx, dy, e1, e2, unit, (gx, gy))
-            grads[3], grads[4] = by_e1.sum_to_size(e1.shape), by_e2.sum_to_size(e2.shape)
-        return tuple(grad if need else None for grad, need in zip(grads, needs, strict=True))
-
-
-def _pulled_by_ellipticity(
-    x: Tensor, y: Tensor, e1: Tensor, e2: Tensor, alpha: Vector, g: Vector
-) -> Vector:
-    """:func:`sie_deflection_by_ellipticity` times ``g``, not yet summed to the shape of e1, e2."""
-    closed = e1 * e1 + e2 * e2 > _JACOBIAN_SERIES_BELOW**2
-    if _everywhere(closed):
-        return _summed_by_ellipticity(x, y, e1, e2, alpha, g)
-
-    def each(*maps: Tensor) -> Vector:
-        x, y, e1, e2, ax, ay, gx, gy = maps
-        pairs = sie_deflection_by_ellipticity(x, y, torch.ones_like(e1), e1, e2, (ax, ay))
-        by_e1, by_e2 = (torch.addcmul(gx * dx, gy, dy) for dx, dy in pairs)
-        return by_e1, by_e2
-
-    maps = (x, y, e1, e2, *alpha, *g)
-    if closed.device.type != "cpu" or closed.ndim != 3 or any(traced(part) for part in maps):
-        return each(*maps)
-    # The few lenses that are nearly round, apart from the others.
-    round_ones = torch.nonzero(~closed[:, 0, 0])[:, 0]
-    sums = _summed_by_ellipticity(
-        x, y, torch.where(closed, e1, 0.5), torch.where(closed, e2, 0.0), alpha, g
-    )
-    batch = closed.shape[0]
-    theirs = each(*(v[round_ones] if v.ndim == 3 and v.shape[0] == batch else v for v in maps))
-    of_e1, of_e2 = (v.sum((-2, -1), keepdim=True) for v in theirs)
-    return sums[0].index_copy(0, round_ones, of_e1), sums[1].index_copy(0, round_ones, of_e2)
-
-
-def _summed_by_ellipticity(
-    x: Tensor, y: Tensor, e1: Tensor, e2: Tensor, alpha: Vector, g: Vector
-) -> Vector:
-    """:func:`sie_deflection_by_ellipticity` times ``g``, summed over pixels: ``(..., 1, 1)``.
-
-    The derivatives are linear in ``a`` and ``h``, so that the sums of their products with ``g``
-    are all that is needed of the maps.
-    """
-    (gx, gy), parts = g, (*alpha, *_direction(x, y, e1, e2))
-    pixels = tuple(range(-min(gx.ndim, 2), 0))  # a list of points has but one axis
-    xax, xay, xwx, xwy = ((gx * part).sum(pixels, keepdim=True) for part in parts)
-    yax, yay, ywx, ywy = ((gy * part).sum(pixels, keepdim=True) for part in parts)
-    e = torch.complex(e1 + 0 * e2, e2 + 0 * e1)
-    s2 = 1 - e1 * e1 - e2 * e2
-    # Sums of conj(g) times a, h and conj(h)
-    a = torch.complex(xax + yay, xay - yax)
-    h = torch.complex(xwx + ywy, xwy - ywx) * torch.rsqrt(s2)
-    h_conj = torch.complex(xwx - ywy, -xwy - ywx) * torch.rsqrt(s2)
-    by_e = -0.5 * (e.conj() * a / s2 + h_conj)
-    by_conj = 0.5 * ((h - a) / e.conj() - e * a / s2)
-    return (by_e + by_conj).real, (by_conj - by_e).imag
-
-
-def sie_hessian(
-    x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Hessian of a SIE at the origin: ``kappa = theta_E / (2 R)``, ``gamma = -kappa z^2 / |z|^2``.
-
-    Kormann, Schneider & Bartelmann 1994 (A&A 284, 285), eq. 37-39.
-    """
-    kappa = theta_E / (2 * elliptical_radius(x, y, e1, e2, floor=_CORE))
-    r2 = (x * x + y * y).clamp_min(_CORE**2)
-    # At the very centre, which has no direction, the Hessian is that of the convergence alone.
-    core = torch.where((x == 0) & (y == 0), kappa, 0.0)
-    return 2 * kappa * y * y / r2 + core, -2 * kappa * x * y / r2, 2 * kappa * x * x / r2 + core
+def _holds_everywhere(condition: Tensor) -> bool:
+    """Tell if a condition holds for the whole batch, if that can be looked at for nothing."""
+    return condition.device.type == "cpu" and not traced(condition) and bool(condition.all())
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -314,13 +191,13 @@ class SIE(MassProfile):
 
     def deflection(self, x: Tensor, y: Tensor) -> Vector:
         p = self.aligned(x)
-        return sie_deflection(x, y, *p.values())
+        return _fast_deflection(x, y, *p.values())
 
     def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
         p = self.aligned(x)
         at = x - p["center_x"], y - p["center_y"], p["theta_E"], p["e1"], p["e2"]
         zero = x.new_zeros(())
-        unit = sie_deflection(*at[:2], torch.ones_like(p["theta_E"]), *at[3:], zero, zero)
+        unit = _fast_deflection(*at[:2], torch.ones_like(p["theta_E"]), *at[3:], zero, zero)
         alpha = p["theta_E"] * unit[0], p["theta_E"] * unit[1]
         by_e1, by_e2 = sie_deflection_by_ellipticity(*at, alpha)
         xx, xy, yy = sie_hessian(*at)
@@ -336,3 +213,79 @@ class SIE(MassProfile):
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         p = self.aligned(x)
         return sie_hessian(x - p["center_x"], y - p["center_y"], p["theta_E"], p["e1"], p["e2"])
+
+
+def _fast_deflection(*inputs: Tensor) -> Vector:
+    """Deflection by position and parameters, by a compiled loop and its gradients if they can."""
+    if reverse_mode(*inputs):
+        alpha_x, alpha_y = _Deflection.apply(*inputs)
+        return alpha_x, alpha_y
+    return _compiled_deflection(*inputs) or _centred_deflection(*inputs)
+
+
+def _compiled_deflection(*inputs: Tensor) -> Vector | None:
+    given = launch.prepare(*inputs)
+    if given is None:
+        return None
+    alpha = given.empty_maps(2)
+    given.run("sie.fill_deflection", (), *alpha.numpy())
+    alpha_x, alpha_y = alpha.view(2, *given.shape).unbind()
+    return alpha_x, alpha_y
+
+
+def _centred_deflection(
+    x: Tensor,
+    y: Tensor,
+    theta_E: Tensor,
+    e1: Tensor,
+    e2: Tensor,
+    center_x: Tensor,
+    center_y: Tensor,
+) -> Vector:
+    return sie_deflection(x - center_x, y - center_y, theta_E, e1, e2)
+
+
+class _Deflection(torch.autograd.Function):
+    """Deflection, whose backward pass is the closed form of its derivatives.
+
+    A third of the time and of the memory of going back through every operation.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Vector:
+        ctx.save_for_backward(*inputs)
+        ctx.unit = None
+        if (alpha := _compiled_deflection(*inputs)) is not None:
+            return alpha
+        x, y, theta_E, e1, e2, center_x, center_y = inputs
+        ctx.unit = sie_deflection(x - center_x, y - center_y, torch.ones_like(e1), e1, e2)
+        return theta_E * ctx.unit[0], theta_E * ctx.unit[1]
+
+    @staticmethod
+    def backward(ctx: Any, gx: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, needs = ctx.saved_tensors, ctx.needs_input_grad
+        shapes = [v.shape if need else None for v, need in zip(inputs, needs, strict=True)]
+        again = torch.is_grad_enabled()  # the gradient will itself be differentiated
+        given = None if again or not launch.is_possible(gx, gy) else launch.prepare(*inputs)
+        if given is not None:
+            return tuple(given.gradients("sie.fill_gradients", (), (gx, gy), shapes))
+        x, y, theta_E, e1, e2, center_x, center_y = inputs
+        x, y, one, zero = x - center_x, y - center_y, torch.ones_like(e1), x.new_zeros(())
+        unit = ctx.unit
+        if again or unit is None:
+            unit = _fast_deflection(x, y, one, e1, e2, zero, zero)
+        maps: list[Tensor | None] = [None] * 7
+        if needs[2]:
+            maps[2] = torch.addcmul(gx * unit[0], gy, unit[1])
+        gx, gy = theta_E * gx, theta_E * gy
+        if any(needs[i] for i in (3, 4)):
+            for i, (dx, dy) in enumerate(sie_deflection_by_ellipticity(x, y, one, e1, e2, unit), 3):
+                maps[i] = torch.addcmul(gx * dx, gy, dy)
+        if any(needs[i] for i in (0, 1, 5, 6)):
+            xx, xy, yy = sie_hessian(x, y, one, e1, e2)
+            by_x, by_y = torch.addcmul(gx * xx, gy, xy), torch.addcmul(gx * xy, gy, yy)
+            maps[0], maps[1], maps[5], maps[6] = by_x, by_y, -by_x, -by_y
+        return tuple(
+            None if shape is None or value is None else value.sum_to_size(shape)
+            for shape, value in zip(shapes, maps, strict=True)
+        )
