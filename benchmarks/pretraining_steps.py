@@ -3,8 +3,8 @@
     python benchmarks/pretraining_steps.py [--batch 128] [--set encoder.depth=3] [--device cpu]
     python benchmarks/pretraining_steps.py --data [--methods mae,dino]
 
-One process a method, all beside each other, in turn, on random images (with a random lens prior
-where the method sees one): view, loss, backward pass, optimiser and teachers, as in training. The
+One process a method, all beside each other, in turn, on random images (with random lens fits
+where the method sees them): view, loss, backward pass, optimiser and teachers, as in training. The
 ratio is to the steps of the first method in the same turn, the median over turns, with its
 quartiles. Fitting lenses, which is done once a data set, is not in it.
 
@@ -21,8 +21,12 @@ import itertools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from turns import in_turn
+
+if TYPE_CHECKING:
+    from learn.lens_fits.lens_fits import LensFits
 
 METHODS = ("ijepa", "physics-ijepa", "mae", "simclr", "moco", "dino", "ibot")
 
@@ -53,10 +57,23 @@ class Rehearsal:
         self.params = checked(kind.Params, config.params, "params")
         side = config.encoder.image_size
         image = torch.rand(batch, 1, side, side, device=device)
-        prior = None
-        if config.encoder.prior is not None:
-            prior = torch.randn(batch, len(CHANNELS), side, side, device=device)
-        self.images = Batch(image, torch.zeros(batch, dtype=torch.int64), None, prior=prior)
+        fits = None
+        if config.encoder.lens_fit is not None:
+            channels = torch.randn(batch, len(CHANNELS), side, side)
+            fits = random_fits(batch, channels).to(device)
+        self.images = Batch(image, torch.zeros(batch, dtype=torch.int64), None, fits=fits)
+
+
+def random_fits(count: int, channels: Any) -> LensFits:
+    """Lens fits of so many images, of which the channels alone count here."""
+    import torch
+
+    from learn.lens_fits.lens_fits import NAMES, LensFits
+
+    width = len(NAMES)
+    values, chi2 = torch.zeros(count, width), torch.ones(count)
+    covariance = torch.eye(width).expand(count, -1, -1).contiguous()
+    return LensFits(NAMES, values, covariance, chi2, chi2 > 0, channels)
 
 
 def method_step(
@@ -116,7 +133,7 @@ def data_step(
 
     from learn.data import BatchIndices, InMemory, loader
     from learn.lens_fits.channels import CHANNELS
-    from learn.lens_fits.store import LensPrior, StoredChannels
+    from learn.lens_fits.store import StoredChannels
     from simulate.shards import DataSet
 
     module = Rehearsal(method, batch, sets, device).module
@@ -124,15 +141,13 @@ def data_step(
     rng = np.random.default_rng(0)
     image = rng.random((count, 1, side, side), np.float32)
     label = np.zeros(count, np.int64)
-    prior = None
-    if module.config.encoder.prior is not None:
+    fits = None
+    if module.config.encoder.lens_fit is not None:
         shape = (count, len(CHANNELS), side, side)
         channels = np.memmap(f"{folder}/channels", np.float16, "w+", shape=shape)
         channels[:] = rng.standard_normal(shape, np.float32)
-        few = np.zeros((count, 1), np.float32)
-        stored = StoredChannels([channels], label, np.arange(count))
-        prior = LensPrior(("theta_E",), few, few[:, None], few[:, 0], few[:, 0] > 0, stored)
-    memory = InMemory(DataSet(Path(folder), image, label, {}, None, {}, {}), prior=prior)
+        fits = random_fits(count, StoredChannels([channels], label, np.arange(count)))
+    memory = InMemory(DataSet(Path(folder), image, label, {}, None, {}, {}), fits=fits)
     drawn = loader(memory, BatchIndices(np.arange(count), batch, shuffle=True))
     batches = itertools.chain.from_iterable(itertools.repeat(drawn))
 

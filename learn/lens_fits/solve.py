@@ -53,6 +53,8 @@ def recipe(photometry: Photometry, config: LensFitConfig, lens_light: bool) -> s
     """All that the fit of an image depends on, but the image."""
     optics = dataclasses.asdict(photometry)
     del optics["rate"], optics["exposure"]
+    if photometry.psf_beta is None:  # files of Gaussian PSFs do not name it
+        del optics["psf_beta"]
     settings = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
     constants = [_VERSION, _POOR, _FLAT, _LARGE, BOX]
     return json.dumps([constants, optics, settings, lens_light], sort_keys=True)
@@ -216,21 +218,14 @@ def _as_power_law(isothermal: dict[str, Tensor]) -> dict[str, Tensor]:
 def _fitters(
     photometry: Photometry, config: LensFitConfig, lens_light: bool, coarser: int
 ) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
-    optics = photometry.pixel_scale, photometry.psf_fwhm, photometry.psf_truncation
-    return _fitters_of(*optics, photometry.rays, config.steps, lens_light, coarser)
+    return _make_fitters(photometry.psf, photometry.rays, config.steps, lens_light, coarser)
 
 
 @functools.lru_cache(maxsize=4)  # each renders thousands of templates
-def _fitters_of(
-    pixel_scale: float,
-    fwhm: float,
-    truncation: float,
-    rays: int,
-    steps: int,
-    lens_light: bool,
-    coarser: int,
+def _make_fitters(
+    psf: lp.GaussianPSF | lp.MoffatPSF, rays: int, steps: int, lens_light: bool, coarser: int
 ) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
-    """A quick search for an isothermal lens, a patient one, and what makes a power law of it.
+    """Make a quick search for an isothermal lens, a patient one, and what makes a power law of it.
 
     An isothermal lens is found in a third of the time, and from there the slope is a small step.
     Most lenses are found at once.
@@ -239,7 +234,7 @@ def _fitters_of(
     def fitter(mass: str, scale: float, retry_above: float, n_starts: int = 3) -> lp.Fitter:
         return lp.Fitter(
             pixel_scale=scale,
-            psf=lp.GaussianPSF(fwhm=fwhm, pixel_scale=scale, truncation=truncation),
+            psf=dataclasses.replace(psf, pixel_scale=scale),
             mass=mass,
             lens_light=lens_light,
             supersampling=rays,
@@ -248,6 +243,6 @@ def _fitters_of(
             max_steps=steps,
         )
 
-    wide = coarser * pixel_scale
+    wide = coarser * psf.pixel_scale
     quick, patient = fitter("SIE", wide, math.inf), fitter("SIE", wide, 0.0)
-    return quick, patient, fitter("EPL", pixel_scale, math.inf, n_starts=1)
+    return quick, patient, fitter("EPL", psf.pixel_scale, math.inf, n_starts=1)

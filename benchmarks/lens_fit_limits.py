@@ -1,6 +1,6 @@
-"""What becomes of a lens prior, and of a classification by it, where its assumptions do not hold.
+"""Lens fits, and a classification by them, where their assumptions do not hold.
 
-    python benchmarks/prior_limits.py RUN [--galaxies FILE] [--n 600]
+    python benchmarks/lens_fit_limits.py RUN [--galaxies FILE] [--n 600]
 
 RUN is a finished `finetune --task classify` on a data set of the preset physical, of an encoder
 that `pretrain --method physics-ijepa` has left. Every row is a data set like the one it was trained
@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 
 from learn.data import Batch
 from learn.inference.model import Model, load_model
-from learn.lens_fits.channels import prior_of_images
+from learn.lens_fits.solve import fit_loose_images
 from simulate.backends import make_renderer
 from simulate.dataset.photometry import Photometry
 from simulate.imaging import make_images
@@ -107,18 +107,18 @@ def simulated(
 def judged(model: Model, images: NDArray[np.float32], table: dict[str, NDArray[Any]]) -> str:
     """A line of the table."""
     exposure, label = table["exposure_time"], table["label"]
-    prior, attrs = model.task.encoder.config.prior, model.data.attrs
+    wanted, attrs = model.task.encoder.config.lens_fit, model.data.attrs
     known = Photometry.known(attrs, exposure, "image", "", model.data.config)
     chi2, converged, theta_E, probability = [], [], [], []
     for start in range(0, len(images), _BATCH):
         rows = slice(start, start + _BATCH)
         flux = torch.from_numpy(images[rows])
-        channels, fit = prior_of_images(flux, known.select(rows), prior, lens_light=False)
-        batch = Batch(flux, torch.from_numpy(label[rows]), None, prior=channels, fit=fit)
+        fits = fit_loose_images(flux, known.select(rows), wanted, lens_light=False)
+        batch = Batch(flux, torch.from_numpy(label[rows]), None, fits=fits)
         probability.append(model.task.predict_batch(batch))
-        chi2.append(fit.chi2_dof)
-        converged.append(fit.converged)
-        theta_E.append(fit.params["theta_E"])
+        chi2.append(fits.chi2_dof)
+        converged.append(fits.converged)
+        theta_E.append(fits.params["theta_E"])
     chi2, theta_E, p = (torch.cat(part).numpy() for part in (chi2, theta_E, probability))
     share = torch.cat(converged).float().mean()
     bare = label == 0
