@@ -12,13 +12,13 @@ from tests.learn.compare.conftest import tier
 
 
 def test_the_configuration_of_a_cell_tells_what_its_encoder_is(measured: list[Cell]) -> None:
-    prior = "ablations.methods.physics-ijepa:blind={encoder.prior.residual: high-pass}"
+    prior = "ablations.methods.physics-ijepa:blind={encoder.lens_fit.residual: high-pass}"
     config = tier("smoke", prior, "seeds=[0]")
     told = {
         c.method: c.config["pretraining"]["run"]["encoder"] for c in plan(config) if c.pretraining
     }
-    assert told["physics-ijepa"]["prior"]["residual"] == "fit"
-    assert told["physics-ijepa:blind"]["prior"]["residual"] == "high-pass"
+    assert told["physics-ijepa"]["lens_fit"]["residual"] == "fit"
+    assert told["physics-ijepa:blind"]["lens_fit"]["residual"] == "high-pass"
     compare("smoke", config, Path("results"), Wanted(("mae",)))
     deeper = tier("smoke", "pretrain.set.encoder.depth=2")
     with pytest.raises(InputError, match=r"pretraining\.run\.encoder\.depth = 1, not 2"):

@@ -48,9 +48,9 @@ def test_the_smoke_tier_fills_a_table_from_real_cells_and_makes_nothing_twice() 
     assert files()[name]["metrics"] == cells[name]["metrics"]
 
 
-def test_rows_that_see_a_lens_prior_are_measured_like_the_others() -> None:
+def test_rows_that_see_lens_fits_are_measured_like_the_others() -> None:
     config = tier("smoke", "finetune.linear.models=[3]", "finetune.wider.full.models=[3]")
-    rows = ("lens-fit", "untrained:lens-prior", "scratch:lens-prior", "physics-ijepa")
+    rows = ("lens-fit", "untrained:lens-fit", "scratch:lens-fit", "physics-ijepa")
     outcome = compare("smoke", config, Path("results"), Wanted(rows, ("physical",), (0,)))
     assert outcome.missing == ()
     cells = files()
