@@ -13,7 +13,8 @@ import lensphys as lp
 from lensphys.ground.config import checked, config_folder, read_yaml
 from lensphys.ground.errors import InputError
 from simulate.instruments import instrument
-from simulate.light.foreground import Components, Foreground
+from simulate.light.components import Components
+from simulate.light.foreground import Foreground
 from simulate.light.lens_light import LENS_LIGHT_LABELS, LensLightConfig, draw_lens_light
 from simulate.light.look_alikes import NON_LENS_KINDS, NonLensConfig, StandsFor
 from simulate.light.look_alikes import draw_non_lens as draw_look_alike

@@ -16,7 +16,8 @@ import lensphys as lp
 from lensphys.ground.config import checked, config_folder, read_yaml
 from lensphys.ground.errors import InputError
 from simulate.sources.files import digest
-from simulate.sources.galaxies import GalaxyImagesConfig, half_light_radius, load_galaxies, prepare
+from simulate.sources.config import GalaxyImagesConfig
+from simulate.sources.galaxies import half_light_radius, load_galaxies, prepare
 from simulate.sources.procedural import procedural_galaxies, write_procedural_galaxies
 
 SHIPPED = Path(__file__).parents[1] / "data" / "galaxies.h5"

@@ -10,7 +10,8 @@ from scipy import stats
 
 from lensphys.ground.errors import InputError
 from simulate.imaging import make_images, make_renderers
-from simulate.instruments import INSTRUMENTS, instrument
+from lensphys.instruments import INSTRUMENTS
+from simulate.instruments import coarser, instrument
 from simulate.observe import OBSERVATIONS, counts, doubled, noise_free
 from simulate.presets.published import PublishedPrior
 
@@ -133,7 +134,7 @@ def test_model_1_has_a_fixed_background():
 @pytest.mark.parametrize("name", INSTRUMENTS)
 def test_coarser_pixels_keep_the_field_of_view(name):
     camera = instrument(name)
-    low = camera.coarser(2)
+    low = camera.coarsen(2)
     assert low.n_pix * low.pixel_scale == pytest.approx(camera.n_pix * camera.pixel_scale)
     assert low.n_pix == camera.n_pix / 2
     # The PSF is as wide in pixels as before.
@@ -148,16 +149,16 @@ def test_coarser_pixels_collect_more_sky(name):
     if camera.band:
         no_read_noise = dataclasses.replace(camera.band, read_noise=0.0)
         camera = dataclasses.replace(camera, band=no_read_noise)
-    ratio = camera.coarser(3 if camera.n_pix % 3 == 0 else 4).n_pix / camera.n_pix
+    ratio = camera.coarsen(3 if camera.n_pix % 3 == 0 else 4).n_pix / camera.n_pix
     factor = round(1 / ratio)
-    coarse = camera.coarser(factor)
+    coarse = camera.coarsen(factor)
     assert coarse.background_sigma == pytest.approx(factor * camera.background_sigma)
 
 
 @pytest.mark.parametrize("factor", [3, 64, 128])
 def test_a_factor_that_leaves_no_image_is_refused(factor):
     with pytest.raises(InputError, match=f"--pairs {factor}"):
-        instrument("euclid_vis_published").coarser(factor)
+        coarser(instrument("euclid_vis_published"), factor)
 
 
 @pytest.fixture(scope="module", params=[1, 2])

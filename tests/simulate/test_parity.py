@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
-from simulate.config import CLASSES
+from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 from simulate.instruments import instrument
 from simulate.observe import doubled
 from simulate.presets.published import PublishedPrior
@@ -120,4 +120,4 @@ def test_an_axion_vortex_of_deeplensesim_is_a_line_of_our_length(configure, mode
     half_length = config.axion.half_length * 1e-22 / data.axion_mass
     assert np.hypot(x, y)[[0, -1]] == pytest.approx([half_length] * 2, rel=1e-9)
     each = config.axion.total_mass / config.axion.n_masses
-    assert theta_E == pytest.approx(np.full(100, PublishedPrior(config).theta_E(each)), rel=1e-9)
+    assert theta_E == pytest.approx(np.full(100, PublishedPrior(config).scale.theta_E(each)), rel=1e-9)

@@ -9,13 +9,15 @@ import lensphys as lp
 from lensphys.ground.errors import InputError
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
-from simulate.config import CLASSES
+from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 from simulate.dataset.twins import twin_residuals
 from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
 from simulate.observe import detector, noise_sigma
 from simulate.presets import config_of, make_prior
-from simulate.presets.physical import PhysicalPrior, compensated_theta_E, share_inside_ring
+from simulate.presets.physical import PhysicalPrior, compensated_theta_E
+from simulate.substructure.axion import Vortex
+from simulate.substructure.base import in_einstein_radii, mean_radial_deflection as mass_inside
 from simulate.run import simulate
 from simulate.shards import read
 
@@ -221,7 +223,7 @@ def test_substructure_that_outweighs_the_lens_is_refused():
     mass = {"theta_E": 1.3, "center_x": 0.2, "center_y": 0.0}
     deflectors = {name: np.full((1, 1), value) for name, value in mass.items()}
     params = {name: np.full(1, value) for name, value in lens.items()}
-    share = share_inside_ring("PointMass", deflectors, params)
+    share = mass_inside("PointMass", in_einstein_radii("PointMass", deflectors, params))
     with pytest.raises(InputError, match=r"substructure has 1\.17 times the mass of the lens"):
         compensated_theta_E(share, params)
 
@@ -243,5 +245,5 @@ def test_a_line_weighs_by_its_length_inside_the_ring(half_length, phi, center_x,
     line |= {"center_x": 0.1 + 1.5 * center_x, "center_y": 0.0}
     deflectors = {name: np.full((1, 1), value) for name, value in line.items()}
     params = {name: np.full(1, value) for name, value in lens.items()}
-    found = share_inside_ring("UniformLine", deflectors, params)
+    found = Vortex().share_inside_ring(deflectors, params)
     assert found == pytest.approx(share * (0.3 / 1.5) ** 2, abs=1e-12)

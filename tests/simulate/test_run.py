@@ -18,7 +18,7 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from simulate import run, shards
-from simulate.config import CLASSES
+from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 from simulate.presets.published import PublishedPrior
 from simulate.run import simulate
 

@@ -13,8 +13,10 @@ from scipy import stats
 import lensphys as lp
 from lensphys.ground.errors import InputError
 from simulate.distributions import power_law
-from simulate.substructure import halos
-from simulate.substructure.halos import LensPlane
+from simulate.substructure import cdm
+from simulate.substructure.axion import Vortex
+from simulate.substructure.cdm import Subhalos
+from simulate.substructure.lens_plane import LensPlane, de_broglie_wavelength
 
 PLANE = LensPlane(0.5, 1.0, Planck18)
 P = 1e-3
@@ -40,7 +42,7 @@ def test_angles_of_a_halo_are_lenstronomys():
     """Its constants of nature differ by 3e-4."""
     cosmo = LensCosmo(0.5, 1.0, cosmo=Planck18)
     mass, c = np.array([1e8, 1e9, 1e10]), np.array([20.0, 12.0, 8.0])
-    Rs, alpha_Rs = halos.nfw_angles(mass, c, PLANE)
+    Rs, alpha_Rs = cdm.nfw_angles(mass, c, PLANE)
     for i in range(3):
         theirs = cosmo.nfw_physical2angle(mass[i], c[i])
         assert (Rs[i], alpha_Rs[i]) == pytest.approx(theirs, rel=2e-3)
@@ -49,7 +51,7 @@ def test_angles_of_a_halo_are_lenstronomys():
 def test_the_deflection_far_outside_is_that_of_the_mass():
     """Far away a truncated halo is a point of its total mass, which the truncation makes finite."""
     mass, c = np.array([1e9]), np.array([10.0])
-    Rs, alpha_Rs = halos.nfw_angles(mass, c, PLANE)
+    Rs, alpha_Rs = cdm.nfw_angles(mass, c, PLANE)
     # The total mass of a truncated halo at tau = 10, Baltz et al. 2009, eq. A4 of n = 1.
     tau = 10.0
     factor = tau**2 / (tau**2 + 1) ** 2
@@ -64,12 +66,12 @@ def test_the_deflection_far_outside_is_that_of_the_mass():
 
 def test_concentration_at_the_pivot_mass():
     flat = FlatLambdaCDM(H0=100, Om0=0.3)
-    assert halos.concentration(np.array(2e12), 0.0, flat) == pytest.approx(5.71)
-    assert halos.concentration(np.array(2e12), 1.0, flat) == pytest.approx(5.71 * 2**-0.47)
+    assert cdm.concentration(np.array(2e12), 0.0, flat) == pytest.approx(5.71)
+    assert cdm.concentration(np.array(2e12), 1.0, flat) == pytest.approx(5.71 * 2**-0.47)
 
 
 def test_a_wave_of_1e_22_ev_at_300_km_s_measures_0_4_kpc():
-    length = halos.de_broglie_wavelength(np.array(1e-22), np.array(300.0))
+    length = de_broglie_wavelength(np.array(1e-22), np.array(300.0))
     assert length == pytest.approx(0.4018, rel=1e-3)
     reference = 4.135667696e-15 * 2.99792458e8**2 / (1e-22 * 3e5) * units.m
     assert length == pytest.approx(reference.to_value("kpc"), rel=1e-9)
@@ -82,14 +84,14 @@ def test_velocity_dispersion_is_that_of_the_isothermal_sphere():
 
 @pytest.fixture(scope="module")
 def subhalos(config):
-    return halos.draw_subhalos(config.cdm, PLANE, params(), rngs())
+    return Subhalos().draw(config.cdm, PLANE, params(), rngs())
 
 
 def test_numbers_are_poisson_about_the_mass_fraction(config, subhalos):
     _, labels = subhalos
     count, mass = labels["n_substructure"], labels["substructure_infall_mass"]
     inside = np.pi * 1.2**2 * PLANE.sigma_critical * config.cdm.disc_radius
-    expected = 0.05 * inside / halos._mean_mass(config.cdm)
+    expected = 0.05 * inside / cdm.mean_mass(config.cdm)
     assert count.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / N))
     assert mass.mean() == pytest.approx(0.05 * inside, rel=0.06)
     # Of a Poisson distribution the variance is the mean.
@@ -111,7 +113,7 @@ def test_masses_follow_the_mass_function(config):
     drawn = power_law(np.random.default_rng(0).random(20_000), 1e8, 1e10, -1.9)
     low, high = 1e8**-0.9, 1e10**-0.9
     assert stats.kstest(drawn, lambda m: (m**-0.9 - low) / (high - low)).pvalue > P
-    assert drawn.mean() == pytest.approx(halos._mean_mass(config.cdm), rel=0.03)
+    assert drawn.mean() == pytest.approx(cdm.mean_mass(config.cdm), rel=0.03)
 
 
 def test_subhaloes_lie_uniformly_over_the_disc_about_the_lens(config, subhalos):
@@ -125,14 +127,14 @@ def test_subhaloes_lie_uniformly_over_the_disc_about_the_lens(config, subhalos):
 
 def test_a_subhalo_is_truncated_deeper_near_the_centre_of_its_host():
     mass = np.array([1e7, 1e7, 1e10])
-    radius = halos.tidal_radius(mass, np.array([50.0, 400.0, 50.0]))
+    radius = cdm.tidal_radius(mass, np.array([50.0, 400.0, 50.0]))
     assert radius == pytest.approx([1.4, 5.6, 14.0])
 
 
 def test_depths_follow_the_density_of_the_host():
     R, core, edge = 8.0, 100.0, 300.0
     u = np.random.default_rng(2).random(20_000)
-    z = halos._depth(u, np.full(u.shape, R), core, edge)
+    z = cdm.line_of_sight_distance(u, np.full(u.shape, R), core, edge)
     assert np.hypot(R, z).max() <= edge
     grid = np.linspace(0, np.sqrt(edge**2 - R**2), 100_001)
     density = (1 + (R**2 + grid**2) / core**2) ** -1.5
@@ -141,12 +143,12 @@ def test_depths_follow_the_density_of_the_host():
 
 
 def test_a_vortex_lies_near_the_ring_and_is_as_long_as_its_wave(config):
-    drawn, labels = halos.draw_vortex(config.axion, PLANE, params(), rngs())
+    drawn, labels = Vortex().draw(config.axion, PLANE, params(), rngs())
     distance = np.hypot(labels["vortex_center_x"] - 0.1, labels["vortex_center_y"] + 0.2) / 1.2
     assert stats.kstest(distance, stats.uniform(0.8, 0.4).cdf).pvalue > P
     assert stats.kstest(labels["vortex_angle"], stats.uniform(0, np.pi).cdf).pvalue > P
     sigma = PLANE.velocity_dispersion(np.array(1.2))
-    wave = halos.de_broglie_wavelength(labels["axion_mass"], sigma) / PLANE.kpc_per_arcsec
+    wave = de_broglie_wavelength(labels["axion_mass"], sigma) / PLANE.kpc_per_arcsec
     assert 2 * labels["vortex_half_length"] == pytest.approx(wave)
     assert drawn["theta_E"][:, 0] == pytest.approx(np.full(N, 1.2 * np.sqrt(0.3 * 0.05)))
     inside = np.pi * 1.2**2 * PLANE.sigma_critical
@@ -156,7 +158,7 @@ def test_a_vortex_lies_near_the_ring_and_is_as_long_as_its_wave(config):
 def test_more_subhaloes_than_a_computer_can_hold_are_refused(config):
     light = config.cdm.model_copy(update={"mass_min": 1.0})
     with pytest.raises(InputError, match=r"cdm: .* subhaloes an image are too many"):
-        halos.draw_subhalos(light, PLANE, params(), rngs())
+        Subhalos().draw(light, PLANE, params(), rngs())
 
 
 def test_a_source_in_front_of_the_lens_is_refused():

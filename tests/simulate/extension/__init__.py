@@ -1,0 +1,1 @@
+"""Code that an extension would bring: a substructure class and a preset."""
