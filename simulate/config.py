@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from lensphys.ground.config import Strict, suggestion
 from simulate.light.lens_light import LensLightConfig
 from simulate.light.look_alikes import NonLensConfig
-from simulate.sources.galaxies import GalaxyImagesConfig
+from simulate.sources.config import GalaxyImagesConfig
 from simulate.substructure import known_classes, substructure
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class SimulateConfig(Strict):
 
     @property
     def shines(self) -> bool:
-        """Whether lenses show their light: without it they could be told from non-lenses."""
+        """True where lenses show their light: without it they differ from non-lenses at a glance."""
         return self.lens_light.enabled or self.non_lens.fraction > 0
 
     def labels(self, start: int, stop: int) -> NDArray[np.int64]:
@@ -139,7 +139,7 @@ class SimulateConfig(Strict):
         return None
 
     def identity(self) -> dict[str, Any]:
-        """What the images depend on: the configuration without place and pace."""
+        """All that the images depend on: the configuration without place and pace."""
         values = self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
         values["galaxies"] = self.galaxies.identity()
         return values

@@ -1,4 +1,4 @@
-"""One-dimensional priors: drawn by inverting their cumulative distribution."""
+"""One-dimensional priors, drawn by inverting their cumulative distribution."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.special import ndtr, ndtri
 
 from lensphys.ground.config import Strict
 
@@ -96,7 +95,7 @@ AnyDistribution = Annotated[
 
 
 def within(prior: AnyDistribution, low: float, high: float) -> AnyDistribution:
-    """The prior itself.
+    """Return the prior itself where it lies between two limits.
 
     Raises:
         ValueError: where it reaches outside of ``low`` to ``high``.
@@ -127,6 +126,8 @@ def _check_reach(mean: float, sigma: float, low: float, high: float) -> None:
 
 
 def _cut_normal(u: Array, mean: float, sigma: float, low: float, high: float) -> Array:
+    from scipy.special import ndtr, ndtri  # slow to import, and not needed to read a configuration
+
     if low > mean:  # far above it the cumulative distribution is rounded to 1
         return -_cut_normal(1 - u, -mean, sigma, -high, -low)
     below, above = (float(ndtr((limit - mean) / sigma)) for limit in (low, high))

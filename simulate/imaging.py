@@ -67,7 +67,7 @@ def make_images(
 def signal_to_noise(
     scene: Scene, models: NDArray[np.floating], camera: Instrument, renderer: Renderer
 ) -> dict[str, torch.Tensor]:
-    """How strong a signal each image holds, (B,) columns.
+    """Strength of the signal in each image, (B,) columns.
 
     ``peak_snr`` is that of the brightest pixel of the lensed source; ``perturbation_snr`` that of
     the difference from the same scene without substructure, in all pixels together. Both are NaN
@@ -115,7 +115,7 @@ def make_renderers(
 
 
 def digest_of(config: SimulateConfig) -> str:
-    """Of what the images of a data set follow from."""
+    """SHA-256 of all that the images of a data set depend on."""
     return hashlib.sha256(json.dumps(config.identity(), sort_keys=True).encode()).hexdigest()
 
 

@@ -40,7 +40,7 @@ def coarser(camera: lp.Instrument, factor: int) -> lp.Instrument:
         InputError: where the pixels cannot be divided by the factor.
     """
     try:
-        return camera.coarser(factor)
+        return camera.coarsen(factor)
     except ValueError as error:
         raise InputError(f"--pairs {str(error).removeprefix('factor ')}") from None
 

@@ -1,4 +1,4 @@
-"""From a noise-free model to the image that a data set holds."""
+"""Observations: from a noise-free model to the image that a data set holds."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def detector(
     exposures: NDArray[np.float64],
     rng: Callable[[int], np.random.Generator],
 ) -> Images:
-    """What a detector counts, as a rate: shot noise on electrons, and the noise of the background.
+    """Counts of a detector as a rate: shot noise on electrons, and noise of the background.
 
     The background of sky and read-out, which is not in the model, leaves its noise alone.
     """
@@ -111,7 +111,7 @@ def noise_sigma(
 def expected(
     observation: str, models: Images, exposures: NDArray[np.float64]
 ) -> NDArray[np.floating]:
-    """What an observation shows where it adds no noise, in its own unit, (B, ny, nx).
+    """Images of an observation without noise, in its own unit, (B, ny, nx).
 
     Counts that are clipped at zero have a larger mean than this: it is the light, without the sky
     that clipping leaves.
@@ -121,7 +121,7 @@ def expected(
     return 2 * models if observation == "doubled" else models
 
 
-#: What ``observation`` in a configuration may name, with the unit of the image.
+#: Observations that a configuration may name, with the unit of the image.
 OBSERVATIONS: dict[str, tuple[Observation, str]] = {
     "noise_free": (noise_free, "e-/s"),
     "doubled": (doubled, "2 e-/s"),

@@ -20,6 +20,8 @@ from lensphys.ground.files import replacing, sha256, write_text
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+#: The file that holds the sources of a data set, where they are real galaxies.
+SOURCES = "sources.h5"
 
 Array = NDArray[Any]
 #: Columns, parameters and attributes of a shard.
@@ -49,7 +51,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def shard_intact(folder: Path, entry: dict[str, Any]) -> bool:
-    """Whether the file of an entry of a manifest is there, as it was written."""
+    """True where the file of an entry of a manifest is as it was written."""
     path = folder / entry["file"]
     return path.is_file() and sha256(path) == str(entry["sha256"])
 

@@ -29,18 +29,18 @@ class Augmentation(Protocol):
 
     @property
     def keeps_theta_E(self) -> bool:
-        """Whether the Einstein radius in the image stays what it was."""
+        """True where the Einstein radius in the image stays what it was."""
 
     @property
     def keeps_labels(self) -> bool:
-        """Whether the columns of the lens, the source and the substructure stay as they are.
+        """True where the columns of the lens, the source and the substructure stay as they are.
 
-        Where not, they are changed with the image, and still describe it.
+        Otherwise they change with the image, and still describe it.
         """
 
     @property
     def keeps_snr(self) -> bool:
-        """Whether columns named ``*snr`` stay as they are; where not, they become NaN."""
+        """True where columns named ``*snr`` stay as they are; otherwise they become NaN."""
 
     def apply(self, batch: LensBatch, generator: torch.Generator) -> LensBatch:
         """The changed images with their labels; ``batch`` is left as it was."""
@@ -58,17 +58,17 @@ class Compose:
 
     @property
     def keeps_theta_E(self) -> bool:
-        """Whether all of them do."""
+        """True where all of them do."""
         return all(each.keeps_theta_E for each in self.augmentations)
 
     @property
     def keeps_labels(self) -> bool:
-        """Whether all of them do."""
+        """True where all of them do."""
         return all(each.keeps_labels for each in self.augmentations)
 
     @property
     def keeps_snr(self) -> bool:
-        """Whether all of them do."""
+        """True where all of them do."""
         return all(each.keeps_snr for each in self.augmentations)
 
     def apply(self, batch: LensBatch, generator: torch.Generator) -> LensBatch:

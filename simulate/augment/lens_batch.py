@@ -1,4 +1,4 @@
-"""A batch of lens images with their labels, and what is known of their optics."""
+"""A batch of lens images with their labels and their optics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Params: TypeAlias = dict[str, Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Optics:
-    """What is known of the pixels, the PSF and the noise of a batch of B images.
+    """Pixels, PSF and noise of a batch of B images, as far as they are known.
 
     Attributes:
         pixel_scale: width of a pixel, arcsec.

@@ -222,7 +222,7 @@ def _turned_params(params: Params, symmetry: Tensor) -> Params:
         along_y = torch.where(swap, params[x], params[y])
         new[x] = torch.where(flip_x, -along_x, along_x)
         new[y] = torch.where(flip_y, -along_y, along_y)
-    # Of (cos 2 phi, sin 2 phi) a flip changes the second; swapping the axes, the first.
+    # A flip changes the second of (cos 2 phi, sin 2 phi); swapping the axes, the first.
     for names in (("e1", "e2"), ("gamma1", "gamma2")):
         for first, second in _pairs(params, *names):
             new[first] = torch.where(swap, -params[first], params[first])

@@ -1,4 +1,4 @@
-"""What is in a data set, in words: a table, and whether every shard is as it was written."""
+"""A data set in words: a table of its contents, and the damage to its files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from simulate.dataset.columns import unit
 from simulate.dataset.preview import write_preview
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 from simulate.run import Progress
-from simulate.shards import read_shard, shapes
-from simulate.sources.store import SOURCES
+from simulate.shards import SOURCES, read_shard, shapes
 
 
 def inspect(folder: Path, console: Console) -> Summary:
@@ -163,7 +162,7 @@ def verify(summary: Summary, progress: Progress) -> Iterator[str]:
     for entry in manifest["shards"]:
         path = summary.folder / entry["file"]
         try:
-            # What is in it first: it says more than that a checksum is another.
+            # Read first: what is wrong inside says more than another checksum.
             part = read_shard(path, entry["n"])
             first = first or shapes(part)
             if shapes(part) != first:

@@ -24,7 +24,7 @@ _BLOCK = 64
 
 
 def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """What some images would be without noise, in the unit of the data set.
+    """Render some images without noise, in the unit of the data set.
 
     Args:
         data: a data set of one of the presets, or a part of one.
@@ -47,7 +47,7 @@ def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.floa
 def scenes_again(
     data: DataSet, rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Scene, Instrument, Renderer]]:
-    """The scenes of some images, drawn again in blocks, with what renders them.
+    """Draw the scenes of some images again, in blocks.
 
     Labels do not hold all substructure, nor all light; but image k follows from configuration, seed
     and k alone: its scene is drawn again and checked against its labels.
@@ -57,7 +57,7 @@ def scenes_again(
         rows: (R,) which of its images.
 
     Yields:
-        Positions in ``rows``, and the scenes of the images there.
+        Positions in ``rows``, the scenes of the images there, their instrument and its renderer.
 
     Raises:
         InputError: for a data set that no preset has made, or whose labels are not what is drawn

@@ -1,4 +1,4 @@
-"""From the numbers in an image to e-/s, with the PSF and the noise that belong to them."""
+"""Photometry of a data set: e-/s in the unit of its images, PSF and noise."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Photometry:
         return lp.MoffatPSF(self.psf_fwhm, self.psf_beta, self.pixel_scale, self.psf_truncation)
 
     def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
-        """What images (N, ny, nx) of noise-free models have on average, and its noise, e-/s.
+        """Mean and noise of images (N, ny, nx) of noise-free models, e-/s.
 
         The mean is the model but for clipped images: what is left of a normal distribution without
         its negative part has a mean above that of the whole.

@@ -20,7 +20,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import ks_2samp
+from scipy.special import smirnov
 
 from lensphys.ground.files import replacing
 from simulate.dataset.columns import known_columns, unit
@@ -40,7 +40,9 @@ _LEGEND_ACROSS = 4
 _LIKE = 8.0
 #: Kolmogorov-Smirnov distance from which classes are drawn apart.
 _DIFFER = 0.1
-#: What is of all classes.
+#: The p-value of a distance that is not taken for chance.
+_CHANCE = 1e-4
+#: Colour of all classes together.
 _GREY = "0.6"
 
 
@@ -196,7 +198,7 @@ def _sample_images(summary: Summary) -> dict[str, list[NDArray[np.float32]]]:
 
 
 def _notes(drawn: list[str], summary: Summary, rest: list[str]) -> list[str]:
-    """What the picture does not show, in lines that fit on it."""
+    """Lines about what the picture has no room for."""
     classes = [name for name, count in summary.counts.items() if count and name not in drawn]
     notes = []
     if constant := [column for column in summary.columns if column.constant]:
@@ -317,7 +319,7 @@ def _draw_legend(page: _Page, top: float, summary: Summary) -> None:
 
 
 def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> None:
-    """Of all images where the classes are alike, else of each class, each to its own height."""
+    """Draw a histogram of all images, or of each class to its own height where they differ."""
     values, labels = column.values, column.labels
     positive = values[values > 0]
     # A long tail, as of masses; not a uniform distribution that comes close to zero.
@@ -354,7 +356,7 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
 
 
 def _sparse_ticks(ax: Axes, ratio: float) -> None:
-    """Of a logarithmic axis: each decade, or more where there are few, and never one on another."""
+    """Label each decade of a logarithmic axis, or more where there are few."""
     subs = (1.0,) if ratio > 30 else (1.0, 2.0, 5.0)
     ax.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=4 if ratio > 30 else 8))
     ax.xaxis.set_minor_formatter(ticker.NullFormatter())
@@ -374,7 +376,7 @@ def _bins(values: NDArray[np.float64], wide: bool) -> list[float]:
 
 
 def _difference(column: Column, classes: int) -> float:
-    """How far a parameter tells the classes apart: the largest Kolmogorov-Smirnov distance.
+    """Largest Kolmogorov-Smirnov distance of a parameter between classes.
 
     Between a class and the others together, where it is beyond chance; 0 where there is nothing to
     compare.
@@ -384,10 +386,33 @@ def _difference(column: Column, classes: int) -> float:
         mine = column.labels == i
         # Its p-value is an approximation for many; a class of a few images proves nothing.
         if min(np.count_nonzero(mine), np.count_nonzero(~mine)) >= _FEW:
-            result = ks_2samp(column.values[mine], column.values[~mine], method="asymp")
-            if result.pvalue < 1e-4:
-                greatest = max(greatest, float(result.statistic))
+            distance = _largest_gap(column.values[mine], column.values[~mine])
+            together = mine.sum() * (~mine).sum() / len(mine)
+            if distance > greatest and _is_beyond_chance(distance, round(together)):
+                greatest = distance
     return greatest
+
+
+def _largest_gap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """The largest distance between the cumulative distributions of two samples."""
+    first, second = np.sort(first), np.sort(second)
+    everywhere = np.concatenate([first, second])
+    of_first = np.searchsorted(first, everywhere, side="right") / len(first)
+    of_second = np.searchsorted(second, everywhere, side="right") / len(second)
+    return float(np.abs(of_first - of_second).max())
+
+
+def _is_beyond_chance(distance: float, n: int) -> bool:
+    """Return whether a Kolmogorov-Smirnov distance has a p-value below :data:`_CHANCE`.
+
+    Between once and twice that of a distance to one side, which takes no import of scipy.stats.
+    """
+    one_sided = float(smirnov(n, distance))
+    if one_sided >= _CHANCE or 2 * one_sided < _CHANCE:
+        return one_sided < _CHANCE
+    from scipy.stats import kstwo
+
+    return bool(kstwo.sf(distance, n) < _CHANCE)
 
 
 def _colour(index: int) -> str:

@@ -1,4 +1,4 @@
-"""What is in a data set: counts, shapes, and the ranges of its parameters."""
+"""Contents of a data set: counts, shapes, and the ranges of its parameters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Column:
 
     @property
     def median(self) -> float:
-        """Of the values that are kept."""
+        """Median of the values that are kept."""
         return float(np.median(self.values))
 
     @property
@@ -85,7 +85,7 @@ class Summary:
 
 
 def deflection_scale(summary: Summary) -> str:
-    """What the factor ``alpha_scale`` on all deflections is to the labels; empty where it is 1."""
+    """Words on the factor ``alpha_scale`` and the labels; empty where the factor is 1."""
     scale = float(summary.attrs.get("alpha_scale", 1.0))
     radius = next((column for column in summary.columns if column.name == "theta_E"), None)
     if scale == 1.0 or not radius:
@@ -155,7 +155,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
 
 @dataclasses.dataclass
 class _Collector:
-    """Of one parameter, what has been read so far."""
+    """Values of one parameter as far as they have been read."""
 
     count: int = 0
     low: float = np.inf

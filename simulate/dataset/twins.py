@@ -15,7 +15,7 @@ from simulate.shards import DataSet
 
 
 def has_twins(identity: dict[str, Any]) -> bool:
-    """Whether the images of a data set have twins.
+    """True where the images of a data set have twins.
 
     Args:
         identity: the entry ``config`` of its manifest.
@@ -27,7 +27,7 @@ def has_twins(identity: dict[str, Any]) -> bool:
 
 
 def twin_residuals(data: DataSet) -> NDArray[np.float32]:
-    """What each image differs by from its own noise-free twin, in units of the noise.
+    """Difference of each image from its own noise-free twin, in units of the noise.
 
     The twin has the light of the lens, where lenses shine; that of an image without a lens is the
     image itself without noise.

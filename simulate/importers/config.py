@@ -13,7 +13,7 @@ Name = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/\\]+$")]
 
 
 class ImportConfig(Strict):
-    """How images become a data set; defaults live in ``configs/import/import.yaml``."""
+    """Options of an import; defaults live in ``configs/import/import.yaml``."""
 
     pixel_scale: float | None = Field(gt=0, description="arcsec")
     size: int | None = Field(gt=1, description="pixels on a side to crop to")
@@ -37,5 +37,5 @@ class ImportConfig(Strict):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What the data set depends on: the options without its place."""
+        """All that the data set depends on: the options without its place."""
         return self.model_dump(mode="json", exclude={"out"})

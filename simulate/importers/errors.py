@@ -1,4 +1,4 @@
-"""What is wrong with one file among many."""
+"""One broken file among many."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _BAD_PLANES = ("BAD", "NO_DATA", "SAT", "CR")
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
-    """What the header of an image says."""
+    """The header of an image, as far as it is needed."""
 
     shape: tuple[int, int]
     """(ny, nx)"""

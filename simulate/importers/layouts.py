@@ -1,4 +1,4 @@
-"""How published images lie in folders, and which files they are."""
+"""Layouts of published images in folders."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Source:
 
     @property
     def pairs(self) -> bool:
-        """Whether each image comes at two resolutions."""
+        """True where each image comes at two resolutions."""
         return self.layout == "pairs"
 
     def file(self, name: str) -> Path:
-        """Where a file lies."""
+        """The path of a file."""
         return self.folder / name
 
     def digest(self) -> str:
@@ -219,7 +219,7 @@ def _pairs(path: Path, split: str, position: int) -> Iterator[Entry]:
 
 
 def _stem(name: str, resolution: str) -> str:
-    """What the two files of a pair share: ``HR_7.npy`` and ``LR_7.npy`` go together too."""
+    """The part of a name that both files of a pair have, as ``HR_7.npy`` and ``LR_7.npy``."""
     return re.sub(rf"(?<![A-Za-z]){resolution}(?![A-Za-z])", "", Path(name).name)
 
 
@@ -278,7 +278,7 @@ def _is_image(name: str, child: os.DirEntry[str]) -> bool:
 
 
 def is_fits(name: str) -> bool:
-    """Whether a file is FITS, by its name."""
+    """True for the name of a FITS file."""
     return name.lower().endswith(_FITS) and not Path(name).name.startswith(".")
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from simulate.importers.errors import BrokenFileError, printable
 
-#: What numpy's pickles of protocols 2 to 4 are made of, and Python 2's; an image needs about 80.
+#: Opcodes in numpy's pickles of protocols 2 to 4, and Python 2's; an image needs about 80.
 _OPCODES = (
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINFLOAT "
     "SHORT_BINBYTES BINBYTES BINBYTES8 SHORT_BINUNICODE BINUNICODE BINUNICODE8 "
@@ -55,7 +55,7 @@ class _Inert:
 
 
 class _Record:
-    """What a pickle says of an array, a data type or a scalar."""
+    """An array, a data type or a scalar, as a pickle describes it."""
 
     __slots__ = ("arguments", "state")
 
@@ -101,7 +101,7 @@ class _NewScalar(_Inert):
 
 
 class _Encode(_Inert):
-    """How protocol 2 writes bytes."""
+    """Bytes as protocol 2 writes them."""
 
     __slots__ = ()
 
@@ -180,7 +180,7 @@ def _check_opcodes(data: bytes) -> None:
 
 
 def _after(data: bytes, place: int, size: int) -> int:
-    """Where an argument ends: of so many bytes, or of as many as its first bytes or lines say."""
+    """End of an argument of so many bytes, or of as many as its first bytes or lines say."""
     if size >= 0:
         return place + size
     if size == pickletools.UP_TO_NEWLINE:  # of GLOBAL alone, which has two lines

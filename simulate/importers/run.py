@@ -116,7 +116,7 @@ def _left_out(source: Source, config: ImportConfig) -> Iterator[str]:
 
 
 def attributes(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
-    """The attributes of a shard; what nobody said is absent.
+    """The attributes of a shard, as far as they are known.
 
     Raises:
         InputError: for an unknown instrument or model, or a pixel scale that nobody gave.
@@ -187,7 +187,7 @@ def _published_attributes(
 
 
 def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
-    """What the data set depends on, as the manifest keeps it."""
+    """All that the data set depends on, as the manifest keeps it."""
     return {
         "command": "import",
         "preset": PRESET,

@@ -156,7 +156,7 @@ def _fits(path: Path) -> Iterator[Stack]:
 
 
 def _planes(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
-    """How many images an array holds, and (ny, nx) of each.
+    """Number of images in an array, and (ny, nx) of each.
 
     Raises:
         BrokenFileError: for an array of any other form.

@@ -1,4 +1,4 @@
-"""What images have in common, found out before the first of them is written."""
+"""Shape, scale and unit that images have in common, found before the first is written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Form:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What one file says of its image."""
+    """The image of one file, as it describes itself."""
 
     name: str
     shape: Shape

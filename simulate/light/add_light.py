@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from simulate.config import SimulateConfig
-from simulate.light.foreground import Components, Foreground
+from simulate.light.components import Components
+from simulate.light.foreground import Foreground
 from simulate.light.lens_light import LENS_LIGHT_LABELS, draw_lens_light
 from simulate.light.look_alikes import StandsFor, draw_non_lens
 from simulate.scenes import LIGHT, Scene, generator

@@ -14,17 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import lensphys as lp
-
-
-@dataclasses.dataclass(frozen=True)
-class Components:
-    """The light of one image: profiles, and what the data set says of them."""
-
-    profiles: tuple[tuple[str, Mapping[str, float]], ...]
-    """name in :data:`PROFILES` and parameters of each"""
-    labels: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """columns of the data set"""
-
+from simulate.light.components import Components
 
 #: The profiles that make up a foreground, with the name of the parameter that scales each.
 PROFILES: dict[str, tuple[Callable[..., lp.LightProfile], str]] = {

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 import lensphys as lp
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
-from simulate.light.foreground import Components
+from simulate.light.components import Components
 
 if TYPE_CHECKING:
     from lensphys.instruments import Instrument

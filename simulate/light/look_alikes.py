@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lensphys.ground.config import Strict
-from simulate.light.foreground import Components
+from simulate.light.components import Components
 from simulate.light.lens_light import (
     AxisRatio,
     LensLightConfig,
@@ -35,7 +35,7 @@ _DISC, _BULGE = 1.0, 2.0
 
 
 class FractionsConfig(Strict):
-    """How many of the non-lenses are of each kind."""
+    """Fraction of the non-lenses that are of each kind."""
 
     single: float = Field(ge=0)
     blend: float = Field(ge=0)

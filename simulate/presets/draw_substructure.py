@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from simulate.config import SimulateConfig
-from simulate.scenes import Deflectors
 from simulate.substructure.base import Array, Draw, Drawn
+
+if TYPE_CHECKING:
+    from simulate.scenes import Deflectors
 
 Rows = NDArray[np.int64]
 
@@ -55,5 +56,9 @@ def draw_classes(
 
 def deflectors_of(draw: Draw[Any], drawn: Drawn, rows: Rows) -> Deflectors:
     """Drawn substructure as a part of a scene."""
+    import torch
+
+    from simulate.scenes import Deflectors
+
     params = {name: torch.from_numpy(values) for name, values in drawn.deflectors.items()}
     return Deflectors(draw.profile, torch.from_numpy(rows), params, draw.in_lenstronomy)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
@@ -22,11 +23,11 @@ from simulate.presets.draw_substructure import (
     deflectors_of,
     draw_classes,
 )
-from simulate.scenes import SCENE, Scene, generator
-from simulate.substructure.lens_plane import LensPlane
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
+
+    from simulate.scenes import Scene
 
 Array = NDArray[np.float64]
 
@@ -34,6 +35,7 @@ Array = NDArray[np.float64]
 _MACRO_DRAWS = 17
 #: Columns that are zero without substructure.
 _NONE_WITHOUT = ("substructure_mass", "substructure_fraction_ring", "n_substructure")
+
 
 class EllipticityPrior(Strict):
     """Two components, each drawn from the same distribution."""
@@ -124,11 +126,19 @@ class PhysicalConfig(SimulateConfig):
     @field_validator("cosmology")
     @classmethod
     def _known_cosmology(cls, name: str) -> str:
-        from astropy.cosmology import available
-
-        if name not in available:
-            raise ValueError(f"unknown cosmology '{name}'{suggestion(name, available)}")
+        known = _known_cosmologies()
+        if name not in known:
+            raise ValueError(f"unknown cosmology '{name}'{suggestion(name, known)}")
         return name
+
+
+def _known_cosmologies() -> list[str]:
+    """Names of astropy's cosmologies, by their files: to import them takes two seconds."""
+    package = importlib.util.find_spec("astropy")
+    assert package is not None
+    assert package.origin is not None
+    folder = Path(package.origin).parent / "cosmology" / "data"
+    return [path.stem for path in folder.glob("*.ecsv")]
 
 
 class PhysicalPrior:
@@ -146,6 +156,8 @@ class PhysicalPrior:
     twins = True
 
     def __init__(self, config: PhysicalConfig) -> None:
+        from simulate.substructure.lens_plane import LensPlane
+
         self.config = config
         self._camera = instrument(config.instrument)
         if (config.source.magnitude is None) == (config.source.flux is None):
@@ -178,6 +190,10 @@ class PhysicalPrior:
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
+        import torch
+
+        from simulate.scenes import SCENE, Scene, generator
+
         index = np.arange(start, stop)
         label = self.config.labels(start, stop)
         rngs = [generator(self.config, i, SCENE) for i in range(start, stop)]
@@ -206,6 +222,8 @@ class PhysicalPrior:
 
     def _macro_model(self, rngs: list[np.random.Generator]) -> dict[str, Array]:
         """All but the substructure, (B,) each; the same random numbers whatever the class."""
+        import torch
+
         lens, source = self.config.lens, self.config.source
         u = iter(np.stack([rng.random(_MACRO_DRAWS) for rng in rngs], axis=1))
         theta_E = lens.theta_E.quantile(next(u))

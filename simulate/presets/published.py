@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 import lensphys as lp
-from lensphys import cosmology
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
 from simulate.config import CosmologyConfig, EllipticalConfig, MultiPlaneConfig, SimulateConfig
@@ -20,15 +18,15 @@ from simulate.presets.draw_substructure import (
     deflectors_of,
     draw_classes,
 )
-from simulate.scenes import SCENE, Scene, generator
-from simulate.substructure.lens_plane import MassScale
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
 
+    from simulate.scenes import Scene
+
 
 class MassScaleConfig(Strict):
-    """How a mass becomes an Einstein radius."""
+    """Cosmology and distances that turn a mass into an Einstein radius."""
 
     cosmology: CosmologyConfig
     distances: Literal["angular_diameter", "luminosity"]
@@ -90,6 +88,9 @@ class PublishedPrior:
     twins = False  # the published substructure adds to the mass of the main lens
 
     def __init__(self, config: PublishedConfig) -> None:
+        from lensphys import cosmology
+        from simulate.substructure.lens_plane import MassScale
+
         self.config = config
         self.instrument = instrument(config.instrument)
         lens, scale = config.lens, config.lens.mass_scale
@@ -127,6 +128,10 @@ class PublishedPrior:
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""
+        import torch
+
+        from simulate.scenes import SCENE, Scene, generator
+
         label = self.config.labels(start, stop)
         rngs = [generator(self.config, i, SCENE) for i in range(start, stop)]
         columns = {name: np.full(len(rngs), value) for name, value in self._constant.items()}
@@ -189,7 +194,9 @@ class PublishedPrior:
 
 
 def _cosmology(config: CosmologyConfig) -> FLRW:
-    return cosmology.flat_lambda_cdm(config.H0, config.Om0, config.Ob0)
+    from lensphys.cosmology import flat_lambda_cdm
+
+    return flat_lambda_cdm(config.H0, config.Om0, config.Ob0)
 
 
 PUBLISHED = Preset(PublishedConfig, PublishedPrior)

@@ -39,7 +39,7 @@ def _digest(path: Path, contents: tuple[Any, ...]) -> str:
 
 
 def state(path: Path) -> tuple[Any, ...]:
-    """What changes with the contents of a file, or of a folder.
+    """Name, size and time of a file or of those in a folder: it changes with their contents.
 
     Raises:
         InputError: where there is nothing.
@@ -145,7 +145,7 @@ def _first_image(path: Path, file: fits.HDUList) -> NDArray[Any]:
 
 
 def _native(image: NDArray[Any]) -> NDArray[Any]:
-    """In the byte order of this machine, and off the file."""
+    """Copy an array off its file, in the byte order of this machine."""
     return np.array(image, dtype=image.dtype.newbyteorder("="))
 
 

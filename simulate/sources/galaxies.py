@@ -11,17 +11,16 @@ import numpy as np
 import torch
 from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 from scipy import ndimage
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 from torch import Tensor
 
 import lensphys as lp
-from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
 from lensphys.parameters import Parameter
-from simulate.sources.files import digest, read_images, state
+from simulate.sources.config import GalaxyImagesConfig
+from simulate.sources.files import read_images, state
 
 #: Why a galaxy is not used.
 REASONS = {
@@ -39,9 +38,9 @@ _BORDER = 0.1
 _SMOOTHING = 1.5
 #: Signal to noise of a pixel from which on detail is kept.
 _CLEAR = 3.0
-#: How many times as bright as the saddle between them the peak of a neighbour is.
+#: Least brightness of the peak of a neighbour over that of the saddle between them.
 _SADDLE = 2.5
-#: How far from the middle of the image the galaxy may be, as a fraction of the side.
+#: Largest distance of the galaxy from the middle of the image, as a fraction of the side.
 _CENTRAL = 0.1
 #: By how many smoothing lengths a galaxy is taken to be larger than what is detected of it.
 _MARGIN = 2.0
@@ -51,40 +50,6 @@ _MIN_AREA = 12
 _FILL = 0.85
 
 Image = NDArray[np.float64]
-
-
-class GalaxyImagesConfig(Strict):
-    """Which galaxies are taken from which file, and how."""
-
-    path: Path | None = Field(
-        description="HDF5 (`images`, `ans`), FITS, or folder of FITS; null: sources are smooth"
-    )
-    size: int = Field(ge=16, le=512, description="pixels on a side of a stamp")
-    max_images: int | None = Field(
-        gt=0, description="look at so many, evenly spaced through the file; null: at all"
-    )
-    rgb_weights: tuple[float, float, float] = Field(description="of the channels of a colour image")
-    threshold: float = Field(gt=0, description="of a detection, in sigma of the background")
-    max_saturated: float = Field(ge=0, le=1, description="fraction of the pixels of a galaxy")
-    min_half_light_radius: float = Field(ge=1, description="pixels of the image as it is given")
-
-    @field_validator("rgb_weights")
-    @classmethod
-    def _sum_to_one(cls, weights: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(weights) < 0 or not np.isclose(sum(weights), 1):
-            raise ValueError("the weights must not be negative, and sum to 1")
-        return weights
-
-    def identity(self) -> dict[str, Any]:
-        """What the stamps depend on: the settings and the digest of the file, not where it lies.
-
-        Raises:
-            InputError: where there is no such file.
-        """
-        settings = self.model_dump(mode="json", exclude={"path"})
-        if self.path is None:
-            return settings
-        return settings | {"file": self.path.name, "sha256": digest(self.path)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -217,7 +182,7 @@ def prepare(
         return "saturated"
     if galaxy[[0, -1]].any() or galaxy[:, [0, -1]].any():
         return "truncated"
-    # What is faint beside the noise of a pixel is shown smoothed: a lens magnifies specks too.
+    # Light that is faint beside the noise of a pixel is smoothed: a lens magnifies specks too.
     clear = smooth**2 / (smooth**2 + (_CLEAR * sigma) ** 2)
     mask = _soft_mask(galaxy, others)
     light = ((clear * light + (1 - clear) * smooth) * mask).clip(min=0)
@@ -306,7 +271,7 @@ def _soft_mask(galaxy: NDArray[np.bool_], others: NDArray[np.bool_]) -> Image:
 
 
 def _fade(t: Image) -> Image:
-    """From 1 at 0 to 0 at 1, smoothly at either end."""
+    """Fall from 1 at 0 to 0 at 1, smoothly at either end."""
     return np.asarray(np.cos(0.5 * np.pi * t.clip(0, 1)) ** 2)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
-from simulate.sources.galaxies import GalaxyImages, GalaxyImagesConfig, load_galaxies
+from simulate.shards import SOURCES
+from simulate.sources.config import GalaxyImagesConfig
+from simulate.sources.galaxies import GalaxyImages, load_galaxies
 
-#: The file in the folder of a data set that holds its sources, where they are real galaxies.
-SOURCES = "sources.h5"
 _COLUMNS = ("stamps", "half_light_radius", "number", "label")
 
 

@@ -16,7 +16,7 @@ from lensphys.ground.errors import InputError
 from simulate.dataset.columns import Meaning
 
 if TYPE_CHECKING:
-    from simulate.substructure.lens_plane import LensPlane, MassScale
+    from simulate.substructure.lens_plane import LensPlane
 
 Array = NDArray[np.float64]
 SectionT = TypeVar("SectionT", bound=Strict)

@@ -1,5 +1,6 @@
-"""What the tests of several modules share: configurations, and small data sets."""
+"""Configurations and small data sets for the tests of several modules."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from simulate.config import SimulateConfig
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
+from simulate.shards import DataSet, read
 
 Configure = Callable[..., SimulateConfig]
 
@@ -47,3 +49,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_config: Simulate
     out = tmp_path_factory.mktemp("undisturbed") / "data"
     simulate(small_config.model_copy(update={"out": out}))
     return out
+
+
+@pytest.fixture
+def copy(undisturbed: Path, tmp_path: Path) -> Path:
+    """A copy of the data set ``undisturbed``, to be damaged."""
+    return Path(shutil.copytree(undisturbed, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def physical_data(tmp_path_factory: pytest.TempPathFactory, configure: Configure) -> DataSet:
+    """90 images of the preset ``physical``."""
+    out = tmp_path_factory.mktemp("physical") / "data"
+    return read(simulate(configure(2, preset="physical", n=90, shard_size=40, out=out))[0])

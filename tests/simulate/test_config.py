@@ -7,10 +7,9 @@ import yaml
 
 from lensphys.ground.config import config_folder, load_config, read_yaml, shipped_config, suggestion
 from lensphys.ground.errors import InputError
-from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 from lensphys.instruments import INSTRUMENTS
-from simulate.instruments import instrument
 from simulate.presets import load_simulate_config, schema_with, simulate_config_path
+from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 
 MODEL_2 = simulate_config_path(2, "published")
 
@@ -227,21 +226,6 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
         read_yaml(tmp_path / name)
 
 
-@pytest.mark.parametrize("model", [0, 4, 7, -1])
-def test_an_unknown_model_is_told_the_known_ones(model):
-    with pytest.raises(InputError, match=f"unknown model {model}; .* has models 1, 2, 3"):
-        simulate_config_path(model, "published")
-
-
-@pytest.mark.parametrize(
-    ("preset", "message"),
-    [("publishd", "did you mean 'published'"), ("xyz", "known: .*published")],
-)
-def test_an_unknown_preset_is_answered_with_the_nearest(preset, message):
-    with pytest.raises(InputError, match=f"unknown preset '{preset}'.*{message}"):
-        simulate_config_path(2, preset)
-
-
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
@@ -253,11 +237,6 @@ def test_an_unknown_preset_is_answered_with_the_nearest(preset, message):
 )
 def test_classes_are_known_and_named_once(classes, message):
     assert message in error_of(classes=classes)
-
-
-def test_an_unknown_instrument_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="did you mean 'euclid_vis_published'"):
-        instrument("euclid_vis_publised")
 
 
 def test_a_shipped_configuration_is_found_by_name():

@@ -18,7 +18,13 @@ from simulate.dataset.noise_free import noise_free_images
 from simulate.dataset.twins import twin_residuals
 from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.presets import config_of, known_models, known_presets, load_simulate_config, make_prior
+from simulate.presets import (
+    config_of,
+    known_models,
+    known_presets,
+    load_simulate_config,
+    make_prior,
+)
 from simulate.run import simulate
 from simulate.substructure import known_classes
 

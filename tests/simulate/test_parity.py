@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
-from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 from simulate.instruments import instrument
 from simulate.observe import doubled
 from simulate.presets.published import PublishedPrior
 from simulate.scenes import Deflectors, Scene
+from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 
 FILE = Path(__file__).parents[1] / "data" / "deeplensesim.h5"
 CASES = [
@@ -120,4 +120,6 @@ def test_an_axion_vortex_of_deeplensesim_is_a_line_of_our_length(configure, mode
     half_length = config.axion.half_length * 1e-22 / data.axion_mass
     assert np.hypot(x, y)[[0, -1]] == pytest.approx([half_length] * 2, rel=1e-9)
     each = config.axion.total_mass / config.axion.n_masses
-    assert theta_E == pytest.approx(np.full(100, PublishedPrior(config).scale.theta_E(each)), rel=1e-9)
+    assert theta_E == pytest.approx(
+        np.full(100, PublishedPrior(config).scale.theta_E(each)), rel=1e-9
+    )

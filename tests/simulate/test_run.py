@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +17,9 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from simulate import run, shards
-from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 from simulate.presets.published import PublishedPrior
 from simulate.run import simulate
+from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
 
 ROOT = Path(__file__).parents[2]
 SHARDS = [f"shard-0000{number}.h5" for number in range(3)]
@@ -28,12 +27,6 @@ SHARDS = [f"shard-0000{number}.h5" for number in range(3)]
 
 def into(config, out, **changes):
     return config.model_copy(update={"out": out, **changes})
-
-
-@pytest.fixture
-def copy(undisturbed, tmp_path):
-    """A copy of the finished data set, to be damaged."""
-    return Path(shutil.copytree(undisturbed, tmp_path / "copy"))
 
 
 # What a data set is.

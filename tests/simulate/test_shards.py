@@ -1,8 +1,6 @@
 """Reading a data set: what comes back, and one line of advice for whatever is wrong with it."""
 
 import json
-import shutil
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,11 +12,6 @@ from simulate.run import simulate
 from simulate.shards import MANIFEST, manifest_text, read, write_shard
 
 SHARD = "shard-00001.h5"
-
-
-@pytest.fixture
-def copy(undisturbed, tmp_path):
-    return Path(shutil.copytree(undisturbed, tmp_path / "copy"))
 
 
 def change_manifest(folder, **changes):

@@ -1,58 +1,17 @@
-"""Sources from images of galaxies: reading, cleaning, selecting, and putting behind a lens."""
+"""Stamps of galaxies: cleaned, centred, selected, and put behind a lens."""
 
 import math
-from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
-from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import rotate
 
 import lensphys as lp
-from lensphys.ground.config import checked, config_folder, read_yaml
-from lensphys.ground.errors import InputError
-from simulate.sources.files import digest
-from simulate.sources.config import GalaxyImagesConfig
 from simulate.sources.galaxies import half_light_radius, load_galaxies, prepare
-from simulate.sources.procedural import procedural_galaxies, write_procedural_galaxies
-
-SHIPPED = Path(__file__).parents[1] / "data" / "galaxies.h5"
-VALUES = read_yaml(config_folder("simulate") / "model2.yaml")["galaxies"]
-
-
-def configured(**changes):
-    return checked(GalaxyImagesConfig, VALUES | {"path": SHIPPED} | changes, "model2.yaml")
-
-
-CONFIG = configured()
-NOISE = 0.1
-
-
-def blob(side=80, row=39.5, column=39.5, sigma=5.0, flux=2000.0):
-    rows, columns = np.indices((side, side))
-    r2 = (rows - row) ** 2 + (columns - column) ** 2
-    return flux / (2 * math.pi * sigma**2) * np.exp(-r2 / (2 * sigma**2))
-
-
-def noise(shape, seed=0, sky=7.0):
-    return sky + np.random.default_rng(seed).normal(0.0, NOISE, shape)
-
-
-def stamp_of(image, config=CONFIG):
-    made = prepare(image, config)
-    assert not isinstance(made, str), made
-    return made
-
-
-def pictures(path, images, **others):
-    with h5py.File(path, "w") as file:
-        for name, values in ({"images": images} | others).items():
-            file[name] = values
-    return path
+from tests.simulate.sources.blobs import CONFIG, blob, configured, noise, pictures, stamp_of
 
 
 @pytest.fixture(scope="module")
@@ -178,59 +137,6 @@ def test_rejected_images_are_counted_and_the_others_keep_their_number(tmp_path):
     )
 
 
-def test_some_of_a_file_are_spread_over_all_of_it(tmp_path):
-    images = np.stack([blob() + noise((80, 80), k) for k in range(9)])
-    galaxies = load_galaxies(configured(path=pictures(tmp_path / "n.h5", images), max_images=3))
-    assert galaxies.number.tolist() == [0, 3, 6]
-    assert galaxies.label.tolist() == [-1] * 3
-
-
-def test_one_file_in_any_format_gives_the_same_stamps(tmp_path):
-    images = np.stack([blob(sigma=3.0 + k) + noise((80, 80), k) for k in range(3)]).astype("f4")
-    fits.PrimaryHDU(images).writeto(tmp_path / "cube.fits")
-    (tmp_path / "folder").mkdir()
-    for k, image in enumerate(images):
-        hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image)])
-        hdus.writeto(tmp_path / "folder" / f"{k}.fits")
-    fits.PrimaryHDU(images[0]).writeto(tmp_path / "one.fits")
-    expected = load_galaxies(configured(path=pictures(tmp_path / "a.h5", images)))
-    for name in ("cube.fits", "folder", "one.fits"):
-        found = load_galaxies(configured(path=tmp_path / name))
-        assert len(found) == (1 if name == "one.fits" else 3)
-        np.testing.assert_array_equal(found.stamps, expected.stamps[: len(found)])
-
-
-def test_a_cube_of_integers_as_detectors_write_them_is_read(tmp_path):
-    images = np.stack([200 * (blob() + noise((80, 80), k)) + 300 for k in range(2)])
-    fits.PrimaryHDU(images.clip(0, 65000).astype(np.uint16)).writeto(tmp_path / "cube.fits")
-    assert len(load_galaxies(configured(path=tmp_path / "cube.fits"))) == 2
-
-
-def test_colours_are_weighted(tmp_path):
-    image = blob() + noise((80, 80))
-    red = np.stack([image, 0 * image, 0 * image], axis=-1)
-    stamp, _ = stamp_of(red, configured(rgb_weights=(1.0, 0.0, 0.0)))
-    np.testing.assert_array_equal(stamp, stamp_of(image)[0])
-    assert prepare(red, configured(rgb_weights=(0.0, 1.0, 0.0))) == "empty"
-    fits.PrimaryHDU(np.moveaxis(red, -1, 0)).writeto(tmp_path / "colour.fits")
-    found = load_galaxies(configured(path=tmp_path, rgb_weights=(1.0, 0.0, 0.0)))
-    np.testing.assert_array_equal(found.stamps[0], stamp)
-
-
-def test_the_identity_follows_the_contents_and_not_the_place(tmp_path):
-    copy, other = tmp_path / "galaxies.h5", tmp_path / "other.h5"
-    copy.write_bytes(SHIPPED.read_bytes())
-    write_procedural_galaxies(other, 1, 64, np.random.default_rng(9))
-    assert configured(path=copy).identity() == CONFIG.identity()
-    assert configured(path=other).identity() != CONFIG.identity()
-    assert configured(size=32).identity() != CONFIG.identity()
-    (tmp_path / "folder").mkdir()
-    fits.PrimaryHDU(blob()).writeto(tmp_path / "folder" / "a.fits")
-    before = digest(tmp_path / "folder")
-    fits.PrimaryHDU(blob()).writeto(tmp_path / "folder" / "b.fits")
-    assert digest(tmp_path / "folder") != before
-
-
 def test_a_file_is_read_once_until_it_changes(tmp_path):
     path = pictures(tmp_path / "a.h5", np.stack([blob() + noise((80, 80))] * 2))
     first = load_galaxies(configured(path=path))
@@ -274,70 +180,3 @@ def test_a_magnified_galaxy_shows_no_pixels(shipped):
     step = 4 / n
     slope = light.diff() / step
     assert slope.diff().abs().max() < 0.1 * slope.abs().max()
-
-
-def test_procedural_galaxies_follow_their_generator_and_fill_their_range():
-    first, again = (procedural_galaxies(2, 64, np.random.default_rng(4)) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert (first.shape, first.dtype) == ((2, 64, 64, 3), np.uint8)
-    assert not np.array_equal(first[0], first[1])
-    assert first.max() > 150
-    assert 10 < np.median(first) < 40
-
-
-def test_the_shipped_galaxies_are_made_as_their_readme_says(tmp_path):
-    with h5py.File(SHIPPED) as file:
-        images = file["images"][()]
-    made = procedural_galaxies(8, 64, np.random.default_rng(1))
-    # The last digit of a rounded exponential may differ between machines.
-    assert np.abs(images.astype(int) - made).max() <= 1
-    assert SHIPPED.stat().st_size < 100_000
-
-
-@pytest.mark.parametrize(
-    ("name", "contents", "message"),
-    [
-        ("a.h5", {"pictures": np.zeros((2, 8, 8))}, "has no dataset 'images' .* it has pictures"),
-        ("a.h5", {}, "has no dataset 'images' .* it has nothing"),
-        ("a.h5", {"images": np.zeros((2, 8, 8, 4))}, r"must be numbers of shape .*\(2, 8, 8, 4\)"),
-        ("a.h5", {"images": np.zeros((0, 8, 8))}, "must be numbers of shape"),
-        ("a.h5", {"images": np.array([b"x"])}, "must be numbers of shape"),
-        ("a.h5", {"images": np.zeros((2, 80, 80)), "ans": np.zeros(3, int)}, "'ans' must be whole"),
-        ("a.h5", {"images": np.zeros((2, 80, 80))}, r"no usable galaxy \(2 no galaxy at the cen"),
-        ("a.txt", None, "neither an HDF5 file"),
-        ("b.h5", None, "cannot read galaxy images from"),
-        ("b.fits", None, "cannot read galaxy images from"),
-    ],
-)
-def test_a_file_that_does_not_serve_is_refused_in_one_line(tmp_path, name, contents, message):
-    path = tmp_path / name
-    if contents is None:
-        path.write_bytes(b"nothing of the kind")
-    else:
-        with h5py.File(path, "w") as file:
-            for key, values in contents.items():
-                file[key] = values
-    with pytest.raises(InputError, match=message) as caught:
-        load_galaxies(configured(path=path))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_path_where_there_is_nothing_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"^there are no galaxy images at"):
-        load_galaxies(configured(path=tmp_path / "none.h5"))
-    with pytest.raises(InputError, match="holds no FITS file"):
-        load_galaxies(configured(path=tmp_path))
-
-
-def test_a_cutout_of_other_dimensions_is_refused(tmp_path):
-    fits.PrimaryHDU(np.zeros((2, 8, 8))).writeto(tmp_path / "a.fits")
-    with pytest.raises(InputError, match=r"no usable galaxy \(1 that cannot be read\)"):
-        load_galaxies(configured(path=tmp_path))
-    fits.PrimaryHDU().writeto(tmp_path / "b.fit")
-    with pytest.raises(InputError, match="holds no image"):
-        load_galaxies(configured(path=tmp_path / "b.fit"))
-
-
-def test_weights_of_colours_sum_to_one():
-    with pytest.raises(InputError, match="rgb_weights: the weights must not be negative"):
-        configured(rgb_weights=(1.0, 1.0, 1.0))

@@ -1,11 +1,8 @@
-"""Subhaloes and vortices obey the relations that they cite."""
-
-import dataclasses
+"""Subhaloes obey the relations that they cite."""
 
 import numpy as np
 import pytest
 import torch
-from astropy import units
 from astropy.cosmology import FlatLambdaCDM, Planck18
 from lenstronomy.Cosmo.lens_cosmo import LensCosmo
 from scipy import stats
@@ -14,28 +11,13 @@ import lensphys as lp
 from lensphys.ground.errors import InputError
 from simulate.distributions import power_law
 from simulate.substructure import cdm
-from simulate.substructure.axion import Vortex
-from simulate.substructure.cdm import Subhalos
-from simulate.substructure.lens_plane import LensPlane, de_broglie_wavelength
-
-PLANE = LensPlane(0.5, 1.0, Planck18)
-P = 1e-3
-N = 300
+from simulate.substructure.cdm import PointSubhalos, Subhalos
+from tests.simulate.substructure.lenses import PLANE, N, P, params, rngs
 
 
 @pytest.fixture(scope="module")
 def config(configure):
     return configure(2, preset="physical")
-
-
-def params(fraction=0.05, theta_E=1.2, gamma=2.0, n=N):
-    values = {"theta_E": theta_E, "gamma": gamma, "substructure_fraction": fraction}
-    values |= {"center_x": 0.1, "center_y": -0.2}
-    return {name: np.full(n, value) for name, value in values.items()}
-
-
-def rngs(n=N):
-    return [np.random.default_rng([1, i]) for i in range(n)]
 
 
 def test_angles_of_a_halo_are_lenstronomys():
@@ -68,18 +50,6 @@ def test_concentration_at_the_pivot_mass():
     flat = FlatLambdaCDM(H0=100, Om0=0.3)
     assert cdm.concentration(np.array(2e12), 0.0, flat) == pytest.approx(5.71)
     assert cdm.concentration(np.array(2e12), 1.0, flat) == pytest.approx(5.71 * 2**-0.47)
-
-
-def test_a_wave_of_1e_22_ev_at_300_km_s_measures_0_4_kpc():
-    length = de_broglie_wavelength(np.array(1e-22), np.array(300.0))
-    assert length == pytest.approx(0.4018, rel=1e-3)
-    reference = 4.135667696e-15 * 2.99792458e8**2 / (1e-22 * 3e5) * units.m
-    assert length == pytest.approx(reference.to_value("kpc"), rel=1e-9)
-
-
-def test_velocity_dispersion_is_that_of_the_isothermal_sphere():
-    sigma = LensCosmo(0.5, 1.0, cosmo=Planck18).sis_theta_E2sigma_v(1.2)
-    assert PLANE.velocity_dispersion(np.array([1.2]))[0] == pytest.approx(sigma, rel=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -142,25 +112,51 @@ def test_depths_follow_the_density_of_the_host():
     assert stats.kstest(z, lambda v: np.interp(v, grid, cumulative)).pvalue > P
 
 
-def test_a_vortex_lies_near_the_ring_and_is_as_long_as_its_wave(config):
-    drawn, labels = Vortex().draw(config.axion, PLANE, params(), rngs())
-    distance = np.hypot(labels["vortex_center_x"] - 0.1, labels["vortex_center_y"] + 0.2) / 1.2
-    assert stats.kstest(distance, stats.uniform(0.8, 0.4).cdf).pvalue > P
-    assert stats.kstest(labels["vortex_angle"], stats.uniform(0, np.pi).cdf).pvalue > P
-    sigma = PLANE.velocity_dispersion(np.array(1.2))
-    wave = de_broglie_wavelength(labels["axion_mass"], sigma) / PLANE.kpc_per_arcsec
-    assert 2 * labels["vortex_half_length"] == pytest.approx(wave)
-    assert drawn["theta_E"][:, 0] == pytest.approx(np.full(N, 1.2 * np.sqrt(0.3 * 0.05)))
-    inside = np.pi * 1.2**2 * PLANE.sigma_critical
-    assert labels["substructure_mass"] == pytest.approx(np.full(N, 0.3 * 0.05 * inside))
-
-
 def test_more_subhaloes_than_a_computer_can_hold_are_refused(config):
     light = config.cdm.model_copy(update={"mass_min": 1.0})
     with pytest.raises(InputError, match=r"cdm: .* subhaloes an image are too many"):
         Subhalos().draw(light, PLANE, params(), rngs())
 
 
-def test_a_source_in_front_of_the_lens_is_refused():
-    with pytest.raises(ValueError, match="behind the lens"):
-        dataclasses.replace(PLANE, z_source=0.3)
+@pytest.fixture(scope="module")
+def point_subhalos(configure):
+    """Mass, x and y of 25 subhaloes in each of 400 draws, (3, 10000)."""
+    rng = np.random.default_rng(3)
+    draws = [PointSubhalos().draw_one(configure().cdm, rng)[0] for _ in range(400)]
+    assert all(draw.shape == (3, 25) for draw in draws)
+    return np.concatenate(draws, axis=1)
+
+
+def test_subhalo_masses_follow_the_power_law(point_subhalos):
+    """dN/dm ~ m^-0.9 between 1e6 and 1e10: the cumulative distribution goes as m^0.1."""
+    mass = point_subhalos[0]
+    assert 1e6 <= mass.min() < mass.max() <= 1e10
+    low, high = 1e6**0.1, 1e10**0.1
+    assert stats.kstest(mass, lambda m: (m**0.1 - low) / (high - low)).pvalue > P
+
+
+def test_published_subhaloes_are_far_heavier_than_a_slope_of_1_9_makes_them(
+    configure, point_subhalos
+):
+    rng = np.random.default_rng(3)
+    steep = configure(2, "cdm.mass_slope=-1.9")
+    mass = np.concatenate([PointSubhalos().draw_one(steep.cdm, rng)[0][0] for _ in range(400)])
+    assert point_subhalos[0].mean() / mass.mean() == pytest.approx(110, rel=0.2)
+
+
+def test_a_slope_of_minus_one_is_log_uniform(configure):
+    rng = np.random.default_rng(4)
+    config = configure(2, "cdm.mass_slope=-1")
+    mass = np.concatenate([PointSubhalos().draw_one(config.cdm, rng)[0][0] for _ in range(100)])
+    assert stats.kstest(np.log10(mass), stats.uniform(6, 4).cdf).pvalue > P
+
+
+def test_subhaloes_are_uniform_in_radius_and_angle(point_subhalos):
+    _, x, y = point_subhalos
+    assert stats.kstest(np.hypot(x, y), stats.uniform(0.25, 1.75).cdf).pvalue > P
+    assert stats.kstest(np.arctan2(y, x), stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > P
+
+
+def test_mass_and_place_of_a_subhalo_are_independent(point_subhalos):
+    mass, x, y = point_subhalos
+    assert stats.spearmanr(mass, np.hypot(x, y)).pvalue > P

@@ -1,40 +1,15 @@
 """Lens light, look-alikes and real galaxies in the scenes of both presets."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from lensphys.ground.errors import InputError
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.backends.torch import TorchRenderer
-from simulate.dataset.twins import twin_residuals
-from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.light.add_light import add_light
 from simulate.light.lens_light import LENS_LIGHT_LABELS
-from simulate.presets import make_prior
-from simulate.run import simulate
-from simulate.shards import read
 from simulate.sources.galaxies import load_galaxies
-from simulate.sources.store import SOURCES
-
-GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
-PRESETS = ("published", "physical")
-
-
-def with_galaxies(config):
-    section = config.galaxies.model_copy(update={"path": GALAXIES})
-    return config.model_copy(update={"galaxies": section})
-
-
-def lit(config, n, galaxies=None):
-    return add_light(make_prior(config).draw(0, n), config, instrument(config.instrument), galaxies)
-
-
-def images(config, n):
-    return make_images(config, make_prior(config), make_renderers(config), 0, n)
+from tests.simulate.light.scene_images import PRESETS, images, lit, with_galaxies
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -108,55 +83,3 @@ def test_real_galaxies_take_the_place_of_the_smooth_source(configure, preset):
     # Cubic here, linear there.
     assert np.abs(ours[[0, 3]] - theirs).max() < 0.1 * theirs.max()
     assert ours[[0, 3]].sum((1, 2)) == pytest.approx(theirs.sum((1, 2)), rel=1e-2)
-
-
-def test_a_data_set_keeps_its_galaxies(configure, tmp_path, contents):
-    config = with_galaxies(configure(2, preset="physical", n=12, shard_size=6))
-    out, _ = simulate(config.model_copy(update={"out": tmp_path / "data"}))
-    before = contents(out)
-    assert SOURCES in before
-    (out / SOURCES).write_bytes(before[SOURCES][:-100])
-    (out / "shard-00001.h5").unlink()
-    simulate(config.model_copy(update={"out": out}))
-    assert contents(out) == before
-    # The twin of an image needs no other file than those of the data set.
-    data = read(out)
-    chi2 = (twin_residuals(data)[data.label == 0] ** 2).mean()
-    assert chi2 == pytest.approx(1, abs=0.05)
-
-
-def test_images_with_galaxies_do_not_depend_on_the_shards(configure, tmp_path):
-    made = []
-    for size in (4, 9):
-        config = with_galaxies(configure(2, n=9, shard_size=size, out=tmp_path / str(size)))
-        made.append(read(simulate(config)[0]).image)
-    assert np.array_equal(*made)
-
-
-def test_another_file_of_galaxies_is_another_data_set(configure, tmp_path):
-    config = configure(2, n=3, out=tmp_path / "data")
-    simulate(config)
-    with pytest.raises(InputError, match="galaxies"):
-        simulate(with_galaxies(config))
-
-
-@pytest.mark.parametrize("real", [False, True])
-def test_twins_shine_like_their_images(configure, tmp_path, real):
-    """Without substructure noise alone is left, of look-alikes too, in any part of a data set."""
-    options = ("lens_light.enabled=true", "non_lens.fraction=0.3")
-    config = configure(2, *options, preset="physical", n=24, out=tmp_path / "d")
-    out, _ = simulate(with_galaxies(config) if real else config)
-    data = read(out)
-    residual = twin_residuals(data)
-    chi2 = (residual**2).mean((1, 2, 3))
-    smooth = np.isin(data.label, [0, 3])
-    assert chi2[smooth] == pytest.approx(np.ones(smooth.sum()), abs=0.15)
-    assert chi2[~smooth].max() > 1.5
-    some = read(out, classes=["axion", "non_lens"])
-    assert np.allclose(twin_residuals(some), residual[data.label >= 2], atol=1e-4)
-
-
-def test_a_missing_file_of_galaxies_is_named(configure, tmp_path):
-    config = configure(2, f"galaxies.path={tmp_path / 'none.h5'}", n=3, out=tmp_path / "data")
-    with pytest.raises(InputError, match=r"none\.h5"):
-        simulate(config)

@@ -1,3 +1,5 @@
+"""Units, exposure, PSF and noise of the images of a data set."""
+
 import dataclasses
 import math
 from pathlib import Path
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import lensphys as lp
 from lensphys.ground.errors import InputError
 from simulate.dataset.photometry import Photometry
 from simulate.instruments import instrument
@@ -121,3 +124,9 @@ def test_photometry_is_a_value() -> None:
     known = Photometry.known(ATTRS, np.ones(1), "image", "data")
     with pytest.raises(dataclasses.FrozenInstanceError):
         known.rate = np.zeros(1)  # type: ignore[misc]
+
+
+def test_a_moffat_camera_is_known_by_its_wings() -> None:
+    known = Photometry.known(ATTRS | {"psf_beta": 3.0}, np.ones(1), "image", "data")
+    assert known.psf == lp.MoffatPSF(0.16, 3.0, 0.1, 5.0)
+    assert Photometry.known(ATTRS, np.ones(1), "image", "data").psf == lp.GaussianPSF(0.16, 0.1)

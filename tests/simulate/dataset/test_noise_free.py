@@ -1,4 +1,4 @@
-"""Noise-free truth: image k drawn and rendered again."""
+"""The truth behind noisy images is drawn again from their configuration."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ from simulate.observe import noise_sigma
 from simulate.run import simulate
 from simulate.shards import read
 
-GALAXIES = Path(__file__).parents[1] / "data" / "galaxies.h5"
+GALAXIES = Path(__file__).parents[2] / "data" / "galaxies.h5"
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""Folders of images are recognised, and their classes ordered."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.simulate.importers.make_files import coarse, image, refusal, save, save_fits
+
+
+def test_deeplensesim_folders_become_labels_in_the_order_of_the_project(deeplensesim, importing):
+    data = importing(deeplensesim)
+    assert data.label_names == ["no_sub", "cdm", "axion"]
+    assert data.label.tolist() == [0, 1, 2] * 3
+    assert (data.image.shape, data.image.dtype) == ((9, 1, 8, 8), np.float32)
+    for i, (name, label) in enumerate((n, k) for n in range(3) for k in data.label_names):
+        stored = np.load(deeplensesim / label / f"{label}_sim_{name}.npy", allow_pickle=True)
+        pixels = stored[0] if label == "axion" else stored
+        assert np.array_equal(data.image[i, 0], pixels.astype(np.float32))
+    assert importing.manifest["counts"] == {"no_sub": 3, "cdm": 3, "axion": 3}
+    assert importing.manifest["skipped"] == {"n": 0, "names": []}
+
+
+def test_classes_take_turns_until_one_ends(deeplensesim, importing):
+    save(deeplensesim / "cdm" / "more1.npy", image())
+    save(deeplensesim / "cdm" / "more2.npy", image())
+    assert importing(deeplensesim).label.tolist() == [0, 1, 2] * 3 + [1, 1]
+
+
+def test_a_class_that_is_not_there_is_no_label(deeplensesim, importing):
+    shutil.rmtree(deeplensesim / "cdm")
+    assert importing(deeplensesim).label_names == ["no_sub", "axion"]
+
+
+def test_an_empty_class_is_refused(deeplensesim, tmp_path):
+    for path in (deeplensesim / "cdm").iterdir():
+        path.unlink()
+    assert "has no .npy or FITS files in cdm" in refusal(deeplensesim, tmp_path / "out")
+
+
+def test_files_of_a_mac_and_other_files_are_passed_over(deeplensesim, importing):
+    (deeplensesim / "cdm" / "._cdm_sim_0.npy").write_bytes(b"Mac OS X")
+    (deeplensesim / "cdm" / "notes.txt").write_text("notes")
+    (deeplensesim / "__MACOSX").mkdir()
+    assert len(importing(deeplensesim)) == 9
+    assert importing.lines == []
+
+
+def test_the_published_split_is_a_column(deeplense_tests, importing):
+    data = importing(deeplense_tests)
+    assert data.label_names == ["no", "sphere", "vort"]
+    assert data.image.shape == (12, 1, 12, 12)
+    assert data.attrs["split_names"] == ["train", "val"]
+    assert data.params["split"].tolist() == [0] * 9 + [1] * 3
+    assert data.label.tolist() == [0, 1, 2] * 4
+
+
+def test_one_part_alone_is_a_data_set_without_split(deeplense_tests, importing):
+    data = importing(deeplense_tests / "val")
+    assert len(data) == 3
+    assert "split" not in data.params
+
+
+def test_class_folders_of_other_names_are_imported_by_name(tmp_path, importing):
+    for name in ("lenses", "nonlenses", "rest"):
+        save(tmp_path / "set" / name / "1.npy", image())
+    data = importing(tmp_path / "set", label_names=["nonlenses", "lenses"])
+    assert data.label_names == ["nonlenses", "lenses"]
+    assert len(data) == 2
+    assert importing.lines == ["left out rest/ (1 image): --label-names does not name it"]
+    assert importing.manifest["left_out"] == {"rest": 1}
+
+
+def test_a_name_without_a_folder_is_refused(tmp_path):
+    for name in ("lenses", "nonlenses"):
+        save(tmp_path / "set" / name / "1.npy", image())
+    save_fits(tmp_path / "cut" / "1.fits")
+    message = refusal(tmp_path / "set", tmp_path / "out", label_names=["lenses", "non_lenses"])
+    assert "--label-names: there is no folder 'non_lenses' in" in message
+    assert message.endswith("its folders are lenses, nonlenses")
+    message = refusal(tmp_path / "cut", tmp_path / "out", label_names=["lenses"])
+    assert message.endswith("it has no folders")
+
+
+def test_folders_beside_a_layout_are_named(deeplense_tests, importing):
+    for name, n in (("train/rest", 2), ("more", 1), ("no", 1), ("train/notes", 0)):
+        (deeplense_tests / name).mkdir()
+        for i in range(n):
+            save(deeplense_tests / name / f"{i}.npy", image(12))
+    (deeplense_tests / "no" / "0.npy").rename(deeplense_tests / "more" / "1.npy")
+    assert len(importing(deeplense_tests)) == 12
+    assert importing.manifest["left_out"] == {"more": 2, "train/rest": 2}
+    assert importing.lines == [
+        f"left out {name}/ (2 images): it is not part of the layout deeplense-tests"
+        for name in ("more", "train/rest")
+    ]
+
+
+def test_a_class_may_be_in_one_part_alone(tmp_path, importing):
+    for name in ("train/a", "val/b"):
+        save(tmp_path / "set" / name / "1.npy", image())
+    data = importing(tmp_path / "set", label_names=["a", "b"])
+    assert (data.label.tolist(), data.params["split"].tolist()) == ([0, 1], [0, 1])
+
+
+def test_pairs_go_together_by_name(pairs, importing):
+    data = importing(pairs)
+    assert (data.image.shape, data.image_lr.shape) == ((20, 1, 12, 12), (20, 1, 6, 6))
+    assert np.allclose(coarse(data.image), data.image_lr, atol=1e-6)
+    assert data.attrs["pixel_scale_lr"] == 2 * data.attrs["pixel_scale"]
+    assert data.label_names == ["unlabelled"]
+    assert data.config["pairs"] == 2
+
+
+def test_pairs_may_name_their_resolution(pairs, importing):
+    for path in [*pairs.glob("?R/*.npy")]:
+        path.rename(path.with_name(f"{path.parent.name}_{path.name}"))
+    data = importing(pairs)
+    assert np.allclose(coarse(data.image), data.image_lr, atol=1e-6)
+
+
+def test_one_cutout(tmp_path, importing):
+    pixels = save_fits(tmp_path / "lens.fits")
+    assert np.array_equal(importing(tmp_path / "lens.fits", pixel_scale=None).image[0, 0], pixels)
+
+
+def test_folders_of_cutouts_are_classes(tmp_path, importing):
+    for name in ("spiral", "lens"):
+        save_fits(tmp_path / "cut" / name / "1.fits")
+    assert importing(tmp_path / "cut", pixel_scale=None).label_names == ["lens", "spiral"]
+
+
+def mixed_formats(folder):
+    save(folder / "no" / "1.npy", image())
+    save_fits(folder / "no" / "2.fits")
+
+
+def mixed_layouts(folder):
+    for name in ("no_sub", "no"):
+        save(folder / name / "1.npy", image())
+
+
+def beside_the_split(folder):
+    for name in ("train/no", "no"):
+        save(folder / name / "1.npy", image())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder.mkdir(), "has none of the known layouts: known are no_sub/"),
+        (lambda folder: save(folder / "1.npy", image()), "has none of the known layouts"),
+        (lambda folder: save(folder / "HR" / "1.npy", image()), "has none of the known layouts"),
+        (lambda folder: None, "there is no file or folder"),
+        (lambda folder: folder.write_text("text"), "is not a FITS file; import a folder of .npy"),
+        (mixed_formats, "mixes .npy and FITS files"),
+        (mixed_layouts, "mixes layouts (deeplense-tests, deeplensesim)"),
+        (beside_the_split, "mixes layouts (deeplense-tests, deeplense-tests beside train/)"),
+    ],
+)
+def test_folders_that_are_no_data_sets(make, message, tmp_path):
+    make(tmp_path / "set")
+    assert message in refusal(tmp_path / "set", tmp_path / "out")

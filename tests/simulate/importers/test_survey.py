@@ -1,0 +1,48 @@
+"""Images that do not go together are refused before any is imported."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from tests.simulate.importers.make_files import refusal, save, save_fits, wcs_header
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (12, 12), (6, 4)])
+def test_resolutions_that_do_not_divide_are_refused(pairs, shape, tmp_path):
+    for path in (pairs / "LR").iterdir():
+        save(path, np.ones(shape))
+    assert "must be one multiple" in refusal(pairs, tmp_path / "out")
+
+
+def test_a_missing_wcs_asks_for_the_pixel_scale(tmp_path, importing):
+    save_fits(tmp_path / "cut" / "1.fits", None, fits.Header())
+    message = refusal(tmp_path / "cut", tmp_path / "out", pixel_scale=None)
+    assert "no WCS that gives the pixel scale; give --pixel-scale" in message
+    assert importing(tmp_path / "cut", pixel_scale=0.3).attrs["pixel_scale"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("header", "changes", "message"),
+    [
+        (wcs_header(0.2), {}, "differ in pixel scale: 1.fits has 0.1 arcsec, 2.fits 0.2"),
+        (wcs_header(0.1, 1.1), {}, "2.fits has pixels of 0.1 x 0.11 arcsec; resample"),
+        (fits.Header(), {}, "2.fits has no WCS that gives its pixel scale; give --pixel-scale"),
+        (wcs_header(), {"pixel_scale": 0.3}, "--pixel-scale 0.3: the WCS of 1.fits says 0.1"),
+        (wcs_header(unit="nJy"), {}, "differ in unit (BUNIT): 1.fits has None, 2.fits nJy"),
+    ],
+)
+def test_cutouts_that_do_not_go_together_are_refused(header, changes, message, tmp_path):
+    save_fits(tmp_path / "cut" / "1.fits")
+    save_fits(tmp_path / "cut" / "2.fits", None, header)
+    changes = {"pixel_scale": None} | changes
+    assert message in refusal(tmp_path / "cut", tmp_path / "out", **changes)
+
+
+def test_an_image_of_other_shape_and_the_same_bytes_is_skipped(deeplensesim, importing):
+    save(deeplensesim / "cdm" / "cdm_sim_1.npy", np.ones((4, 16)))
+    # Its like of the same size is looked at first, and stands for both.
+    assert (deeplensesim / "cdm" / "cdm_sim_1.npy").stat().st_size == (
+        deeplensesim / "cdm" / "cdm_sim_0.npy"
+    ).stat().st_size
+    assert len(importing(deeplensesim)) == 8
+    assert "it has 4 x 16 pixels, the others 8 x 8" in importing.lines[0]
