@@ -40,11 +40,11 @@ class CriticalCurve:
 
     def area(self) -> float:
         """Area inside the critical curve, arcsec^2."""
-        return _area(self.x, self.y)
+        return _compute_area(self.x, self.y)
 
     def caustic_area(self) -> float:
         """Area inside the caustic, arcsec^2, where it does not cross itself."""
-        return _area(self.beta_x, self.beta_y)
+        return _compute_area(self.beta_x, self.beta_y)
 
 
 def critical_curves(
@@ -89,7 +89,7 @@ def critical_curves(
     for contour in contours:
         start_x = x[0, 0] + torch.from_numpy(contour[:, 1]) * step
         start_y = y[0, 0] + torch.from_numpy(contour[:, 0]) * step
-        at_x, at_y, found = _polished(lens, start_x, start_y, step)
+        at_x, at_y, found = _polish(lens, start_x, start_y, step)
         if found.sum() < max(4, 0.5 * found.numel()):
             continue
         if not np.array_equal(contour[0], contour[-1]):
@@ -112,7 +112,7 @@ def _curve(lens: Lens, x: Tensor, y: Tensor) -> CriticalCurve:
     return CriticalCurve(kind, x, y, beta_x[0], beta_y[0])
 
 
-def _polished(lens: Lens, x: Tensor, y: Tensor, step: float) -> tuple[Tensor, Tensor, Tensor]:
+def _polish(lens: Lens, x: Tensor, y: Tensor, step: float) -> tuple[Tensor, Tensor, Tensor]:
     """Vertices moved onto the critical curve, and which of them arrived there nearby."""
     # The last vertex of a closed contour repeats the first.
     start_x, start_y = x[:-1], y[:-1]
@@ -140,5 +140,5 @@ def _determinant(lens: Lens, x: Tensor, y: Tensor) -> Tensor:
     return xx * yy - xy * yx
 
 
-def _area(x: Tensor, y: Tensor) -> float:
+def _compute_area(x: Tensor, y: Tensor) -> float:
     return 0.5 * abs((x[:-1] * y[1:] - x[1:] * y[:-1]).sum().item())

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, Profile, check_real, concrete, parameter
+from lensphys.parameters import Parameter, Profile, check_real, is_concrete, parameter
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -241,7 +241,7 @@ def check_behind(
     """Raises ValueError unless ``0 < z_lens < z_source``, calling them ``lens`` and ``source``."""
     check_real(lens, z_lens)
     check_real(source, z_source)
-    if not (concrete(z_lens) and concrete(z_source)):
+    if not (is_concrete(z_lens) and is_concrete(z_source)):
         return
     ordered = (z_lens > 0) & (z_lens < z_source) & (z_source < math.inf)  # type: ignore[operator]
     if not (bool(ordered.all()) if isinstance(ordered, Tensor) else ordered):
@@ -258,7 +258,7 @@ def check_behind(
 def _check_positive(name: str, value: Parameter, unit: str) -> None:
     check_real(name, value)
     if isinstance(value, Tensor):
-        valid = not concrete(value) or bool((torch.isfinite(value) & (value > 0)).all())
+        valid = not is_concrete(value) or bool((torch.isfinite(value) & (value > 0)).all())
     else:
         valid = math.isfinite(value) and value > 0
     if not valid:

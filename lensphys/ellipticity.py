@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def stretched(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tensor, Tensor]:
+def stretch(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tensor, Tensor]:
     """The complex stretched position ``W = z - e conj(z)``, as its two real components.
 
     In the frame of the ellipse ``W = 2 / (1 + q) * (q x + i y)``.
@@ -24,6 +24,6 @@ def elliptical_radius(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor, floor: float
 
     The floor keeps profiles with a cusp, and the gradient of the square root, finite at the centre.
     """
-    wx, wy = stretched(x, y, e1, e2)
+    wx, wy = stretch(x, y, e1, e2)
     r2 = (wx * wx + wy * wy) / (1 - e1 * e1 - e2 * e2)
     return torch.sqrt(r2.clamp_min(floor * floor))

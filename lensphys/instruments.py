@@ -8,17 +8,21 @@ import difflib
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-import torch
-from torch import Tensor
+from lensphys.ground.numbers import check_count, is_number
 
-from lensphys.grid import pixel_grid
-from lensphys.noise import Noise, background_sigma
-from lensphys.parameters import Parameter, check_count, is_number
-from lensphys.psf import GaussianPSF, MoffatPSF
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-Number = TypeVar("Number", float, Tensor)
+    from lensphys.noise import Noise
+    from lensphys.parameters import Parameter
+    from lensphys.psf import GaussianPSF, MoffatPSF
+
+# What needs torch is imported by the functions that use it: the numbers of an instrument do not.
+
+Number = TypeVar("Number", float, "Tensor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +90,8 @@ class Instrument:
         """Standard deviation of the background noise of one pixel, e-/s."""
         if self.band is None:
             return self.background_rms or 0.0
+        from lensphys.noise import background_sigma
+
         band = dataclasses.asdict(self.band)
         del band["ccd_gain"]
         return background_sigma(pixel_scale=self.pixel_scale, **band)
@@ -110,6 +116,8 @@ class Instrument:
         self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
     ) -> tuple[Tensor, Tensor]:
         """Coordinates ``x, y`` of the pixel centres, arcsec; see :func:`lensphys.pixel_grid`."""
+        from lensphys.grid import pixel_grid
+
         return pixel_grid(self.n_pix, self.pixel_scale, dtype=dtype, device=device)
 
     def psf(self, supersampling: int = 1) -> GaussianPSF | MoffatPSF:
@@ -120,6 +128,8 @@ class Instrument:
         Raises:
             ValueError: for a supersampling below 1.
         """
+        from lensphys.psf import GaussianPSF, MoffatPSF
+
         check_count("supersampling", supersampling)
         scale = self.pixel_scale / supersampling
         if self.psf_beta is None:
@@ -134,12 +144,14 @@ class Instrument:
         Raises:
             ValueError: where neither gives an exposure time.
         """
+        from lensphys.noise import Noise
+
         time = self.total_exposure if exposure_time is None else exposure_time
         if time is None:
             raise ValueError("exposure_time is needed, since the instrument does not fix it")
         return Noise(self.background_sigma, time)
 
-    def coarser(self, factor: int) -> Self:
+    def coarsen(self, factor: int) -> Self:
         """The same field through a telescope of a resolution lower by ``factor``.
 
         Pixels and PSF are wider by the factor, and a pixel collects the sky of a larger area.

@@ -6,12 +6,18 @@ import abc
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from lensphys.cosmology import DAYS
 from lensphys.mass.shear import Shear
-from lensphys.parameters import Parameter, align, check_batches, check_number, check_positions
+from lensphys.parameters import (
+    Parameter,
+    align,
+    check_batches,
+    check_number,
+    check_positions,
+    shared_shape,
+)
 
 
 class Deflector(Protocol):
@@ -98,7 +104,7 @@ class Lens(abc.ABC):
         """
         named = self._batches + [(name, tuple(shape)) for name, shape in shapes.items()]
         check_batches(named)
-        return tuple(torch.broadcast_shapes(*(shape for _, shape in named)))
+        return tuple(shared_shape(shape for _, shape in named))
 
     def _check_grid(self, x: Tensor, y: Tensor) -> None:
         check_positions(x, y)
@@ -137,7 +143,7 @@ class ThinLens(Lens):
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
         self._check_grid(x, y)
-        alpha_x, alpha_y = summed([d.deflection(x, y) for d in self.deflectors])
+        alpha_x, alpha_y = sum_maps([d.deflection(x, y) for d in self.deflectors])
         if isinstance(self.alpha_scale, float) and self.alpha_scale == 1:
             return alpha_x, alpha_y
         scale = align(self.alpha_scale, x)
@@ -150,7 +156,7 @@ class ThinLens(Lens):
         unscaled = isinstance(self.alpha_scale, float) and self.alpha_scale == 1
         if len(shears) == 1 and others and unscaled:
             self._check_grid(x, y)
-            alpha_x, alpha_y = summed([d.deflection(x, y) for d in others])
+            alpha_x, alpha_y = sum_maps([d.deflection(x, y) for d in others])
             return shears[0].ray_trace(x, y, alpha_x, alpha_y)
         alpha_x, alpha_y = self.deflection(x, y)
         return x - alpha_x, y - alpha_y
@@ -158,7 +164,7 @@ class ThinLens(Lens):
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Second derivatives of the potential ``(psi_xx, psi_xy, psi_yy)``, dimensionless."""
         self._check_grid(x, y)
-        xx, xy, yy = summed([d.hessian(x, y) for d in self.deflectors])
+        xx, xy, yy = sum_maps([d.hessian(x, y) for d in self.deflectors])
         scale = align(self.alpha_scale, x)
         return xx * scale, xy * scale, yy * scale
 
@@ -222,7 +228,7 @@ class ThinLens(Lens):
         return align(D_dt, x) * DAYS * self.fermat_potential(x, y, beta_x, beta_y)
 
 
-def summed(maps: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+def sum_maps(maps: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
     """The sum over deflectors of each of their components."""
     return [sum(parts[1:], start=parts[0]) for parts in zip(*maps, strict=True)]
 

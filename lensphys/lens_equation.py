@@ -141,32 +141,32 @@ class _Search:
         y, x = torch.meshgrid(center_y + middle, center_x + middle, indexing="ij")
         # The first grid is one for all sources, so that its rays are traced once for all of them.
         x, y = x.reshape(1, 1, -1), y.reshape(1, 1, -1)
-        alive, _ = self._examined(x, y, half)
+        alive, _ = self._examine(x, y, half)
         batch = self.s_x.shape[0]
-        x, y, alive = _packed(x.expand(batch, -1, -1), y.expand(batch, -1, -1), alive)
+        x, y, alive = _pack(x.expand(batch, -1, -1), y.expand(batch, -1, -1), alive)
 
         retired = []
         for level in range(1, _LEVELS + _MORE_LEVELS + 1):
             half /= 2
             x = torch.cat([x - half, x + half, x - half, x + half], -1)
             y = torch.cat([y - half, y - half, y + half, y + half], -1)
-            held, rough = self._examined(x, y, half)
+            held, rough = self._examine(x, y, half)
             alive = alive.repeat(1, 1, 4) & held
             if level >= _LEVELS:
                 rough = rough & (level < _LEVELS + _MORE_LEVELS)
-                at_x, at_y, held = _packed(x, y, alive & ~rough)
+                at_x, at_y, held = _pack(x, y, alive & ~rough)
                 retired.append((at_x, at_y, held, torch.full_like(at_x, half)))
                 alive = alive & rough
-            x, y, alive = _packed(x, y, alive)
+            x, y, alive = _pack(x, y, alive)
             if level >= _LEVELS and not x.shape[-1]:
                 break
         x, y, alive, size = (torch.cat(parts, -1) for parts in zip(*retired, strict=True))
         x, y, alive = self._newton(x, y, alive, size)
         edge = 0.5 * window * (1 + 1e-12)
         alive &= ((x - center_x).abs() <= edge) & ((y - center_y).abs() <= edge)
-        return self._distinct(*_packed(x, y, alive))
+        return self._keep_distinct(*_pack(x, y, alive))
 
-    def _examined(self, x: Tensor, y: Tensor, half: float) -> tuple[Tensor, Tensor]:
+    def _examine(self, x: Tensor, y: Tensor, half: float) -> tuple[Tensor, Tensor]:
         """Whether cells may hold an image, and whether the mapping inside is far from linear."""
         step = torch.tensor([-half, 0.0, half], dtype=x.dtype, device=x.device)
         at_x, at_y = x + step.repeat(3)[:, None], y + step.repeat_interleave(3)[:, None]
@@ -179,10 +179,10 @@ class _Search:
         bend = (beta[..., :4, :] + beta[..., 5:, :].flip(-2) - 2 * beta[..., 4:5, :]).abs()
         rough = bend.amax(-2, keepdim=True).amax(0) > _ROUGH * width
         # The centre may be just across the edge, where samples do not feel it yet.
-        centre = self._near_centre(x, y, 3 * half)
+        centre = self._is_near_centre(x, y, 3 * half)
         return inside | centre, rough | centre
 
-    def _near_centre(self, x: Tensor, y: Tensor, reach: float) -> Tensor:
+    def _is_near_centre(self, x: Tensor, y: Tensor, reach: float) -> Tensor:
         near = torch.zeros_like(x, dtype=torch.bool)
         # One centre after the other: cells times centres would not fit the memory.
         for k in range(self.centres[0].shape[-1]):
@@ -222,12 +222,12 @@ class _Search:
         bright = (xx * yy - xy * yx).abs() < 1 / _FAINTEST
         return x, y, alive & arrived & bright
 
-    def _distinct(self, x: Tensor, y: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _keep_distinct(self, x: Tensor, y: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         images = torch.zeros_like(x, dtype=torch.bool)
         most, left = _MOST + self.centres[0].shape[-1], alive
         for _ in range(most):
             if not bool(left.any()):
-                x, y, images = _packed(x, y, images)
+                x, y, images = _pack(x, y, images)
                 if x.shape[-1]:
                     return x, y, images
                 # No source has an image: a list of one entry that is none keeps the shapes.
@@ -243,7 +243,7 @@ class _Search:
         )
 
 
-def _packed(x: Tensor, y: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _pack(x: Tensor, y: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The living entries first, cut to the largest number of them in the batch."""
     count = int(alive.sum(-1).max()) if alive.numel() else 0
     first = alive.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[..., :count]

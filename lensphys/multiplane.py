@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lensphys import cosmology as cosmo
 from lensphys.cosmology import DAYS, Cosmology, FlatLambdaCDM
-from lensphys.lens import Deflector, Lens, summed
-from lensphys.parameters import Parameter, align, check_number, traced
+from lensphys.lens import Deflector, Lens, sum_maps
+from lensphys.parameters import Parameter, align, check_number, is_traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ class MultiPlane(Lens):
         self.z_source = z_source
         self.z_source_convention = convention
         self.cosmology = cosmology
-        self._grouped = _grouped(self.deflectors, self.redshifts)
+        self._grouped = _group_by_plane(self.deflectors, self.redshifts)
         # Distances that carry gradients are computed at each call: a graph serves one backward.
         varies = any(isinstance(value, Tensor) for value in named.values())
         self._fixed = None if varies else self._planes()
@@ -121,7 +121,7 @@ class MultiPlane(Lens):
         b: tuple[Tensor, ...] = (one, zero, zero, one)
         d: tuple[Tensor, ...] = (zero, zero, zero, zero)
         for plane, (at_x, at_y), _, _ in self._rays(x, y):
-            xx, xy, yy = summed([part.hessian(at_x, at_y) for part in plane.deflectors])
+            xx, xy, yy = sum_maps([part.hessian(at_x, at_y) for part in plane.deflectors])
             carried, physical = align(plane.carried, x), align(plane.physical, x)
             bent = (
                 xx * b[0] + xy * b[2],
@@ -166,7 +166,7 @@ class MultiPlane(Lens):
         """For each plane: where the ray meets it, its angle behind it, where it meets the next."""
         d_x, d_y = torch.zeros_like(x), torch.zeros_like(y)
         for plane in self._fixed or self._planes():
-            alpha_x, alpha_y = summed([part.deflection(x, y) for part in plane.deflectors])
+            alpha_x, alpha_y = sum_maps([part.deflection(x, y) for part in plane.deflectors])
             carried, physical = align(plane.carried, x), align(plane.physical, x)
             d_x, d_y = carried * d_x - physical * alpha_x, carried * d_y - physical * alpha_y
             onward = align(plane.onward, x)
@@ -187,7 +187,7 @@ class MultiPlane(Lens):
         return planes
 
 
-def _grouped(
+def _group_by_plane(
     deflectors: Sequence[Deflector], redshifts: Sequence[Parameter]
 ) -> list[tuple[Parameter, tuple[Deflector, ...]]]:
     """Deflectors by plane, nearest first."""
@@ -201,7 +201,7 @@ def _grouped(
         if before is not None and (z is before or (not tensors and z == before)):
             planes[-1][1].append(deflector)
             continue
-        hidden = any(isinstance(v, Tensor) and traced(v) for v in (z, before))
+        hidden = any(isinstance(v, Tensor) and is_traced(v) for v in (z, before))
         checked = before is not None and tensors and not hidden
         if checked and not bool(torch.as_tensor(before < z).all()):  # type: ignore[operator]
             raise ValueError(

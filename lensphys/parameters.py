@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lensphys.fit_range import FitRange
+from lensphys.ground.numbers import is_count, is_number
 
 #: A number, or a tensor of shape ``(B,)`` with one value an image.
 Parameter: TypeAlias = float | Tensor
@@ -32,18 +33,20 @@ def parameter(
     ``open_low`` excludes the lower bound itself. ``fit`` makes the parameter one that a fit may
     look for.
     """
-    metadata = {"unit": unit, "low": low, "high": high, "open_low": open_low, "fit": fit}
+    metadata = {"unit": unit, "low": low, "high": high, "open_low": open_low}
+    # A dictionary, since torch.compile reads metadata and knows no class of ours.
+    metadata |= {"fit": None if fit is None else dataclasses.asdict(fit)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def traced(value: Tensor) -> bool:
+def is_traced(value: Tensor) -> bool:
     """Whether the values of a tensor cannot be looked at: inside vmap, jvp or a compiled graph."""
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
-def concrete(value: Parameter) -> bool:
+def is_concrete(value: Parameter) -> bool:
     """Whether the value of a parameter can be looked at."""
-    return not (isinstance(value, Tensor) and traced(value))
+    return not (isinstance(value, Tensor) and is_traced(value))
 
 
 def _inside(value: float, low: float, high: float, open_low: bool) -> bool:
@@ -59,7 +62,7 @@ def _rounded(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]
 def check_range(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
     """Raises ValueError, naming the range, unless a number or every value of a tensor is in it."""
     if isinstance(value, Tensor):
-        if traced(value):
+        if is_traced(value):
             return
         with torch.no_grad():
             # The extremes suffice: NaN anywhere makes both of them NaN.
@@ -98,24 +101,6 @@ def check_real(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a number or a tensor, got {kind}")
     if isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool):
         raise ValueError(f"{name} must be a number or a tensor of real ones, got {value.dtype}")
-
-
-def is_count(value: Any) -> bool:
-    """Whether a value is a whole number from 1 on."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raises ValueError unless ``value`` is a whole number from 1 on."""
-    if not is_count(value):
-        raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is one finite number."""
-    one = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
-    one = one or (isinstance(value, Tensor) and value.numel() == 1)
-    return one and math.isfinite(value)
 
 
 def check_width(name: str, value: Any) -> None:
@@ -196,13 +181,12 @@ class Profile:
         """Fit range of every parameter that declares one, within what the profile allows."""
         ranges = {}
         for field in parameter_fields(cls):
-            declared: FitRange | None = field.metadata["fit"]
-            if declared is not None:
+            if (declared := field.metadata["fit"]) is not None:
                 allowed = field.metadata["low"], field.metadata["high"]
                 if cls.ellipticity and field.name in cls.ellipticity:
                     # Two components of up to 0.7 are always an ellipticity.
                     allowed = (-0.7, 0.7)
-                ranges[field.name] = dataclasses.replace(declared, allowed=allowed)
+                ranges[field.name] = FitRange(**declared | {"allowed": allowed})
         return ranges
 
     @property
@@ -211,7 +195,7 @@ class Profile:
         values = (getattr(self, field.name) for field in parameter_fields(self))
         return shared_shape(tuple(v.shape) for v in values if isinstance(v, Tensor))
 
-    def aligned(self, like: Tensor) -> dict[str, Tensor]:
+    def align(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters in the dtype and on the device of ``like``, with two trailing axes.
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
@@ -227,7 +211,7 @@ class Profile:
         named = ((field.name, getattr(self, field.name)) for field in parameter_fields(self))
         return {name: align(value, like) for name, value in named}
 
-    def members(self, like: Tensor) -> dict[str, Tensor]:
+    def align_members(self, like: Tensor) -> dict[str, Tensor]:
         """The parameters of a population ``(B, K)`` in the dtype and on the device of ``like``."""
         return {
             field.name: torch.as_tensor(
@@ -249,11 +233,18 @@ def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
         RuntimeError: where they do not go together.
     """
     different = set(shapes) - {()}
-    # torch.broadcast_shapes takes as long as several operations on a map.
-    return next(iter(different), ()) if len(different) < 2 else torch.broadcast_shapes(*different)
+    if len(different) < 2:
+        return next(iter(different), ())
+    if torch.compiler.is_compiling():
+        return torch.broadcast_shapes(*different)
+    # Torch's takes as long as several operations on a map, and two seconds to import sympy first.
+    try:
+        return np.broadcast_shapes(*different)
+    except ValueError as error:
+        raise RuntimeError(str(error)) from None
 
 
-def transformed(*values: Tensor) -> bool:
+def is_transformed(*values: Tensor) -> bool:
     """Whether a compiler, a transform of torch.func or forward-mode derivatives are at work.
 
     A function with a backward pass of its own cannot be called then; under a transform not even on
@@ -266,14 +257,14 @@ def transformed(*values: Tensor) -> bool:
     )
 
 
-def reverse_mode(*values: Tensor) -> bool:
+def needs_backward(*values: Tensor) -> bool:
     """Whether backward derivatives are wanted, and no transform or forward ones in their place."""
     wanted = torch.is_grad_enabled() and any(value.requires_grad for value in values)
-    return wanted and not transformed(*values)
+    return wanted and not is_transformed(*values)
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:
-    """A parameter in the dtype and on the device of ``like``; see :meth:`Profile.aligned`."""
+    """A parameter in the dtype and on the device of ``like``; see :meth:`Profile.align`."""
     if not isinstance(value, Tensor):
         return torch.tensor(value, dtype=like.dtype, device=like.device)
     value = value.to(like.device, like.dtype)

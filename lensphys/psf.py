@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lensphys.ground.numbers import check_count, is_number
 from lensphys.kernels import launch
-from lensphys.parameters import check_count, is_number, reverse_mode, traced
+from lensphys.parameters import is_traced, needs_backward
 
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -83,7 +84,7 @@ class GaussianPSF:
         if launch.is_possible(image) and image.ndim > 1 and image.numel():
             weights = _weights(self, image.dtype)
             if _TAPS * len(weights) < min(image.shape[-2:]):
-                if reverse_mode(image):
+                if needs_backward(image):
                     blurred: Tensor = _Blur.apply(image, self)
                     return blurred
                 return _fused("gaussian_psf.blur", weights, image)
@@ -179,7 +180,7 @@ class MoffatPSF:
         alpha = fwhm / (2 * math.sqrt(2 ** (1 / self.beta) - 1))
         offset2 = (torch.arange(-radius, radius + 1, dtype=torch.float64) / alpha) ** 2
         weights = (1 + offset2[:, None] + offset2) ** -self.beta
-        return degraded(weights / weights.sum(), self.supersampling)
+        return degrade(weights / weights.sum(), self.supersampling)
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; what leaves the frame is lost."""
@@ -230,7 +231,7 @@ class PixelPSF:
         kernel = torch.as_tensor(self.kernel)
         if kernel.ndim != 2 or not all(n % 2 for n in kernel.shape):
             raise ValueError(f"kernel must be (ky, kx) with odd sizes, got {tuple(kernel.shape)}")
-        if not traced(kernel):
+        if not is_traced(kernel):
             total = kernel.detach().double().sum().item()
             if not math.isfinite(total):
                 raise ValueError("kernel must be finite in every pixel")
@@ -245,10 +246,10 @@ class PixelPSF:
         kernel = torch.as_tensor(self.kernel).to(image.device, image.dtype)
         if self.normalise:
             kernel = kernel / kernel.sum()
-        return fft_convolve(image, degraded(kernel, self.supersampling))
+        return fft_convolve(image, degrade(kernel, self.supersampling))
 
 
-def degraded(kernel: Tensor, factor: int) -> Tensor:
+def degrade(kernel: Tensor, factor: int) -> Tensor:
     """A kernel ``(ky, kx)`` of odd sizes, summed into pixels that are ``factor`` times wider.
 
     Both are centred on a pixel; a fine pixel on the border of two wide ones is shared out.

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from lensphys.grid import grid_spacing, is_regular
+from lensphys.ground.numbers import check_count
 from lensphys.kernels import launch
-from lensphys.parameters import check_batches, check_count, check_positions
+from lensphys.parameters import check_batches, check_positions
 from lensphys.psf import PSF
 
 

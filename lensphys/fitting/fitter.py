@@ -191,8 +191,8 @@ class Fitter:
         """Fits a batch of images; see :func:`fit`."""
         fixed = fixed or {}
         fitted = len(self.scene.names) - len(fixed)
-        images, weight = _checked(images, sigma, fitted)
-        pixels, templates = self._prepared(images, with_templates=start is None)
+        images, weight = _check_images(images, sigma, fitted)
+        pixels, templates = self._prepare(images, with_templates=start is None)
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
         with torch.no_grad():
             peak = images.amax((-2, -1)) / pixels.pixel_scale**2
@@ -205,7 +205,7 @@ class Fitter:
             else:
                 points = templates.best(problem.images, problem.weight, self._n_starts)
                 found = problem.best_of(points, self._max_steps, self._tolerance)
-                again = self._poor(found, problem.degrees_of_freedom())
+                again = self._find_poor(found, problem.degrees_of_freedom())
                 if again.numel():
                     starts = _RETRY * self._n_starts
                     problem.retry(found, again, templates, starts, self._max_steps, self._tolerance)
@@ -233,7 +233,7 @@ class Fitter:
             scene=self.scene,
         )
 
-    def _poor(self, found: _State, dof: Tensor) -> Tensor:
+    def _find_poor(self, found: _State, dof: Tensor) -> Tensor:
         """Which fits are to be tried again."""
         if self._retry_above is None:
             limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
@@ -241,7 +241,7 @@ class Fitter:
             limit = self._retry_above * dof
         return torch.nonzero(~(found.chi2 <= limit))[:, 0]
 
-    def _prepared(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
+    def _prepare(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
         """Pixels and templates for images of this shape, precision and device."""
         ny, nx = images.shape[-2:]
         key = (ny, nx, images.dtype, images.device)
@@ -258,7 +258,7 @@ class Fitter:
         return pixels, templates if with_templates else None
 
 
-def _checked(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
+def _check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
     """Images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
     if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
         raise ValueError("images must be a tensor of floating-point numbers, float32 or float64")

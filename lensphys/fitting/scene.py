@@ -185,6 +185,6 @@ class LensScene:
 
 def _is_near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
     """Mask of the rays that are too near to a lens to tell its centre."""
-    p = lens.aligned(x)
+    p = lens.align(x)
     dx, dy = x - p["center_x"], y - p["center_y"]
     return dx * dx + dy * dy < (_NEAR * p["theta_E"]).square()

@@ -92,7 +92,10 @@ class Templates:
             light_amplitude = torch.where(better, b, light_amplitude)
             light = torch.where(better, k, light)
         count = min(count, score.shape[1])
-        chosen = self._distinct(score, count) if distinct else score.topk(count, dim=1).indices
+        if distinct:
+            chosen = self._choose_distinct(score, count)
+        else:
+            chosen = score.topk(count, dim=1).indices
         params = self._scene.named(self.params[chosen])
         params["source_amplitude"] = amplitude.gather(1, chosen)
         if self._scene.lens_light:
@@ -100,7 +103,7 @@ class Templates:
             params["lens_light_R_sersic"] = self._radii[light.gather(1, chosen)]
         return torch.stack(list(params.values()), -1)
 
-    def _distinct(self, score: Tensor, count: int) -> Tensor:
+    def _choose_distinct(self, score: Tensor, count: int) -> Tensor:
         """Choose templates ``(B, count)`` of the highest scores that differ from one another."""
         rank, index = score.topk(min(_CANDIDATES, score.shape[1]), dim=1)
         maps = torch.nn.functional.normalize(self._maps[index], dim=2)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import reverse_mode, transformed
+from lensphys.parameters import is_transformed, needs_backward
 
 #: Numbers in a map below which a second thread costs more than it saves.
 _WORTH_A_THREAD = 16384
@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 def is_possible(*values: Any) -> bool:
     """Tell if a compiled loop can work on these values; what is no tensor is left out."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    return not transformed(*tensors) and all(
+    return not is_transformed(*tensors) and all(
         value.device.type == "cpu"
         and value.dtype in (torch.float32, torch.float64)
         and value.dtype == tensors[0].dtype
@@ -210,7 +210,7 @@ def scale(maps: Tensor, factor: float) -> Tensor:
     On the same threads as the loops before and after it: those of torch, once woken, keep the
     processors busy for a while with waiting.
     """
-    if not is_possible(maps) or reverse_mode(maps) or not maps.numel():
+    if not is_possible(maps) or needs_backward(maps) or not maps.numel():
         return maps * factor
     given = as_array(maps.reshape(-1, math.prod(maps.shape[-2:])))
     products = torch.empty(given.shape, dtype=maps.dtype)

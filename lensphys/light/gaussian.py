@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lensphys.ellipticity import stretched
+from lensphys.ellipticity import stretch
 from lensphys.light.base import LightProfile
 from lensphys.parameters import Parameter, parameter
 
@@ -22,7 +22,7 @@ def gaussian_brightness(
     ``R^2 = q x^2 + y^2 / q`` in the frame of the ellipse: the density of a bivariate normal
     distribution with standard deviations ``sigma / sqrt(q)`` and ``sigma sqrt(q)``.
     """
-    wx, wy = stretched(x, y, e1, e2)
+    wx, wy = stretch(x, y, e1, e2)
     r2 = (wx * wx + wy * wy) / ((1 - e1 * e1 - e2 * e2) * sigma * sigma)
     return amp / (2 * math.pi * sigma * sigma) * torch.exp(-0.5 * r2)
 
@@ -48,6 +48,6 @@ class Gaussian(LightProfile):
     center_y: Parameter = parameter(0.0, unit="arcsec")
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return gaussian_brightness(x, y, p["amp"], p["sigma"], p["e1"], p["e2"])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, parameter, shared_shape, traced
+from lensphys.parameters import Parameter, is_traced, parameter, shared_shape
 
 Interpolation = Literal["linear", "cubic"]
 
@@ -122,14 +122,14 @@ class PixelatedSource(LightProfile):
         image = torch.as_tensor(self.image)
         if image.ndim not in (2, 3) or image.numel() == 0:
             raise ValueError(f"image must be (B, ny, nx) or (ny, nx), got {tuple(image.shape)}")
-        if not (traced(image) or torch.isfinite(image).all()):
+        if not (is_traced(image) or torch.isfinite(image).all()):
             raise ValueError("image must be finite in every pixel")
         if self.interpolation not in ("linear", "cubic"):
             raise ValueError(f"interpolation must be linear or cubic, got {self.interpolation}")
         others = (value for name, value in vars(self).items() if name != "image")
         shapes = {tuple(value.shape) for value in others if isinstance(value, Tensor)}
         try:
-            torch.broadcast_shapes(image.shape[:-2], *shapes)
+            shared_shape([image.shape[:-2], *shapes])
         except RuntimeError:
             raise ValueError(
                 f"image and parameters must share one batch shape, got image "
@@ -143,7 +143,7 @@ class PixelatedSource(LightProfile):
         return shared_shape([super().batch_shape, tuple(self.image.shape[:-2])])
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         cos, sin = torch.cos(p["phi_G"]), torch.sin(p["phi_G"])
         image = torch.as_tensor(self.image).to(x.device, x.dtype)

@@ -65,6 +65,6 @@ class Ring(LightProfile):
     center_y: Parameter = parameter(0.0, unit="arcsec")
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return ring_brightness(x, y, p["amp"], p["R_ring"], p["sigma"], p["e1"], p["e2"])

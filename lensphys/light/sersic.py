@@ -13,7 +13,7 @@ from lensphys import fit_range
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, parameter, reverse_mode
+from lensphys.parameters import Parameter, needs_backward, parameter
 
 #: Radius (arcsec) inside which the profile is flat, as in lenstronomy: the cusp of n > 1 has an
 #: infinite slope at the centre.
@@ -87,15 +87,15 @@ class Sersic(LightProfile):
     center_y: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_Y)
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
-        p = tuple(self.aligned(x).values())
-        if reverse_mode(x, y, *p):
+        p = tuple(self.align(x).values())
+        if needs_backward(x, y, *p):
             brightness: Tensor = _Brightness.apply(x, y, *p)
             return brightness
         fast = _fused(x, y, *p)
         return p[0] * sersic_unit(x, y, *p[1:]) if fast is None else fast
 
     def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        p = self.aligned(x)
+        p = self.align(x)
         amplitude, radius, n, e1, e2, _, _ = p.values()
         t = _Terms(x, y, *list(p.values())[1:])
         brightness = amplitude * t.unit

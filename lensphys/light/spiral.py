@@ -9,10 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lensphys.ellipticity import stretched
+from lensphys.ellipticity import stretch
+from lensphys.ground.numbers import check_count
 from lensphys.light.base import LightProfile
 from lensphys.light.sersic import sersic_unit
-from lensphys.parameters import Parameter, check_count, parameter
+from lensphys.parameters import Parameter, parameter
 
 
 def arms(
@@ -99,11 +100,11 @@ class Spiral(LightProfile):
         super().__post_init__()
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
+        p = self.align(x)
         e1, e2 = p["e1"], p["e2"]
         at = (p["center_x"], p["center_y"])
         disc = sersic_unit(x, y, p["R_sersic"], p["n_sersic"], e1, e2, *at)
         inverse = torch.rsqrt(1 - e1 * e1 - e2 * e2)
-        u, v = stretched(inverse * (x - at[0]), inverse * (y - at[1]), e1, e2)
+        u, v = stretch(inverse * (x - at[0]), inverse * (y - at[1]), e1, e2)
         winding = (p["arm_contrast"], p["pitch"], p["R_core"], p["phi_arm"])
         return p["amplitude"] * disc * arms(u, v, self.m, *winding)

@@ -26,17 +26,17 @@ class ConvergenceSheet(MassProfile):
     dec_0: Parameter = parameter(0.0, unit="arcsec")
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["ra_0"], y - p["dec_0"]
         return 0.5 * p["kappa"] * (x * x + y * y)
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         # Every component has the shape of the whole batch, whichever parameter carries it.
         zeros = 0 * (sum(p.values()) + x + y)
         return p["kappa"] * (x - p["ra_0"]) + zeros, p["kappa"] * (y - p["dec_0"]) + zeros
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         zeros = 0 * (sum(p.values()) + x)
         return p["kappa"] + zeros, zeros, p["kappa"] + zeros

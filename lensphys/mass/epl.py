@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from lensphys import fit_range
-from lensphys.ellipticity import stretched
+from lensphys.ellipticity import stretch
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, concrete, parameter, reverse_mode
+from lensphys.parameters import Parameter, is_concrete, needs_backward, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened; lenstronomy's EPL has the same.
 #: At slope 2.95 the gradient of the Hessian grows as r^-2.95: this one still fits into float32.
@@ -48,7 +48,7 @@ class _Radial(NamedTuple):
 def _radial(
     x: Tensor, y: Tensor, theta_E: Tensor, gamma: Tensor, e1: Tensor, e2: Tensor
 ) -> _Radial:
-    wx, wy = stretched(x, y, e1, e2)
+    wx, wy = stretch(x, y, e1, e2)
     inverse = torch.rsqrt((wx * wx + wy * wy).clamp_min(_CORE * _CORE))
     s = torch.sqrt(1 - e1 * e1 - e2 * e2)
     # The floor gives a lens without mass a finite gradient; one power of theta_E is left to the
@@ -226,7 +226,7 @@ class EPL(MassProfile):
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         # The potential is homogeneous of degree 3 - gamma about its centre (Euler's theorem).
-        p = self.aligned(x)
+        p = self.align(x)
         alpha_x, alpha_y = self.deflection(x, y)
         return ((x - p["center_x"]) * alpha_x + (y - p["center_y"]) * alpha_y) / (3 - p["gamma"])
 
@@ -235,9 +235,9 @@ class EPL(MassProfile):
 
     def _fused(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
         """In one pass over the pixels, where that is offered and no gradient is wanted."""
-        p = self.aligned(x)
+        p = self.align(x)
         inputs = (x, y, *p.values())
-        if reverse_mode(*inputs) or (given := launch.prepare(*inputs)) is None:
+        if needs_backward(*inputs) or (given := launch.prepare(*inputs)) is None:
             return None
         slope = torch.from_numpy(given.parameters[1]) - 1
         coefficients = torch.stack(_coefficients(slope, self._terms(x.dtype)), dim=-1)
@@ -302,7 +302,7 @@ class EPL(MassProfile):
     def _centred(
         self, x: Tensor, y: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return x, y, p["theta_E"], p["gamma"], p["e1"], p["e2"]
 
@@ -310,7 +310,7 @@ class EPL(MassProfile):
         return series_terms(self._modulus, dtype)
 
     def _largest_ellipticity(self) -> float:
-        if not (concrete(self.e1) and concrete(self.e2)):
+        if not (is_concrete(self.e1) and is_concrete(self.e2)):
             return _FLATTEST_UNSEEN
         square = self.e1 * self.e1 + self.e2 * self.e2
         if isinstance(square, Tensor):

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lensphys.ground.numbers import check_count
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, check_count, parameter
+from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.
 _CORE = 1e-10
@@ -57,13 +58,13 @@ class Multipole(MassProfile):
         super().__post_init__()
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
-        p, g = self.aligned(x), self._geometry(x, y)
+        p, g = self.align(x), self._geometry(x, y)
         if self.m == 1:
             return -0.5 * p["a_m"] * g.r * torch.log(p["r_E"] * g.inverse) * g.cos
         return p["a_m"] / (1 - self.m**2) * g.r * g.cos + 0 * p["r_E"]
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        p, g = self.aligned(x), self._geometry(x, y)
+        p, g = self.align(x), self._geometry(x, y)
         if self.m == 1:
             half, logarithm = 0.5 * p["a_m"], -torch.log(p["r_E"] * g.inverse)
             return (
@@ -75,7 +76,7 @@ class Multipole(MassProfile):
         return radial * g.nx - tangential * g.ny, radial * g.ny + tangential * g.nx
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        p, g = self.aligned(x), self._geometry(x, y)
+        p, g = self.align(x), self._geometry(x, y)
         nx, ny = g.nx, g.ny
         w = p["a_m"] * g.inverse + 0 * p["r_E"]
         if self.m == 1:
@@ -89,7 +90,7 @@ class Multipole(MassProfile):
         return w * ny * ny, -w * nx * ny, w * nx * nx
 
     def _geometry(self, x: Tensor, y: Tensor) -> _Geometry:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         r2 = x * x + y * y
         inverse = torch.rsqrt(r2.clamp_min(_CORE * _CORE))

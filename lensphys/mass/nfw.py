@@ -118,9 +118,9 @@ class NFW(MassProfile):
         mean = scale * Projection(r2 / (Rs * Rs)).mean
         return x * mean, y * mean
 
-    def summed_deflection(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
-        """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
-        p = self.members(x)
+    def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
+        """See :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
+        p = self.align_members(x)
         scale, inverse2 = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))), 1 / p["Rs"] ** 2
         at = p["center_x"], p["center_y"]
         shape = inverse2, R2_MIN * inverse2
@@ -132,7 +132,7 @@ class NFW(MassProfile):
         return spherical_hessian(x, y, r2, scale, halo.mean, 0.5 * halo.kappa)
 
     def _geometry(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         # 4 rho_0 Rs over the critical density
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))

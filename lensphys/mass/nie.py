@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from lensphys.ellipticity import stretched
+from lensphys.ellipticity import stretch
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter, parameter
 
@@ -93,7 +93,7 @@ class NIE(MassProfile):
     center_y: Parameter = parameter(0.0, unit="arcsec")
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
-        p, g = self.aligned(x), self._geometry(x, y)
+        p, g = self.align(x), self._geometry(x, y)
         alpha_x, alpha_y = self._deflection(p, g)
         e = p["e1"] * p["e1"] + p["e2"] * p["e2"]
         core = p["s_scale"] * torch.rsqrt(1 - e)
@@ -102,11 +102,11 @@ class NIE(MassProfile):
         return g.x * alpha_x + g.y * alpha_y - 0.5 * p["theta_E"] * p["s_scale"] * logarithm
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return self._deflection(self.aligned(x), self._geometry(x, y))
+        return self._deflection(self.align(x), self._geometry(x, y))
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # gamma = -kappa (e + v^2) / (1 + conj(e) v^2), which is -kappa z / conj(z) without a core.
-        p, g = self.aligned(x), self._geometry(x, y)
+        p, g = self.align(x), self._geometry(x, y)
         e1, e2 = p["e1"], p["e2"]
         kappa = g.strength / (2 * g.radius)
         cos, sin = g.vx * g.vx - g.vy * g.vy, 2 * g.vx * g.vy
@@ -123,11 +123,11 @@ class NIE(MassProfile):
         return g.strength * tx, g.strength * ty
 
     def _geometry(self, x: Tensor, y: Tensor) -> _Geometry:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         s = torch.sqrt(1 - p["e1"] * p["e1"] - p["e2"] * p["e2"])
         core = p["s_scale"] * s
-        wx, wy = stretched(x, y, p["e1"], p["e2"])
+        wx, wy = stretch(x, y, p["e1"], p["e2"])
         radius = torch.sqrt((wx * wx + wy * wy + core * core).clamp_min(_CORE * _CORE))
         inverse = 1 / (radius + core)
         return _Geometry(x, y, p["theta_E"] * s, radius, wx * inverse, wy * inverse)

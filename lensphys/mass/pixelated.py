@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, check_width, parameter, shared_shape, traced
+from lensphys.parameters import Parameter, check_width, is_traced, parameter, shared_shape
 
 #: Derivatives ``d^p/dx^p d^q/dy^q`` of the potential that are known at the pixel centres.
 _ORDERS = tuple(itertools.product(range(3), range(3)))
@@ -137,7 +137,7 @@ class PixelatedConvergence(MassProfile):
         if kappa.ndim not in (2, 3) or 0 in kappa.shape[-2:]:
             shape = tuple(kappa.shape)
             raise ValueError(f"kappa must have shape (ny, nx) or (B, ny, nx), got {shape}")
-        if not traced(kappa) and not torch.isfinite(kappa.detach()).all():
+        if not is_traced(kappa) and not torch.isfinite(kappa.detach()).all():
             raise ValueError("kappa must be finite, got a map with NaN or infinite pixels")
         check_width("pixel_scale", self.pixel_scale)
         if kappa.ndim == 3:
@@ -153,14 +153,14 @@ class PixelatedConvergence(MassProfile):
         return shared_shape([super().batch_shape, tuple(self.kappa.shape[:-2])])
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._interpolated(x, y, [(0, 0)])[0] * self.pixel_scale**2
+        return self._interpolate(x, y, [(0, 0)])[0] * self.pixel_scale**2
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        alpha_x, alpha_y = self._interpolated(x, y, [(1, 0), (0, 1)])
+        alpha_x, alpha_y = self._interpolate(x, y, [(1, 0), (0, 1)])
         return alpha_x * self.pixel_scale, alpha_y * self.pixel_scale
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        psi_xx, psi_xy, psi_yy = self._interpolated(x, y, [(2, 0), (1, 1), (0, 2)])
+        psi_xx, psi_xy, psi_yy = self._interpolate(x, y, [(2, 0), (1, 1), (0, 2)])
         return psi_xx, psi_xy, psi_yy
 
     def _nodes(self, like: Tensor) -> Tensor:
@@ -178,25 +178,25 @@ class PixelatedConvergence(MassProfile):
             [constant[..., None, None, None].expand_as(maps[..., :1, :, :]), zero], -3
         )
 
-    def _interpolated(self, x: Tensor, y: Tensor, orders: list[tuple[int, int]]) -> list[Tensor]:
+    def _interpolate(self, x: Tensor, y: Tensor, orders: list[tuple[int, int]]) -> list[Tensor]:
         # In double precision throughout: a curvature is the difference of potentials that agree to
         # one part in the square of the number of pixels.
         narrow, x, y = x.dtype, x.double(), y.double()
-        center = self.aligned(x)
+        center = self.align(x)
         nodes = self._nodes(x)
         ny, nx = nodes.shape[-2:]
         place = []
         for v, middle, n in ((x, center["center_x"], nx), (y, center["center_y"], ny)):
             at = (v - middle) / self.pixel_scale + (n - 1) / 2
             if (
-                not traced(at)
+                not is_traced(at)
                 and not ((at.detach() - (n - 1) / 2).abs() <= (n - 2) / 2 + 1e-3).all()
             ):
                 raise ValueError("x, y must lie inside the map of kappa: pad it with zeros")
             cell = at.detach().floor().clamp(0, n - 2)
             place.append((cell.long(), at - cell))
         (i, s), (j, t) = place
-        shape = torch.broadcast_shapes((*nodes.shape[:-3], 1, 1), i.shape, j.shape)
+        shape = shared_shape([(*nodes.shape[:-3], 1, 1), i.shape, j.shape])
         i, j, s, t = (v.expand(shape) for v in (i, j, s, t))
         corners = []
         flat = nodes.flatten(-2).expand(*shape[:-2], len(_ORDERS), -1)

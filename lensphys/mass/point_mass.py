@@ -46,7 +46,7 @@ class PointMass(MassProfile):
         psi_xx = theta2 / r2 * ((y * y - x * x) / r2)
         return psi_xx, theta2 / r2 * (-2 * x * y / r2), -psi_xx
 
-    def summed_deflection(
+    def sum_deflections(
         self, x: Tensor, y: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
         """Sum over the last parameter axis in one fused pass, or None where that is not offered.
@@ -55,11 +55,11 @@ class PointMass(MassProfile):
         pixels in place of one a mass, at the rate of the arithmetic instead of the memory.
         Masses where ``mask`` is False are left out.
         """
-        p = self.members(x)
+        p = self.align_members(x)
         theta2, at = p["theta_E"] ** 2, (p["center_x"], p["center_y"])
         return launch.sum_population("point_mass.add_deflections", x, y, mask, theta2, *at)
 
     def _geometry(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return p["theta_E"] ** 2, x, y, (x * x + y * y).clamp_min(_R2_MIN)

@@ -13,7 +13,13 @@ from torch import Tensor
 from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import check_batches, check_positions, parameter_fields, reverse_mode
+from lensphys.parameters import (
+    check_batches,
+    check_positions,
+    needs_backward,
+    parameter_fields,
+    shared_shape,
+)
 
 #: Bytes of a map that is worked on at once, by default. On a CPU small enough for the caches and
 #: for memory that need not be asked for anew at every step: larger maps take several times as long.
@@ -52,7 +58,7 @@ class Population:
             )
         named = {f.name: getattr(profile, f.name) for f in parameter_fields(profile)}
         shapes = [value.shape for value in named.values() if isinstance(value, Tensor)]
-        shape = torch.broadcast_shapes(*shapes) if shapes else torch.Size()
+        shape = torch.Size(shared_shape(shapes))
         if not shape:
             raise ValueError("a population needs parameters of shape (B, K) or (K,)")
         if chunk is not None and not (isinstance(chunk, int) and chunk >= 1):
@@ -76,7 +82,7 @@ class Population:
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
         check_positions(x, y)
-        fused = getattr(self.profile, "summed_deflection", None)
+        fused = getattr(self.profile, "sum_deflections", None)
         if fused is not None and (result := fused(x, y, self.mask)) is not None:
             return result  # type: ignore[no-any-return]
         alpha = self._sum(lambda part, x, y: part.deflection(x, y), x, y, 2)
@@ -103,7 +109,7 @@ class Population:
         check_positions(x, y)
         grid = [("positions", tuple(v.shape[:-2])) for v in (x, y)]
         check_batches([("the population", self.batch_shape), *grid])
-        batch = torch.broadcast_shapes(self._batch, x.shape[:-2], y.shape[:-2])
+        batch = torch.Size(shared_shape([self._batch, x.shape[:-2], y.shape[:-2]]))
         tensors = {"x": x, "y": y}
         tensors |= {k: v for k, v in self._named.items() if isinstance(v, Tensor)}
         recomputed = _wants_gradient(self.profile, *tensors.values())
@@ -262,7 +268,7 @@ def _masked_shape(mask: Tensor | None, shape: torch.Size) -> torch.Size:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise ValueError(f"mask must be a boolean tensor, got {kind}")
     try:
-        together: torch.Size = torch.broadcast_shapes(mask.shape, shape)
+        together = torch.Size(shared_shape([mask.shape, shape]))
     except RuntimeError:
         together = torch.Size()
     if not mask.ndim or mask.shape[-1] != shape[-1] or not together:
@@ -277,6 +283,6 @@ def _wants_gradient(profile: MassProfile, *values: Tensor) -> bool:
     """Whether a backward pass to the tensors, and to nothing else, may follow."""
     names = {field.name for field in parameter_fields(profile)}
     others = [getattr(profile, f.name) for f in dataclasses.fields(profile) if f.name not in names]
-    return reverse_mode(*values) and not any(
+    return needs_backward(*values) and not any(
         isinstance(v, Tensor) and v.requires_grad for v in others
     )

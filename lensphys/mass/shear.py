@@ -12,7 +12,7 @@ from torch import Tensor
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.parameters import Parameter, parameter, reverse_mode
+from lensphys.parameters import Parameter, needs_backward, parameter
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,21 +32,21 @@ class Shear(MassProfile):
     dec_0: Parameter = parameter(0.0, unit="arcsec")
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["ra_0"], y - p["dec_0"]
         return 0.5 * p["gamma1"] * (x * x - y * y) + p["gamma2"] * x * y
 
     def deflection(self, x: Tensor, y: Tensor) -> Vector:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["ra_0"], y - p["dec_0"]
         gamma1, gamma2 = p["gamma1"], p["gamma2"]
         return torch.addcmul(gamma1 * x, gamma2, y), torch.addcmul(gamma2 * x, -gamma1, y)
 
     def ray_trace(self, x: Tensor, y: Tensor, alpha_x: Tensor, alpha_y: Tensor) -> Vector:
         """Source position behind the shear and what deflects by ``alpha`` beside it, arcsec."""
-        inputs = alpha_x, alpha_y, x, y, *self.aligned(x).values()
+        inputs = alpha_x, alpha_y, x, y, *self.align(x).values()
         if launch.is_possible(*inputs) and (given := _batch(*inputs)) is not None:
-            if reverse_mode(*inputs):
+            if needs_backward(*inputs):
                 beta_x, beta_y = _Rays.apply(*inputs)
                 return beta_x, beta_y
             return _rays(given, alpha_x, alpha_y)
@@ -54,7 +54,7 @@ class Shear(MassProfile):
         return x - (alpha_x + shear_x), y - (alpha_y + shear_y)
 
     def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
-        p = self.aligned(x)
+        p = self.align(x)
         dx, dy, g1, g2 = torch.broadcast_tensors(
             x - p["ra_0"], y - p["dec_0"], p["gamma1"], p["gamma2"]
         )
@@ -62,7 +62,7 @@ class Shear(MassProfile):
         return self.deflection(x, y), jacobian
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         # Every component has the shape of the whole batch, whichever parameter carries it.
         zeros = 0 * (sum(p.values()) + x)
         return p["gamma1"] + zeros, p["gamma2"] + zeros, zeros - p["gamma1"]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lensphys import fit_range
-from lensphys.ellipticity import elliptical_radius, stretched
+from lensphys.ellipticity import elliptical_radius, stretch
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.parameters import Parameter, parameter, reverse_mode, traced
+from lensphys.parameters import Parameter, is_traced, needs_backward, parameter
 
 #: Below this ellipticity the power series in it is used: with six terms it is exact to 1e-19, and
 #: it has the gradient at q = 1 that the closed form, with its position angle, lacks.
@@ -85,7 +85,7 @@ def _series(x: Tensor, y: Tensor, theta_E: Tensor, e1: Tensor, e2: Tensor) -> Ve
 
 def _direction(x: Tensor, y: Tensor, e1: Tensor, e2: Tensor) -> Vector:
     """``W / |W|``, the direction of the stretched position; 0 at the very centre."""
-    wx, wy = stretched(x, y, e1, e2)
+    wx, wy = stretch(x, y, e1, e2)
     inverse = torch.rsqrt((wx * wx + wy * wy).clamp_min(_CORE**2))
     return wx * inverse, wy * inverse
 
@@ -162,7 +162,7 @@ def sie_deflection_by_ellipticity(
 
 def _holds_everywhere(condition: Tensor) -> bool:
     """Tell if a condition holds for the whole batch, if that can be looked at for nothing."""
-    return condition.device.type == "cpu" and not traced(condition) and bool(condition.all())
+    return condition.device.type == "cpu" and not is_traced(condition) and bool(condition.all())
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -185,16 +185,16 @@ class SIE(MassProfile):
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         # The potential is homogeneous of degree one about its centre (Euler's theorem).
-        p = self.aligned(x)
+        p = self.align(x)
         alpha_x, alpha_y = self.deflection(x, y)
         return (x - p["center_x"]) * alpha_x + (y - p["center_y"]) * alpha_y
 
     def deflection(self, x: Tensor, y: Tensor) -> Vector:
-        p = self.aligned(x)
+        p = self.align(x)
         return _fast_deflection(x, y, *p.values())
 
     def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
-        p = self.aligned(x)
+        p = self.align(x)
         at = x - p["center_x"], y - p["center_y"], p["theta_E"], p["e1"], p["e2"]
         zero = x.new_zeros(())
         unit = _fast_deflection(*at[:2], torch.ones_like(p["theta_E"]), *at[3:], zero, zero)
@@ -211,13 +211,13 @@ class SIE(MassProfile):
         return alpha, jacobian
 
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         return sie_hessian(x - p["center_x"], y - p["center_y"], p["theta_E"], p["e1"], p["e2"])
 
 
 def _fast_deflection(*inputs: Tensor) -> Vector:
     """Deflection by position and parameters, by a compiled loop and its gradients if they can."""
-    if reverse_mode(*inputs):
+    if needs_backward(*inputs):
         alpha_x, alpha_y = _Deflection.apply(*inputs)
         return alpha_x, alpha_y
     return _compiled_deflection(*inputs) or _centred_deflection(*inputs)

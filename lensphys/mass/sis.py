@@ -46,6 +46,6 @@ class SIS(MassProfile):
         return w * y * y + core, -w * x * y, w * x * x + core
 
     def _geometry(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return p["theta_E"], x, y, torch.rsqrt((x * x + y * y).clamp_min(_CORE * _CORE))

@@ -100,9 +100,9 @@ class TNFW(MassProfile):
         mean = scale * TruncatedProjection(r2 / (Rs * Rs), tau).mean
         return x * mean, y * mean
 
-    def summed_deflection(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
-        """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
-        p = self.members(x)
+    def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
+        """See :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
+        p = self.align_members(x)
         tau, inverse2 = p["r_trunc"] / p["Rs"], 1 / p["Rs"] ** 2
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))) * (tau / (tau * tau + 1)) ** 2
         shape = inverse2, R2_MIN * inverse2, tau, torch.log(tau)
@@ -117,7 +117,7 @@ class TNFW(MassProfile):
     def _geometry(
         self, x: Tensor, y: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         # 4 rho_0 Rs over the critical density
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))

@@ -99,9 +99,9 @@ class UniformLine(MassProfile):
         alpha_a, alpha_b = uniform_line_deflection(a, b, p["theta_E"], p["half_length"])
         return cos * alpha_a - sin * alpha_b, sin * alpha_a + cos * alpha_b
 
-    def summed_deflection(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
-        """See :meth:`lensphys.mass.point_mass.PointMass.summed_deflection`."""
-        p = self.members(x)
+    def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
+        """See :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
+        p = self.align_members(x)
         # As good as a point mass, which has no closed form of its own there.
         length = p["half_length"].clamp_min(_POINT_BELOW)
         shape = length, torch.cos(p["phi"]), torch.sin(p["phi"])
@@ -126,7 +126,7 @@ class UniformLine(MassProfile):
     def _geometry(
         self, x: Tensor, y: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, Tensor]:
-        p = self.aligned(x)
+        p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         cos, sin = torch.cos(p["phi"]), torch.sin(p["phi"])
         return p, cos * x + sin * y, cos * y - sin * x, cos, sin

@@ -313,12 +313,12 @@ def test_sheared_rays_and_their_gradients_are_those_of_torch(dtype, shear_of, by
         small = [leaf.detach()[3:5].requires_grad_() for leaf in leaves[:4]]
         grid = lp.pixel_grid((2, 3), 0.3, dtype=dtype)
 
-        def traced(*values):
+        def trace(*values):
             profile = lp.Shear(**dict(zip(names, values, strict=True)))
             return lp.ThinLens([lp.SIS(theta_E=1.0), profile]).ray_trace(*grid)
 
-        assert torch.autograd.gradcheck(traced, small)
-        assert torch.autograd.gradgradcheck(traced, small)
+        assert torch.autograd.gradcheck(trace, small)
+        assert torch.autograd.gradgradcheck(trace, small)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -169,12 +169,12 @@ def test_the_psf_is_a_moffat_where_it_has_wings():
 
 def test_coarser_pixels_keep_the_field_and_the_sky():
     camera = lp.instrument("hst_acs_f814w")
-    low = camera.coarser(4)
+    low = camera.coarsen(4)
     assert (low.n_pix, low.pixel_scale, low.psf_fwhm) == (32, 0.2, 0.36)
     assert type(low) is Instrument
     for factor, message in [(0, "does not divide"), (3, "does not divide"), (128, "single pixel")]:
         with pytest.raises(ValueError, match=f"^factor {factor} .*{message}"):
-            camera.coarser(factor)
+            camera.coarsen(factor)
 
 
 @pytest.mark.parametrize(

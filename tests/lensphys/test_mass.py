@@ -653,8 +653,8 @@ def test_the_fused_sum_is_the_generic_sum(shape, dtype, precision, shapes):
     fused = PointMass(**random_parameters(shapes, dtype))
     generic = PointMass(**random_parameters(shapes, dtype))
     x_generic = x.clone().requires_grad_()
-    assert fused.summed_deflection(x, y) is not None
-    assert generic.summed_deflection(x_generic, y) is None
+    assert fused.sum_deflections(x, y) is not None
+    assert generic.sum_deflections(x_generic, y) is None
 
     found = Population(fused).deflection(x, y)
     expected = Population(generic).deflection(x_generic, y)
@@ -666,10 +666,10 @@ def test_the_fused_sum_is_the_generic_sum(shape, dtype, precision, shapes):
 def test_the_fused_sum_stands_aside_for_the_gradient_of_any_parameter(name, grid):
     parameters = random_parameters(((K,), (K,), (K,)))
     parameters[name].requires_grad_()
-    assert PointMass(**parameters).summed_deflection(*grid) is None
+    assert PointMass(**parameters).sum_deflections(*grid) is None
     with torch.no_grad():
         fused = Population(PointMass(**parameters)).deflection(*grid)
-        assert PointMass(**parameters).summed_deflection(*grid) is not None
+        assert PointMass(**parameters).sum_deflections(*grid) is not None
     assert_maps_close(fused, Population(PointMass(**parameters)).deflection(*grid), 1e-14)
 
 

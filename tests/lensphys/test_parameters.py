@@ -158,7 +158,7 @@ def test_a_field_that_is_no_parameter_is_neither_checked_nor_aligned(grid):
     profile = Multipole(m=3, a_m=torch.tensor([0.1, 0.2]), phi_m=0.3)
     names = [field.name for field in parameter_fields(profile)]
     assert names == ["a_m", "phi_m", "center_x", "center_y", "r_E"]
-    assert list(profile.aligned(grid[0])) == names
+    assert list(profile.align(grid[0])) == names
     assert Population(profile).deflection(*grid)[0].shape == grid[0].shape
 
 

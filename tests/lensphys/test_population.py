@@ -139,7 +139,7 @@ def test_the_fused_sum_leaves_masked_masses_out(dtype, grid):
     named = {k: v.to(dtype) for k, v in halos(K).items() if "cent" in k}
     profile = PointMass(theta_E=torch.full((K,), 0.3, dtype=dtype), **named)
     mask = MASKS["of each image"]
-    found = profile.summed_deflection(x, y, mask)
+    found = profile.sum_deflections(x, y, mask)
     x.requires_grad_()
     expected = Population(profile, mask=mask).deflection(x, y)
     assert found is not None

@@ -12,7 +12,7 @@ from lenstronomy.Util import kernel_util
 from scipy.signal import fftconvolve
 
 from lensphys import GaussianPSF, MoffatPSF, PixelPSF
-from lensphys.psf import degraded, fft_convolve
+from lensphys.psf import degrade, fft_convolve
 
 
 def picture(*shape, seed=3):
@@ -144,17 +144,17 @@ def test_a_finer_kernel_is_degraded_as_lenstronomy_does(factor, n_wide):
     n = n_wide * factor - (factor + 1) % 2
     kernel = kernel_of(n, n)
     expected = kernel_util.degrade_kernel(kernel.numpy(), factor)
-    np.testing.assert_allclose(degraded(kernel, factor), expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(degrade(kernel, factor), expected, rtol=0, atol=1e-15)
 
 
 @settings(max_examples=25, deadline=None)
 @given(ky=odd, kx=odd, factor=st.integers(1, 7))
 def test_a_degraded_kernel_keeps_its_light_and_its_centre(ky, kx, factor):
     kernel = kernel_of(ky, kx)
-    wide = degraded(kernel, factor)
+    wide = degrade(kernel, factor)
     assert all(n % 2 for n in wide.shape)
     assert wide.sum().item() == pytest.approx(1, rel=1e-13)
-    turned = degraded(kernel.flip(0, 1), factor)
+    turned = degrade(kernel.flip(0, 1), factor)
     torch.testing.assert_close(turned, wide.flip(0, 1), rtol=0, atol=1e-15)
 
 
