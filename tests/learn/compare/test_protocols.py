@@ -1,0 +1,34 @@
+"""Protocols of earlier systems are checked, and stand beside the baseline of their task."""
+
+import pytest
+from pydantic import ValidationError
+
+from learn.compare.protocols import Protocol
+
+PLAN = {
+    "what": "Accuracy.",
+    "source": "A paper.",
+    "published": {"psnr": 34.1},
+    "preset": "published",
+    "pretrain": None,
+    "finetune": {
+        "task": "superres",
+        "recipe": None,
+        "model": 1,
+        "images": 10,
+        "pairs": 2,
+        "set": {},
+    },
+}
+
+
+def test_a_published_number_stands_beside_that_of_the_trivial_baseline():
+    protocol = Protocol.model_validate(PLAN)
+    assert protocol.metrics_of("psnr") == ["psnr", "bicubic_psnr"]
+    assert protocol.head == ("published", "here", "bicubic")
+
+
+def test_an_unknown_task_is_named_with_the_nearest():
+    finetune = PLAN["finetune"] | {"task": "super"}
+    with pytest.raises(ValidationError, match=r"unknown task 'super' \(did you mean 'superres'"):
+        Protocol.model_validate(PLAN | {"finetune": finetune})

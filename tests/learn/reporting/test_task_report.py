@@ -1,0 +1,66 @@
+"""A task describes its tables, its headline and its captions, or keeps the defaults."""
+
+import pytest
+
+from learn.reporting.task_report import Baseline, TaskReport, flat
+from learn.tasks import TASKS, task_class, task_report
+
+METRICS = {"hits": 0.5, "part": {"a": 0.25}, "easy_hits": 0.125, "count": 3, "matrix": [[1]]}
+REPORT = TaskReport(
+    baseline=Baseline("easy", "the easy way"),
+    headline={"hits": "HITS"},
+    labels={"part": "share of"},
+    formats={"hits": "{:.1f} %"},
+)
+
+
+def texts(rows):
+    return [[entry.text for entry in row] for row in rows]
+
+
+def test_numbers_of_classes_are_called_by_measure_and_class():
+    assert flat(METRICS) == {"hits": 0.5, "part.a": 0.25, "easy_hits": 0.125}
+
+
+def test_a_table_has_a_row_a_measure_beside_the_baseline():
+    table = REPORT.table("Test", METRICS)
+    assert table.head == ("measure", "this run", "the easy way")
+    assert texts(table.rows) == [["hits", "0.5 %", "0.1 %"], ["share of a", "0.250", "–"]]
+
+
+def test_runs_of_a_task_stand_above_their_baseline():
+    table = REPORT.runs_table("Test", {"one": METRICS, "two": {"hits": 0.75}})
+    assert table.head == ("", "hits")
+    assert texts(table.rows) == [["one", "0.5 %"], ["two", "0.8 %"], ["the easy way", "0.1 %"]]
+
+
+def test_the_headline_has_its_own_words_and_the_baseline_after_it():
+    entries = REPORT.headline_entries(METRICS)
+    assert {name: entry.value for name, entry in entries.items()} == {
+        "HITS": 0.5,
+        "easy HITS": 0.125,
+    }
+    assert REPORT.compared_measures(METRICS) == {"hits": "HITS"}
+
+
+def test_a_task_that_describes_nothing_shows_all_its_numbers():
+    report = TaskReport()
+    assert texts(report.table("Test", METRICS).rows) == [
+        ["hits", "0.500"],
+        ["part a", "0.250"],
+        ["easy hits", "0.125"],
+    ]
+    assert list(report.headline_entries(METRICS)) == ["hits", "easy hits"]
+    assert report.terminal_table("Test", METRICS).head == ("", "hits", "part a", "easy hits")
+    assert report.notes(METRICS) == []
+
+
+@pytest.mark.parametrize("metrics", [{}, {"easy_hits": 0.5}, {"part": {"a": 0.5}}])
+def test_metrics_without_a_headline_measure_are_not_of_the_task(metrics):
+    with pytest.raises(LookupError):
+        REPORT.table("Test", metrics)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_report_that_is_read_without_torch_is_that_of_the_class(name):
+    assert task_report(name) is task_class(name).report
