@@ -1,4 +1,4 @@
-"""Is a data set honest? No shortcut to the classes, and a signal that is there to be found."""
+"""Audit of a data set: no shortcut to the classes, and a signal that can be found."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from simulate.config import NON_LENS
 from simulate.dataset.twins import has_twins, twin_residuals
 from simulate.shards import DataSet
 
-#: The class without substructure, against which the others are held: here, and in the DeepLense
+#: The class without substructure, with which the others are compared: here, and in the DeepLense
 #: tests.
 NONE = ("no_sub", "no")
 _RESAMPLES = 1000
@@ -69,16 +69,16 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
     """Run the checks, and write ``audit.json`` and, with the second, ``audit.png``.
 
     1. No shortcut: logistic regression on radial features, of each class of substructure against
-       none, stays near chance. Of images without a lens against all lenses it is told, not judged:
-       what a finder gains has to be held against it.
+       none, stays near chance. The AUC of images without a lens against all lenses is measured
+       without a limit: a lens finder has to exceed it.
     2. The signal is there: a network that sees the residual of each image against its own twin
-       without substructure tells the classes, though not all of them. Images without twins, as
-       published and imported ones, are spared it.
+       without substructure classifies most images correctly, but not all. Images without twins, as
+       published and imported ones, skip this check.
 
     Returns:
-        What was found: ``radial_auc`` (by class), ``radial_auc_non_lens`` and ``twin_accuracy``
-        with 95% intervals over test images, what is allowed, and whether each check ``passed``;
-        None for what does not apply, with the reason in ``twin_skipped``.
+        The findings: ``radial_auc`` (by class), ``radial_auc_non_lens`` and ``twin_accuracy``
+        with 95% intervals over test images, the limits, and the verdicts in ``passed``; None
+        where a check does not apply, with the reason in ``twin_skipped``.
 
     Raises:
         InputError: for a data set that lacks a class, or has too few images to test on.
@@ -104,7 +104,7 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
 
 
 def failures(result: dict[str, Any]) -> list[str]:
-    """One line for each check that failed, with what was found and what is allowed."""
+    """One line for each check that failed, with the finding and the limit."""
     limit = result["radial_auc_max"]
     lines = [
         f"no shortcut: the radial AUC of {name} is {auc:.3f}, allowed is at most {limit:g}"
@@ -138,10 +138,10 @@ def _lenses(data: DataSet) -> dict[int, str]:
 
 
 def _parts(data: DataSet, config: AuditConfig) -> Split:
-    """What to train and to test on.
+    """Split the images into training and test.
 
     Raises:
-        InputError: where intervals over the test images would say nothing.
+        InputError: where intervals over the test images would be too wide to use.
     """
     counts = np.bincount(data.label, minlength=len(data.label_names))
     few = int(counts.argmin())
@@ -164,7 +164,7 @@ def _parts(data: DataSet, config: AuditConfig) -> Split:
 
 
 def _radial_check(data: DataSet, parts: Split, config: AuditConfig) -> dict[str, Any]:
-    """What radial features tell: each class of substructure from none, non-lenses from lenses."""
+    """AUC of radial features: of each class against none, and of non-lenses against lenses."""
     features = radial_features(data.image)
     none, lenses = _without_substructure(data), _lenses(data)
 
@@ -204,7 +204,7 @@ def _interval(truth: NDArray[Any], statistic: Callable[[Rows], float]) -> Interv
 
 
 def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> dict[str, Any]:
-    """What the second check finds, or why it cannot be made."""
+    """The findings of the second check, or the reason why it is skipped."""
     found: dict[str, Any] = {
         "twin_accuracy": None,
         "twin_accuracy_95": None,
@@ -230,7 +230,7 @@ def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> 
 
 
 def _twin_probabilities(data: DataSet, parts: Split, config: AuditConfig) -> NDArray[np.float64]:
-    """(N_test, C) probabilities of a small network that sees the twin residuals of lenses."""
+    """Probabilities (N_test, C) of a small network that sees the twin residuals of lenses."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     pl.seed_everything(config.seed, verbose=False)
@@ -263,15 +263,15 @@ class ResidualNet(pl.LightningModule):
         stages: list[nn.Module] = []
         for before, after in zip([1, *widths], widths, strict=False):
             stages += [nn.Conv2d(before, after, 3, padding=1, bias=False)]
-            # A maximum of what is positive is the same, with a quarter of the pixels left to clip.
+            # Pooling before clipping gives the same, with a quarter of the pixels to clip.
             stages += [nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU()]
-        # On a CPU these few channels go through twice as fast when they lie side by side.
+        # On a CPU so few channels run twice as fast when they lie side by side in memory.
         self.stages = nn.Sequential(*stages).to(memory_format=torch.channels_last)
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * widths[-1], classes))
 
     def forward(self, residual: Tensor) -> Tensor:
         """Logits (B, C) of residuals (B, 1, H, W)."""
-        # Half of what a bright vortex leaves is far beyond the noise.
+        # Half of the residual of a bright vortex is far beyond the noise.
         image = torch.asinh(residual).contiguous(memory_format=torch.channels_last)
         maps = self.stages(image)
         return self.head(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The baseline that any claim must beat: linear models on radial features."""
+"""The trivial baseline of every task: linear models on radial features."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _FEATURES = 2 * _RINGS + 2
 
 
 class RadialBaseline(nn.Module):
-    """A linear model on radial features, kept with the weights of the network beside which it is.
+    """A linear model on radial features, saved with the weights of a network.
 
-    A run can then be tested anywhere beside the baseline that saw its training images.
+    A run can then be tested anywhere beside the baseline of the same training images.
 
     Args:
         outputs: classes, or columns.
@@ -33,14 +33,14 @@ class RadialBaseline(nn.Module):
         self.register_buffer("bias", torch.zeros(outputs, dtype=torch.float64))
 
     def fit_classes(self, images: NDArray[np.float32], label: NDArray[np.int64]) -> None:
-        """Logistic regression on images (N, 1, H, W) with labels (N,), all classes among them."""
+        """Fit logistic regression to images (N, 1, H, W) with labels (N,) of all classes."""
         scaler, model = radial_classifier().fit(radial_features(images), label)
         rows = range(len(self.bias)) if len(self.bias) > 2 else [1]  # of two, one has the logit
         for row, weight, bias in zip(rows, model.coef_, model.intercept_, strict=True):
             self._set(row, scaler, weight, bias)
 
     def fit_columns(self, images: NDArray[np.float32], columns: NDArray[np.float64]) -> None:
-        """Ridge regression of columns (N, K), each on the images where it is not NaN."""
+        """Fit a ridge regression of columns (N, K), each on the images where it is not NaN."""
         features = radial_features(images)
         for row, column in enumerate(columns.T):
             known = np.isfinite(column)
@@ -63,14 +63,14 @@ class RadialBaseline(nn.Module):
     def _set(
         self, row: int, scaler: StandardScaler, weight: NDArray[np.float64], bias: float
     ) -> None:
-        """A linear model of standardised features as one of the features themselves."""
+        """Store a linear model of standardised features as one of the features themselves."""
         weight = weight / scaler.scale_
         self.weight[row] = torch.from_numpy(weight)
         self.bias[row] = float(bias - weight @ scaler.mean_)
 
 
 def radial_features(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """42 numbers an image: what an eye that knows only the distance from the centre can see.
+    """42 numbers an image that depend on the distance of pixels from the centre alone.
 
     Logarithms of the mean and the standard deviation in 20 rings of one pixel, of the maximum and
     of the sum.
