@@ -6,22 +6,23 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import settle, sha256
 from lensphys.ground.locks import held
 from simulate.config import SimulateConfig
-from simulate.imaging import attributes, configuration_of, digest_of, make_images, make_renderers
-from simulate.instruments import instrument
+from simulate.instruments import coarser, instrument
 from simulate.presets import make_prior
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
+    SOURCES,
     DamagedManifestError,
     manifest_text,
     read_manifest,
@@ -29,17 +30,22 @@ from simulate.shards import (
     write_manifest,
     write_shard,
 )
-from simulate.sources.store import SOURCES, store_galaxies, stored_galaxies
 from simulate.workers import Results, in_process, on_cluster, on_processes, reach
 
 if TYPE_CHECKING:
+    from lensphys.instruments import Instrument
     from simulate.backends import Renderer
-    from simulate.instruments import Instrument
     from simulate.scenes import Prior
     from simulate.sources.galaxies import GalaxyImages
 
+# What imports torch waits in the functions that render: the process that looks after the workers
+# has no need of it.
+
 #: Pixels rendered at once: enough that what a block costs beside its pixels is little.
 _BLOCK_PIXELS = {"cpu": 2**18, "cuda": 2**22}
+
+#: Images that are drawn to see what has to be compiled: some of each class.
+_FIRST = 12
 
 #: Called with the number of images that have just been finished.
 Progress = Callable[[int], None]
@@ -74,25 +80,25 @@ def resolve(config: SimulateConfig) -> SimulateConfig:
         InputError: for an unknown instrument, pixels that ``pairs`` does not divide, a CUDA
             device that is not there, or both ``workers`` and ``scheduler``.
     """
-    import torch
-
     if config.scheduler is not None and config.workers:
         raise InputError("give --workers or --scheduler, not both; a cluster has its own workers")
 
     camera = instrument(config.instrument)
     if config.pairs:
-        camera.coarser(config.pairs)
+        coarser(camera, config.pairs)
     if config.exposure_log10 is None and camera.total_exposure is None:
         raise InputError(f"instrument '{config.instrument}' needs exposure_log10: [low, high]")
-    available = torch.cuda.is_available() and config.scheduler is None
-    if config.device == "cuda" and not available and config.scheduler is None:
-        raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
-    if config.backend == "lenstronomy" and config.device == "cuda":
-        raise InputError("the lenstronomy backend runs on the CPU; use --device cpu")
-    device = config.device
-    if device == "auto":
-        device = "cuda" if available and config.backend == "torch" else "cpu"
-    return config.model_copy(update={"device": device})
+    return config.model_copy(update={"device": _device(config)})
+
+
+def _device(config: SimulateConfig) -> str:
+    if config.backend == "lenstronomy":
+        if config.device == "cuda":
+            raise InputError("the lenstronomy backend runs on the CPU; use --device cpu")
+        return "cpu"
+    if config.scheduler is not None:
+        return "cpu" if config.device == "auto" else config.device
+    return choose_device(config.device)
 
 
 def simulate(
@@ -113,7 +119,8 @@ def simulate(
             that cannot be written to.
     """
     config = resolve(config)
-    make_prior(config)
+    if config.galaxies.path or config.scheduler is not None:
+        make_prior(config)  # else the workers do, sooner than this process could
     if config.scheduler is not None:
         reach(config.scheduler)
     out = default_out(config)
@@ -122,8 +129,10 @@ def simulate(
         for number, start in enumerate(range(0, config.n, config.shard_size))
     ]
     with held(out):
-        manifest = _open_manifest(out, config)
+        manifest, begun = _open_manifest(out, config)
         if config.galaxies.path:
+            from simulate.sources.store import store_galaxies
+
             store_galaxies(config.galaxies, out)
             manifest[SOURCES] = {"sha256": sha256(out / SOURCES)}
         names = {shard.file: shard.stop - shard.start for shard in shards}
@@ -133,13 +142,21 @@ def simulate(
             if names.get(entry["file"]) == entry["n"] and shard_intact(out, entry)
         }
         todo = [shard for shard in shards if shard.file not in done]
-        missing = sum(shard.stop - shard.start for shard in todo)
-        report = progress(config.n, config.n - missing) if progress else _silent
         if not todo and manifest["complete"] and _finished(out, manifest):
             return out, False
 
+        report = _silent
+
+        def start() -> None:
+            nonlocal report
+            if not begun:
+                write_manifest(out, manifest)
+            if progress:
+                missing = sum(shard.stop - shard.start for shard in todo)
+                report = progress(config.n, config.n - missing)
+
         # Closed before the folder is given back, whatever ends it: no worker writes after that.
-        with closing(_work(config, out, todo)) as finished:
+        with closing(_work(config, out, todo, start)) as finished:
             for shard, digest in finished:
                 count = shard.stop - shard.start
                 done[shard.file] = {"file": shard.file, "n": count, "sha256": digest}
@@ -166,8 +183,9 @@ def _silent(count: int) -> None:
 
 def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     """Render one shard and write it; returns its SHA-256."""
-    galaxies = stored_galaxies(out) if config.galaxies.path else None
-    prior, renderers = _prepared(config, galaxies)
+    from simulate.imaging import attributes, make_images
+
+    prior, renderers, galaxies = _prepared(config, out)
     size = max(1, _BLOCK_PIXELS[config.device] // renderers[0][0].n_pix ** 2)
     scenes, images = [], []
     # Blocks are aligned to the image number and always whole, so that neither the size of a shard
@@ -194,37 +212,64 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     return write_shard(out / shard.file, columns, params, attributes(config, prior, renderers))
 
 
-@functools.lru_cache(maxsize=1)
 def _prepared(
+    config: SimulateConfig, out: Path
+) -> tuple[Prior, list[tuple[Instrument, Renderer]], GalaxyImages | None]:
+    """What all shards that a process makes have in common."""
+    galaxies = None
+    if config.galaxies.path:
+        from simulate.sources.store import stored_galaxies
+
+        galaxies = stored_galaxies(out)
+    return *_made(config, galaxies), galaxies
+
+
+@functools.lru_cache(maxsize=1)
+def _made(
     config: SimulateConfig, galaxies: GalaxyImages | None
 ) -> tuple[Prior, list[tuple[Instrument, Renderer]]]:
-    """What all shards that a process makes have in common."""
+    from simulate.imaging import make_renderers
+
     return make_prior(config), make_renderers(config, galaxies)
 
 
-def _work(config: SimulateConfig, out: Path, todo: list[Shard]) -> Results[Shard, str]:
+def _work(
+    config: SimulateConfig, out: Path, todo: list[Shard], start: Callable[[], None]
+) -> Results[Shard, str]:
     if config.scheduler is not None and todo:
         out = out.absolute()  # workers on other machines start elsewhere
         job = functools.partial(make_shard, config, out)
+        start()
         return on_cluster(job, todo, config.scheduler, out)
     job = functools.partial(make_shard, config, out)
+    prepare = functools.partial(_prepare, config, out, todo[0].start if todo else 0)
     workers = min(config.workers or len(os.sched_getaffinity(0)), len(todo))
-    if workers <= 1 or config.device == "cuda":
-        return in_process(job, todo)
-    return on_processes(job, todo, workers)
+    if todo and (workers == 1 or config.device == "cuda"):
+        return in_process(job, todo, prepare, start)
+    return on_processes(job, todo, workers, prepare, start)
 
 
-def _open_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
+def _prepare(config: SimulateConfig, out: Path, start: int) -> None:
+    """Import and compile what all shards need, by drawing a few images that are thrown away."""
+    from simulate.imaging import make_images
+
+    prior, renderers, galaxies = _prepared(config, out)
+    # What cannot be drawn is for make_shard to say.
+    with suppress(InputError, ValueError, OverflowError):
+        make_images(config, prior, renderers, start, start + _FIRST, galaxies)
+
+
+def _open_manifest(out: Path, config: SimulateConfig) -> tuple[dict[str, Any], bool]:
+    """The manifest to go on with, and whether there are images of it already."""
     if (out / MANIFEST).exists() and _begun(out):
         manifest = _known_manifest(out, config)
         _check_same(manifest["config"], config.identity(), out)
         # Only what was made is taken from the file; the rest follows from the configuration.
-        return _new_manifest(config) | {name: manifest[name] for name in ("complete", "shards")}
+        made = {name: manifest[name] for name in ("complete", "shards")}
+        return _new_manifest(config) | made, True
     if any(path.name not in (MANIFEST, SOURCES) for path in out.iterdir()):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
-    manifest = _new_manifest(config)
-    write_manifest(out, manifest)
-    return manifest
+    return _new_manifest(config), False
 
 
 def _begun(out: Path) -> bool:
@@ -237,6 +282,8 @@ def _known_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
     try:
         return read_manifest(out)
     except DamagedManifestError:
+        from simulate.imaging import configuration_of, digest_of
+
         for path in sorted(out.glob("shard-*.h5")):
             if configuration_of(path) not in (None, digest_of(config)):
                 raise InputError(

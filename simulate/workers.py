@@ -20,22 +20,26 @@ import signal
 import socket
 import threading
 import time
+import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from lensphys.ground.errors import InputError
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from distributed import Client
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 #: Items with their results; to be closed when no more of them are wanted.
 Results: TypeAlias = Generator[tuple[Item, Result], None, None]
+
 
 _log = logging.getLogger(__name__)
 
@@ -47,31 +51,56 @@ _PATIENCE = 5
 _PACKAGES = ("torch", "numpy", "scipy", "numba", "h5py", "astropy", "lenstronomy")
 
 
-def in_process(job: Callable[[Item], Result], items: Iterable[Item]) -> Results[Item, Result]:
-    """One item after the other, here."""
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def in_process(
+    job: Callable[[Item], Result],
+    items: Iterable[Item],
+    prepare: Callable[[], object] = _nothing,
+    ready: Callable[[], object] = _nothing,
+) -> Results[Item, Result]:
+    """One item after the other, here; see :func:`on_processes` for ``prepare`` and ``ready``."""
     with _one_thread():
+        prepare()
+        ready()
         for item in items:
             yield item, job(item)
 
 
 def on_processes(
-    job: Callable[[Item], Result], items: Iterable[Item], workers: int
+    job: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    prepare: Callable[[], object] = _nothing,
+    ready: Callable[[], object] = _nothing,
 ) -> Results[Item, Result]:
     """In processes of this machine, each with one thread.
 
-    Where a process dies, as by the kernel for want of memory, its pool is lost. What is missing is
-    then given to a fresh one; to one of half the size if the last finished nothing.
+    One server process imports and compiles; the workers are forked from it. Where a process dies,
+    as by the kernel for want of memory, its pool is lost. What is missing is then given to a fresh
+    one; to one of half the size if the last finished nothing.
+
+    Args:
+        job: what to do with an item; pickled, as is ``prepare``.
+        items: what to do it for.
+        workers: how many processes.
+        prepare: called once in the server, before it forks: what all workers have in common.
+        ready: called here when the server is prepared for the first time.
 
     Raises:
         InputError: where three pools in a row died without finishing anything.
     """
     todo = dict.fromkeys(items)
     failures = 0
+    ready = functools.cache(ready)  # once, however many servers there are
     while todo:
         before = len(todo)
-        for item, result in _one_pool(job, list(todo), workers):
-            del todo[item]
-            yield item, result
+        with closing(_one_pool(job, list(todo), workers, prepare, ready)) as finished:
+            for item, result in finished:
+                del todo[item]
+                yield item, result
         if len(todo) < before:
             failures = 0
             continue
@@ -85,17 +114,81 @@ def on_processes(
 
 
 def _one_pool(
-    job: Callable[[Item], Result], items: list[Item], workers: int
+    job: Callable[[Item], Result],
+    items: list[Item],
+    workers: int,
+    prepare: Callable[[], object],
+    ready: Callable[[], object],
 ) -> Results[Item, Result]:
-    """What a pool of processes gets done before one of them dies."""
+    """What a server and its workers get done before one of them dies."""
     context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    arguments = os.getpid(), sender, job, items, workers, prepare
+    server = context.Process(target=_serve, args=arguments, name="lensphys-server")
+    with _deaf_to_ctrl_c():
+        server.start()
+    sender.close()  # else the end of the server would not be seen
+    try:
+        for message in _messages(receiver):
+            match message:
+                case "prepared":
+                    ready()
+                case (int(number), result):
+                    yield items[number], result
+                case error:
+                    raise error
+    finally:
+        receiver.close()  # the server sees that no more is wanted
+        server.join()
+
+
+def _messages(receiver: Connection) -> Iterator[Any]:
+    """What arrives until the other end is closed."""
+    with suppress(EOFError):
+        while True:
+            yield receiver.recv()
+
+
+def _serve(
+    parent: int,
+    results: Connection,
+    job: Callable[[Item], Result],
+    items: list[Item],
+    workers: int,
+    prepare: Callable[[], object],
+) -> None:
+    """Prepare, fork workers, and send numbers and results of finished items, or an error."""
+    _end_with(parent)
+    try:
+        import torch
+
+        # Before any thread is started, which a forked process would lack.
+        torch.set_num_threads(1)
+        prepare()
+        results.send("prepared")
+        with closing(_forked(job, items, workers)) as finished:
+            for done in finished:
+                results.send(done)
+    except BrokenPipeError:
+        return  # no more is wanted
+    except Exception as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        with suppress(BrokenPipeError):
+            results.send(error)
+
+
+def _forked(
+    job: Callable[[Item], Result], items: list[Item], workers: int
+) -> Generator[tuple[int, Result], None, None]:
+    """Numbers and results of items, from a pool of forked processes, until one of them dies."""
+    context = multiprocessing.get_context("fork")
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(items)), context, _start_process, (os.getpid(),)
+        min(workers, len(items)), context, _end_with, (os.getpid(),)
     )
     try:
         futures = {}
-        for item in items:
-            futures[pool.submit(job, item)] = item
+        for number, item in enumerate(items):
+            futures[pool.submit(job, item)] = number
         for future in concurrent.futures.as_completed(futures):
             if not isinstance(future.exception(), concurrent.futures.BrokenExecutor):
                 yield futures[future], future.result()
@@ -105,12 +198,8 @@ def _one_pool(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_process(parent: int) -> None:
-    """Set up a worker process: one thread, deaf to Ctrl-C, gone when its parent is."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _end_with(parent: int) -> None:
+    """End this process as soon as its parent has ended, however that did."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -118,6 +207,16 @@ def _start_process(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started meanwhile are deaf to Ctrl-C, from their first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from lensphys.ground.errors import InputError
 from lensphys.instruments import Instrument
 from simulate.backends import Renderer
 from simulate.imaging import make_renderers
-from simulate.light.add_light import add_light
+from simulate.light.scene_light import add_light
 from simulate.observe import expected
 from simulate.presets import config_of, make_prior
 from simulate.scenes import Scene
