@@ -110,7 +110,7 @@ class SimulateConfig(Strict):
 
     @property
     def shines(self) -> bool:
-        """True where lenses show their light: without it they differ from non-lenses at a glance."""
+        """True where lenses show their light, without which they differ from non-lenses."""
         return self.lens_light.enabled or self.non_lens.fraction > 0
 
     def labels(self, start: int, stop: int) -> NDArray[np.int64]:

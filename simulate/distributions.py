@@ -94,7 +94,7 @@ AnyDistribution = Annotated[
 ]
 
 
-def within(prior: AnyDistribution, low: float, high: float) -> AnyDistribution:
+def check_within(prior: AnyDistribution, low: float, high: float) -> AnyDistribution:
     """Return the prior itself where it lies between two limits.
 
     Raises:

@@ -18,7 +18,7 @@ from lensphys.instruments import Instrument
 from simulate.backends import Renderer, make_renderer
 from simulate.config import SimulateConfig
 from simulate.instruments import coarser, instrument
-from simulate.light.add_light import add_light
+from simulate.light.scene_light import add_light
 from simulate.observe import OBSERVATIONS, noise_sigma
 from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
 

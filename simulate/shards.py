@@ -50,7 +50,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def shard_intact(folder: Path, entry: dict[str, Any]) -> bool:
+def is_shard_intact(folder: Path, entry: dict[str, Any]) -> bool:
     """True where the file of an entry of a manifest is as it was written."""
     path = folder / entry["file"]
     return path.is_file() and sha256(path) == str(entry["sha256"])

@@ -18,7 +18,7 @@ _OF_LINES = ("vortex_angle",)
 
 
 def turn(batch: LensBatch, symmetry: Tensor) -> LensBatch:
-    """Images and labels under symmetries of the square, numbered as in :func:`turned`.
+    """Images and labels under symmetries of the square, numbered as in :func:`turn_images`.
 
     Raises:
         InputError: for images that are not square, or a number outside 0 ... 7.
@@ -29,8 +29,8 @@ def turn(batch: LensBatch, symmetry: Tensor) -> LensBatch:
     low = batch.image_lr
     return dataclasses.replace(
         batch,
-        image=turned(batch.image, symmetry),
-        image_lr=None if low is None else turned(low, symmetry),
+        image=turn_images(batch.image, symmetry),
+        image_lr=None if low is None else turn_images(low, symmetry),
         params=_turned_params(batch.params, symmetry),
     )
 
@@ -46,11 +46,11 @@ def shift(batch: LensBatch, dx: Tensor, dy: Tensor) -> LensBatch:
         raise InputError(f"shifts must stay below half the field, {field:g} arcsec")
     low, optics_lr = batch.image_lr, batch.optics_lr
     if low is not None and optics_lr is not None:
-        low = shifted(low, dx / optics_lr.pixel_scale, dy / optics_lr.pixel_scale)
+        low = shift_images(low, dx / optics_lr.pixel_scale, dy / optics_lr.pixel_scale)
     scale = batch.optics.pixel_scale
     return dataclasses.replace(
         batch,
-        image=shifted(batch.image, dx / scale, dy / scale),
+        image=shift_images(batch.image, dx / scale, dy / scale),
         image_lr=low,
         params=_without_snr(_shifted_params(batch.params, dx, dy, batch.alpha_scale)),
     )
@@ -114,10 +114,10 @@ def broaden(batch: LensBatch, fwhm: Tensor) -> LensBatch:
 
     low, optics_lr = batch.image_lr, batch.optics_lr
     if low is not None and optics_lr is not None:
-        low = blurred(low, missing / FWHM_PER_SIGMA / optics_lr.pixel_scale)
+        low = blur_images(low, missing / FWHM_PER_SIGMA / optics_lr.pixel_scale)
     return dataclasses.replace(
         batch,
-        image=blurred(batch.image, missing / FWHM_PER_SIGMA / batch.optics.pixel_scale),
+        image=blur_images(batch.image, missing / FWHM_PER_SIGMA / batch.optics.pixel_scale),
         optics=optics(batch.optics),
         image_lr=low,
         optics_lr=None if optics_lr is None else optics(optics_lr),
@@ -136,7 +136,7 @@ def add_offset(batch: LensBatch, offset: Tensor) -> LensBatch:
     )
 
 
-def turned(images: Tensor, symmetry: Tensor) -> Tensor:
+def turn_images(images: Tensor, symmetry: Tensor) -> Tensor:
     """Each image under one of the eight symmetries of the square.
 
     Args:
@@ -160,7 +160,7 @@ def turned(images: Tensor, symmetry: Tensor) -> Tensor:
     return images.flatten(-2).gather(-1, source).view(images.shape)
 
 
-def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+def shift_images(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
     """Each image (B, C, H, W) moved by ``dx, dy`` (B,) pixels.
 
     The cosine series through the pixels (DCT-II) is evaluated where the light comes from: exact for
@@ -177,7 +177,7 @@ def shifted(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
     return _separable(images, along(images.shape[-2], dy), along(images.shape[-1], dx))
 
 
-def blurred(images: Tensor, sigma: Tensor) -> Tensor:
+def blur_images(images: Tensor, sigma: Tensor) -> Tensor:
     """Each image (B, C, H, W) under a round Gaussian of ``sigma`` (B,) pixels.
 
     A Gaussian on the frequencies of the cosine series, and so right for any width: the pixels of a

@@ -17,13 +17,13 @@ from simulate.observe import expected
 from simulate.presets import config_of, make_prior
 from simulate.scenes import Scene
 from simulate.shards import SOURCES, DataSet
-from simulate.sources.store import stored_galaxies
+from simulate.sources.store import read_stored_galaxies
 
 #: Images drawn together.
 _BLOCK = 64
 
 
-def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def render_noise_free(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Render some images without noise, in the unit of the data set.
 
     Args:
@@ -34,17 +34,17 @@ def noise_free_images(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.floa
         (R, 1, H, W), at the full resolution.
 
     Raises:
-        InputError: as :func:`scenes_again`.
+        InputError: as :func:`draw_again`.
     """
     observation = str(data.config.get("observation"))
     clean = np.empty((len(rows), *data.image.shape[1:]), np.float32)
-    for members, scene, _, renderer in scenes_again(data, rows):
+    for members, scene, _, renderer in draw_again(data, rows):
         exposures = scene.params["exposure_time"].numpy()
         clean[members, 0] = expected(observation, renderer.render(scene), exposures)
     return clean
 
 
-def scenes_again(
+def draw_again(
     data: DataSet, rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Scene, Instrument, Renderer]]:
     """Draw the scenes of some images again, in blocks.
@@ -67,7 +67,7 @@ def scenes_again(
         raise InputError(f"{data.path}: it is not known which images of a data set these are")
     config = config_of(data.config, device="cpu")
     prior = make_prior(config)
-    galaxies = stored_galaxies(data.path) if (data.path / SOURCES).is_file() else None
+    galaxies = read_stored_galaxies(data.path) if (data.path / SOURCES).is_file() else None
     camera, renderer = make_renderers(config.model_copy(update={"pairs": None}), galaxies)[0]
     numbers = data.numbers[rows]
     for block in np.unique(numbers // _BLOCK):

@@ -73,7 +73,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
 
 
-def intact(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     """The preview is there, and whole: PNG files carry checksums."""
     try:
         with Image.open(folder / "preview.png") as image:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
-from simulate.dataset.noise_free import scenes_again
+from simulate.dataset.noise_free import draw_again
 from simulate.observe import noise_sigma
 from simulate.presets import PRESETS, config_of, make_prior
 from simulate.shards import DataSet
@@ -40,7 +40,7 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
 
     Raises:
         InputError: for a data set whose images have no twins, or as
-            :func:`simulate.dataset.noise_free.scenes_again`.
+            :func:`simulate.dataset.noise_free.draw_again`.
     """
     if not has_twins(data.config):
         preset, observation = (data.config.get(key) for key in ("preset", "observation"))
@@ -49,7 +49,7 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
             "without substructure need preset physical, observation detector"
         )
     residuals = np.empty_like(data.image)
-    for rows, scene, camera, renderer in scenes_again(data, np.arange(len(data))):
+    for rows, scene, camera, renderer in draw_again(data, np.arange(len(data))):
         models = renderer.render(scene.without_substructure())
         sigma = noise_sigma(models, camera.background_sigma, data.params["exposure_time"][rows])
         residuals[rows, 0] = (data.image[rows, 0] - models) / sigma

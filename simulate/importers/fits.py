@@ -17,7 +17,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.npy import image_shape, one_image
 
 _SCIENCE = ("SCI", "SCIENCE", "IMAGE")
@@ -87,7 +87,7 @@ class OpenImage:
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[OpenImage]:
+def open_image(path: Path) -> Iterator[OpenImage]:
     """The image or cube in a FITS file, of which only the planes that are asked for are read.
 
     Raises:
@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
     except BrokenFileError:
         raise
     except Exception as error:  # a damaged file makes astropy raise anything
-        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        reason = escape(" ".join(str(error).split())) or type(error).__name__
         raise BrokenFileError(f"it cannot be read as FITS: {reason}") from None
 
 

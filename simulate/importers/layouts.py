@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lensphys.ground.errors import InputError
-from simulate.importers.errors import printable
+from simulate.importers.errors import escape
 from simulate.substructure import known_classes
 
 HIGH, LOW = "HR", "LR"
@@ -102,7 +102,7 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
     if path.is_file():
         return _one_file(path, label_names)
     if not path.is_dir():
-        raise InputError(f"there is no file or folder {printable(str(path))} to import")
+        raise InputError(f"there is no file or folder {escape(str(path))} to import")
     splits = tuple(name for name in SPLITS if (path / name).is_dir())
     layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
     if label_names:
@@ -112,10 +112,10 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
         known = [name for name in beside if name != "classes"]
         kinds = sorted({*kinds, *(f"{name} beside {'/ '.join(splits)}/" for name in known)})
     if not kinds:
-        raise InputError(f"{printable(str(path))} has none of the known layouts: {_KNOWN}")
+        raise InputError(f"{escape(str(path))} has none of the known layouts: {_KNOWN}")
     if len(kinds) > 1:
         raise InputError(
-            f"{printable(str(path))} mixes layouts ({', '.join(kinds)}); import each from a folder "
+            f"{escape(str(path))} mixes layouts ({', '.join(kinds)}); import each from a folder "
             "of its own, or choose class folders with --label-names a,b"
         )
     names = _ordered(kinds[0], [layout.get(kinds[0], ()) for layout in layouts.values()])
@@ -134,9 +134,9 @@ def _check_named(path: Path, splits: tuple[str, ...], label_names: tuple[str, ..
     there = sorted(set[str]().union(*(_folders(path / split) for split in splits)))
     for name in label_names:
         if name not in there:
-            known = ", ".join(printable(each) for each in there)
+            known = ", ".join(escape(each) for each in there)
             raise InputError(
-                f"--label-names: there is no folder '{printable(name)}' in {printable(str(path))}; "
+                f"--label-names: there is no folder '{escape(name)}' in {escape(str(path))}; "
                 + (f"its folders are {known}" if there else "it has no folders")
             )
 
@@ -156,9 +156,7 @@ def _folders(path: Path) -> set[str]:
 
 def _one_file(path: Path, label_names: tuple[str, ...] | None) -> Source:
     if not path.name.lower().endswith(_FITS):
-        raise InputError(
-            f"{printable(str(path))} is not a FITS file; import a folder of .npy files"
-        )
+        raise InputError(f"{escape(str(path))} is not a FITS file; import a folder of .npy files")
     if label_names and len(label_names) > 1:
         raise InputError("--label-names: one file is of one class")
     entry = Entry(path.name, path.stat().st_size, 0, -1, None, 0)
@@ -236,19 +234,17 @@ def _source(
     turns = itertools.chain.from_iterable(itertools.zip_longest(*classes))
     entries = tuple(entry for entry in turns if entry is not None)
     if not entries:
-        raise InputError(
-            f"{printable(str(path))} has no .npy or FITS files in its folders; {_KNOWN}"
-        )
+        raise InputError(f"{escape(str(path))} has no .npy or FITS files in its folders; {_KNOWN}")
     empty = [name for name, members in zip(names, classes, strict=True) if not members]
     if empty:
         raise InputError(
-            f"{printable(str(path))} has no .npy or FITS files in {', '.join(empty)}; name the "
+            f"{escape(str(path))} has no .npy or FITS files in {', '.join(empty)}; name the "
             f"classes to import with --label-names, or complete the folder"
         )
     formats = {is_fits(name) for e in entries for name in (e.name, e.low) if name is not None}
     if len(formats) > 1:
         raise InputError(
-            f"{printable(str(path))} mixes .npy and FITS files; import each from its own folder"
+            f"{escape(str(path))} mixes .npy and FITS files; import each from its own folder"
         )
     return Source(path, path, kind, names, splits, formats.pop(), entries, left_out)
 

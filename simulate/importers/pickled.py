@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.errors import BrokenFileError, escape
 
 #: Opcodes in numpy's pickles of protocols 2 to 4, and Python 2's; an image needs about 80.
 _OPCODES = (
@@ -132,7 +132,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _KNOWN[module_name, global_name]
         except KeyError:
-            name = printable(f"{module_name}.{global_name}")
+            name = escape(f"{module_name}.{global_name}")
             raise pickle.UnpicklingError(f"it names {name}") from None
 
     def persistent_load(self, pid: object) -> NoReturn:
@@ -152,7 +152,7 @@ def read_image_and_mass(data: bytes) -> tuple[NDArray[Any], float]:
         # Bytes of Python 2 arrive as text, one character a byte.
         found = _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything, and a hostile one more
-        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        reason = escape(" ".join(str(error).split())) or type(error).__name__
         raise BrokenFileError(f"its pickle is not that of an image and a mass: {reason}") from None
     members = _members(found)
     return _pixels(members[0]), _number(members[1])

@@ -17,7 +17,7 @@ from lensphys.ground.files import sha256
 from lensphys.ground.locks import held
 from simulate.config import SimulateConfig
 from simulate.importers.config import ImportConfig
-from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source, find_images
 from simulate.importers.survey import Form, read_pixels, survey
 from simulate.presets import load_simulate_config, make_prior
@@ -25,8 +25,8 @@ from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
     DamagedManifestError,
+    is_shard_intact,
     read_manifest,
-    shard_intact,
     write_manifest,
     write_shard,
 )
@@ -83,7 +83,7 @@ def import_images(
     ]
     with held(out):
         manifest = _open_manifest(out, source, identity)
-        done = {entry["file"]: entry for entry in manifest["shards"] if shard_intact(out, entry)}
+        done = {entry["file"]: entry for entry in manifest["shards"] if is_shard_intact(out, entry)}
         missing = sum(len(part) for number, part in enumerate(parts) if _file(number) not in done)
         report = progress(len(source.entries), len(source.entries) - missing) if progress else None
         if not missing and manifest["complete"] and (out / "preview.png").is_file():
@@ -112,7 +112,7 @@ def _left_out(source: Source, config: ImportConfig) -> Iterator[str]:
     named = "--label-names does not name it"
     why = named if config.label_names else f"it is not part of the layout {source.layout}"
     for name, count in source.left_out.items():
-        yield f"left out {printable(name)}/ ({count} {'image' if count == 1 else 'images'}): {why}"
+        yield f"left out {escape(name)}/ ({count} {'image' if count == 1 else 'images'}): {why}"
 
 
 def attributes(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def _one(
         if any(a != b * form.factor for a, b in zip(high.shape, low.shape, strict=True)):
             raise BrokenFileError(f"its partner has {low.shape[0]} x {low.shape[1]} pixels")
         images = _cropped_pair(high, low, form.size, form.factor)
-    whole = [filled(image, config.fill) for image in images]
+    whole = [fill_bad_pixels(image, config.fill) for image in images]
     return [image for image, _ in whole], mass, whole[0][1]
 
 
@@ -312,7 +312,7 @@ def _cropped_pair(
     return [high[top : top + size, left : left + size], low[y : y + side, x : x + side]]
 
 
-def filled(image: NDArray[Any], fill: str) -> tuple[NDArray[np.float32], int]:
+def fill_bad_pixels(image: NDArray[Any], fill: str) -> tuple[NDArray[np.float32], int]:
     """The image with finite pixels, and how many had to be filled.
 
     Args:
@@ -342,7 +342,7 @@ class _Warnings:
     def add(self, name: str, error: BrokenFileError) -> None:
         self._count += 1
         if self._count <= _NAMED:
-            self._warn(f"skipped {printable(name)}: {error}")
+            self._warn(f"skipped {escape(name)}: {error}")
 
     def close(self) -> None:
         if self._count > _NAMED:

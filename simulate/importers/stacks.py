@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import is_fits
 from simulate.importers.npy import image_shape, read_npy
 from simulate.shards import MANIFEST
@@ -66,7 +66,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(path: Path, column: str = "image") -> Iterator[Stack]:
+def open_stack(path: Path, column: str = "image") -> Iterator[Stack]:
     """The images of a file.
 
     Args:
@@ -139,9 +139,9 @@ def _npy(path: Path) -> Stack:
 
 @contextmanager
 def _fits(path: Path) -> Iterator[Stack]:
-    from simulate.importers.fits import opened_image
+    from simulate.importers.fits import open_image
 
-    with opened_image(path) as image:
+    with open_image(path) as image:
         count, shape = _planes(image.shape)
         scale = None
         if image.pixel_widths:
@@ -149,7 +149,7 @@ def _fits(path: Path) -> Iterator[Stack]:
             if abs(x / y - 1) > _SQUARE:
                 raise BrokenFileError(f"its pixels are {x:.4g} x {y:.4g} arcsec, not square")
             scale = (x * y) ** 0.5
-        unit = printable(image.unit) if image.unit else None
+        unit = escape(image.unit) if image.unit else None
         wcs = image.wcs if scale else None
         times = np.full(count, image.exposure_time)
         yield Stack(count, lambda i: image.plane(i).reshape(shape), scale, unit, wcs, times)

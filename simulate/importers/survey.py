@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 from simulate.importers.config import ImportConfig
-from simulate.importers.errors import BrokenFileError, printable
+from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source
 from simulate.importers.npy import read_npy
 
@@ -113,8 +113,8 @@ def _found(source: Source, broken: dict[str, str]) -> Iterator[_Found]:
     if len(broken) == len(source.entries):
         name, reason = next(iter(broken.items()))
         raise InputError(
-            f"none of the {len(source.entries)} images in {printable(str(source.path))} can be "
-            f"read; {printable(name)}: {reason}"
+            f"none of the {len(source.entries)} images in {escape(str(source.path))} can be "
+            f"read; {escape(name)}: {reason}"
         )
 
 
@@ -140,7 +140,7 @@ def _square(name: str, widths: tuple[float, float]) -> float:
     x, y = widths
     if abs(x / y - 1) > _TOLERANCE:
         raise InputError(
-            f"{printable(name)} has pixels of {x:.4g} x {y:.4g} arcsec; resample the images to "
+            f"{escape(name)} has pixels of {x:.4g} x {y:.4g} arcsec; resample the images to "
             "square pixels"
         )
     return math.sqrt(x * y)
@@ -155,15 +155,15 @@ def _common_size(source: Source, config: ImportConfig, found: list[_Found]) -> i
         for shape, name in shapes.items():
             if min(shape) < config.size:
                 raise InputError(
-                    f"--size {config.size}: {printable(name)} has {_by(shape)} pixels; "
+                    f"--size {config.size}: {escape(name)} has {_by(shape)} pixels; "
                     f"--size {least} serves all images"
                 )
         return config.size
     if len(shapes) > 1:
         (one, name), (other, other_name) = list(shapes.items())[:2]
         raise InputError(
-            f"the images differ in size: {printable(name)} has {_by(one)} pixels, "
-            f"{printable(other_name)} {_by(other)}; crop all about their centres with "
+            f"the images differ in size: {escape(name)} has {_by(one)} pixels, "
+            f"{escape(other_name)} {_by(other)}; crop all about their centres with "
             f"--size {least} or less"
         )
     if len(set(next(iter(shapes)))) > 1:
@@ -181,7 +181,7 @@ def _common_factor(source: Source, found: list[_Found], size: int) -> int | None
     for item in found:
         assert item.low is not None
         y, x = (high / low for high, low in zip(item.shape, item.low, strict=True))
-        factors.setdefault((y, x), f"{printable(item.name)}: {_by(item.shape)}, {_by(item.low)}")
+        factors.setdefault((y, x), f"{escape(item.name)}: {_by(item.shape)}, {_by(item.low)}")
     y, x = next(iter(factors))
     if len(factors) > 1 or y != x or y != int(y) or y < 2:
         raise InputError(
@@ -202,18 +202,18 @@ def _common_scale(found: list[_Found], config: ImportConfig) -> float | None:
         return None
     if without and config.pixel_scale is None:
         raise InputError(
-            f"{printable(without[0])} has no WCS that gives its pixel scale; give --pixel-scale"
+            f"{escape(without[0])} has no WCS that gives its pixel scale; give --pixel-scale"
         )
     (low, first), (high, second) = min(scales), max(scales)
     if high > low * (1 + _TOLERANCE):
         raise InputError(
-            f"the images differ in pixel scale: {printable(first)} has {low:.4g} arcsec, "
-            f"{printable(second)} {high:.4g}; import each from a folder of its own"
+            f"the images differ in pixel scale: {escape(first)} has {low:.4g} arcsec, "
+            f"{escape(second)} {high:.4g}; import each from a folder of its own"
         )
     scale = float(np.median([scale for scale, _ in scales]))
     if config.pixel_scale and abs(config.pixel_scale / scale - 1) > _TOLERANCE:
         raise InputError(
-            f"--pixel-scale {config.pixel_scale:g}: the WCS of {printable(first)} says {low:.4g} "
+            f"--pixel-scale {config.pixel_scale:g}: the WCS of {escape(first)} says {low:.4g} "
             "arcsec"
         )
     return scale
@@ -224,10 +224,10 @@ def _common_unit(found: list[_Found], config: ImportConfig) -> str | None:
     if config.unit is None and len(units) > 1:
         (one, name), (other, other_name) = list(units.items())[:2]
         raise InputError(
-            f"the images differ in unit (BUNIT): {printable(name)} has {printable(str(one))}, "
-            f"{printable(other_name)} {printable(str(other))}; --unit names one for all"
+            f"the images differ in unit (BUNIT): {escape(name)} has {escape(str(one))}, "
+            f"{escape(other_name)} {escape(str(other))}; --unit names one for all"
         )
-    return printable(str(found[0].unit)) if found[0].unit else None
+    return escape(str(found[0].unit)) if found[0].unit else None
 
 
 def _by(shape: Shape) -> str:

@@ -15,7 +15,7 @@ import lensphys as lp
 from lensphys.ground.config import Strict, suggestion
 from lensphys.ground.errors import InputError
 from simulate.config import SimulateConfig
-from simulate.distributions import AnyDistribution, within
+from simulate.distributions import AnyDistribution, check_within
 from simulate.instruments import flux_of, half_field, instrument
 from simulate.presets import Preset
 from simulate.presets.draw_substructure import (
@@ -45,7 +45,7 @@ class EllipticityPrior(Strict):
     @field_validator("e")
     @classmethod
     def _describes_an_ellipse(cls, e: AnyDistribution) -> AnyDistribution:
-        return within(e, -0.7, 0.7)
+        return check_within(e, -0.7, 0.7)
 
 
 class LensPrior(EllipticityPrior):
@@ -61,17 +61,17 @@ class LensPrior(EllipticityPrior):
     @field_validator("theta_E")
     @classmethod
     def _positive(cls, theta_E: AnyDistribution) -> AnyDistribution:
-        return within(theta_E, 1e-3, math.inf)
+        return check_within(theta_E, 1e-3, math.inf)
 
     @field_validator("gamma")
     @classmethod
     def _between_sheet_and_point(cls, gamma: AnyDistribution) -> AnyDistribution:
-        return within(gamma, 1.1, 2.9)
+        return check_within(gamma, 1.1, 2.9)
 
     @field_validator("shear")
     @classmethod
     def _weak(cls, shear: AnyDistribution) -> AnyDistribution:
-        return within(shear, -0.6, 0.6)
+        return check_within(shear, -0.6, 0.6)
 
 
 class SourcePrior(EllipticityPrior):
@@ -86,17 +86,17 @@ class SourcePrior(EllipticityPrior):
     @field_validator("R_sersic", "flux")
     @classmethod
     def _positive(cls, value: AnyDistribution | None) -> AnyDistribution | None:
-        return within(value, 1e-9, math.inf) if value else None
+        return check_within(value, 1e-9, math.inf) if value else None
 
     @field_validator("magnitude")
     @classmethod
     def _of_this_universe(cls, magnitude: AnyDistribution | None) -> AnyDistribution | None:
-        return within(magnitude, -50, 50) if magnitude else None
+        return check_within(magnitude, -50, 50) if magnitude else None
 
     @field_validator("n_sersic")
     @classmethod
     def _in_range(cls, n_sersic: AnyDistribution) -> AnyDistribution:
-        return within(n_sersic, 0.3, 10)
+        return check_within(n_sersic, 0.3, 10)
 
 
 class PhysicalConfig(SimulateConfig):
@@ -121,7 +121,7 @@ class PhysicalConfig(SimulateConfig):
     @field_validator("substructure_fraction")
     @classmethod
     def _a_fraction(cls, fraction: AnyDistribution) -> AnyDistribution:
-        return within(fraction, 0, 1)
+        return check_within(fraction, 0, 1)
 
     @field_validator("cosmology")
     @classmethod

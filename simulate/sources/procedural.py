@@ -18,7 +18,7 @@ from lensphys.ground.files import replacing
 _OLD, _DISC, _YOUNG = (1.35, 1.0, 0.65), (1.05, 1.0, 0.95), (0.6, 1.0, 1.4)
 
 
-def procedural_galaxies(n: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def make_procedural_galaxies(n: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Colour pictures of spiral galaxies, some with a neighbour, in noise: (n, size, size, 3).
 
     Brightness goes through the asinh stretch of Lupton et al. 2004 (PASP 116, 133), as in the
@@ -28,8 +28,8 @@ def procedural_galaxies(n: int, size: int, rng: np.random.Generator) -> NDArray[
 
 
 def write_procedural_galaxies(path: Path, n: int, size: int, rng: np.random.Generator) -> None:
-    """Write :func:`procedural_galaxies` as an HDF5 file in the layout of Galaxy10."""
-    images = procedural_galaxies(n, size, rng)
+    """Write :func:`make_procedural_galaxies` as an HDF5 file in the layout of Galaxy10."""
+    images = make_procedural_galaxies(n, size, rng)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("images", data=images, compression="gzip", chunks=(1, size, size, 3))
         file.create_dataset("ans", data=np.zeros(n, np.uint8))

@@ -31,7 +31,7 @@ def store_galaxies(config: GalaxyImagesConfig, folder: Path) -> GalaxyImages:
         try:
             with h5py.File(path) as file:
                 if file.attrs["identity"] == identity and file.attrs["digest"] == _content(file):
-                    return stored_galaxies(folder)
+                    return read_stored_galaxies(folder)
         except (OSError, KeyError, RuntimeError, InputError):
             pass  # damaged: made again
     galaxies = load_galaxies(config)
@@ -43,7 +43,7 @@ def store_galaxies(config: GalaxyImagesConfig, folder: Path) -> GalaxyImages:
     return galaxies
 
 
-def stored_galaxies(folder: Path) -> GalaxyImages:
+def read_stored_galaxies(folder: Path) -> GalaxyImages:
     """The galaxies that are the sources of a data set.
 
     Raises:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lensphys.ground.config import Strict
 from simulate.dataset.columns import Meaning
-from simulate.distributions import AnyDistribution, within
+from simulate.distributions import AnyDistribution, check_within
 from simulate.substructure.base import Array, Draw, Drawn, Substructure, in_einstein_radii
 from simulate.substructure.point_masses import PointMassDraw, PointMasses
 
@@ -77,12 +77,12 @@ class VortexConfig(Strict):
     @field_validator("log10_mass")
     @classmethod
     def _ultra_light(cls, log10_mass: AnyDistribution) -> AnyDistribution:
-        return within(log10_mass, -26, -18)
+        return check_within(log10_mass, -26, -18)
 
     @field_validator("ring_distance")
     @classmethod
     def _in_the_image(cls, distance: AnyDistribution) -> AnyDistribution:
-        return within(distance, 0, 3)
+        return check_within(distance, 0, 3)
 
 
 class Vortex(Draw[VortexConfig]):

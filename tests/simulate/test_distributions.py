@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from simulate.distributions import AnyDistribution, within
+from simulate.distributions import AnyDistribution, check_within
 
 PRIOR = TypeAdapter(AnyDistribution)
 CASES = {
@@ -87,6 +87,6 @@ def test_an_impossible_prior_is_refused(values):
 
 def test_a_prior_that_leaves_its_range_is_refused():
     prior = PRIOR.validate_python({"distribution": "uniform", "low": 0.0, "high": 2.0})
-    assert within(prior, 0, 2) is prior
+    assert check_within(prior, 0, 2) is prior
     with pytest.raises(ValueError, match=r"between 0 and 1, got low 0 and high 2"):
-        within(prior, 0, 1)
+        check_within(prior, 0, 1)

@@ -14,7 +14,7 @@ from simulate import presets, shards
 from simulate import substructure as classes
 from simulate.backends.lenstronomy import LenstronomyRenderer
 from simulate.dataset.columns import known_columns, markdown
-from simulate.dataset.noise_free import noise_free_images
+from simulate.dataset.noise_free import render_noise_free
 from simulate.dataset.twins import twin_residuals
 from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
@@ -112,7 +112,7 @@ def test_the_substructure_deflects_and_its_mass_is_taken_from_the_lens(tmp_path:
 @pytest.mark.usefixtures("extended")
 def test_its_truth_and_its_twins_are_drawn_again(tmp_path: Path) -> None:
     data = made("physical", tmp_path / "data")
-    clean = noise_free_images(data, np.arange(len(data)))
+    clean = render_noise_free(data, np.arange(len(data)))
     assert np.isfinite(clean).all()
     chi2 = (twin_residuals(data) ** 2).sum((1, 2, 3))
     excess = chi2 - data.image[0].size

@@ -19,7 +19,7 @@ from simulate.augment.augmentations import (
     Symmetry,
 )
 from simulate.augment.lens_batch import LensBatch
-from simulate.augment.transforms import turned
+from simulate.augment.transforms import turn_images
 from tests.simulate.augment.batches import (
     FACTOR,
     FWHM,
@@ -121,7 +121,7 @@ class TestAgainstTheSimulator:
 
     def test_a_wide_blur_is_that_of_the_psf_itself(self) -> None:
         image = scenes(4).image
-        found = change.blurred(image, torch.full((4,), 2.0))
+        found = change.blur_images(image, torch.full((4,), 2.0))
         expected = lp.GaussianPSF(2.0 * 2.3548200450309493, 1.0, truncation=8.0).convolve(image)
         assert off(found, expected, border=16) < 1e-9
 
@@ -173,7 +173,7 @@ class TestTheGroup:
         image = torch.rand(1, 2, 5, 5, generator=random(0))
         expected = torch.rot90(image, symmetry % 4, (-2, -1))
         expected = expected.flip(-1) if symmetry >= 4 else expected
-        assert torch.equal(turned(image, torch.tensor([symmetry])), expected)
+        assert torch.equal(turn_images(image, torch.tensor([symmetry])), expected)
 
     def test_a_quarter_turn_negates_ellipticity_and_shear(self) -> None:
         batch = pictures()

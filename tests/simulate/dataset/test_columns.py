@@ -7,7 +7,7 @@ import pytest
 from simulate.dataset import columns
 from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.light.add_light import add_light
+from simulate.light.scene_light import add_light
 from simulate.presets import make_prior
 from simulate.sources.galaxies import load_galaxies
 

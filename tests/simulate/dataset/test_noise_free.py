@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lensphys.ground.errors import InputError
-from simulate.dataset.noise_free import noise_free_images
+from simulate.dataset.noise_free import render_noise_free
 from simulate.observe import noise_sigma
 from simulate.run import simulate
 from simulate.shards import read
@@ -28,7 +28,7 @@ def made(configure, tmp_path):
 def test_images_without_noise_are_their_own_truth(made):
     data = made(2, n=20, shard_size=7)
     rows = np.array([13, 2, 19, 7])
-    truth = noise_free_images(data, rows)
+    truth = render_noise_free(data, rows)
     np.testing.assert_allclose(truth, data.image[rows], rtol=1e-5, atol=1e-6 * data.image.max())
 
 
@@ -36,7 +36,7 @@ def test_images_without_noise_are_their_own_truth(made):
 def test_what_a_detector_adds_is_noise_of_the_known_size(made, sets):
     data = made(2, *sets, preset="physical", n=150, shard_size=64, pairs=4)
     rows = np.arange(3, 150, 7)  # of several blocks and shards
-    truth = noise_free_images(data, rows)
+    truth = render_noise_free(data, rows)
     exposures = data.params["exposure_time"][rows]
     sigma = noise_sigma(truth[:, 0], data.attrs["background_sigma"], exposures)
     residual = (data.image[rows, 0] - truth[:, 0]) / sigma
@@ -48,7 +48,7 @@ def test_what_a_detector_adds_is_noise_of_the_known_size(made, sets):
 
 def test_counts_are_those_of_the_light_where_it_is_bright(made):
     data = made(1, n=12)
-    truth = noise_free_images(data, np.arange(12))
+    truth = render_noise_free(data, np.arange(12))
     bright = truth > 0.2 * truth.max((1, 2, 3), keepdims=True)
     assert data.image[bright].sum() == pytest.approx(truth[bright].sum(), rel=5e-3)
     assert data.image.sum() > 1.1 * truth.sum(), "clipped noise is flux without light"
@@ -60,8 +60,8 @@ def test_a_part_of_a_data_set_knows_which_images_it_holds(made, tmp_path):
     kept = np.flatnonzero(np.isin(whole.label, [0, 1]))
     assert np.array_equal(part.numbers, kept)
     np.testing.assert_allclose(
-        noise_free_images(part, np.array([4, 11])),
-        noise_free_images(whole, kept[[4, 11]]),
+        render_noise_free(part, np.array([4, 11])),
+        render_noise_free(whole, kept[[4, 11]]),
         rtol=1e-5,
         atol=1e-6 * whole.image.max(),
     )
@@ -73,9 +73,9 @@ def test_a_data_set_that_would_be_drawn_otherwise_is_refused(made, tmp_path):
     with h5py.File(shard, "r+") as file:
         file["params"]["source_center_x"][2] += 0.01
     with pytest.raises(InputError, match="labels are not those"):
-        noise_free_images(read(tmp_path / "data"), rows)
-    assert noise_free_images(read(tmp_path / "data"), rows[3:]).shape == (3, 1, 64, 64)
+        render_noise_free(read(tmp_path / "data"), rows)
+    assert render_noise_free(read(tmp_path / "data"), rows[3:]).shape == (3, 1, 64, 64)
     with pytest.raises(InputError, match="not made by a preset"):
-        noise_free_images(dataclasses.replace(data, config={"preset": "imported"}), rows)
+        render_noise_free(dataclasses.replace(data, config={"preset": "imported"}), rows)
     with pytest.raises(InputError, match="not known which images"):
-        noise_free_images(dataclasses.replace(data, numbers=None), rows)
+        render_noise_free(dataclasses.replace(data, numbers=None), rows)

@@ -38,9 +38,9 @@ def words_of(figure):
 
 def test_the_same_data_make_the_same_picture(copy):
     before = (copy / "preview.png").read_bytes()
-    assert preview.intact(copy)
+    assert preview.is_intact(copy)
     (copy / "preview.png").write_bytes(before[:-10])
-    assert not preview.intact(copy)
+    assert not preview.is_intact(copy)
     preview.write_preview(copy)
     assert (copy / "preview.png").read_bytes() == before
 

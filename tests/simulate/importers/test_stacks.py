@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulate.importers.errors import BrokenFileError
-from simulate.importers.stacks import find_files, opened
+from simulate.importers.stacks import find_files, open_stack
 from tests.simulate.importers.make_files import image, object_array, save, save_fits
 
 
@@ -27,7 +27,7 @@ def test_all_images_below_a_folder_are_found_and_nothing_else(tmp_path):
 
 
 def test_a_shard_knows_its_pixels_unit_and_exposures(undisturbed):
-    with opened(undisturbed / "shard-00000.h5") as stack:
+    with open_stack(undisturbed / "shard-00000.h5") as stack:
         assert (stack.count, stack.pixel_scale, stack.unit) == (32, 0.101, "2 e-/s")
         assert stack.plane(31).shape == (64, 64)
         assert stack.exposure_time.shape == (32,)
@@ -38,7 +38,7 @@ def test_a_shard_knows_its_pixels_unit_and_exposures(undisturbed):
 )
 def test_arrays_of_one_image_and_of_many(shape, count, tmp_path):
     array = np.arange(float(np.prod(shape))).reshape(shape)
-    with opened(save(tmp_path / "a.npy", array)) as stack:
+    with open_stack(save(tmp_path / "a.npy", array)) as stack:
         assert stack.count == count
         assert np.array_equal(stack.plane(count - 1), array.reshape(-1, 8, 8)[-1])
         assert stack.pixel_scale is None
@@ -46,13 +46,13 @@ def test_arrays_of_one_image_and_of_many(shape, count, tmp_path):
 
 def test_a_published_image_beside_its_mass_is_one_image(tmp_path):
     pixels = image()
-    with opened(save(tmp_path / "a.npy", object_array(pixels, 1e-23))) as stack:
+    with open_stack(save(tmp_path / "a.npy", object_array(pixels, 1e-23))) as stack:
         assert np.array_equal(stack.plane(0), pixels)
 
 
 def test_a_cutout_brings_its_sky(tmp_path):
     pixels = save_fits(tmp_path / "a.fits")
-    with opened(tmp_path / "a.fits") as stack:
+    with open_stack(tmp_path / "a.fits") as stack:
         assert stack.pixel_scale == pytest.approx(0.1)
         assert stack.wcs is not None
         assert np.array_equal(stack.plane(0), pixels)
@@ -61,5 +61,5 @@ def test_a_cutout_brings_its_sky(tmp_path):
 @pytest.mark.parametrize("name", ["a.txt", "a.npy", "a.h5", "a.fits"])
 def test_a_file_that_is_no_image_is_broken(name, tmp_path):
     (tmp_path / name).write_bytes(b"nothing")
-    with pytest.raises(BrokenFileError), opened(tmp_path / name) as stack:
+    with pytest.raises(BrokenFileError), open_stack(tmp_path / name) as stack:
         stack.plane(0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from simulate.imaging import make_images, make_renderers
 from simulate.instruments import instrument
-from simulate.light.add_light import add_light
+from simulate.light.scene_light import add_light
 from simulate.presets import make_prior
 
 GALAXIES = Path(__file__).parents[2] / "data" / "galaxies.h5"
