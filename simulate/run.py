@@ -24,9 +24,9 @@ from simulate.shards import (
     SCHEMA_VERSION,
     SOURCES,
     DamagedManifestError,
+    is_shard_intact,
     manifest_text,
     read_manifest,
-    shard_intact,
     write_manifest,
     write_shard,
 )
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from simulate.scenes import Prior
     from simulate.sources.galaxies import GalaxyImages
 
-# What imports torch waits in the functions that render: the process that looks after the workers
-# has no need of it.
+# Modules that import torch are imported in the functions that render: the process that looks after
+# the workers has no need of them.
 
 #: Pixels rendered at once: enough that what a block costs beside its pixels is little.
 _BLOCK_PIXELS = {"cpu": 2**18, "cuda": 2**22}
@@ -139,7 +139,7 @@ def simulate(
         done = {
             entry["file"]: entry
             for entry in manifest["shards"]
-            if names.get(entry["file"]) == entry["n"] and shard_intact(out, entry)
+            if names.get(entry["file"]) == entry["n"] and is_shard_intact(out, entry)
         }
         todo = [shard for shard in shards if shard.file not in done]
         if not todo and manifest["complete"] and _finished(out, manifest):
@@ -215,12 +215,12 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
 def _prepared(
     config: SimulateConfig, out: Path
 ) -> tuple[Prior, list[tuple[Instrument, Renderer]], GalaxyImages | None]:
-    """What all shards that a process makes have in common."""
+    """Prior, renderers and galaxies, the same for all shards that a process makes."""
     galaxies = None
     if config.galaxies.path:
-        from simulate.sources.store import stored_galaxies
+        from simulate.sources.store import read_stored_galaxies
 
-        galaxies = stored_galaxies(out)
+        galaxies = read_stored_galaxies(out)
     return *_made(config, galaxies), galaxies
 
 
@@ -254,7 +254,7 @@ def _prepare(config: SimulateConfig, out: Path, start: int) -> None:
     from simulate.imaging import make_images
 
     prior, renderers, galaxies = _prepared(config, out)
-    # What cannot be drawn is for make_shard to say.
+    # make_shard refuses what cannot be drawn.
     with suppress(InputError, ValueError, OverflowError):
         make_images(config, prior, renderers, start, start + _FIRST, galaxies)
 
@@ -273,7 +273,7 @@ def _open_manifest(out: Path, config: SimulateConfig) -> tuple[dict[str, Any], b
 
 
 def _begun(out: Path) -> bool:
-    """Whether a run has left images; one that has not binds no later one to its configuration."""
+    """True where a run has left images; one without binds no later run to its configuration."""
     return any(out.glob("shard-*.h5"))
 
 
@@ -321,7 +321,7 @@ def _check_same(old: Any, new: Any, out: Path, key: str = "") -> None:
 
 
 def _finished(out: Path, manifest: dict[str, Any]) -> bool:
-    from simulate.dataset.preview import intact
+    from simulate.dataset.preview import is_intact
 
     written = (out / MANIFEST).read_text(encoding="utf-8")
-    return written == manifest_text(manifest) and intact(out)
+    return written == manifest_text(manifest) and is_intact(out)
