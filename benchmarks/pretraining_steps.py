@@ -94,12 +94,12 @@ def method_step(
 
     from learn.methods.teacher import TeacherMethod
     from learn.networks.encoder import Encoder
-    from learn.training.loop import attention, half_precision_pays
+    from learn.training.loop import fastest_attention, prefers_half_precision
 
     rehearsal = Rehearsal(method, batch, sets, device)
     module = rehearsal.module
     if half is None:
-        half = half_precision_pays(module.config, device)
+        half = prefers_half_precision(module.config, device)
     if compiled:
         for part in module.modules():
             if isinstance(part, Encoder):
@@ -112,7 +112,7 @@ def method_step(
         # The same views and masks on both sides of a comparison: contexts differ in length.
         torch.manual_seed(next(numbers))
         optimizer.zero_grad()
-        with attention(device, "bf16-mixed" if half else "32-true"):
+        with fastest_attention(device, "bf16-mixed" if half else "32-true"):
             with torch.autocast(device, torch.bfloat16, enabled=half):
                 loss = module.training_step(rehearsal.images, 0)
             loss.backward()

@@ -68,7 +68,7 @@ class EncoderConfig(Strict):
 
 
 class StretchConfig(Strict):
-    """How fluxes become network inputs."""
+    """The stretch that turns fluxes into network inputs."""
 
     kind: Literal["asinh", "linear"]
     floor: float = Field(
@@ -101,13 +101,13 @@ class JitterConfig(Strict):
 
 
 class MonitorConfig(Strict):
-    """What is watched while an encoder learns, on images that it is not trained on."""
+    """Monitoring of an encoder while it learns, on images that it is not trained on."""
 
     every: int = Field(gt=0, description="epochs between measurements; the last is always measured")
     images: int = Field(ge=20, description="held out; a fifth of the data set at most")
 
     def held_out(self, count: int) -> int:
-        """How many of so many images are held out."""
+        """Number of images that are held out of so many."""
         return min(self.images, count // 5)
 
 
@@ -136,7 +136,7 @@ Precision = Annotated[
 
 
 class TrainingConfig(Strict):
-    """What pretraining and fine-tuning share."""
+    """Settings that pretraining and fine-tuning share."""
 
     data: Path | None
     out: Path | None
@@ -153,7 +153,7 @@ class TrainingConfig(Strict):
 
     @property
     def processes(self) -> int:
-        """How many processes train, one a device."""
+        """Number of processes that train, one a device."""
         return self.devices * self.nodes
 
 

@@ -21,7 +21,7 @@ from learn.run_files import METRICS
 from learn.runs import find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
-from learn.training.loop import Stop, fit, resolve
+from learn.training.loop import Stop, resolve, train
 from learn.training.processes import process_rank
 from lensphys.ground.config import checked
 from lensphys.ground.errors import InputError
@@ -139,8 +139,8 @@ def _train(task: Task, memory: InMemory, batches: BatchIndices, parts: Split, fo
         enable_version_counter=False,
     )
     stop = Stop("val_loss", patience=config.patience)
-    train = loader(memory, batches)
-    fit(task, config, folder, train, loader(memory, validation), (stop, best))
+    validated = loader(memory, validation)
+    train(task, config, folder, loader(memory, batches), validated, (stop, best))
     if process_rank(config):
         return
     weights = torch.load(folder / _CHECKPOINTS / f"{_BEST}.ckpt", weights_only=True)

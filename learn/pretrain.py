@@ -19,7 +19,7 @@ from learn.networks.encoder_files import describe_encoder, save_encoder
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import DESCRIPTION, read_curves
 from learn.runs import run_folder
-from learn.training.loop import fit, resolve
+from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
 from learn.training.processes import process_rank
 from lensphys.ground.config import checked
@@ -63,7 +63,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if config.monitor:
             image = memory[torch.from_numpy(watched)].stack
             callbacks = (Monitor(config.monitor, image, data.label[watched], blind),)
-        fit(module, config, folder, loader(memory, batches), callbacks=callbacks)
+        train(module, config, folder, loader(memory, batches), callbacks=callbacks)
         if process_rank(config) == 0:
             _leave_encoder(module, data, len(trained), blind, folder)
     return folder, True

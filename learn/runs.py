@@ -23,7 +23,7 @@ _PLACE = {"out"}
 
 
 def identity(config: TrainingConfig) -> dict[str, Any]:
-    """What the result of a run depends on: its configuration without its place."""
+    """The part of a configuration that the result of a run depends on: all but its place."""
     return config.model_dump(mode="json", exclude=_PLACE)
 
 

@@ -1,4 +1,4 @@
-"""Predict what a fine-tuned network says of images in files: one table, or super-resolved FITS."""
+"""Predictions for images in files: one table, or super-resolved FITS files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from learn.inference.model import Model, load_model
-from learn.inference.resample import TOLERANCE, Frame, framed
+from learn.inference.resample import TOLERANCE, Frame, resample
 from lensphys.ground.config import Strict
+from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
-from simulate.importers.errors import BrokenFileError, printable
-from simulate.importers.run import filled
-from simulate.importers.stacks import Stack, find_files, opened
+from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.run import fill_bad_pixels
+from simulate.importers.stacks import Stack, find_files, open_stack
 
 #: Endings of a table, and what astropy calls its format.
 FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits"}
@@ -51,13 +52,13 @@ class PredictConfig(Strict):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sight:
-    """One image as the network sees it, and where it comes from."""
+class Cutout:
+    """One image on the pixels of the network, and its origin."""
 
     path: Path
     index: int
     count: int
-    """of the images in its file"""
+    """number of images in its file"""
     frame: Frame
     bad: int
     """pixels that had to be filled"""
@@ -68,22 +69,22 @@ class Sight:
 
 
 class Remarks:
-    """What there is to say at the end: broken images by name, and counts of what was done."""
+    """Remarks for the end: broken images by name, and counts of what was done to others."""
 
     def __init__(self) -> None:
         self._notes: Counter[str] = Counter()
         self.broken: list[str] = []
 
     def skip(self, name: str, error: BrokenFileError) -> None:
-        """An image or file that has to be left out."""
-        self.broken.append(f"{printable(name)}: {error}")
+        """Remark that an image or file was left out."""
+        self.broken.append(f"{escape(name)}: {error}")
 
     def note(self, notes: Iterable[str]) -> None:
-        """What was done to one image."""
+        """Remark what was done to one image."""
         self._notes.update(notes)
 
     def lines(self, predicted: int) -> Iterator[str]:
-        """All of it, the first of each kind one by one."""
+        """All remarks, the first of each kind one by one."""
         for note, count in self._notes.most_common(_NAMED):
             yield f"{count} {'image' if count == 1 else 'images'} {note}"
         yield from (f"skipped {line}" for line in self.broken[:_NAMED])
@@ -116,13 +117,13 @@ def predict(
         InputError: for a folder without a finished run, where no image can be read, or where
             nothing can be written to ``out``.
     """
-    model = load_model(run).to(_device(config))
-    out = _place(config, model)
+    model = load_model(run).to(choose_device(config.device))
+    out = _choose_output(config, model)
     remarks = Remarks()
-    files = list(dict.fromkeys(path for name in inputs for path in _files(name, remarks)))
+    files = list(dict.fromkeys(path for name in inputs for path in _find_inputs(name, remarks)))
     report = progress(files) if progress else _silent
-    sights = _sights(files, model, config, remarks, report)
-    predictions = _predictions(model, sights, config.batch_size)
+    cutouts = _read_images(files, model, config, remarks, report)
+    predictions = _predict_batches(model, cutouts, config.batch_size)
     write = _write_images if model.task.makes_images else _write_table
     count = write(out, predictions, model)
     if not count:
@@ -137,17 +138,8 @@ def _silent(path: Path, part: float) -> None:
     """No progress is shown."""
 
 
-def _device(config: PredictConfig) -> str:
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
-    if config.device != "auto":
-        return config.device
-    return "cuda" if available else "cpu"
-
-
-def _place(config: PredictConfig, model: Model) -> Path:
-    """Where the predictions go."""
+def _choose_output(config: PredictConfig, model: Model) -> Path:
+    """The table or folder that the predictions are written to."""
     if model.task.makes_images:
         out = config.out or Path("predictions")
         if out.is_file() or out.suffix in FORMATS:
@@ -161,7 +153,7 @@ def _place(config: PredictConfig, model: Model) -> Path:
     return out
 
 
-def _files(name: Path, remarks: Remarks) -> list[Path]:
+def _find_inputs(name: Path, remarks: Remarks) -> list[Path]:
     try:
         return find_files(name)
     except BrokenFileError as error:
@@ -169,24 +161,24 @@ def _files(name: Path, remarks: Remarks) -> list[Path]:
         return []
 
 
-def _sights(
+def _read_images(
     files: Sequence[Path], model: Model, config: PredictConfig, remarks: Remarks, report: Progress
-) -> Iterator[Sight]:
-    """All images in the frame of the network; the broken ones are remarked upon and left out."""
+) -> Iterator[Cutout]:
+    """Read all images on the pixels of the network; broken ones are remarked upon and left out."""
     for path in files:
         done = 0.0
         try:
-            with opened(path, model.task.column) as stack:
-                scale = _scale(stack, config.pixel_scale)
+            with open_stack(path, model.task.column) as stack:
+                scale = _find_scale(stack, config.pixel_scale)
                 for index in range(stack.count):
                     try:
-                        sight = _sight(path, index, stack, scale, model, config)
+                        cutout = _read_image(path, index, stack, scale, model, config)
                     except BrokenFileError as error:
                         several = stack.count > 1
                         remarks.skip(f"{path}[{index}]" if several else str(path), error)
                     else:
-                        remarks.note(_notes(sight, model))
-                        yield sight
+                        remarks.note(_list_changes(cutout, model))
+                        yield cutout
                     report(path, 1 / stack.count)
                     done += 1 / stack.count
         except BrokenFileError as error:
@@ -194,7 +186,7 @@ def _sights(
         report(path, 1 - done)
 
 
-def _scale(stack: Stack, given: float | None) -> float:
+def _find_scale(stack: Stack, given: float | None) -> float:
     """The pixel scale of the images of a file, arcsec."""
     said = stack.pixel_scale
     if said is None and given is None:
@@ -206,86 +198,86 @@ def _scale(stack: Stack, given: float | None) -> float:
     return scale
 
 
-def _sight(
+def _read_image(
     path: Path,
     index: int,
     stack: Stack,
     scale: float,
     model: Model,
     config: PredictConfig,
-) -> Sight:
-    image, bad = filled(stack.plane(index), config.fill)
-    frame = framed(image, model.size, scale, model.pixel_scale)
+) -> Cutout:
+    image, bad = fill_bad_pixels(stack.plane(index), config.fill)
+    frame = resample(image, model.size, scale, model.pixel_scale)
     exposure = math.nan if stack.exposure_time is None else float(stack.exposure_time[index])
     if not exposure > 0 and config.exposure_time is not None:
         exposure = config.exposure_time
-    return Sight(path, index, stack.count, frame, bad, stack.unit, stack.wcs, exposure)
+    return Cutout(path, index, stack.count, frame, bad, stack.unit, stack.wcs, exposure)
 
 
-def _notes(sight: Sight, model: Model) -> Iterator[str]:
-    yield from sight.frame.notes
-    known = sight.unit not in (None, "unknown") and model.unit != "unknown"
-    if known and sight.unit != model.unit:
-        yield f"in '{sight.unit}', where the network was trained on '{model.unit}'"
+def _list_changes(cutout: Cutout, model: Model) -> Iterator[str]:
+    yield from cutout.frame.notes
+    known = cutout.unit not in (None, "unknown") and model.unit != "unknown"
+    if known and cutout.unit != model.unit:
+        yield f"in '{cutout.unit}', where the network was trained on '{model.unit}'"
 
 
 @torch.inference_mode()
-def _predictions(
-    model: Model, sights: Iterable[Sight], batch_size: int
-) -> Iterator[tuple[list[Sight], torch.Tensor]]:
-    """Images in batches, with what the network says of them."""
-    rest = iter(sights)
+def _predict_batches(
+    model: Model, cutouts: Iterable[Cutout], batch_size: int
+) -> Iterator[tuple[list[Cutout], torch.Tensor]]:
+    """Predict images in batches."""
+    rest = iter(cutouts)
     while batch := list(itertools.islice(rest, batch_size)):
-        pixels = np.stack([sight.frame.pixels for sight in batch]).astype(np.float32)
-        exposure = np.array([sight.exposure_time for sight in batch])
+        pixels = np.stack([cutout.frame.pixels for cutout in batch]).astype(np.float32)
+        exposure = np.array([cutout.exposure_time for cutout in batch])
         yield batch, model(pixels, exposure).float().cpu()
 
 
-Predictions = Iterable[tuple[list[Sight], torch.Tensor]]
+Predictions = Iterable[tuple[list[Cutout], torch.Tensor]]
 
 
 def _write_table(out: Path, predictions: Predictions, model: Model) -> int:
-    """One row an image; returns how many."""
+    """Write one row an image; return their number."""
     parts = [
         {
-            "file": np.array([_written(sight.path, out) for sight in batch]),
-            "index": np.array([sight.index for sight in batch]),
+            "file": np.array([_encode_name(cutout.path, out) for cutout in batch]),
+            "index": np.array([cutout.index for cutout in batch]),
             **model.task.table(values),
-            "n_bad_pixels": np.array([sight.bad for sight in batch]),
+            "n_bad_pixels": np.array([cutout.bad for cutout in batch]),
         }
         for batch, values in predictions
     ]
     if not parts:
         return 0
     table = Table({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    _made(out.parent)
+    _make_folder(out.parent)
     with replacing(out) as temporary:
         table.write(temporary, format=FORMATS[out.suffix])
     return len(table)
 
 
-def _written(path: Path, out: Path) -> str:
+def _encode_name(path: Path, out: Path) -> str:
     """The name of a file as the table can hold it: FITS knows ASCII, and names may be any bytes."""
     encoding = "ascii" if out.suffix == ".fits" else "utf-8"
     return str(path).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write_images(out: Path, predictions: Predictions, model: Model) -> int:
-    """One FITS file an image; returns how many."""
+    """Write one FITS file an image; return their number."""
     names: Counter[str] = Counter()
     count = 0
     for batch, images in predictions:
-        _made(out)
-        for sight, image in zip(batch, images[:, 0].numpy(), strict=True):
+        _make_folder(out)
+        for cutout, image in zip(batch, images[:, 0].numpy(), strict=True):
             factor = image.shape[-1] // model.size
-            hdu = _finer(sight, image, factor, model)
-            with replacing(out / _name(sight, factor, names)) as temporary:
+            hdu = _make_hdu(cutout, image, factor, model)
+            with replacing(out / _name_file(cutout, factor, names)) as temporary:
                 hdu.writeto(temporary)
             count += 1
     return count
 
 
-def _made(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -294,33 +286,35 @@ def _made(folder: Path) -> None:
         ) from None
 
 
-def _name(sight: Sight, factor: int, names: Counter[str]) -> str:
+def _name_file(cutout: Cutout, factor: int, names: Counter[str]) -> str:
     """The file of an image; images of one name in several folders are numbered."""
-    stem = sight.path.name.partition(".")[0]
-    stem += f"-{sight.index:05d}" if sight.count > 1 else ""
+    stem = cutout.path.name.partition(".")[0]
+    stem += f"-{cutout.index:05d}" if cutout.count > 1 else ""
     names[stem] += 1
     return f"{stem}_x{factor}{f'-{names[stem]}' if names[stem] > 1 else ''}.fits"
 
 
-def _finer(sight: Sight, image: NDArray[np.float32], factor: int, model: Model) -> fits.PrimaryHDU:
+def _make_hdu(
+    cutout: Cutout, image: NDArray[np.float32], factor: int, model: Model
+) -> fits.PrimaryHDU:
     """A super-resolved image without its padding, with the WCS of the original where it has one."""
-    frame = sight.frame
+    frame = cutout.frame
     rows, columns = (
         slice(part.start * factor, part.stop * factor) for part in (frame.rows, frame.columns)
     )
     header = fits.Header()
-    if sight.wcs is not None:
-        header = _zoomed(sight.wcs, frame.corner, frame.step / factor).to_header(relax=True)
-    if sight.unit is not None:
-        header["BUNIT"] = sight.unit
+    if cutout.wcs is not None:
+        header = _zoom_wcs(cutout.wcs, frame.corner, frame.step / factor).to_header(relax=True)
+    if cutout.unit is not None:
+        header["BUNIT"] = cutout.unit
     header["PIXSCALE"] = (model.pixel_scale / factor, "arcsec")
-    header["NBADPIX"] = (sight.bad, "pixels of the original that were filled")
-    header["ORIGFILE"] = sight.path.name.encode("ascii", "replace").decode()
-    header["ORIGIDX"] = (sight.index, "of the image in its file, from 0")
+    header["NBADPIX"] = (cutout.bad, "pixels of the original that were filled")
+    header["ORIGFILE"] = cutout.path.name.encode("ascii", "replace").decode()
+    header["ORIGIDX"] = (cutout.index, "of the image in its file, from 0")
     return fits.PrimaryHDU(image[rows, columns], header)
 
 
-def _zoomed(wcs: WCS, corner: tuple[float, float], step: float) -> WCS:
+def _zoom_wcs(wcs: WCS, corner: tuple[float, float], step: float) -> WCS:
     """The WCS of pixels that are ``step`` old ones wide, the first of them at ``corner`` (y, x)."""
     zoomed = copy.deepcopy(wcs)
     edge = np.array(corner[::-1])
@@ -331,11 +325,11 @@ def _zoomed(wcs: WCS, corner: tuple[float, float], step: float) -> WCS:
     else:
         zoomed.wcs.cdelt = wcs.wcs.cdelt * step
     if wcs.sip is not None:
-        zoomed.sip = _zoomed_sip(wcs.sip, zoomed.wcs.crpix, step)
+        zoomed.sip = _zoom_sip(wcs.sip, zoomed.wcs.crpix, step)
     return zoomed
 
 
-def _zoomed_sip(sip: Sip, crpix: NDArray[np.float64], step: float) -> Sip:
+def _zoom_sip(sip: Sip, crpix: NDArray[np.float64], step: float) -> Sip:
     """Distortions as polynomials of the new pixels: those of order n scale with step^(n - 1)."""
 
     def scaled(terms: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

@@ -1,4 +1,4 @@
-"""An image on any pixels, brought into the frame that a network was trained on."""
+"""Resampling of an image to the pixels and the size that a network was trained on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Frame:
     notes: tuple[str, ...]
 
 
-def framed(image: NDArray[np.floating], size: int, scale: float, wanted: float) -> Frame:
+def resample(image: NDArray[np.floating], size: int, scale: float, wanted: float) -> Frame:
     """Resample an image to other pixels, and crop or pad it about its centre.
 
     Flux is conserved; the PSF stays what it is. What is missing around a small image is the median
@@ -73,7 +73,7 @@ def framed(image: NDArray[np.floating], size: int, scale: float, wanted: float) 
     else:
         notes.append(f"resampled from {scale:.3g} to {wanted:.3g} arcsec")
         corner = [(n - m * step) / 2 for n, m in zip(image.shape, shape, strict=True)]
-        left, right = (_binning(n, m, step) for n, m in zip(image.shape, shape, strict=True))
+        left, right = (_binning_matrix(n, m, step) for n, m in zip(image.shape, shape, strict=True))
         pixels = left @ image.astype(np.float64) @ right.T
         sky *= step**2
     if max(whole) > size:
@@ -88,7 +88,7 @@ def framed(image: NDArray[np.floating], size: int, scale: float, wanted: float) 
 
 
 @functools.lru_cache(maxsize=64)
-def _binning(n: int, m: int, step: float) -> NDArray[np.float64]:
+def _binning_matrix(n: int, m: int, step: float) -> NDArray[np.float64]:
     """The matrix (m, n) from n pixels to m about the same centre, each ``step`` times as wide.
 
     A cubic spline through the sums of flux from the edge up to each pixel, differenced at the edges

@@ -1,4 +1,4 @@
-"""How well smooth lenses fit the images of a data set: numbers and a picture."""
+"""Report on the lens fits of a data set: numbers and a picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEAST_SEARCHED = 5.0
 
 
 def measure_fits(data: DataSet, fits: LensFits) -> dict[str, Any]:
-    """How well smooth lenses fit the images of a data set.
+    """Quality of the lens fits of a data set.
 
     Returns:
         ``images``, the fraction ``converged``, quantiles of ``chi2_dof``, and where the labels know

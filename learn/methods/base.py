@@ -1,4 +1,4 @@
-"""What every self-supervised method shares: encoder, views, optimiser and logging."""
+"""The base of every self-supervised method: encoder, views, optimiser and logging."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from learn.data import Batch, Stretch
 from learn.lens_fits.channels import stack_channels
 from learn.networks.encoder import Encoder
 from learn.training.optimizer import Trained
-from learn.views.jitter import jittered
+from learn.views.jitter import jitter_images
 from learn.views.symmetries import random_symmetry, turn_channels
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
-from simulate.augment.transforms import turned
+from simulate.augment.transforms import turn_images
 
 
 class Method(Trained, abc.ABC):
@@ -64,7 +64,7 @@ class Method(Trained, abc.ABC):
         """Losses of ``views`` stretched views (B, 1, H, W) of the same images.
 
         Returns:
-            ``loss``, and whatever else is worth a curve.
+            ``loss``, and others that are drawn as curves.
         """
 
     @property
@@ -74,13 +74,13 @@ class Method(Trained, abc.ABC):
 
     @property
     def views_per_image(self) -> float:
-        """What an epoch shows of each image: views, of which a window counts by its area."""
+        """Views of each image that an epoch shows; a window of an image counts by its area."""
         return float(self.views)
 
     def blind_losses(self, batch: int) -> dict[str, float]:
-        """By name, the losses of a network that sees no difference between a batch's images.
+        """Losses, by name, of a network that sees no difference between the images of a batch.
 
-        A loss that stands there says that the network has collapsed, or has not begun to learn.
+        A loss at this value means that the network has collapsed, or has not begun to learn.
         """
         return {}
 
@@ -89,9 +89,9 @@ class Method(Trained, abc.ABC):
         image, channels = batch.image, batch.channels
         if self.config.augment:
             symmetry = random_symmetry(len(image), image.device)
-            image = turned(image, symmetry)
+            image = turn_images(image, symmetry)
             channels = None if channels is None else turn_channels(channels, symmetry)
-            image = jittered(image, self.config.jitter, self.stretch.softening)
+            image = jitter_images(image, self.config.jitter, self.stretch.softening)
         stretched: Tensor = self.stretch(stack_channels(image, channels))
         return stretched
 

@@ -98,7 +98,7 @@ class IJEPA(TeacherMethod):
         return jepa_masks(len(image), self.encoder.grid, **self.mask_settings())
 
     def mask_settings(self) -> dict[str, Any]:
-        """How blocks are drawn."""
+        """Settings by which blocks are drawn."""
         params = self.params
         return {
             "targets": params.targets,

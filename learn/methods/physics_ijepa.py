@@ -1,4 +1,4 @@
-"""Physics-informed I-JEPA: the lens is solved first, and what it leaves is what is learnt."""
+"""Physics-informed I-JEPA: a lens is fitted first, and the residuals are learnt."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LOG_STD = 4.0
 
 
 class PhysicsIJEPA(IJEPA):
-    """I-JEPA on images with what their own lens model leaves, and what a mass would explain of it.
+    """I-JEPA on images, the residuals of their own lens fits, and the detection map of a mass.
 
-    To an image in which the lens equation has put unknown masses, to first order in their
-    deflection, the features must answer whether there are any, how strong, how many and how
-    spread out. No label of the data set is used, and none of its kinds of substructure.
+    The lens equation puts unknown masses into an image, to first order in their deflection. From
+    the features the method has to predict whether there are any, how strong they are, how many
+    and how spread out. No label of the data set is used, and no kind of its substructure.
     """
 
     class Params(IJEPA.Params):
@@ -33,9 +33,9 @@ class PhysicsIJEPA(IJEPA):
 
         lens_masking: bool = Field(description="target blocks lie where the lensed light is")
         prediction_weight: float = Field(ge=0, description="of the loss of I-JEPA, guard included")
-        perturber_weight: float = Field(ge=0, description="of what is said of unknown masses")
+        perturber_weight: float = Field(ge=0, description="of the loss on unknown masses")
         perturber_share: float = Field(
-            gt=0, le=1, description="of a batch, whose images are asked for unknown masses"
+            gt=0, le=1, description="of a batch, whose images get unknown masses"
         )
         perturbers: int = Field(gt=0, description="most masses in a group")
         perturber_snr: PositiveRange = Field(description="of the change that a group makes")
@@ -67,7 +67,7 @@ class PhysicsIJEPA(IJEPA):
         if not params.prediction_weight:
             del self.predictor
         if params.perturber_weight:
-            # Whether there are any; mean and log standard deviation of three numbers on them.
+            # Presence; mean and log standard deviation of three numbers that describe the masses.
             self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 7))
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ class PhysicsIJEPA(IJEPA):
             image = self._with(image, group.change)
         prepared = self.encoder.prepare(image)
         if self.params.perturber_weight:
-            losses |= self._weighed(self.encoder.features(prepared.first(asked)), group)
+            losses |= self._weigh_masses(self.encoder.features(prepared.first(asked)), group)
             total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
         if self.params.prediction_weight:
             predicted = self.prediction(prepared, *self.masks(image))
@@ -121,8 +121,8 @@ class PhysicsIJEPA(IJEPA):
                 absent=params.perturber_free,
             )
 
-    def _weighed(self, features: Tensor, group: Perturbers) -> dict[str, Tensor]:
-        """Likelihoods of what the features (B, D) say of the masses that were put in."""
+    def _weigh_masses(self, features: Tensor, group: Perturbers) -> dict[str, Tensor]:
+        """Losses of predicting the masses that were put in, from features (B, D)."""
         answer = self.weigh(features).float()
         mean, log_std = answer[:, 1:4], answer[:, 4:].clamp(-_LOG_STD, _LOG_STD)
         error = (group.described - mean) * torch.exp(-log_std)

@@ -14,7 +14,7 @@ RCAN = "rcan"
 
 
 class RcanSizes(Strict):
-    """How large a residual channel attention network is."""
+    """Sizes of a residual channel attention network."""
 
     width: int = Field(gt=0, description="channels")
     groups: int = Field(gt=0, description="residual groups, with a skip over each")
@@ -54,7 +54,7 @@ class Rcan(nn.Module):
 
 
 class _Skipped(nn.Sequential):
-    """What layers add to their input."""
+    """Layers whose output is added to their input."""
 
     def forward(self, x: Tensor) -> Tensor:
         change: Tensor = super().forward(x)

@@ -26,11 +26,12 @@ from learn.networks.encoder_files import Backbone
 from learn.networks.head import Head
 from learn.networks.rcan import RCAN
 from learn.networks.timm_backbone import VIT, TimmBackbone, TimmConfig
+from learn.reporting.task_report import TaskReport
 from learn.training.optimizer import Trained
 from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
-from simulate.augment.transforms import turned
+from simulate.augment.transforms import turn_images
 from simulate.dataset.photometry import Photometry
 from simulate.shards import Array, DataSet
 
@@ -67,6 +68,8 @@ class Task(Trained, abc.ABC):
     config: FinetuneConfig
 
     Params: ClassVar[type[Strict]]
+    #: How its results are shown.
+    report: ClassVar[TaskReport] = TaskReport()
     #: Folders in which the task looks for data when none is given, in this order.
     default_data: ClassVar[tuple[str, ...]]
     #: The command that makes such data.
@@ -368,7 +371,7 @@ def _turn(batch: Batch) -> Batch:
     if params is not None:
         image, params = turn_lenses(image, params, symmetry)
     else:
-        image = turned(image, symmetry)
-        low = None if batch.image_lr is None else turned(batch.image_lr, symmetry)
+        image = turn_images(image, symmetry)
+        low = None if batch.image_lr is None else turn_images(batch.image_lr, symmetry)
     fits = None if batch.fits is None else turn_fits(batch.fits, symmetry)
     return Batch(image, batch.label, low, params, fits)

@@ -148,6 +148,8 @@ def calibration_error(
 ) -> float:
     """Expected calibration error (Guo et al. 2017, arXiv:1706.04599, eq. 3).
 
+    In double precision; that of torchmetrics is in single, and off in the sixth digit.
+
     Args:
         probability: (N, C) predicted.
         truth: (N,) classes.

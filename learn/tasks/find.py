@@ -161,12 +161,12 @@ class Find(FeatureTask):
 def finding_metrics(
     log_odds: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float
 ) -> dict[str, float]:
-    """How well lenses are found.
+    """Metrics of lens finding.
 
     Args:
         log_odds: (N,) of a lens.
         truth: (N,) whether it is one; both kinds among them.
-        threshold: from which log odds on an image is called a lens.
+        threshold: log odds from which on an image is called a lens.
 
     Returns:
         ``auc``; ``tpr_at_fpr_1e-2`` and ``tpr_at_fpr_1e-3``, the largest part of the lenses found
@@ -208,6 +208,6 @@ def _is_lens(data: DataSet) -> NDArray[np.bool_]:
 
 
 def _kinds(data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What each image is instead of a lens, counted as in :data:`NON_LENS_KINDS`; else NaN."""
+    """Kind of each look-alike, counted as in :data:`NON_LENS_KINDS`; NaN for lenses."""
     unknown = np.full(len(data), np.nan)
     return np.where(_is_lens(data), np.nan, data.params.get(_KIND, unknown))[rows]

@@ -304,7 +304,7 @@ def regression_metrics(
     truth: NDArray[np.float64],
     columns: list[str],
 ) -> dict[str, dict[str, Any]]:
-    """How near the predictions are, and whether their uncertainties are right.
+    """Metrics of predictions and of their uncertainties.
 
     Args:
         mean: (N, K) predicted.
@@ -337,7 +337,7 @@ def regression_metrics(
 
 
 def coverage(z: NDArray[np.float64], nominal: float, columns: list[str]) -> dict[str, float]:
-    """By column, the part of the known errors ``z`` (N, K), in sigma, that the interval holds."""
+    """Fraction of the known errors ``z`` (N, K), in sigma, that the interval holds, by column."""
     held = z <= ndtri(0.5 + nominal / 2)
     return _means(np.where(np.isfinite(z), held, np.nan), columns)
 

@@ -28,7 +28,7 @@ from learn.reporting.tasks.superres import REPORT
 from learn.tasks.base import Task
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
-from simulate.dataset.noise_free import noise_free_images
+from simulate.dataset.noise_free import render_noise_free
 from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet
 
@@ -309,13 +309,13 @@ def _rate(photometry: Photometry, rows: slice, like: Tensor) -> Tensor:
 def _clean(data: DataSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
     """The noise-free targets, or nothing where they are not known."""
     try:
-        return {"clean_": noise_free_images(data, rows)}
+        return {"clean_": render_noise_free(data, rows)}
     except InputError:
         return {}
 
 
 def flux_gain(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
-    """What turns low-resolution pixels into numbers on the scale of high-resolution ones.
+    """Factor that brings low-resolution pixels to the scale of high-resolution ones.
 
     Pixels hold flux, and a fine pixel its share of that of a coarse one; or, in some images from
     elsewhere, surface brightness, which is the same in both. The nearer of the two is taken and not
@@ -351,7 +351,7 @@ def superres_metrics(
 def image_metrics(
     predicted: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> dict[str, NDArray[np.float64]]:
-    """Of each image (N, 1, H, W), whose fluxes are in units of the peak of the data set.
+    """Metrics of each image (N, 1, H, W); fluxes are in units of the peak of the data set.
 
     Returns:
         (N,) ``mse``, ``psnr`` in dB (at most 200) and ``ssim``, the two latter for a data range of

@@ -32,6 +32,7 @@ from learn.networks.rcan import Rcan
 from learn.run_files import read_curves
 from learn.training.monitor import Monitor
 from learn.training.processes import announce_folder, check_devices
+from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
 
@@ -107,10 +108,10 @@ class SeedEveryStep(Callback):
         torch.manual_seed(int(state))
 
 
-def half_precision_pays(config: TrainingConfig, device: str) -> bool:
-    """Whether training is faster in mixed precision with bfloat16, and loses nothing by it.
+def prefers_half_precision(config: TrainingConfig, device: str) -> bool:
+    """Tell whether mixed precision with bfloat16 makes training faster, and loses nothing.
 
-    On a GPU it is. On a CPU with matrix units for it (AMX) encoders that are wide enough are
+    On a GPU it does. On a CPU with matrix units for it (AMX) encoders that are wide enough are
     pretrained faster; tasks keep their digits there.
     """
     if device == "cuda":
@@ -127,20 +128,17 @@ def resolve(config: ConfigT) -> ConfigT:
     Raises:
         InputError: for a CUDA device that is not there; see also :func:`check_devices`.
     """
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise InputError("--device cuda: there is no CUDA device here; use --device cpu")
-    device = config.device if config.device != "auto" else ("cuda" if available else "cpu")
+    device = choose_device(config.device)
     precision = config.precision
     if precision == "auto":
-        precision = "bf16-mixed" if half_precision_pays(config, device) else "32-true"
+        precision = "bf16-mixed" if prefers_half_precision(config, device) else "32-true"
     config = config.model_copy(update={"device": device, "precision": precision})
     check_devices(config)
     return config
 
 
-def attention(device: str, precision: str) -> AbstractContextManager[None]:
-    """Where attention goes the way that is the fastest on a device, in training.
+def fastest_attention(device: str, precision: str) -> AbstractContextManager[None]:
+    """A context in which attention is computed the fastest way for a device, in training.
 
     On a CPU the gradients of torch's fused one take four to five times as long in half precision
     as those of its parts, with 17 to 100 tokens an image.
@@ -150,11 +148,11 @@ def attention(device: str, precision: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def fit(
+def train(
     module: pl.LightningModule,
     config: TrainingConfig,
     folder: Path,
-    train: DataLoader[Batch],
+    batches: DataLoader[Batch],
     validation: DataLoader[Batch] | None = None,
     callbacks: tuple[Callback, ...] = (),
 ) -> None:
@@ -207,10 +205,10 @@ def fit(
     if last.is_file():
         _check_checkpoint(last, module)
     try:
-        with attention(config.device, config.precision):
+        with fastest_attention(config.device, config.precision):
             trainer.fit(
                 module,
-                train,
+                batches,
                 validation,
                 ckpt_path=str(last) if last.is_file() else None,
                 weights_only=True,

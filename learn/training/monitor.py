@@ -1,4 +1,4 @@
-"""What an encoder knows while it learns, and whether it has collapsed.
+"""Monitoring of an encoder while it learns: probes, and signs of collapse.
 
 Measured on images that it is not trained on. Their labels serve the probes and nothing else.
 """
@@ -153,7 +153,7 @@ def parameter_distance(student: torch.nn.Module, teacher: torch.nn.Module) -> fl
 
 
 def signs_of_collapse(values: Mapping[str, float], blind: Mapping[str, float]) -> list[str]:
-    """What says that a run has collapsed, in plain words; nothing where it has not.
+    """Signs that a run has collapsed, in plain words; none where it has not.
 
     Args:
         values: what :func:`measure` returns, and the losses of the epoch (``train_<name>``).

@@ -44,7 +44,7 @@ def adamw_with_cosine(
 
 
 class Trained(pl.LightningModule):
-    """What is trained with :func:`adamw_with_cosine`, in as many steps as the schedule is long."""
+    """A module trained with :func:`adamw_with_cosine`, in as many steps as the schedule is long."""
 
     config: TrainingConfig
     total_steps: int

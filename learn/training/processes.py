@@ -1,4 +1,4 @@
-"""Several processes, one a device: which of them this is, and where the run lies."""
+"""Training in several processes, one a device: ranks, and the folder that they share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def process_rank(config: TrainingConfig) -> int:
 
 
 def started_by_a_launcher() -> bool:
-    """Whether torchrun or Slurm has started this process among others."""
+    """Tell whether torchrun or Slurm has started this process among others."""
     return _TORCHRUN_RANK in os.environ or SLURMEnvironment.detect()
 
 

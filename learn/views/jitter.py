@@ -1,4 +1,4 @@
-"""Another pointing, another seeing, another exposure: small changes that leave the lens alone."""
+"""Jitter: small changes of pointing, seeing and exposure that leave the lens alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from learn.config import JitterConfig
 
 
-def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor:
+def jitter_images(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor:
     """Shift each image by a fraction of a pixel, blur it a little, and add noise.
 
     Zooms are among the changes only where asked for, since they change the Einstein radius.
@@ -28,11 +28,11 @@ def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor
     if config.shift or config.blur:
         shift = (2 * torch.rand(count, 2) - 1) * config.shift
         blur = torch.rand(count) * config.blur
-        image = shifted_and_blurred(image, shift.to(image.device), blur.to(image.device))
+        image = shift_and_blur(image, shift.to(image.device), blur.to(image.device))
     if config.affine:
         draws = (2 * torch.rand(count, 3) - 1).to(image)
         rotation, zoom, shear = draws.unbind(1)
-        image = affinely_changed(
+        image = change_affinely(
             image,
             torch.deg2rad(config.affine.rotation * rotation),
             1 + config.affine.zoom * zoom,
@@ -44,7 +44,7 @@ def jittered(image: Tensor, config: JitterConfig, noise_level: Tensor) -> Tensor
     return image
 
 
-def shifted_and_blurred(image: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
+def shift_and_blur(image: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
     """Shift and blur by the theorems of Fourier.
 
     White noise stays white under the shift, which interpolation would smooth: no network can tell
@@ -71,7 +71,7 @@ def shifted_and_blurred(image: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
     return moved
 
 
-def affinely_changed(image: Tensor, angle: Tensor, zoom: Tensor, shear: Tensor) -> Tensor:
+def change_affinely(image: Tensor, angle: Tensor, zoom: Tensor, shear: Tensor) -> Tensor:
     """Shear, zoom and turn each image about its centre, in this order, by bicubic interpolation.
 
     Surface brightness is kept; what comes from outside of the image is dark.

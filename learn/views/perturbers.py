@@ -1,4 +1,4 @@
-"""Unknown masses beside a fitted lens, and what they would do to its image."""
+"""Unknown masses beside a fitted lens, and the change that they make to its image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def draw_perturbers(
 
     Args:
         response: (B, 2, H, W) change of the image with a deflection along x and along y, in units
-            of the noise; a lens prior's.
+            of the noise; a channel of the lens fits.
         most: point masses in a group.
         snr: of the change that a group makes, the ends of a range uniform in the logarithm.
         absent: fraction of images that are left as they are.
@@ -82,7 +82,7 @@ def draw_perturbers(
 
     alpha_x, alpha_y = _deflection(x, y, mass, center_x, center_y)
     change = response[:, 0] * alpha_x + response[:, 1] * alpha_y
-    change = change - _absorbed(change, response)
+    change = change - _absorb(change, response)
     present = (uniform() >= absent).to(response)
     wanted = log_uniform(*snr) * present
     length = change.flatten(1).norm(dim=1)
@@ -109,7 +109,7 @@ def _places(strength: Tensor) -> Tensor:
 def _deflection(
     x: Tensor, y: Tensor, mass: Tensor, center_x: Tensor, center_y: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of point masses (B, K), each moved to the next corner of four pixels.
+    """Deflection of point masses (B, K), each moved to the next corner of four pixels.
 
     No pixel is then nearer than 0.7 of its width, where the deflection of a point would be that of
     nothing that exists.
@@ -123,7 +123,7 @@ def _deflection(
     return lp.Population(masses).deflection(x, y)
 
 
-def _absorbed(change: Tensor, response: Tensor) -> Tensor:
+def _absorb(change: Tensor, response: Tensor) -> Tensor:
     """The part of a change (B, H, W) that a smooth lens would take up, by linear least squares.
 
     A shift, the linear deflections of shear, convergence and rotation, and that of an isothermal

@@ -12,7 +12,7 @@ from torch import Tensor
 from learn.lens_fits.channels import CHANNELS, VECTORS
 from learn.lens_fits.lens_fits import NAMES, LensFits
 from simulate.augment.lens_batch import LensBatch, Optics, Params
-from simulate.augment.transforms import turn, turned
+from simulate.augment.transforms import turn, turn_images
 
 
 def random_d4(*images: Tensor) -> tuple[Tensor, ...]:
@@ -29,17 +29,17 @@ def random_d4(*images: Tensor) -> tuple[Tensor, ...]:
         The transformed stacks.
     """
     symmetry = random_symmetry(len(images[0]), images[0].device)
-    return tuple(turned(stack, symmetry) for stack in images)
+    return tuple(turn_images(stack, symmetry) for stack in images)
 
 
 def random_symmetry(count: int, device: torch.device) -> Tensor:
-    """One of the eight symmetries of the square for each image, as :func:`turned` takes them."""
+    """One of the eight symmetries of the square for each image, as in :func:`turn_images`."""
     return torch.randint(8, (count,)).to(device)
 
 
 def turn_channels(channels: Tensor, symmetry: Tensor) -> Tensor:
     """Turn and flip the channels (B, 6, H, W) of lens fits; vectors turn too."""
-    parts = CHANNELS.split(turned(channels, symmetry))
+    parts = CHANNELS.split(turn_images(channels, symmetry))
     quarter = symmetry % 4
     mirror = torch.where(symmetry >= 4, -1.0, 1.0).to(channels)[:, None, None]
     cos = torch.tensor([1.0, 0.0, -1.0, 0.0]).to(channels)[quarter][:, None, None]
@@ -68,7 +68,7 @@ def turn_fits(fits: LensFits, symmetry: Tensor) -> LensFits:
         covariance=covariance * (sign[:, :, None] * sign[:, None]).to(covariance),
         channels=channels,
         deviation=deviation,
-        detail=None if detail is None else turned(detail, symmetry),
+        detail=None if detail is None else turn_images(detail, symmetry),
     )
 
 
