@@ -8,6 +8,6 @@ class BrokenFileError(Exception):
 
 
 def escape(text: str) -> str:
-    """Write text of a stranger in one line, so that nothing in it moves the cursor of a terminal."""
+    """Write text of a stranger so that nothing in it moves the cursor of a terminal."""
     shown = text if text.isprintable() else ascii(text)[1:-1]
     return shown if len(shown) <= 200 else f"{shown[:197]}..."

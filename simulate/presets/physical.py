@@ -18,7 +18,7 @@ from simulate.config import SimulateConfig
 from simulate.distributions import AnyDistribution, check_within
 from simulate.instruments import flux_of, half_field, instrument
 from simulate.presets import Preset
-from simulate.presets.draw_substructure import (
+from simulate.substructure.draw_classes import (
     columns_of_substructure,
     deflectors_of,
     draw_classes,

@@ -13,7 +13,7 @@ from lensphys.ground.errors import InputError
 from simulate.config import CosmologyConfig, EllipticalConfig, MultiPlaneConfig, SimulateConfig
 from simulate.instruments import flux_of, half_field, instrument
 from simulate.presets import Preset
-from simulate.presets.draw_substructure import (
+from simulate.substructure.draw_classes import (
     columns_of_substructure,
     deflectors_of,
     draw_classes,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simulate.presets.draw_substructure import (
+from simulate.substructure.draw_classes import (
     columns_of_substructure,
     deflectors_of,
     draw_classes,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulate.config import SimulateConfig
 from simulate.substructure.base import Array, Draw, Drawn
 
 if TYPE_CHECKING:
+    from simulate.config import SimulateConfig
     from simulate.scenes import Deflectors
 
 Rows = NDArray[np.int64]
