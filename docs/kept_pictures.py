@@ -26,9 +26,9 @@ from simulate.augment.lens_batch import LensBatch, Optics
 from simulate.imaging import make_renderers
 from simulate.observe import detector, doubled, noise_sigma
 from simulate.presets import load_simulate_config, make_prior
-from simulate.presets.draw_substructure import deflectors_of
 from simulate.presets.physical import PhysicalConfig, compensated_theta_E
 from simulate.scenes import Scene
+from simulate.substructure.draw_classes import deflectors_of
 from simulate.substructure.lens_plane import LensPlane
 
 #: Whose pictures stand beside each other on the page of the instruments.

@@ -34,6 +34,8 @@ from lensphys.parameters import Profile
 DRAW = {"mass": draw_mass, "light": draw_light}
 #: One thread a process: the examples run at once, beside the drawing.
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+#: Text on variables, by name, while napoleon is at work.
+_AS_WRITTEN: dict[str, list[str]] = {}
 torch.set_num_threads(1)
 
 
@@ -43,6 +45,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before napoleon, which knows of no units.
     app.connect("autodoc-process-docstring", tabulate_parameters, priority=400)
     app.connect("autodoc-process-docstring", list_attributes, priority=400)
+    app.connect("autodoc-process-docstring", keep_as_written, priority=400)
+    app.connect("autodoc-process-docstring", restore_as_written, priority=600)
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-skip-member", skip_inherited)
     return {"version": "1", "parallel_read_safe": True}
@@ -240,9 +244,6 @@ def list_attributes(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Keep attributes that are described together, such as `x, y`, together."""
-    if what in ("attribute", "data"):
-        # Napoleon takes what stands before a colon in the first line for a type.
-        lines.insert(0, "")
     start, end = section(lines, "Attributes:")
     if what != "class" or start == end:
         return
@@ -251,6 +252,22 @@ def list_attributes(
         together.setdefault(meaning, []).append(f"``{attribute}``")
     listed = [f"- {', '.join(names)}: {meaning}" for meaning, names in together.items()]
     lines[start:end] = [".. rubric:: Attributes", "", *listed, ""]
+
+
+def keep_as_written(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Keep the text on a variable from napoleon, which takes what precedes a colon for a type."""
+    if what in ("attribute", "data"):
+        _AS_WRITTEN[name] = list(lines)
+
+
+def restore_as_written(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Restore the text on a variable after napoleon."""
+    if name in _AS_WRITTEN:
+        lines[:] = _AS_WRITTEN.pop(name)
 
 
 def shorten_signature(

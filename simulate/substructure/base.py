@@ -73,8 +73,9 @@ class Draw(ABC, Generic[SectionT]):
 
         Args:
             section: of the configuration.
-            scale: turns masses into angles: a :class:`MassScale` in the preset ``published``, a
-                :class:`LensPlane` in ``physical``.
+            scale: turns masses into angles: a
+                :class:`~simulate.substructure.lens_plane.MassScale` in the preset ``published``, a
+                :class:`~simulate.substructure.lens_plane.LensPlane` in ``physical``.
             params: (R,) columns of the lenses, as far as they are drawn.
             rngs: of the R images.
 
