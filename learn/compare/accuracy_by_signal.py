@@ -40,8 +40,8 @@ def count_by_signal(
         rows: indices of those that were tested.
 
     Returns:
-        By column ``median``, ``count`` and ``correct`` of each bin; nothing for a data set that
-        does not know the column.
+        By column ``median``, ``count`` and ``correct`` of each bin; nothing for a data set
+        without the column.
     """
     found = {}
     for name, (edges, _) in COLUMNS.items():
@@ -70,7 +70,7 @@ def draw_accuracy_by_signal(
     Ablations have panels of their own.
 
     Returns:
-        The path, or None where no cell knows its sensitivity.
+        The path, or None where no cell has counts.
     """
     known = {
         cell: result["metrics"]["sensitivity"]

@@ -18,7 +18,7 @@ from simulate.substructure import DEEPLENSE_CLASSES
 
 
 class PretrainSection(Strict):
-    """How all methods are pretrained."""
+    """The pretraining of all methods."""
 
     models: tuple[int, ...] = Field(min_length=1)
     images: int = Field(gt=0)
@@ -28,7 +28,7 @@ class PretrainSection(Strict):
 
 
 class ModeSection(Strict):
-    """Where one way of using an encoder is measured."""
+    """The data sets and budgets on which one mode is measured."""
 
     models: tuple[int, ...]
     labels_per_class: tuple[Budget, ...]
@@ -67,7 +67,7 @@ class WiderSection(Strict):
 
 
 class FinetuneSection(Strict):
-    """How encoders are measured."""
+    """The fine-tuning and probing of encoders."""
 
     images: int = Field(gt=0, description="of a data set: training, validation and test")
     validation_fraction: float = Field(gt=0, lt=1)
@@ -83,7 +83,7 @@ class FinetuneSection(Strict):
     set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
 
     def full_of(self, row: str, preset: str) -> ModeSection:
-        """Where the network of a row is trained whole."""
+        """The data sets and budgets on which the network of a row is trained whole."""
         wider = self.wider
         return wider.full if wider and row in wider.rows and preset in wider.presets else self.full
 
@@ -95,7 +95,7 @@ class FinetuneSection(Strict):
 
     @property
     def all_labels(self) -> int:
-        """How many labels a class ``all`` is."""
+        """The number of labels a class that ``all`` means."""
         members = self.images // len(DEEPLENSE_CLASSES)
         held_out = (self.test_fraction, self.validation_fraction)
         return members - sum(round(members * fraction) for fraction in held_out)

@@ -15,7 +15,7 @@ _MARKERS = "osD^vP*X<>hp"
 
 
 def is_ablation(config: CompareConfig, cell: Cell) -> bool:
-    """Whether a cell belongs to an ablation."""
+    """Tell whether a cell belongs to an ablation."""
     return cell.method in config.ablations.methods
 
 

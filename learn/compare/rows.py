@@ -63,7 +63,7 @@ def base_method(name: str) -> str:
 
 
 def has_own_encoder(name: str) -> bool:
-    """Whether a probed row has an encoder or lens fits without a pretraining behind them."""
+    """Tell whether a probed row has an encoder or lens fits without a pretraining behind them."""
     return name in BASELINES and name != RADIAL
 
 

@@ -39,7 +39,7 @@ _CAPTIONS = {
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a folder holds the cells of a comparison."""
+    """Tell whether a folder holds the cells of a comparison."""
     return any((folder / CELLS).glob("*.json"))
 
 

@@ -54,7 +54,7 @@ class Run:
 
     @property
     def report(self) -> TaskReport:
-        """How its metrics are shown; by their names alone for a task that is not known here."""
+        """The report of its task; for a task that is not known here, all numbers by their names."""
         return task_report(self.task) if self.task in TASKS else TaskReport()
 
     @property
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has left its last file."""
+        """True where the run has left its last file."""
         return (self.about if "method" in self.config else self.metrics) is not None
 
     @property
@@ -119,7 +119,7 @@ def monitor_measures(watched: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run or an evaluation."""
+    """Tell whether a folder is that of a run or an evaluation."""
     if (folder / METRICS).is_file():
         return True
     path = folder / CONFIG

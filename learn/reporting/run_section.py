@@ -115,7 +115,7 @@ def _encoder(config: dict[str, Any]) -> str:
 
 
 def _pictures(run: Run) -> list[Picture]:
-    """Every PNG file of a folder; one that no task knows is called by its file name."""
+    """Every PNG file of a folder, with the caption of its task or its file name in words."""
     captions = _CAPTIONS | dict(run.report.captions)
     return [
         read_picture(path, caption_of(path, captions)) for path in sorted(run.folder.glob("*.png"))

@@ -1,4 +1,4 @@
-"""How the results of a task are shown: its tables, its headline measures and its captions.
+"""The report of a task: its tables, its headline measures and its captions.
 
 A task describes this itself, in the attribute ``report`` of its class. The description needs no
 torch, so that a page on hundreds of results can be made without it.
@@ -36,7 +36,7 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskReport:
-    """How the results of a task are shown; a task without more to say keeps the defaults.
+    """The form in which the results of a task are shown; the defaults serve for a first one.
 
     A measure is a key of ``metrics.json``. It holds a number, or numbers by class or column, which
     are then called ``auc.cdm``. A task whose table looks different overrides :meth:`table`, one

@@ -65,7 +65,7 @@ def draw_regression(
 
 
 def draw_calibration(path: Path, z: NDArray[np.float64], columns: list[str]) -> Path:
-    """How many errors the central intervals hold, against how many they should.
+    """Part of the errors that central intervals hold, against their nominal coverage.
 
     Args:
         path: to write to.

@@ -1,4 +1,4 @@
-"""How classifications are shown."""
+"""The report of a classification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the results of a lens finder are shown."""
+"""The report of a lens finder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How regressed columns are shown."""
+"""The report of regressed columns."""
 
 from __future__ import annotations
 

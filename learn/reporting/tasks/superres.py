@@ -1,4 +1,4 @@
-"""How super-resolved images are shown."""
+"""The report of super-resolved images."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_rows_that_see_lens_fits_are_measured_like_the_others() -> None:
         pretrained = cell["method"] == "physics-ijepa"
         assert (cell["encoder_seconds"] is not None) == pretrained
         assert cell["encoder_precision"] == ("32-true" if pretrained else None)
-    assert len(list(Path("data/compare/smoke").glob("model3-*/lens-prior-*"))) == 1
+    assert len(list(Path("data/compare/smoke").glob("model3-*/lens-fits-*"))) == 1
     assert (outcome.folder / "sensitivity.png").is_file()
 
 

@@ -42,7 +42,7 @@ REGRESSED = {
 
 
 class Page(HTMLParser):
-    """What a browser would find on a page."""
+    """The elements that a browser would find on a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

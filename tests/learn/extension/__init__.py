@@ -1,0 +1,1 @@
+"""Code that an extension would bring: a method and a task, one file each."""
