@@ -17,6 +17,7 @@ import lensphys as lp
 from lensphys.ground.errors import InputError
 from lensphys.rendering import Pixels
 from simulate.observe import NOISELESS
+from simulate.presets import list_models
 from simulate.shards import DataSet
 
 #: e-/s in one unit of an image; counts are divided by their own exposure.
@@ -105,7 +106,7 @@ class Photometry:
             if not 0 < value < math.inf:
                 raise InputError(
                     f"{where} does not say its {name + suffix} ({meaning}); import it with "
-                    "--instrument NAME, or --model 1, 2 or 3 of DeepLense"
+                    f"--instrument NAME, or --model {list_models()} of DeepLense"
                 )
             values[name] = value
         unit = attrs.get("unit")

@@ -19,7 +19,7 @@ class ImportConfig(Strict):
     size: int | None = Field(gt=1, description="pixels on a side to crop to")
     unit: str | None = Field(min_length=1)
     exposure_time: float | None = Field(gt=0, description="total, s, of every image")
-    model: int | None = Field(description="DeepLense Model 1, 2 or 3")
+    model: int | None = Field(description="one of the models of the preset published")
     instrument: str | None = Field(description="preset with the PSF and noise of the images")
     label_names: tuple[Name, ...] | None = Field(
         min_length=1, description="class folders, in the order of their labels"

@@ -20,7 +20,7 @@ from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source, find_images
 from simulate.importers.survey import Form, read_pixels, survey
-from simulate.presets import load_simulate_config, make_prior
+from simulate.presets import list_models, load_simulate_config, make_prior
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -137,8 +137,8 @@ def attributes(source: Source, config: ImportConfig, form: Form) -> dict[str, An
     if math.isnan(attrs["pixel_scale"]):
         kind = "FITS headers have no WCS that gives" if source.fits else ".npy files do not say"
         raise InputError(
-            f"the {kind} the pixel scale; give --pixel-scale ARCSEC, --model 1, 2 or 3 of "
-            "DeepLense, or --instrument NAME"
+            f"the {kind} the pixel scale; give --pixel-scale ARCSEC, --model {list_models()} "
+            "of DeepLense, or --instrument NAME"
         )
     if form.factor:
         attrs["pixel_scale_lr"] = attrs["pixel_scale"] * form.factor

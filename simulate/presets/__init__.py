@@ -45,6 +45,12 @@ def known_models(preset: str | None = None) -> tuple[int, ...]:
     return tuple(sorted({model for models in chosen for model in models}))
 
 
+def list_models(preset: str = "published") -> str:
+    """Numbers of the models of a preset in words: ``1, 2 or 3``."""
+    *others, last = map(str, known_models(preset))
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def _configurations() -> dict[str, dict[int, Path]]:
     """The configuration of each model in each preset."""
     from lensphys.ground.config import config_files

@@ -102,7 +102,7 @@ class PublishedPrior:
                 _cosmology(scale.cosmology),
                 distances=scale.distances,
             )
-            self.scale = MassScale(unit)
+            self.scale = MassScale(float(unit))
             self.alpha_scale = (
                 1.0
                 if lens.z_source_convention is None
