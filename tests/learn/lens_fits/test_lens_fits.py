@@ -1,0 +1,99 @@
+"""Lens fits of a batch in their one form."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from learn.lens_fits.channels import CHANNELS
+from learn.lens_fits.lens_fits import NAMES, LensFits
+from learn.lens_fits.store import StoredChannels
+
+
+@pytest.fixture
+def fits(random_fits: Any) -> LensFits:
+    """Nine fits with all that there can be of them."""
+    found = random_fits(9, compared=True)
+    channels, detail = torch.rand(9, len(CHANNELS), 8, 8), torch.rand(9, 1, 16, 16)
+    return dataclasses.replace(found, channels=channels, detail=detail)
+
+
+def assert_equal(one: LensFits, other: LensFits) -> None:
+    for field in dataclasses.fields(LensFits):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, field.name
+
+
+def test_rows_are_taken_of_everything(fits: LensFits) -> None:
+    rows = torch.tensor([7, 0, 3, 3])
+    some = fits.rows(rows)
+    assert len(some) == 4
+    assert some.names == fits.names
+    for name in ("values", "covariance", "chi2_dof", "converged", "channels", "deviation"):
+        assert torch.equal(getattr(some, name), getattr(fits, name)[rows]), name
+    assert torch.equal(some.detail, fits.detail[rows])
+    assert_equal(fits.rows(slice(2, 4)), fits.rows(torch.tensor([2, 3])))
+    assert_equal(fits.rows(slice(None)), fits)
+
+
+def test_parts_are_joined_to_the_whole(fits: LensFits) -> None:
+    parts = [fits.rows(slice(start, start + 4)) for start in (0, 4, 8)]
+    assert [len(part) for part in parts] == [4, 4, 1]
+    assert_equal(LensFits.join(parts), fits)
+    bare = [dataclasses.replace(part, channels=None, detail=None) for part in parts]
+    assert LensFits.join(bare).channels is None
+
+
+def test_rows_are_replaced_and_the_others_left(fits: LensFits, random_fits: Any) -> None:
+    before = fits.map(torch.clone)
+    other = fits.map(lambda values: values.flip(0)).rows(slice(0, 2))
+    rows = torch.tensor([5, 1])
+    fits.replace_rows(rows, other)
+    assert_equal(fits.rows(rows), other)
+    kept = torch.tensor([0, 2, 3, 4, 6, 7, 8])
+    assert_equal(fits.rows(kept), before.rows(kept))
+
+
+def test_a_change_is_of_every_tensor_and_nothing_else(fits: LensFits) -> None:
+    turned = fits.map(lambda values: values.flip(0))
+    assert_equal(turned, fits.rows(torch.arange(8, -1, -1)))
+    moved = fits.to("meta", non_blocking=True)
+    assert {
+        getattr(moved, field.name).device.type
+        for field in dataclasses.fields(moved)
+        if field.name != "names"
+    } == {"meta"}
+    assert fits.values.device.type == "cpu", "the fits themselves stay where they are"
+
+
+def test_channels_in_files_are_read_for_the_wanted_rows_alone(fits: LensFits) -> None:
+    held = np.random.default_rng(0).random((9, len(CHANNELS), 8, 8)).astype(np.float16)
+    stored = StoredChannels([held], np.zeros(9, np.int64), np.arange(9))
+    fits = dataclasses.replace(fits, channels=stored)
+    assert fits.map(torch.clone).channels is stored, "no change touches the files"
+    rows = torch.tensor([8, 2])
+    assert torch.equal(fits.rows(rows).channels, torch.from_numpy(held).float()[rows])
+    assert fits.without_channels().channels is None
+
+
+def test_parameters_and_errors_go_by_name(random_fits: Any) -> None:
+    fits = random_fits(3, lens_light=True)
+    assert tuple(fits.params) == tuple(fits.errors) == fits.names
+    assert fits.names[: len(NAMES)] == NAMES
+    place = fits.names.index("gamma1")
+    assert torch.equal(fits.params["gamma1"], fits.values[:, place])
+    torch.testing.assert_close(fits.errors["gamma1"] ** 2, fits.covariance[:, place, place])
+    assert fits.scene.names == fits.names
+
+
+def test_a_fit_with_a_value_that_is_not_finite_has_not_converged() -> None:
+    values, covariance = np.ones((3, len(NAMES))), np.tile(np.eye(len(NAMES)), (3, 1, 1))
+    values[0, 2] = np.nan
+    arrays = {"params": values, "covariance": covariance}
+    arrays |= {"chi2_dof": np.array([1.0, np.nan, 1.0]), "converged": np.ones(3, bool)}
+    fits = LensFits.of_arrays(NAMES, arrays)
+    assert fits.converged.tolist() == [False, False, True]
+    assert fits.values.isfinite().all()
+    assert fits.chi2_dof.tolist() == [float("inf"), float("inf"), 1.0]

@@ -1,0 +1,174 @@
+"""Files of lens fits beside the shards of a data set."""
+
+import shutil
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from learn.config import EncoderConfig
+from learn.data import InMemory
+from learn.lens_fits import store
+from learn.lens_fits.lens_fits import NAMES, LensFits
+from learn.lens_fits.solve import fit_images
+from learn.lens_fits.store import StoredChannels, fit_data_set, fits_for
+from lensphys.ground.errors import InputError
+from lensphys.ground.locks import held_in_turn
+from simulate.shards import DataSet, read
+from tests.learn.conftest import TINY, WHOLE_FIT, simulated
+
+
+def made(folder: Path, n: int) -> DataSet:
+    return read(simulated(folder, 3, n, preset="physical"))
+
+
+def test_each_image_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made(tmp_path / "data", 9)
+    fitted: list[int] = []
+    monkeypatch.setattr(store, "fit_images", lambda *a: fitted.append(len(a[0])) or fit_images(*a))
+    whole = fit_data_set(data, WHOLE_FIT)
+    assert sum(fitted) == 9
+    some = fit_data_set(read(data.path, ["cdm"]), WHOLE_FIT)
+    assert sum(fitted) == 9, "a selection of the same images"
+    assert torch.equal(some.channels[:], whole.channels[data.label == 1])
+    other = WHOLE_FIT.model_copy(update={"response": False, "source_plane": False})
+    fit_data_set(data, other)
+    assert sum(fitted) == 9, "what an encoder sees of it is chosen later"
+    data.image[4] *= 1.01
+    fit_data_set(data, WHOLE_FIT)
+    assert sum(fitted) == 10, "one image has changed"
+
+
+def test_processes_that_train_together_fit_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = made(tmp_path / "data", 5)
+    first = fit_data_set(data, WHOLE_FIT)
+    (folder,) = data.path.glob("lens-fits-*")
+    (part,) = folder.glob("part-*.h5")
+    part.rename(tmp_path / part.name)
+    monkeypatch.setattr(store, "fit_images", lambda *a: pytest.fail("fitted again"))
+    with ThreadPoolExecutor() as pool:
+        with held_in_turn(folder):  # as by the process that fits
+            waiting = pool.submit(fit_data_set, data, WHOLE_FIT)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            (tmp_path / part.name).rename(part)
+        assert torch.equal(waiting.result(timeout=60).values, first.values)
+
+
+def test_an_interrupted_pass_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_PART", 4)
+    data = made(tmp_path / "data", 9)
+    whole = fit_data_set(data, WHOLE_FIT)
+    (folder,) = data.path.glob("lens-fits-*")
+    parts = sorted(folder.glob("part-*.h5"))
+    assert len(parts) == 3
+    parts[1].unlink()
+    again = fit_data_set(data, WHOLE_FIT)
+    assert torch.equal(again.channels[:], whole.channels[:])
+    assert torch.equal(again.values, whole.values)
+    parts[0].write_bytes(b"damaged")
+    with pytest.raises(InputError, match="is damaged; delete it"):
+        fit_data_set(data, WHOLE_FIT)
+
+
+def test_a_data_set_with_lens_fits_beside_it_is_still_whole(tmp_path: Path) -> None:
+    data = made(tmp_path / "data", 6)
+    fit_data_set(data, WHOLE_FIT)
+    again = made(tmp_path / "data", 6)
+    np.testing.assert_array_equal(again.image, data.image)
+
+
+def test_a_data_set_without_a_psf_is_refused(smooth: DataSet) -> None:
+    attrs = {key: value for key, value in smooth.attrs.items() if key != "psf_fwhm"}
+    silent = DataSet(
+        smooth.path, smooth.image, smooth.label, smooth.params, None, attrs, smooth.config
+    )
+    with pytest.raises(InputError, match="does not say its psf_fwhm"):
+        fit_data_set(silent, WHOLE_FIT)
+
+
+def test_covariances_and_parameters_lie_beside_the_shards(smooth: DataSet) -> None:
+    fits = fit_data_set(smooth, WHOLE_FIT)
+    for path in smooth.path.glob("lens-fits-*/part-*.h5"):
+        with h5py.File(path) as file:
+            assert file["covariance"].shape == (24, len(fits.names), len(fits.names))
+            assert list(file.attrs["names"]) == list(fits.names)
+
+
+def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
+    smooth: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, batch = 512, 16
+
+    def marked(images: torch.Tensor, *_: Any) -> LensFits:
+        """In place of a fit: channels with the number of the image in every pixel."""
+        channels = images[:, :1, :1, None].expand(-1, 6, 64, 64).half()
+        zeros = torch.zeros(len(images), len(NAMES))
+        covariance = zeros[:, :, None] * zeros[:, None]
+        return LensFits(NAMES, zeros, covariance, zeros[:, 0], zeros[:, 0] == 0, channels)
+
+    monkeypatch.setattr(store, "fit_images", marked)
+    monkeypatch.setattr(store, "_PART", 64)
+    order = np.random.default_rng(0).permutation(count)
+    image = np.broadcast_to(order[:, None, None, None], (count, 1, 64, 64)).astype(np.float32)
+    params = {name: np.resize(values, count) for name, values in smooth.params.items()}
+    data = DataSet(
+        tmp_path, image, np.zeros(count, np.int64), params, None, smooth.attrs, smooth.config
+    )
+    tracemalloc.start()
+    try:
+        memory = InMemory(data, fits=fit_data_set(data, WHOLE_FIT))
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        for indices in torch.randperm(count).split(batch):
+            channels = memory[indices].channels
+            assert channels is not None
+            expected = torch.from_numpy(order)[indices, None, None, None].float()
+            assert torch.equal(channels, expected.expand(-1, 6, 64, 64))
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    of_an_image = 6 * 64 * 64 * 2
+    assert before < count * of_an_image / 8, "after the fit, nothing but parameters is kept"
+    assert peak - before < 8 * batch * of_an_image
+    assert after - before < batch * of_an_image
+
+
+def test_files_of_earlier_versions_are_taken_over_and_not_fitted_again(
+    smooth: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fit_data_set(smooth, WHOLE_FIT)
+    data = read(shutil.copytree(smooth.path, tmp_path / "data"))
+    for folder in data.path.glob("lens-fits-*"):
+        folder.rename(folder.with_name(folder.name.replace("fits", "prior")))
+    monkeypatch.setattr(store, "fit_images", lambda *a: pytest.fail("fitted again"))
+    again = fit_data_set(data, WHOLE_FIT)
+    assert torch.equal(again.values, first.values)
+    assert torch.equal(again.channels[:], first.channels[:])
+    (folder,) = data.path.glob("lens-fits-*")
+    assert not (data.path / folder.name.replace("fits", "prior")).exists()
+
+
+def test_an_encoder_that_sees_images_alone_needs_no_fits(smooth: DataSet) -> None:
+    encoder = EncoderConfig(**TINY)
+    assert fits_for(encoder, smooth) is None
+    found = fits_for(encoder.model_copy(update={"lens_fit": WHOLE_FIT}), smooth)
+    assert found is not None
+    assert len(found) == len(smooth)
+
+
+def test_stored_channels_are_read_by_slice_mask_and_indices() -> None:
+    parts = [np.random.default_rng(0).random((n, 6, 4, 4)).astype(np.float16) for n in (3, 2)]
+    stored = StoredChannels(parts, np.array([1, 0, 0, 1]), np.array([0, 2, 0, 1]))
+    expected = torch.from_numpy(np.stack([parts[1][0], parts[0][2], parts[0][0], parts[1][1]]))
+    assert len(stored) == 4
+    assert stored.shape == (4, 6, 4, 4)
+    for rows in (slice(1, 3), np.array([True, False, False, True]), torch.tensor([3, 0, 0])):
+        assert torch.equal(stored[rows], expected[rows].float())

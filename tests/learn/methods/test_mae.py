@@ -1,0 +1,31 @@
+"""The masked autoencoder."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.learn.methods.conftest import images
+
+
+def test_the_encoder_sees_the_patches_that_are_kept_and_no_others(build: Any) -> None:
+    module = build("mae", "params.mask_ratio=0.75")
+    seen = []
+    module.encoder.vit.blocks.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape))
+    module.loss(images(6))
+    assert seen == [(6, 4, 24)], "a quarter of 4 x 4 patches"
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_flat_prediction_has_the_variance_of_the_patches_as_its_loss(
+    normalised: bool, build: Any
+) -> None:
+    module = build("mae", f"params.normalize_patches={str(normalised).lower()}")
+    torch.nn.init.zeros_(module.predict.weight)
+    torch.nn.init.zeros_(module.predict.bias)
+    image = images(8)
+    loss = module.loss(image)["loss"].item()
+    if normalised:
+        assert loss == pytest.approx(1.0, rel=0.01)
+    else:
+        assert module.loss(2 * image)["loss"].item() > 2 * loss
