@@ -19,6 +19,7 @@ from lensphys.light.sersic import Sersic
 from lensphys.parameters import Parameter, check_number
 from lensphys.psf import PSF
 from lensphys.rendering import Pixels
+from lensphys.threads import map_chunks, side_by_side
 
 #: Images evaluated at once; their derivatives then stay in the cache of a CPU.
 _CHUNK = {"cpu": 16}
@@ -180,6 +181,7 @@ class Fitter:
         self._max_steps, self._tolerance = max_steps, tolerance
         self._cached: dict[Any, tuple[Pixels, Templates | None]] = {}
 
+    @side_by_side()
     def __call__(
         self,
         images: Tensor,
@@ -333,7 +335,7 @@ class _Problem:
     def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``chi^2``, the normal matrix and the downhill gradient in ``z``, float64."""
         parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
-        gram = torch.cat([self._gram(*part) for part in parts])
+        gram = torch.cat(map_chunks(self._gram, parts))
         return gram[:, 0, 0], gram[:, 1:, 1:], gram[:, 0, 1:]
 
     def _gram(self, z: Tensor, index: Tensor) -> Tensor:
@@ -347,8 +349,8 @@ class _Problem:
     def model(self, params: dict[str, Tensor]) -> Tensor:
         """The images of parameters by name."""
         table = torch.stack(list(params.values()), -1)
-        named = (self.scene.named(part) for part in table.split(self.chunk))
-        return torch.cat([self.scene.image(part, self.pixels) for part in named])
+        chunks = ((self.scene.named(part), self.pixels) for part in table.split(self.chunk))
+        return torch.cat(map_chunks(self.scene.image, chunks))
 
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
         """Half the downhill gradient of ``chi^2`` in ``z``, differentiable in all but the index."""

@@ -13,6 +13,7 @@ from lensphys.fitting.scene import LensScene
 from lensphys.light.sersic import Sersic
 from lensphys.parameters import Parameter
 from lensphys.rendering import Pixels
+from lensphys.threads import map_chunks
 
 #: Number of templates rendered, a power of two for the balance of the Sobol sequence; their mirror
 #: images make four of each.
@@ -47,15 +48,13 @@ class Templates:
         params = _spread(scene, half_field).to(x.device, x.dtype)
         bare = LensScene(scene.mass)
         parts = params[:, : len(bare.names)].split(32)
-        images = (bare.image(bare.named(part), pixels) for part in parts)
-        # Mirrored before they are binned, which may leave a row out at one end.
-        maps = torch.cat(
-            [
-                torch.stack([self._binned(image.flip(axes)) for axes in ((), -1, -2, (-1, -2))])
-                for image in images
-            ],
-            dim=1,
-        )
+
+        def draw(part: Tensor) -> Tensor:
+            image = bare.image(bare.named(part), pixels)
+            # Mirrored before they are binned, which may leave a row out at one end.
+            return torch.stack([self._binned(image.flip(axes)) for axes in ((), -1, -2, (-1, -2))])
+
+        maps = torch.cat(map_chunks(draw, ((part,) for part in parts)), dim=1)
         axes: tuple[Literal["x", "y"], ...] = ("x", "y")
         for axis in axes:
             params = torch.cat([params, params * _mirror(scene, axis).to(params)])
@@ -69,7 +68,7 @@ class Templates:
         if the scene has any; ``weight`` is ``1 / sigma``. No two ``distinct`` ones look alike.
         """
         parts = zip(images.split(_IMAGES), weight.split(_IMAGES), strict=True)
-        return torch.cat([self._best(*part, count, distinct) for part in parts])
+        return torch.cat(map_chunks(self._best, ((*part, count, distinct) for part in parts)))
 
     def _best(self, images: Tensor, weight: Tensor, count: int, distinct: bool) -> Tensor:
         weight = weight * torch.rsqrt(1 + (_MODEL_ERROR * images * weight).square())

@@ -6,13 +6,11 @@ and of torch.compile; elsewhere the same formulas run as operations of torch.
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import functools
 import importlib
 import itertools
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lensphys.parameters import is_transformed, needs_backward
+from lensphys.threads import pool
 
 #: Numbers in a map below which a second thread costs more than it saves.
 _WORTH_A_THREAD = 16384
@@ -67,7 +66,7 @@ def run(name: str, shared: Sequence[Any], each: Sequence[Array], numbers: int) -
         return
     edges = [images * i // threads for i in range(threads + 1)]
     parts = [[array[a:b] for array in each] for a, b in itertools.pairwise(edges)]
-    others = [_pool(threads - 1).submit(_call, function, *shared, *part) for part in parts[1:]]
+    others = [pool(threads - 1).submit(_call, function, *shared, *part) for part in parts[1:]]
     _call(function, *shared, *parts[0])
     for other in others:
         other.result()
@@ -79,16 +78,6 @@ def _call(function: Callable[..., None], *arguments: Any) -> None:
     except OSError:
         # What was compiled could not be kept, as on a full disk; it is compiled nevertheless.
         function(*arguments)
-
-
-@functools.cache
-def _pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="lensphys")
-
-
-# A forked process, such as a worker of a DataLoader, has none of the threads of its parent.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @dataclasses.dataclass(frozen=True)
