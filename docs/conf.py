@@ -47,8 +47,8 @@ nitpick_ignore_regex = [
     (
         "py:.*",
         r"(.*\.)?(Parameter|Cosmology|Number|Area|Distances|Light|Shape|Vector|Order|Kind|FLRW"
-        r"|Tensor|NDArray|Array|Figure|Path|Pixels|Projection|Seen|Item|Result|FieldInfo|NoneType"
-        r"|ConfigT|ModuleT)",
+        r"|Tensor|NDArray|Array|Figure|Path|WCS|Pixels|Projection|Seen|Item|Result|Rows|Components"
+        r"|FieldInfo|NoneType|[A-Z]\w*T)",
     ),
     ("py:class", r".*\[.*"),
     ("py:(func|meth|attr|data|exc)", r"\w+(\.\w+)?"),

@@ -258,7 +258,7 @@ def keep_as_written(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Keep the text on a variable from napoleon, which takes what precedes a colon for a type."""
-    if what in ("attribute", "data"):
+    if what in ("attribute", "data", "property"):
         _AS_WRITTEN[name] = list(lines)
 
 

@@ -23,8 +23,8 @@ def detection_map(residual: Tensor, response: Tensor) -> Tensor:
     A mass m at theta_k deflects by m alpha_k, and to first order changes the residual r by m a_k,
     with a_k the response g times alpha_k. Least squares give ``m = r.a_k / a_k.a_k`` with an error
     of ``1 / |a_k|``, and so the S/N ``r.a_k / |a_k|`` (Koopmans 2005, MNRAS 363, 1136, does it for
-    the whole potential at once). Its sign is that of the mass. The smooth lens, once fitted, has taken up
-    part of r but not of a_k: of noise alone the map is below one.
+    the whole potential at once). Its sign is that of the mass. The smooth lens, once fitted, has
+    taken up part of r but not of a_k: of noise alone the map is below one.
 
     Pixels are taken together in blocks, so that large images take no longer.
 
