@@ -22,6 +22,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "generated/tables"]
 source_suffix = {".md": "markdown"}
+highlight_language = "text"  # of blocks that name no language
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # links such as fitting.md#what-is-fitted

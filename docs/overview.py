@@ -103,12 +103,13 @@ def _show(ax: Axes, image: np.ndarray, width: float, title: str, **how: object) 
 def _draw_accuracies(figure: SubFigure) -> None:
     """Draw the linear probes on Model 3 of the preset physical, out of the table of results."""
     ax = figure.subplots()
-    figure.subplots_adjust(left=0.15, right=0.97, top=0.84, bottom=0.15)
+    figure.subplots_adjust(left=0.17, right=0.97, top=0.84, bottom=0.15)
     for (row, label), marker in zip(ROWS.items(), "osv", strict=True):
         labels, mean, half = probes(row)
         ax.errorbar(labels, mean, half, marker=marker, ms=4, capsize=2.5, lw=1.3, label=label)
+    ax.set_ylabel("accuracy", labelpad=1)
     ax.axhline(1 / 3, color="0.6", ls=":", lw=1)
-    ax.set(xscale="log", ylim=(0.25, 1.0), ylabel="accuracy", xlabel="labels a class")
+    ax.set(xscale="log", ylim=(0.25, 1.0), xlabel="labels a class")
     ax.set_xticks([100, 500, 1000], ["100", "500", "1000"])
     ax.minorticks_off()
     ax.legend(fontsize=8, loc="upper left")

@@ -62,12 +62,12 @@ def _command(name: str, command: Any) -> str:
     taken = _taken(command)
     needed = [f"{p.opts[0]} {taken[p.name]}" for p in options if p.required]
     usage = " ".join(["lensphys", name, *(taken[p.name] for p in arguments), *needed, "[OPTIONS]"])
-    parts = [f"## {name}", inspect.cleandoc(command.help or ""), f"```text\n{usage}\n```"]
+    parts = [f"## {name}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
     rows = [f"| `{taken[p.name]}` | {_cell(p.help)} | required |" for p in arguments]
     for option in options:
         spelled = f"{', '.join(option.opts)} {_cell(taken[option.name])}".strip()
         rows.append(f"| `{spelled}` | {_cell(option.help)} | {_default(option)} |")
-    return "\n\n".join([*parts, "\n".join(["| | | default |", "|---|---|---|", *rows])])
+    return "\n\n".join([*parts, "\n".join(["| option | | default |", "|---|---|---|", *rows])])
 
 
 def _taken(command: Any) -> dict[str, str]:
