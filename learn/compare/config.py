@@ -10,9 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from learn.compare.protocols import Protocol, require_known
 from learn.compare.rows import BASELINES, Budget, base_method
 from learn.methods import METHODS
-from lensphys.ground.config import Strict, comma_separated
-from lensphys.ground.errors import InputError
-from lensphys.ground.registry import unknown_name
+from lensphys.ground.config import Strict
 from simulate.presets import PRESETS
 from simulate.substructure import DEEPLENSE_CLASSES
 
@@ -178,30 +176,3 @@ class CompareConfig(Strict):
     def rows(self) -> tuple[str, ...]:
         """The names of all rows."""
         return (*self.baselines, *self.methods, *self.ablations.methods, *self.protocols)
-
-
-def check_names(names: tuple[str, ...], known: tuple[str, ...], kind: str) -> tuple[str, ...]:
-    """Return the names that a user chose, each of which must be known.
-
-    Raises:
-        InputError: for one that is not, with the nearest that is.
-    """
-    for name in names:
-        if name not in known:
-            raise InputError(unknown_name(name, known, kind))
-    return names
-
-
-def parse_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """Read the numbers in an option, each once; None where it is not given.
-
-    Raises:
-        InputError: for what is not a number from 0.
-    """
-    names = comma_separated(text)
-    if names is None:
-        return None
-    for name in names:
-        if not (name.isascii() and name.isdigit() and int(name) < 2**32):
-            raise InputError(f"{option} takes numbers from 0, as 0,1,2, not '{name}'")
-    return tuple(dict.fromkeys(int(name) for name in names))

@@ -21,36 +21,17 @@ from learn.compare.cell_files import (
     read_finished,
 )
 from learn.compare.code_commit import read_commit
-from learn.compare.config import CompareConfig, check_names
+from learn.compare.config import CompareConfig
 from learn.compare.label_efficiency import draw_label_efficiency
 from learn.compare.materials import Materials
 from learn.compare.measure import make_content
 from learn.compare.plan import plan
+from learn.compare.selection import Selection
 from learn.compare.table import format_table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
 from lensphys.ground.locks import held
-from simulate.presets import PRESETS
 from simulate.run import Progress
-
-
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """The part of a tier to run; None: all of it.
-
-    Attributes:
-        rows: names of methods, ablations, baselines and protocols.
-        presets: of the data sets.
-        seeds: also others than the tier's.
-        models: DeepLense Models that are measured on.
-        limit_hours: after which no further cell is begun.
-    """
-
-    rows: tuple[str, ...] | None = None
-    presets: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
-    limit_hours: float | None = None
-    models: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +62,7 @@ def compare(
     tier: str,
     config: CompareConfig,
     out: Path,
-    wanted: Wanted,
+    wanted: Selection,
     progress: Callable[[int, int], Progress] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
@@ -133,11 +114,10 @@ def _run(cell: Cell, materials: Materials, folder: Path) -> dict[str, object]:
     return content
 
 
-def _plans(config: CompareConfig, wanted: Wanted, folder: Path) -> tuple[list[Cell], list[Cell]]:
+def _plans(config: CompareConfig, wanted: Selection, folder: Path) -> tuple[list[Cell], list[Cell]]:
     """The cells that are asked for, and all that the table may show."""
-    rows = wanted.rows and check_names(wanted.rows, config.rows, "method")
-    presets = wanted.presets and check_names(wanted.presets, tuple(PRESETS), "preset")
-    seeds = wanted.seeds or config.seeds
+    wanted.check(config)
+    rows, presets, seeds = wanted.rows, wanted.presets, wanted.seeds or config.seeds
     others = sorted({*seeds, *find_seeds(folder)} - {*config.seeds})
     known_presets = dict.fromkeys((*config.presets, *(presets or ())))
     full = {"presets": tuple(known_presets), "seeds": (*config.seeds, *others)}

@@ -60,8 +60,10 @@ def _print_table(table: Table) -> None:
     for number, name in enumerate(table.head):
         # Neither the name of a row nor a word of a head is broken.
         width = max(map(len, name.split()), default=0)
-        right = "right" if number else "left"
-        printed.add_column(name, justify=right, min_width=width, no_wrap=not number)
+        first = number == 0
+        printed.add_column(
+            name, justify="left" if first else "right", min_width=width, no_wrap=first
+        )
     for row in table.rows:
         printed.add_row(*(entry.text for entry in row))
     Console().print(printed)

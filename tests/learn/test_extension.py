@@ -8,7 +8,8 @@ import yaml
 
 from learn.compare.cell import Cell
 from learn.compare.materials import Materials
-from learn.compare.run_tier import Wanted, compare
+from learn.compare.run_tier import compare
+from learn.compare.selection import Selection
 from learn.finetune import finetune
 from learn.inference.evaluate import evaluate
 from learn.methods import METHODS
@@ -82,7 +83,7 @@ def test_a_method_has_a_row_in_the_comparison(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("learn.compare.measure.measure", measure)
     config = tier("smoke", "methods.flux={params.weight: 2.0}")
-    outcome = compare("smoke", config, Path("results"), Wanted(("flux",), ("published",)))
+    outcome = compare("smoke", config, Path("results"), Selection(("flux",), ("published",)))
     assert outcome.missing == ()
     assert "| flux | 0.500 ± 0.000 (2) |" in (outcome.folder / "table.md").read_text()
     assert (outcome.folder / "label_efficiency.png").is_file()

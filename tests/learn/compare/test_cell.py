@@ -6,7 +6,8 @@ import pytest
 
 from learn.compare.cell import Cell
 from learn.compare.plan import plan
-from learn.compare.run_tier import Wanted, compare
+from learn.compare.run_tier import compare
+from learn.compare.selection import Selection
 from lensphys.ground.errors import InputError
 from tests.learn.compare.conftest import tier
 
@@ -19,7 +20,7 @@ def test_the_configuration_of_a_cell_tells_what_its_encoder_is(measured: list[Ce
     }
     assert told["physics-ijepa"]["lens_fit"]["residual"] == "fit"
     assert told["physics-ijepa:blind"]["lens_fit"]["residual"] == "high-pass"
-    compare("smoke", config, Path("results"), Wanted(("mae",)))
+    compare("smoke", config, Path("results"), Selection(("mae",)))
     deeper = tier("smoke", "pretrain.set.encoder.depth=2")
     with pytest.raises(InputError, match=r"pretraining\.run\.encoder\.depth = 1, not 2"):
-        compare("smoke", deeper, Path("results"), Wanted(("mae",)))
+        compare("smoke", deeper, Path("results"), Selection(("mae",)))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from learn.compare.cell import Cell
-from learn.compare.run_tier import Wanted, compare
+from learn.compare.run_tier import compare
+from learn.compare.selection import Selection
 from lensphys.ground.errors import InputError
 from tests.learn.compare.conftest import tier
 from tests.learn.reporting.conftest import (
@@ -16,16 +17,16 @@ from tests.learn.reporting.conftest import (
 
 
 def test_cells_of_another_configuration_are_named(measured: list[Cell]) -> None:
-    compare("smoke", tier(), Path("results"), Wanted(("scratch",)))
+    compare("smoke", tier(), Path("results"), Selection(("scratch",)))
     other = tier("smoke", "finetune.set.optimizer.base_lr=0.5", "finetune.epochs=3")
     first = r"scratch.*training\.optimizer\.base_lr = 0\.001, not 0\.5; choose another"
     with pytest.raises(InputError, match=first):
-        compare("smoke", other, Path("results"), Wanted(("scratch",)))
-    compare("smoke", other, Path("elsewhere"), Wanted(("scratch",)))
+        compare("smoke", other, Path("results"), Selection(("scratch",)))
+    compare("smoke", other, Path("elsewhere"), Selection(("scratch",)))
     (damaged, *_) = Path("results/smoke/cells").iterdir()
     damaged.write_text("{")
     with pytest.raises(InputError, match="is damaged; delete it"):
-        compare("smoke", tier(), Path("results"), Wanted(("scratch",)))
+        compare("smoke", tier(), Path("results"), Selection(("scratch",)))
 
 
 @pytest.mark.parametrize(

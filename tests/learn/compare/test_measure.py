@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learn.compare.run_tier import Wanted, compare
+from learn.compare.run_tier import compare
+from learn.compare.selection import Selection
 from tests.learn.compare.conftest import CONTRACT, files, tier
 
 
 def test_the_smoke_tier_fills_a_table_from_real_cells_and_makes_nothing_twice() -> None:
     config = tier("smoke", "finetune.linear.models=[3]")
     single = ("scratch", "mae:no-sub-superres")  # what takes longest, with one seed
-    compare("smoke", config, Path("results"), Wanted(single, ("published",), (0,)))
-    wanted = Wanted(("radial", "untrained", "mae"), ("published",), (0, 1))
+    compare("smoke", config, Path("results"), Selection(single, ("published",), (0,)))
+    wanted = Selection(("radial", "untrained", "mae"), ("published",), (0, 1))
     outcome = compare("smoke", config, Path("results"), wanted)
     assert outcome.missing == ()
     cells = files()
@@ -51,7 +52,7 @@ def test_the_smoke_tier_fills_a_table_from_real_cells_and_makes_nothing_twice() 
 def test_rows_that_see_lens_fits_are_measured_like_the_others() -> None:
     config = tier("smoke", "finetune.linear.models=[3]", "finetune.wider.full.models=[3]")
     rows = ("lens-fit", "untrained:lens-fit", "scratch:lens-fit", "physics-ijepa")
-    outcome = compare("smoke", config, Path("results"), Wanted(rows, ("physical",), (0,)))
+    outcome = compare("smoke", config, Path("results"), Selection(rows, ("physical",), (0,)))
     assert outcome.missing == ()
     cells = files()
     assert len(cells) == len(rows) + 1, "the network of physics-ijepa is also trained whole"
@@ -71,7 +72,7 @@ def test_a_cell_that_is_measured_again_says_by_what_code_its_encoder_was_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = tier("smoke", "finetune.linear.models=[3]", "finetune.full.models=[]")
-    wanted = Wanted(("mae",), ("published",), (0,))
+    wanted = Selection(("mae",), ("published",), (0,))
     for code in ("older", "newer"):
         monkeypatch.setattr("learn.compare.run_tier.read_commit", lambda code=code: code)
         compare("smoke", config, Path(code), wanted)

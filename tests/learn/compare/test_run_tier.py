@@ -11,17 +11,18 @@ import learn.compare.measure
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
 from learn.compare.materials import Materials
-from learn.compare.run_tier import Wanted, compare
+from learn.compare.run_tier import compare
+from learn.compare.selection import Selection
 from lensphys.ground.config import load_config, shipped_config
 from tests.learn.compare.conftest import files, tier
 
 
 def test_a_finished_cell_is_not_run_again(measured: list[Cell]) -> None:
-    first = compare("smoke", tier(), Path("results"), Wanted(("radial", "mae")))
+    first = compare("smoke", tier(), Path("results"), Selection(("radial", "mae")))
     assert len(measured) == first.asked == len(files())
     assert "none is missing" in first.line
     measured.clear()
-    compare("smoke", tier(), Path("results"), Wanted(("radial", "mae", "scratch")))
+    compare("smoke", tier(), Path("results"), Selection(("radial", "mae", "scratch")))
     assert {cell.method for cell in measured} == {"scratch"}
 
 
@@ -38,19 +39,19 @@ def test_an_interruption_loses_one_cell_and_leaves_a_table(
     with monkeypatch.context() as patched:
         patched.setattr("learn.compare.measure.measure", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            compare("smoke", tier(), Path("results"), Wanted())
+            compare("smoke", tier(), Path("results"), Selection())
     assert len(files()) == 3
     page = Path("results/smoke/table.md").read_text()
     assert "3 of 92 cells" in page
     assert "missing" in page
     measured.clear()
-    outcome = compare("smoke", tier(), Path("results"), Wanted())
+    outcome = compare("smoke", tier(), Path("results"), Selection())
     assert len(measured) == 89
     assert not outcome.missing
 
 
 def test_no_cell_is_begun_after_the_limit(measured: list[Cell]) -> None:
-    outcome = compare("smoke", tier(), Path("results"), Wanted(("radial",), limit_hours=0.0))
+    outcome = compare("smoke", tier(), Path("results"), Selection(("radial",), limit_hours=0.0))
     assert measured == []
     assert len(outcome.missing) == outcome.asked == 8
     assert "missing: radial 8; run the same command again" in outcome.line
@@ -58,7 +59,7 @@ def test_no_cell_is_begun_after_the_limit(measured: list[Cell]) -> None:
 
 def test_other_seeds_join_the_table(measured: list[Cell]) -> None:
     for seeds in ((0, 1), (7,)):
-        compare("smoke", tier(), Path("results"), Wanted(("radial",), ("published",), seeds))
+        compare("smoke", tier(), Path("results"), Selection(("radial",), ("published",), seeds))
     page = Path("results/smoke/table.md").read_text()
     assert "| radial | 0.767 ± 0.940 (3) |" in page, "of 0.5, 0.6 and 1.2"
 
@@ -81,9 +82,9 @@ def test_help_explains_and_gives_an_example(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_cells_of_one_table_may_be_computed_on_several_devices(measured: list[Cell]) -> None:
-    compare("smoke", tier(), Path("results"), Wanted(("radial",)))
+    compare("smoke", tier(), Path("results"), Selection(("radial",)))
     anywhere = load_config(
         CompareConfig, shipped_config("compare", "smoke", "tier"), (), device="auto"
     )
-    assert compare("smoke", anywhere, Path("results"), Wanted(("radial",))).begun_with == 8
+    assert compare("smoke", anywhere, Path("results"), Selection(("radial",))).begun_with == 8
     assert {cell["device"] for cell in files().values()} == {"cpu"}
