@@ -583,18 +583,21 @@ def compare_command(
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
     from learn.compare.cell_files import LABEL_EFFICIENCY, SENSITIVITY, TABLE
-    from learn.compare.config import CompareConfig, parse_numbers
-    from learn.compare.run_tier import Wanted, compare
+    from learn.compare.config import CompareConfig
+    from learn.compare.selection import Selection, parse_numbers
     from lensphys.ground.config import comma_separated
 
     settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
-    wanted = Wanted(
+    wanted = Selection(
         comma_separated(only),
         comma_separated(presets),
         parse_numbers(seeds, "--seeds"),
         limit_hours,
         parse_numbers(models, "--models"),
     )
+    wanted.check(settings)
+    from learn.compare.run_tier import compare
+
     outcome = compare(tier, settings, out, wanted, partial(_image_progress, context), _warn)
     for kind, name in (("table", TABLE), ("picture", LABEL_EFFICIENCY), ("picture", SENSITIVITY)):
         if (outcome.folder / name).is_file():
