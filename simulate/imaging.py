@@ -25,7 +25,7 @@ from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
 if TYPE_CHECKING:
     from simulate.sources.galaxies import GalaxyImages
 
-#: The attribute of a shard that says which configuration it was made with.
+#: Attribute of a shard with the digest of its configuration.
 _CONFIGURATION = "config_sha256"
 
 
@@ -122,7 +122,7 @@ def digest_of(config: SimulateConfig) -> str:
 def configuration_of(shard: Path) -> str | None:
     """The :func:`digest_of` the configuration of a shard; None where it cannot be read.
 
-    Empty where it does not say, as shards of earlier versions.
+    Empty where the shard holds none, as those of earlier versions.
     """
     try:
         with h5py.File(shard, "r") as file:

@@ -74,7 +74,7 @@ def default_out(config: SimulateConfig) -> Path:
 def resolve(config: SimulateConfig) -> SimulateConfig:
     """The configuration with ``auto`` replaced by what this machine has.
 
-    On a cluster ``auto`` is the CPU: what this machine has says nothing about the workers.
+    On a cluster ``auto`` is the CPU, since the workers have other devices than this machine.
 
     Raises:
         InputError: for an unknown instrument, pixels that ``pairs`` does not divide, a CUDA
@@ -170,7 +170,7 @@ def simulate(
         manifest["shards"] = [done[shard.file] for shard in shards]
         write_manifest(out, manifest)
         write_preview(out)
-        settle(out)  # before the manifest says that all is there
+        settle(out)  # before the manifest is marked complete
         manifest["complete"] = True
         write_manifest(out, manifest)
         settle(out)

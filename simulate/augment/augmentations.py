@@ -144,7 +144,7 @@ class ExtraNoise:
     """Gaussian noise on top, independent from pixel to pixel.
 
     Keeps theta_E and the labels. ``*snr`` become NaN: how far they fall depends on the shot noise,
-    which the columns do not tell.
+    which the columns do not hold.
 
     Args:
         sigma: standard deviation in a pixel of ``image``, in its unit; in the wider pixels of

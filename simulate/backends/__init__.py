@@ -29,7 +29,7 @@ def make_renderer(
     galaxies: GalaxyImages | None = None,
 ) -> Renderer:
     """The renderer that a configuration asks for."""
-    # Imported where needed: a run pays for one of the two libraries only.
+    # Imported where needed: a run loads one of the two libraries only.
     if config.backend == "lenstronomy":
         from simulate.backends.lenstronomy import LenstronomyRenderer
 

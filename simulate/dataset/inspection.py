@@ -36,7 +36,7 @@ def inspect(folder: Path, console: Console) -> Summary:
         console.print()
     constant = [column for column in summary.columns if column.constant]
     if constant:
-        words = ", ".join(column.told for column in constant)
+        words = ", ".join(column.in_words for column in constant)
         _say(console, f"constant wherever it applies: {words}")
     _say(console, f"picture: {_picture(summary)}")
     return summary
@@ -162,7 +162,7 @@ def verify(summary: Summary, progress: Progress) -> Iterator[str]:
     for entry in manifest["shards"]:
         path = summary.folder / entry["file"]
         try:
-            # Read first: what is wrong inside says more than another checksum.
+            # Read first: damage inside explains more than another checksum.
             part = read_shard(path, entry["n"])
             first = first or shapes(part)
             if shapes(part) != first:

@@ -20,16 +20,14 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import smirnov
 
 from lensphys.ground.files import replacing
+from simulate.dataset.class_differences import class_difference
 from simulate.dataset.columns import known_columns, unit
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 
 #: Images of a class, and classes that are shown.
 _COLUMNS, _CLASSES = 6, 8
-#: Images of a class from which its parameters are compared with those of the others.
-_FEW = 8
 #: Histograms below the images, and how many stand beside one another.
 _PANELS, _ACROSS = 36, 6
 #: Inches.
@@ -40,8 +38,6 @@ _LEGEND_ACROSS = 4
 _LIKE = 8.0
 #: Kolmogorov-Smirnov distance from which classes are drawn apart.
 _DIFFER = 0.1
-#: The p-value of a distance that is not taken for chance.
-_CHANCE = 1e-4
 #: Colour of all classes together.
 _GREY = "0.6"
 
@@ -99,7 +95,9 @@ def write_preview(folder: Path, summary: Summary | None = None) -> Path:
     """
     summary = summary or summarize(folder, _COLUMNS)
     rows = _sample_images(summary)
-    scores = {column.name: _difference(column, len(summary.counts)) for column in _varying(summary)}
+    scores = {
+        column.name: class_difference(column, len(summary.counts)) for column in _varying(summary)
+    }
     shown, rest = _chosen(_varying(summary), scores)
     notes = _notes(list(rows), summary, rest)
 
@@ -137,8 +135,8 @@ def _varying(summary: Summary) -> list[Column]:
 def _chosen(columns: list[Column], scores: dict[str, float]) -> tuple[list[Column], list[str]]:
     """The columns that are drawn, and the names of those for which there is no room.
 
-    Those that are known in the order of the table, the others by how far they tell the classes
-    apart; one that tells them apart goes before one that does not.
+    Known columns come in the order of the table, others by the difference between classes; columns
+    that differ between classes come before those that do not.
     """
     table = known_columns()
     known = [column for column in columns if column.name in table]
@@ -202,7 +200,7 @@ def _notes(drawn: list[str], summary: Summary, rest: list[str]) -> list[str]:
     classes = [name for name, count in summary.counts.items() if count and name not in drawn]
     notes = []
     if constant := [column for column in summary.columns if column.constant]:
-        notes.append(f"Constant: {', '.join(column.told for column in constant)}.")
+        notes.append(f"Constant: {', '.join(column.in_words for column in constant)}.")
     if words := deflection_scale(summary):
         notes.append(f"Deflections: {words}.")
     if len(summary.counts) > _CLASSES:
@@ -373,46 +371,6 @@ def _bins(values: NDArray[np.float64], wide: bool) -> list[float]:
     if high - low < 40 and (values == np.round(values)).all():
         return list(np.arange(low - 0.5, high + 1.0))
     return list(np.linspace(low, high if high > low else low + 1.0, 31))
-
-
-def _difference(column: Column, classes: int) -> float:
-    """Largest Kolmogorov-Smirnov distance of a parameter between classes.
-
-    Between a class and the others together, where it is beyond chance; 0 where there is nothing to
-    compare.
-    """
-    greatest = 0.0
-    for i in range(classes):
-        mine = column.labels == i
-        # Its p-value is an approximation for many; a class of a few images proves nothing.
-        if min(np.count_nonzero(mine), np.count_nonzero(~mine)) >= _FEW:
-            distance = _largest_gap(column.values[mine], column.values[~mine])
-            together = mine.sum() * (~mine).sum() / len(mine)
-            if distance > greatest and _is_beyond_chance(distance, round(together)):
-                greatest = distance
-    return greatest
-
-
-def _largest_gap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """The largest distance between the cumulative distributions of two samples."""
-    first, second = np.sort(first), np.sort(second)
-    everywhere = np.concatenate([first, second])
-    of_first = np.searchsorted(first, everywhere, side="right") / len(first)
-    of_second = np.searchsorted(second, everywhere, side="right") / len(second)
-    return float(np.abs(of_first - of_second).max())
-
-
-def _is_beyond_chance(distance: float, n: int) -> bool:
-    """Return whether a Kolmogorov-Smirnov distance has a p-value below :data:`_CHANCE`.
-
-    Between once and twice that of a distance to one side, which takes no import of scipy.stats.
-    """
-    one_sided = float(smirnov(n, distance))
-    if one_sided >= _CHANCE or 2 * one_sided < _CHANCE:
-        return one_sided < _CHANCE
-    from scipy.stats import kstwo
-
-    return bool(kstwo.sf(distance, n) < _CHANCE)
 
 
 def _colour(index: int) -> str:

@@ -42,7 +42,7 @@ class Column:
         return self.low == self.high
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The value of a constant column, in words."""
         return f"{self.name} = {self.low:.6g} {unit(self.name)}".rstrip()
 

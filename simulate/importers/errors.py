@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BrokenFileError(Exception):
-    """A file that cannot be imported. The message says why, in less than a line."""
+    """A file that cannot be imported. The message is the reason, in less than a line."""
 
 
 def escape(text: str) -> str:

@@ -22,8 +22,8 @@ from simulate.importers.npy import image_shape, one_image
 
 _SCIENCE = ("SCI", "SCIENCE", "IMAGE")
 _MASK = "MASK"
-#: Planes of a mask that are named in its header (``MP_BAD``) and make a pixel useless. Others say
-#: what was found there, as Rubin's and Subaru's DETECTED, which covers every lens.
+#: Planes of a mask that are named in its header (``MP_BAD``) and make a pixel useless. Others mark
+#: detections, as Rubin's and Subaru's DETECTED, which covers every lens.
 _BAD_PLANES = ("BAD", "NO_DATA", "SAT", "CR")
 
 
@@ -37,7 +37,7 @@ class ImageHeader:
     """arcsec, along x and y; None without WCS"""
     unit: str | None
     exposure_time: float
-    """s; NaN where it is not said"""
+    """s; NaN where it is not given"""
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -54,7 +54,7 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_fits(path: Path) -> NDArray[Any]:
-    """The image (ny, nx) in a FITS file, NaN where its mask says that a pixel is bad.
+    """The image (ny, nx) in a FITS file, NaN where its mask marks a bad pixel.
 
     Raises:
         BrokenFileError: for a file that is damaged or has no image in one band.
@@ -81,9 +81,9 @@ class OpenImage:
     wcs: WCS | None
     """of the sky; None where the header has none"""
     plane: Callable[[int], NDArray[Any]]
-    """one image of a cube, or all of it where it is one image; NaN where its mask says bad"""
+    """one image of a cube, or all of it where it is one image; NaN where a pixel is bad"""
     exposure_time: float
-    """s; NaN where it is not said"""
+    """s; NaN where it is not given"""
 
 
 @contextmanager

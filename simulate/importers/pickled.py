@@ -28,7 +28,7 @@ _OPCODES = (
     "SHORT_BINSTRING BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS "
     "MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD"
 )
-#: Bytes of the argument of each, or where that is said.
+#: Bytes of the argument of each, or the place of their number.
 _ARGUMENTS = {
     ord(opcode.code): opcode.arg.n if opcode.arg else 0
     for opcode in pickletools.opcodes
@@ -180,7 +180,7 @@ def _check_opcodes(data: bytes) -> None:
 
 
 def _after(data: bytes, place: int, size: int) -> int:
-    """End of an argument of so many bytes, or of as many as its first bytes or lines say."""
+    """End of an argument of so many bytes, or of as many as its first bytes or lines give."""
     if size >= 0:
         return place + size
     if size == pickletools.UP_TO_NEWLINE:  # of GLOBAL alone, which has two lines

@@ -32,10 +32,10 @@ class Stack:
     Attributes:
         count: how many there are.
         plane: the image (ny, nx) with this index, NaN where a pixel is bad.
-        pixel_scale: arcsec, None where the file does not say.
-        unit: of the fluxes, None where the file does not say.
+        pixel_scale: arcsec; None where the file does not give it.
+        unit: of the fluxes; None where the file does not give it.
         wcs: of the sky, None where the file has none.
-        exposure_time: (count,) total, s; None where the file does not say, NaN for single images.
+        exposure_time: (count,) total, s; None where the file has none, NaN for single images.
     """
 
     count: int
@@ -47,7 +47,7 @@ class Stack:
 
 
 def find_files(path: Path) -> list[Path]:
-    """The files that an input means: itself, the shards of a data set, all images below a folder.
+    """The files of an input: itself, the shards of a data set, or all images below a folder.
 
     Raises:
         BrokenFileError: where there is none.
@@ -125,7 +125,7 @@ def _npy(path: Path) -> Stack:
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError):
-        # One image in one object array, or damaged; this reader says which.
+        # One image in one object array, or damaged: this reader finds out.
         image = read_npy(path)[0]
         return Stack(1, lambda index: image)
     if not isinstance(pixels, np.ndarray):

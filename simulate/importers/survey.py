@@ -39,7 +39,7 @@ class Form:
     broken: Mapping[str, str]
     """why images cannot be imported, by file, as far as the survey saw"""
     exposures: Mapping[str, float]
-    """s, from the FITS header, by file, where one says it"""
+    """s, by file, where the FITS header gives it"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Components:
-    """The light of one image: profiles, and what the data set says of them."""
+    """The light of one image: profiles, and columns of the data set that describe them."""
 
     profiles: tuple[tuple[str, Mapping[str, float]], ...]
     """name in :data:`simulate.light.foreground.PROFILES` and parameters of each"""

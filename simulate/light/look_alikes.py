@@ -115,7 +115,7 @@ class NonLensConfig(Strict):
     """Galaxies that could be taken for lenses.
 
     Each stands in for a lens of the data set, and is as bright: as the galaxy of that lens and its
-    arcs together, so that the flux of an image does not tell what it shows.
+    arcs together, so that the flux of an image does not give its class away.
     """
 
     fraction: float = Field(ge=0, lt=1, description="of all images")

@@ -89,7 +89,7 @@ class Vortex(Draw[VortexConfig]):
     """A uniform line near the Einstein ring, as long as a de Broglie wave.
 
     Its mass is a share of the fraction ``substructure_fraction`` of the mass inside the Einstein
-    radius; the rest of that fraction is too fine to be told from a smooth lens. About half of the
+    radius; the rest of that fraction is too fine to differ from a smooth lens. About half of the
     line lies outside the ring. The wavelength is ``h / (m sigma_v)``, for the velocity dispersion
     of the lens; vortices as lines of a wavelength: Hui et al. 2021 (JCAP 01, 011). That the line
     has mass, where a vortex in a wave has none, is the convention of DeepLense.

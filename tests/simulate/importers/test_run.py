@@ -35,49 +35,6 @@ def test_axion_masses_are_columns(deeplensesim, importing):
     assert np.allclose(params["log10_axion_mass"], np.log10(masses), 1e-15, 0, equal_nan=True)
 
 
-def test_a_model_brings_its_instrument(deeplensesim, importing, tmp_path):
-    for path in deeplensesim.rglob("*.npy"):
-        save(path, image(64))
-    attrs = importing(deeplensesim, model=2, pixel_scale=None).attrs
-    assert (attrs["model"], attrs["preset"], attrs["unit"]) == (2, "imported", "2 e-/s")
-    assert (attrs["pixel_scale"], attrs["psf_fwhm"]) == (0.101, 0.16)
-    assert attrs["instrument"] == "euclid_vis_published"
-    assert attrs["background_sigma"] > 0
-    assert "has images of 150 x 150 pixels, these have 64 x 64" in refusal(
-        deeplensesim, tmp_path / "other", model=1
-    )
-
-
-def test_an_instrument_brings_psf_and_noise_on_the_pixels_there_are(deeplensesim, importing):
-    attrs = importing(deeplensesim, instrument="euclid_vis", pixel_scale=0.2, unit="nJy").attrs
-    assert (attrs["pixel_scale"], attrs["unit"], attrs["model"]) == (0.2, "nJy", "unknown")
-    assert attrs["psf_fwhm"] > 0
-    assert attrs["background_sigma"] > 0
-
-
-def test_a_pixel_of_another_width_collects_the_sky_of_its_area(deeplensesim, importing, tmp_path):
-    def sigma(pixel_scale):
-        out = tmp_path / str(pixel_scale)
-        data = importing(
-            deeplensesim, instrument="deeplense_model1", pixel_scale=pixel_scale, out=out
-        )
-        return data.attrs["background_sigma"]
-
-    assert sigma(0.05) == pytest.approx(0.01)
-    assert sigma(0.1) == pytest.approx(0.02)
-
-
-def test_what_nobody_said_is_absent(deeplensesim, importing):
-    attrs = importing(deeplensesim).attrs
-    assert attrs.keys() == {"label_names", "preset", "model", "unit", "pixel_scale"}
-    assert (attrs["model"], attrs["unit"], attrs["pixel_scale"]) == ("unknown", "unknown", 0.05)
-
-
-def test_a_pixel_scale_is_asked_for(deeplensesim, tmp_path):
-    message = refusal(deeplensesim, tmp_path / "out", pixel_scale=None)
-    assert "the .npy files do not say the pixel scale; give --pixel-scale" in message
-
-
 def test_a_crop_keeps_pairs_on_one_field(pairs, importing, tmp_path):
     data = importing(pairs, size=8)
     assert (data.image.shape, data.image_lr.shape) == ((20, 1, 8, 8), (20, 1, 4, 4))
