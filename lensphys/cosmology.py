@@ -42,7 +42,7 @@ Area = Literal["arcsec^2", "Mpc^2"]
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class FlatLambdaCDM(Profile):
-    """A flat universe of matter and a cosmological constant, differentiable in all it is given.
+    """Flat universe of matter and a cosmological constant, differentiable in all arguments.
 
     Without radiation, as astropy's ``FlatLambdaCDM(H0, Om0, Tcmb0=0)``.
 
@@ -73,7 +73,7 @@ class FlatLambdaCDM(Profile):
         return distance if any(isinstance(v, Tensor) for v in given) else distance.item()
 
 
-#: What the functions below take: any cosmology of astropy's, or a differentiable one.
+#: Any cosmology of astropy's, or a differentiable one.
 Cosmology: TypeAlias = "FLRW | FlatLambdaCDM"
 
 
@@ -138,8 +138,8 @@ def theta_E_of_mass(
         mass: solar masses.
         z_lens, z_source: redshifts.
         cosmology: of astropy's, or a differentiable one.
-        distances: ``"luminosity"`` repeats what DeepLenseSim computes, luminosity distances with
-            ``D_ls = D_s - D_l`` and 206265 arcsec a radian; no lens obeys it, but the published
+        distances: ``"luminosity"`` repeats what DeepLenseSim computes: luminosity distances with
+            ``D_ls = D_s - D_l`` and 206265 arcsec per radian. No lens obeys it, but the published
             data sets do.
 
     Raises:
@@ -238,7 +238,7 @@ def check_behind(
     lens: str = "z_lens",
     source: str = "z_source",
 ) -> None:
-    """Raises ValueError unless ``0 < z_lens < z_source``, calling them ``lens`` and ``source``."""
+    """Raise ValueError unless ``0 < z_lens < z_source``, calling them ``lens`` and ``source``."""
     check_real(lens, z_lens)
     check_real(source, z_source)
     if not (is_concrete(z_lens) and is_concrete(z_source)):

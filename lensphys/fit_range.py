@@ -1,4 +1,4 @@
-"""What a fit needs to know of a parameter: declared once, beside the parameter itself."""
+"""Range, scale and start of a parameter in a fit, declared beside the parameter itself."""
 
 from __future__ import annotations
 

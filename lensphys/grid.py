@@ -53,7 +53,7 @@ def grid_spacing(x: Tensor, y: Tensor) -> tuple[float, float]:
     """Spacing ``(dx, dy)`` in arcsec of a regular grid of at least two pixels a side.
 
     Raises:
-        ValueError: where the grid has fewer than two pixels a side.
+        ValueError: for a grid of fewer than two pixels a side.
     """
     ny, nx = x.shape[-2:]
     if ny < 2 or nx < 2:
@@ -66,7 +66,7 @@ def grid_spacing(x: Tensor, y: Tensor) -> tuple[float, float]:
 
 
 def is_regular(x: Tensor, y: Tensor) -> bool:
-    """Whether rows and columns run along ``x`` and ``y`` in even steps (to 1e-3 of a pixel)."""
+    """Tell if rows and columns run along ``x`` and ``y`` in even steps (to 1e-3 of a pixel)."""
     with torch.no_grad():
         dx, dy = grid_spacing(x, y)
         i = torch.arange(x.shape[-1], dtype=x.dtype, device=x.device)

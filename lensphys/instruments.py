@@ -54,7 +54,7 @@ class Band:
 
 @dataclasses.dataclass(frozen=True)
 class Instrument:
-    """What turns surface brightness into an image.
+    """Telescope and detector that turn surface brightness into an image.
 
     Raises:
         ValueError: for a number that is not finite or out of range.
@@ -152,7 +152,7 @@ class Instrument:
         return Noise(self.background_sigma, time)
 
     def coarsen(self, factor: int) -> Self:
-        """The same field through a telescope of a resolution lower by ``factor``.
+        """Return the same field through a telescope of a resolution lower by ``factor``.
 
         Pixels and PSF are wider by the factor, and a pixel collects the sky of a larger area.
 

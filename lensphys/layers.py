@@ -150,7 +150,7 @@ class _BetweenPlanes(_OnGrid):
 
 
 class ReLens(_BetweenPlanes):
-    """What a source on pixels looks like behind a lens, differentiable in source and lens.
+    """Image of a source on pixels behind a lens, differentiable in source and lens.
 
     Surface brightness is conserved: each image pixel takes that of the source where its ray meets
     it, interpolated bilinearly between the centres of source pixels and falling to zero within one
@@ -164,7 +164,7 @@ class ReLens(_BetweenPlanes):
     """
 
     def forward(self, source: Tensor, lens: Lens) -> Tensor:
-        """The lensed image.
+        """Map a source to the image plane.
 
         Args:
             source: surface brightness, of shape ``(ny, nx)``, ``(B, ny, nx)`` or
@@ -188,7 +188,7 @@ class ReLens(_BetweenPlanes):
 
 
 class DeLens(_BetweenPlanes):
-    """The source that an image shows through a lens, differentiable in image and lens.
+    """Source that an image shows through a lens, differentiable in image and lens.
 
     Each source pixel is the mean of the image pixels whose rays meet the source plane within a
     pixel of it, weighted bilinearly by the distance; several images of one source are averaged.
@@ -202,7 +202,7 @@ class DeLens(_BetweenPlanes):
     """
 
     def forward(self, image: Tensor, lens: Lens) -> tuple[Tensor, Tensor]:
-        """The source and where it was seen.
+        """Map an image back to the source plane.
 
         Args:
             image: surface brightness, of shape ``(ny, nx)``, ``(B, ny, nx)`` or ``(B, C, ny, nx)``.

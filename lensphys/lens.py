@@ -1,4 +1,4 @@
-"""The thin lens: deflectors in one plane, and what they do to light."""
+"""Thin lens: deflectors in one plane, and maps of their effect on light."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lensphys.parameters import (
 
 
 class Deflector(Protocol):
-    """What a lens is made of: a mass profile or a population of them."""
+    """Part of a lens: a mass profile or a population of them."""
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Lensing potential, arcsec^2."""
@@ -34,7 +34,7 @@ class Deflector(Protocol):
 
 
 class Lens(abc.ABC):
-    """What a lens of one plane and of several have in common: maps that follow from the Jacobian.
+    """Lens of one plane or of several: maps that follow from the Jacobian.
 
     Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
     back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
@@ -186,8 +186,8 @@ class ThinLens(Lens):
         Args:
             x, y: image positions, arcsec.
             beta_x, beta_y: source position, arcsec, one for all images: numbers, or ``(B,)``; or
-                one for each image, maps like ``x``. Where not given, that which each ray comes
-                from.
+                one for each image, maps like ``x``. Without them, the position that each ray
+                comes from.
 
         Raises:
             ValueError: for one coordinate of the source without the other, or one that is not
@@ -229,7 +229,7 @@ class ThinLens(Lens):
 
 
 def sum_maps(maps: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
-    """The sum over deflectors of each of their components."""
+    """Sum each component over all deflectors."""
     return [sum(parts[1:], start=parts[0]) for parts in zip(*maps, strict=True)]
 
 

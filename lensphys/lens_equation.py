@@ -30,18 +30,18 @@ _SAME = 1e-7
 _ACCURACY = 1e-10
 #: Fainter roots are those inside the numerical core of a singular profile, which has no image.
 _FAINTEST = 1e-14
-#: More images than these, beyond one for each deflector, are points of a ring.
+#: Images beyond one for each deflector from which on they are points of a ring.
 _MOST = 100
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImagePositions:
-    """The images of a point source, or of a batch of them; padded with zeros where mask is False.
+    """Images of a point source, or of a batch of them, padded with zeros.
 
     Attributes:
         x, y: positions, arcsec, float64, of shape ``(N,)`` or ``(B, N)``.
         magnification: signed magnifications, of the same shape; negative at saddle points.
-        mask: which entries are images, of the same shape.
+        mask: true for entries that are images, of the same shape.
     """
 
     x: Tensor
@@ -61,7 +61,7 @@ def image_positions(
     center_y: float = 0.0,
     order: Order = "arrival",
 ) -> ImagePositions:
-    """Every image of a point source inside a square window.
+    """Find every image of a point source inside a square window.
 
     Cells of a grid whose image in the source plane may contain the source are halved again and
     again, down to 1e-9 of a cell at the centres of deflectors and wherever else the mapping is far
@@ -134,7 +134,7 @@ class _Search:
     def images(
         self, window: float, n_pix: int, center_x: float, center_y: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Roots and which of them are images, ``(B, 1, N)``."""
+        """Find roots, and which of them are images, ``(B, 1, N)``."""
         half = 0.5 * window / n_pix
         index = torch.arange(n_pix, dtype=torch.float64, device=self.s_x.device)
         middle = (2 * index - (n_pix - 1)) * half
@@ -167,7 +167,7 @@ class _Search:
         return self._keep_distinct(*_pack(x, y, alive))
 
     def _examine(self, x: Tensor, y: Tensor, half: float) -> tuple[Tensor, Tensor]:
-        """Whether cells may hold an image, and whether the mapping inside is far from linear."""
+        """Tell which cells may hold an image, and in which the mapping is far from linear."""
         step = torch.tensor([-half, 0.0, half], dtype=x.dtype, device=x.device)
         at_x, at_y = x + step.repeat(3)[:, None], y + step.repeat_interleave(3)[:, None]
         beta = torch.stack(self.lens.ray_trace(at_x, at_y))
@@ -244,7 +244,7 @@ class _Search:
 
 
 def _pack(x: Tensor, y: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The living entries first, cut to the largest number of them in the batch."""
+    """Sort the entries that are alive first, and cut to their largest number in the batch."""
     count = int(alive.sum(-1).max()) if alive.numel() else 0
     first = alive.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[..., :count]
     return x.gather(-1, first), y.gather(-1, first), alive.gather(-1, first)

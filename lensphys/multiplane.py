@@ -16,7 +16,7 @@ from lensphys.parameters import Parameter, align, check_number, is_traced
 
 @dataclasses.dataclass(frozen=True)
 class _Plane:
-    """What a ray needs to know of one plane and of the way to the next."""
+    """One plane, and the distances from it to its neighbours."""
 
     deflectors: tuple[Deflector, ...]
     #: Physical deflection per reduced one.
@@ -34,7 +34,7 @@ class MultiPlane(Lens):
 
     Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
     back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched. The centre of a deflector is
-    where it would be seen without the deflectors in front of it.
+    its position on the sky without the deflectors in front of it.
 
     Rays obey Schneider, Ehlers & Falco 1992, Gravitational Lenses, eq. 9.7. The recursion keeps
     the angle ``d`` between the ray and the line of sight, in place of the sum over all planes
@@ -163,7 +163,7 @@ class MultiPlane(Lens):
     ) -> Iterator[
         tuple[_Plane, tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
     ]:
-        """For each plane: where the ray meets it, its angle behind it, where it meets the next."""
+        """Iterate over planes: position of the ray there, angle behind it, position in the next."""
         d_x, d_y = torch.zeros_like(x), torch.zeros_like(y)
         for plane in self._fixed or self._planes():
             alpha_x, alpha_y = sum_maps([part.deflection(x, y) for part in plane.deflectors])
@@ -190,7 +190,7 @@ class MultiPlane(Lens):
 def _group_by_plane(
     deflectors: Sequence[Deflector], redshifts: Sequence[Parameter]
 ) -> list[tuple[Parameter, tuple[Deflector, ...]]]:
-    """Deflectors by plane, nearest first."""
+    """Group deflectors by plane, nearest first."""
     pairs = list(zip(redshifts, deflectors, strict=True))
     if not any(isinstance(z, Tensor) for z in redshifts):
         pairs.sort(key=lambda pair: pair[0])

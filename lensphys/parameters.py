@@ -40,12 +40,12 @@ def parameter(
 
 
 def is_traced(value: Tensor) -> bool:
-    """Whether the values of a tensor cannot be looked at: inside vmap, jvp or a compiled graph."""
+    """Tell if the values of a tensor are unknown: inside vmap, jvp or a compiled graph."""
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
 def is_concrete(value: Parameter) -> bool:
-    """Whether the value of a parameter can be looked at."""
+    """Tell if the value of a parameter is known."""
     return not (isinstance(value, Tensor) and is_traced(value))
 
 
@@ -60,7 +60,7 @@ def _rounded(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]
 
 
 def check_range(name: str, value: Parameter, low: float, high: float, open_low: bool) -> None:
-    """Raises ValueError, naming the range, unless a number or every value of a tensor is in it."""
+    """Raise ValueError, naming the range, unless a number or every value of a tensor is in it."""
     if isinstance(value, Tensor):
         if is_traced(value):
             return
@@ -87,13 +87,13 @@ def check_number(
     high: float = math.inf,
     open_low: bool = False,
 ) -> None:
-    """Raises ValueError unless ``value`` is a number or a tensor of real ones, all in the range."""
+    """Raise ValueError unless ``value`` is a number or a tensor of real ones, all in the range."""
     check_real(name, value)
     check_range(name, value, low, high, open_low)
 
 
 def check_real(name: str, value: Any) -> None:
-    """Raises ValueError unless ``value`` is a number or a tensor of real ones."""
+    """Raise ValueError unless ``value`` is a number or a tensor of real ones."""
     if isinstance(value, bool) or not isinstance(
         value, float | int | Tensor | np.floating | np.integer
     ):
@@ -104,13 +104,13 @@ def check_real(name: str, value: Any) -> None:
 
 
 def check_width(name: str, value: Any) -> None:
-    """Raises ValueError unless ``value`` is one positive and finite number, arcsec."""
+    """Raise ValueError unless ``value`` is one positive and finite number, arcsec."""
     if not (is_number(value) and value > 0):
         raise ValueError(f"{name} must be positive and finite (arcsec), got {value!r}")
 
 
 def check_window(window: Any, n_pix: Any, center_x: Any, center_y: Any) -> None:
-    """Raises ValueError unless a square to search has a width, a middle and some pixels."""
+    """Raise ValueError unless a square to search has a width, a middle and some pixels."""
     check_width("window", window)
     if not is_count(n_pix) or n_pix < 4:
         raise ValueError(f"n_pix must be at least 4, a whole number, got {n_pix!r}")
@@ -120,7 +120,7 @@ def check_window(window: Any, n_pix: Any, center_x: Any, center_y: Any) -> None:
 
 
 def check_batches(named: Sequence[tuple[str, tuple[int, ...]]]) -> None:
-    """Raises ValueError, naming each, unless batch shapes go together."""
+    """Raise ValueError, naming each, unless batch shapes go together."""
     # Sizes are compared one by one: torch.broadcast_shapes raises within a compiled graph.
     sizes: dict[int, int] = {}
     for _, shape in named:
@@ -131,7 +131,7 @@ def check_batches(named: Sequence[tuple[str, tuple[int, ...]]]) -> None:
 
 
 def check_positions(x: Any, y: Any) -> None:
-    """Raises ValueError unless coordinates are tensors of floating-point numbers."""
+    """Raise ValueError unless coordinates are tensors of floating-point numbers."""
     for name, value in (("x", x), ("y", y)):
         if not (isinstance(value, Tensor) and value.is_floating_point()):
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
@@ -140,7 +140,7 @@ def check_positions(x: Any, y: Any) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Profile:
-    """What mass and light profiles share: named parameters, checked and aligned with a grid.
+    """Named parameters of a mass or light profile, checked and aligned with a grid.
 
     Subclasses are frozen dataclasses whose parameters are fields declared with :func:`parameter`.
     Any other field is a setting of the profile, such as the order of a multipole: the same for a
@@ -173,7 +173,7 @@ class Profile:
 
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
-        """The names of the physical parameters."""
+        """Names of the physical parameters."""
         return tuple(field.name for field in parameter_fields(cls))
 
     @classmethod
@@ -191,12 +191,12 @@ class Profile:
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """The shape that all parameters broadcast to."""
+        """Shape that all parameters broadcast to."""
         values = (getattr(self, field.name) for field in parameter_fields(self))
         return shared_shape(tuple(v.shape) for v in values if isinstance(v, Tensor))
 
     def align(self, like: Tensor) -> dict[str, Tensor]:
-        """The parameters in the dtype and on the device of ``like``, with two trailing axes.
+        """Return the parameters in the dtype and on the device of ``like``, with two trailing axes.
 
         A ``(B,)`` parameter becomes ``(B, 1, 1)`` and broadcasts against a ``(ny, nx)`` grid.
 
@@ -212,7 +212,7 @@ class Profile:
         return {name: align(value, like) for name, value in named}
 
     def align_members(self, like: Tensor) -> dict[str, Tensor]:
-        """The parameters of a population ``(B, K)`` in the dtype and on the device of ``like``."""
+        """Return the parameters ``(B, K)`` of a population as :meth:`align` does, without axes."""
         return {
             field.name: torch.as_tensor(
                 getattr(self, field.name), dtype=like.dtype, device=like.device
@@ -222,15 +222,15 @@ class Profile:
 
 
 def parameter_fields(profile: Profile | type[Profile]) -> list[dataclasses.Field[Any]]:
-    """The fields of a profile that are its parameters, declared with :func:`parameter`."""
+    """Fields of a profile that are its parameters, declared with :func:`parameter`."""
     return [field for field in dataclasses.fields(profile) if "unit" in field.metadata]
 
 
 def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that all broadcast to.
+    """Shape that all broadcast to.
 
     Raises:
-        RuntimeError: where they do not go together.
+        RuntimeError: if they do not go together.
     """
     different = set(shapes) - {()}
     if len(different) < 2:
@@ -245,10 +245,10 @@ def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def is_transformed(*values: Tensor) -> bool:
-    """Whether a compiler, a transform of torch.func or forward-mode derivatives are at work.
+    """Tell if a compiler, a transform of torch.func or forward-mode derivatives are at work.
 
     A function with a backward pass of its own cannot be called then; under a transform not even on
-    tensors that it leaves alone.
+    tensors that are not transformed.
     """
     return (
         torch.compiler.is_compiling()
@@ -258,13 +258,13 @@ def is_transformed(*values: Tensor) -> bool:
 
 
 def needs_backward(*values: Tensor) -> bool:
-    """Whether backward derivatives are wanted, and no transform or forward ones in their place."""
+    """Tell if backward derivatives are wanted, and neither a transform nor forward ones."""
     wanted = torch.is_grad_enabled() and any(value.requires_grad for value in values)
     return wanted and not is_transformed(*values)
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:
-    """A parameter in the dtype and on the device of ``like``; see :meth:`Profile.align`."""
+    """Return a parameter in the dtype and on the device of ``like``; see :meth:`Profile.align`."""
     if not isinstance(value, Tensor):
         return torch.tensor(value, dtype=like.dtype, device=like.device)
     value = value.to(like.device, like.dtype)

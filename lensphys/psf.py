@@ -1,4 +1,4 @@
-"""Point-spread functions: what the telescope does to light."""
+"""Point-spread functions: the blur of a telescope."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lensphys.parameters import is_traced, needs_backward
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
-#: On a CPU a Gaussian kernel is convolved with where so many of its lengths fit an image; products
-#: of matrices are faster where it is longer.
+#: Lengths of a Gaussian kernel that must fit into an image for a loop to convolve it on a CPU;
+#: products of matrices are faster for a longer one.
 _TAPS = 4
 
 
@@ -77,7 +77,7 @@ class GaussianPSF:
         radius = int(self.truncation * sigma + 0.5)
         offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
         weights = torch.exp(-0.5 * (offset / sigma) ** 2)
-        return _coarser(len(weights), self.supersampling) @ (weights / weights.sum())
+        return _share_pixels(len(weights), self.supersampling) @ (weights / weights.sum())
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; flux inside the frame is kept up to the edges."""
@@ -87,7 +87,7 @@ class GaussianPSF:
                 if needs_backward(image):
                     blurred: Tensor = _Blur.apply(image, self)
                     return blurred
-                return _fused("gaussian_psf.blur", weights, image)
+                return _convolve_in_loop("gaussian_psf.blur", weights, image)
         # Two products with banded matrices: a quarter of the time of a convolution on a CPU, and
         # on a GPU free of the TF32 rounding that convolutions have by default.
         along_y, along_x = _matrices(self, image)
@@ -100,18 +100,20 @@ class _Blur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, psf: GaussianPSF) -> Tensor:
         ctx.psf = psf
-        return _fused("gaussian_psf.blur", _weights(psf, image.dtype), image)
+        return _convolve_in_loop("gaussian_psf.blur", _weights(psf, image.dtype), image)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         if not torch.is_grad_enabled() and launch.is_possible(g):
-            return _fused("gaussian_psf.blur_transposed", _weights(ctx.psf, g.dtype), g), None
+            return _convolve_in_loop(
+                "gaussian_psf.blur_transposed", _weights(ctx.psf, g.dtype), g
+            ), None
         along_y, along_x = _matrices(ctx.psf, g)
         return along_y.mT @ (g @ along_x), None
 
 
-def _fused(name: str, weights: NDArray[np.floating], image: Tensor) -> Tensor:
-    """A convolution in one pass over the pixels."""
+def _convolve_in_loop(name: str, weights: NDArray[np.floating], image: Tensor) -> Tensor:
+    """Convolve in one loop over the pixels."""
     images = launch.as_array(image.reshape(-1, *image.shape[-2:]))
     result = torch.empty(images.shape, dtype=image.dtype)
     launch.run(name, (weights,), (images, result.numpy()), images.size)
@@ -125,14 +127,14 @@ def _weights(psf: GaussianPSF, dtype: torch.dtype) -> NDArray[np.floating]:
 
 
 def _matrices(psf: GaussianPSF, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Those along y and x."""
+    """Matrices that blur along y and along x."""
     along_y, along_x = (_banded(psf, n, image.dtype, image.device) for n in image.shape[-2:])
     return along_y, along_x
 
 
 @functools.lru_cache(maxsize=32)
 def _banded(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The matrix (n, n) that blurs n pixels; what falls off the edge comes from the edge."""
+    """Matrix (n, n) that blurs n pixels, of which those at the edges continue outwards."""
     # Outside inference mode even when called in it, since the cached matrix outlives the call.
     with torch.inference_mode(False):
         kernel = psf.kernel()
@@ -183,7 +185,7 @@ class MoffatPSF:
         return degrade(weights / weights.sum(), self.supersampling)
 
     def convolve(self, image: Tensor) -> Tensor:
-        """Blur images of shape ``(..., ny, nx)``; what leaves the frame is lost."""
+        """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost."""
         return fft_convolve(image, _moffat(self, image.dtype, image.device))
 
 
@@ -242,7 +244,7 @@ class PixelPSF:
         object.__setattr__(self, "kernel", kernel)
 
     def convolve(self, image: Tensor) -> Tensor:
-        """Blur images of shape ``(..., ny, nx)``; what leaves the frame is lost."""
+        """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost."""
         kernel = torch.as_tensor(self.kernel).to(image.device, image.dtype)
         if self.normalise:
             kernel = kernel / kernel.sum()
@@ -250,18 +252,18 @@ class PixelPSF:
 
 
 def degrade(kernel: Tensor, factor: int) -> Tensor:
-    """A kernel ``(ky, kx)`` of odd sizes, summed into pixels that are ``factor`` times wider.
+    """Sum a kernel ``(ky, kx)`` of odd sizes into pixels that are ``factor`` times wider.
 
     Both are centred on a pixel; a fine pixel on the border of two wide ones is shared out.
     """
     along_y, along_x = (
-        _coarser(n, factor).to(kernel.device, kernel.dtype) for n in kernel.shape[-2:]
+        _share_pixels(n, factor).to(kernel.device, kernel.dtype) for n in kernel.shape[-2:]
     )
     return along_y @ kernel @ along_x.mT
 
 
-def _coarser(n: int, factor: int) -> Tensor:
-    """The share (m, n) of each of n fine pixels in each of m pixels ``factor`` times wider."""
+def _share_pixels(n: int, factor: int) -> Tensor:
+    """Share (m, n) of each of n fine pixels in each of m pixels ``factor`` times wider."""
     half = n // 2
     wide = -(-(2 * half + 1 - factor) // (2 * factor)) if n > factor else 0
     # In units of half a fine pixel all borders are whole numbers.
@@ -273,7 +275,7 @@ def _coarser(n: int, factor: int) -> Tensor:
 
 
 def fft_convolve(image: Tensor, kernel: Tensor) -> Tensor:
-    """Convolution of images ``(..., ny, nx)`` with a kernel ``(ky, kx)`` of odd sizes.
+    """Convolve images ``(..., ny, nx)`` with a kernel ``(ky, kx)`` of odd sizes.
 
     Zero outside the image; of the shape of the image (``mode="same"`` of scipy's ``fftconvolve``).
     """
@@ -286,7 +288,7 @@ def fft_convolve(image: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _fast_length(n: int) -> int:
-    """The next length from ``n`` on without prime factors above 5."""
+    """Next length from ``n`` on without prime factors above 5."""
     rest = n
     for factor in (2, 3, 5):
         while rest % factor == 0:

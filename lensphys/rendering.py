@@ -1,4 +1,4 @@
-"""From a lens and a source to the image that a telescope takes of them."""
+"""Rendering: the image that a telescope takes of a lensed source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lensphys.psf import PSF
 
 
 class RayTracer(Protocol):
-    """A lens: what says where the light that arrives at a position comes from."""
+    """A lens: anything that traces rays."""
 
     def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Source-plane position, arcsec, of the image-plane position ``x, y``."""
@@ -36,7 +36,7 @@ Light: TypeAlias = Luminous | Sequence[Luminous]
 
 
 class Pixels:
-    """What lies between the surface brightness that rays meet and the flux of a pixel.
+    """Pixels of an image: the rays that are traced for them, their average and their blur.
 
     Args:
         x, y, psf, supersampling: see :func:`render`.
@@ -78,7 +78,7 @@ class Pixels:
         self._factor = supersampling
 
     def collect(self, brightness: Tensor) -> Tensor:
-        """Flux per pixel ``(..., ny, nx)`` of the surface brightness met by the rays."""
+        """Average and blur the brightness that rays meet: flux per pixel ``(..., ny, nx)``."""
         image = launch.scale(brightness, self.pixel_scale**2)
         if self._before is not None:
             image = self._before.convolve(image)
@@ -89,7 +89,7 @@ class Pixels:
 
 @functools.cache
 def _keep_freed_memory() -> None:
-    """Lets the C library keep the memory of maps that were freed, for the next ones.
+    """Make the C library keep the memory of maps that were freed, for the next ones.
 
     glibc gives freed maps back to the system and asks for them anew, page by page, which takes as
     long as the arithmetic on them; it stops doing so once a block of this size has been freed. No
@@ -115,10 +115,10 @@ def render(
         source: surface brightness in the source plane; one light profile or several.
         x, y: pixel centres of a regular grid, arcsec, of shape ``(ny, nx)``; see
             :func:`lensphys.pixel_grid`.
-        psf: point-spread function; none where not given. Its ``pixel_scale`` says where it acts:
-            on the pixels of the grid, after the average over each pixel, or on the finer pixels
-            that ``supersampling`` makes of them, before the average.
-        supersampling: ``s`` traces ``s x s`` rays a pixel and averages them; 1 takes the surface
+        psf: point-spread function; none by default. Its ``pixel_scale`` decides if it acts on the
+            pixels of the grid, after the average over each pixel, or on the finer pixels of
+            ``supersampling``, before the average.
+        supersampling: ``s`` traces ``s x s`` rays per pixel and averages them; 1 takes the surface
             brightness at the pixel centre for that of the pixel.
         lens_light: surface brightness in the image plane, which is not lensed; one light profile
             or several.
@@ -139,7 +139,7 @@ def render(
 def render_on(
     pixels: Pixels, lens: RayTracer, source: Light, lens_light: Light | None = None
 ) -> Tensor:
-    """:func:`render` on pixels that are known already: what is called again and again."""
+    """:func:`render` on pixels that are made already, to be called again and again."""
     if not hasattr(lens, "ray_trace"):
         kind = type(lens).__name__
         raise ValueError(f"lens must be a ThinLens or another that traces rays, got {kind}")
@@ -153,7 +153,7 @@ def render_on(
 
 
 def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:
-    """The summed surface brightness of one or more light profiles."""
+    """Sum the surface brightness of one or more light profiles."""
     profiles = light if isinstance(light, Sequence) else (light,)
     if not profiles:
         raise ValueError(f"{name} must hold at least one light profile")
@@ -165,7 +165,7 @@ def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor, Tensor]:
-    """The centres of ``factor x factor`` sub-pixels of every pixel, ``(..., ny f, nx f)``."""
+    """Centres of ``factor x factor`` sub-pixels of every pixel, ``(..., ny f, nx f)``."""
     offset = (torch.arange(factor, dtype=torch.float64) - (factor - 1) / 2) * (step / factor)
     offset = offset.to(x.device, x.dtype)
     # Row, sub-row, column, sub-column.
@@ -175,6 +175,6 @@ def _sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor,
 
 
 def _pixel_means(image: Tensor, factor: int) -> Tensor:
-    """The mean over ``factor x factor`` sub-pixels, ``(..., ny, nx)``."""
+    """Mean over ``factor x factor`` sub-pixels, ``(..., ny, nx)``."""
     *batch, ny, nx = image.shape
     return image.reshape(*batch, ny // factor, factor, nx // factor, factor).mean((-3, -1))

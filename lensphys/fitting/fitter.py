@@ -30,29 +30,29 @@ _DAMPING = 1e-2
 _MAX_STEP = 2.0
 #: Starting points of a second round, in multiples of those tried at first.
 _RETRY = 8
-#: Standard deviations of chi^2 beyond which noise does not explain a fit, which makes for one.
+#: Standard deviations of chi^2 beyond which noise does not explain a fit.
 _DEVIATIONS = 3
-#: After so many steps from each starting point one in four goes on, until one is left.
+#: Steps from each starting point after which one in four is kept, until one is left.
 _EXPLORE, _KEEP = 4, 4
 
 
 @dataclasses.dataclass(frozen=True)
 class FitResult:
-    """What a fit found, for a batch of ``B`` images and ``P`` parameters.
+    """Result of a fit, for a batch of ``B`` images and ``P`` parameters.
 
     Attributes:
         params, errors: by parameter name, each ``(B,)``: maximum-likelihood values, and their
-            standard errors from the Fisher matrix, infinite where the data do not constrain them
-            and 0 where a parameter is fixed.
+            standard errors from the Fisher matrix; infinite if the data do not constrain a
+            parameter, 0 if it is fixed.
         names: order of the parameters in ``covariance``.
         covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit.
         chi2_dof: ``(B,)``, chi^2 over the number of pixels less that of fitted parameters.
-        converged: ``(B,)``, whether no step is expected to lower chi^2 by more than the tolerance:
-            a minimum, perhaps a local one; whether it explains the image is what ``chi2_dof`` says.
+        converged: ``(B,)``, true if no step is expected to lower chi^2 by more than the tolerance:
+            a minimum, perhaps a local one; ``chi2_dof`` tells if it explains the image.
         steps: ``(B,)``, evaluations of the model since the best starting point was chosen.
         model: best-fit images, ``(B, ny, nx)``.
         residual: ``(image - model) / sigma``, ``(B, ny, nx)``; 0 where a pixel is masked.
-        scene: what was fitted.
+        scene: the model that was fitted.
     """
 
     params: dict[str, Tensor]
@@ -68,17 +68,17 @@ class FitResult:
 
     @property
     def lens(self) -> ThinLens:
-        """The best-fit lens."""
+        """Best-fit lens."""
         return self.scene.lens(self.params)
 
     @property
     def source(self) -> Sersic:
-        """The best-fit source."""
+        """Best-fit source."""
         return self.scene.source(self.params)
 
     @property
     def lens_light(self) -> Sersic | None:
-        """The best-fit light of the lens, where it was fitted."""
+        """Best-fit light of the lens, or None if it was not fitted."""
         return self.scene.light(self.params)
 
 
@@ -112,20 +112,21 @@ def fit(
             infinite where a pixel is masked.
         pixel_scale: width of a pixel, arcsec.
         psf, supersampling: of the images; see :func:`lensphys.render`.
-        mass: ``"SIE"`` or ``"EPL"``.
+        mass: name of a mass profile that can be fitted, such as ``"SIE"`` or ``"EPL"``; see
+            :data:`lensphys.mass.MASSES`.
         lens_light: fit a Sersic profile of the lens too, as ``lens_light_amplitude`` ...
-        start: starting values by parameter name, numbers or ``(B,)``; what it does not name starts
-            from a round lens and a round source at the centre. Where nothing is given, starting
-            points are found by matching templates.
+        start: starting values by parameter name, numbers or ``(B,)``; other parameters start from
+            a round lens and a round source at the centre. Without ``start`` the fit starts from
+            the templates that match the image best.
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` in place of the default range of a parameter; a
             transformation keeps the fit inside.
-        n_starts: starting points tried for every image where ``start`` is not given.
-        retry_above: chi^2 over the degrees of freedom above which eight times as many and other
-            ones are tried; infinite: none are. None: what noise does not explain, so that an image
-            that no model of the kind explains, as with substructure, is tried again for nothing.
-        max_steps: evaluations of the model, at most, from the best starting point on, and again
-            from each of several while the best is looked for; 0 leaves the starting point as it is.
+        n_starts: starting points that are tried for every image without ``start``.
+        retry_above: chi^2 over the degrees of freedom above which eight times as many other
+            starting points are tried; infinite for never. None tries again what noise does not
+            explain, in vain if no model of the kind explains the image, as with substructure.
+        max_steps: most evaluations of the model from the best starting point on, and from each of
+            several while the best is sought; 0 leaves the starting point as it is.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
     Raises:
@@ -190,7 +191,7 @@ class Fitter:
         start: Mapping[str, Parameter] | None = None,
         fixed: Mapping[str, Parameter] | None = None,
     ) -> FitResult:
-        """Fits a batch of images; see :func:`fit`."""
+        """Fit a batch of images; see :func:`fit`."""
         fixed = fixed or {}
         fitted = len(self.scene.names) - len(fixed)
         images, weight = _check_images(images, sigma, fitted)
@@ -236,7 +237,7 @@ class Fitter:
         )
 
     def _find_poor(self, found: _State, dof: Tensor) -> Tensor:
-        """Which fits are to be tried again."""
+        """Find the fits that are to be tried again."""
         if self._retry_above is None:
             limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
         else:
@@ -244,11 +245,11 @@ class Fitter:
         return torch.nonzero(~(found.chi2 <= limit))[:, 0]
 
     def _prepare(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
-        """Pixels and templates for images of this shape, precision and device."""
+        """Return pixels and templates for images of this shape, precision and device."""
         ny, nx = images.shape[-2:]
         key = (ny, nx, images.dtype, images.device)
         pixels, templates = self._cached.get(key, (None, None))
-        # What is kept must serve later calls that differentiate, also when made without gradients.
+        # Later calls may differentiate, also if this one does not.
         with torch.inference_mode(False), torch.no_grad():
             if pixels is None:
                 dtype, device = images.dtype, images.device
@@ -261,7 +262,7 @@ class Fitter:
 
 
 def _check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
-    """Images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
+    """Return images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
     if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
         raise ValueError("images must be a tensor of floating-point numbers, float32 or float64")
     if images.ndim not in (2, 3) or not images.numel():
@@ -298,7 +299,7 @@ def _check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Te
 
 @dataclasses.dataclass
 class _State:
-    """Fits under way; ``index`` says which image each belongs to."""
+    """Fits in progress; ``index`` is the image that each belongs to."""
 
     index: Tensor
     z: Tensor
@@ -319,7 +320,7 @@ class _State:
 
 
 class _Problem:
-    """The weighted residuals of a batch of images, as a function of transformed parameters."""
+    """Weighted residuals of a batch of images, as a function of transformed parameters."""
 
     def __init__(
         self, scene: LensScene, pixels: Pixels, bounds: Bounds, images: Tensor, weight: Tensor
@@ -347,7 +348,7 @@ class _Problem:
         return (maps @ maps.mT).double() * slope[:, :, None] * slope[:, None]
 
     def model(self, params: dict[str, Tensor]) -> Tensor:
-        """The images of parameters by name."""
+        """Images of parameters by name."""
         table = torch.stack(list(params.values()), -1)
         chunks = ((self.scene.named(part), self.pixels) for part in table.split(self.chunk))
         return torch.cat(map_chunks(self.scene.image, chunks))
@@ -360,11 +361,11 @@ class _Problem:
         return slope * (maps[:, 1:] * pull[:, None]).sum((-2, -1))
 
     def covariance(self, z: Tensor) -> Tensor:
-        """Inverse of the Fisher matrix, ``(B, P, P)``; infinite where it has none."""
+        """Inverse of the Fisher matrix, ``(B, P, P)``; infinite if there is none."""
         index = torch.arange(len(z), device=z.device)
         slope = self.bounds.forward(z, index)[1].double()
         _, normal, _ = self.equations(z, index)
-        normal = normal + torch.diag(self.bounds.held.double())  # of which slope then leaves 0
+        normal = normal + torch.diag(self.bounds.held.double())  # slope removes it again
         # To unit diagonal first: units of the parameters differ by many orders of magnitude.
         scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt()
         factor, info = torch.linalg.cholesky_ex(normal * scale[:, :, None] * scale[:, None])
@@ -387,7 +388,7 @@ class _Problem:
         max_steps: int,
         tolerance: float,
     ) -> None:
-        """Improve some of the fits, where that can be done from so many other templates."""
+        """Improve some of the fits, if that is possible from other templates."""
         points = templates.best(self.images[which], self.weight[which], starts, distinct=True)
         again = self.best_of(points, max_steps, tolerance, which)
         better = again.chi2 < found.chi2[which]
@@ -396,7 +397,7 @@ class _Problem:
     def best_of(
         self, points: Tensor, max_steps: int, tolerance: float, index: Tensor | None = None
     ) -> _State:
-        """The best fit of every image, or those of ``index``, from points ``(B, M, P)``."""
+        """Best fit of every image, or of those in ``index``, from points ``(B, M, P)``."""
         if index is None:
             index = torch.arange(len(points), device=points.device)
         images, starts = points.shape[:2]
@@ -429,7 +430,7 @@ class _Problem:
         )
 
     def descend(self, state: _State, steps: int, tolerance: float) -> None:
-        """Steps of those fits that have not converged, ``steps`` at most."""
+        """Step the fits that have not converged, ``steps`` times at most."""
         for _ in range(steps):
             live = torch.nonzero(~state.converged)[:, 0]
             if not live.numel():
@@ -467,19 +468,19 @@ class _Problem:
 
 
 def _solve_free(matrix: Tensor, vector: Tensor, may: Tensor) -> Tensor:
-    """The solution for the parameters that may change; 0 for the others."""
+    """Solve for the parameters that may change; 0 for the others."""
     both = may[:, :, None] & may[:, None]
     return _solve(torch.where(both, matrix, torch.diag_embed((~may).to(matrix))), vector * may)
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> Tensor:
-    """The solution of every system of a batch; 0 for a singular one."""
+    """Solve every system of a batch; 0 for a singular one."""
     solution, info = torch.linalg.solve_ex(matrix, vector)
     return torch.where((info == 0)[:, None], solution, 0.0).nan_to_num(0.0, 0.0, 0.0)
 
 
 class _Implicit(torch.autograd.Function):
-    """The fit as a function of the images: the implicit function theorem on its gradient.
+    """Fit as a function of the images: the implicit function theorem on its gradient.
 
     At the best fit ``g(z, images, weight) = 0``, so ``dz = -(dg/dz)^-1 dg``. Fits that did not
     converge, or have no unique solution, pass no gradient.

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,12 +48,14 @@ def cache_folder() -> Path | None:
     The first of: ``NUMBA_CACHE_DIR``, the folder of the package, the cache folder of the user.
     """
     package = Path(__file__).parent
-    places = [numba.config.CACHE_DIR, package / "__pycache__", _user_cache() / "lensphys"]
-    for place in places:
-        folder = Path(place) / f"kernels-{digest(package)}"
-        if place and _is_writable(folder):
-            return folder
-    return None
+    places = [package / "__pycache__"]
+    if numba.config.CACHE_DIR:
+        places.insert(0, Path(numba.config.CACHE_DIR))
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        places.append(user / "lensphys")
+    folders = (place / f"kernels-{digest(package)}" for place in places)
+    return next((folder for folder in folders if _is_writable(folder)), None)
 
 
 def digest(package: Path) -> str:
@@ -63,15 +64,6 @@ def digest(package: Path) -> str:
     for source in sorted(package.glob("*.py")):
         found.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return found.hexdigest()[:16]
-
-
-def _user_cache() -> Path:
-    """Return the folder where the programs of this user keep what can be made again."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser()
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
 
 
 def _is_writable(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Calls of compiled loops over pixels on tensors of torch, on as many threads as torch has.
+"""Interface of compiled loops to tensors of torch, on as many threads as torch has.
 
 Loops serve tensors on a CPU, outside of the transforms of torch.func, of forward-mode derivatives
 and of torch.compile; elsewhere the same formulas run as operations of torch.
@@ -56,7 +56,7 @@ def run(name: str, shared: Sequence[Any], each: Sequence[Array], numbers: int) -
         name: of the loop, "file.function".
         shared: arguments that are the same for all images.
         each: arrays whose first axis is that of the images.
-        numbers: how many numbers all of its maps hold, by which threads are given out.
+        numbers: size of all of its maps together, which sets the number of threads.
     """
     function = load(name)
     images = len(each[0])
@@ -123,7 +123,7 @@ class Batch:
         Args:
             name, settings: of the loop.
             upstream: gradients by what the loop of the profile computes.
-            inputs: shape of each input, or None where its gradient is not wanted.
+            inputs: shape of each input, or None if its gradient is not wanted.
         """
         wanted = any(shape is not None for shape in inputs[:2])
         by_position = (
@@ -173,7 +173,7 @@ def sum_population(
     Args:
         name: of the loop, which leaves out members whose amplitude is 0.
         x, y: positions, arcsec.
-        mask: which members are there, ``(B, K)`` or ``(K,)``; all of them where it is None.
+        mask: members that are there, ``(B, K)`` or ``(K,)``; None for all of them.
         amplitude, parameters: of the members, ``(B, K)``, ``(K,)`` or single numbers.
     """
     tensors = (x, y, amplitude, *parameters)

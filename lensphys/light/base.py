@@ -1,4 +1,4 @@
-"""The uniform interface of every light profile."""
+"""Uniform interface of all light profiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LightProfile(Profile):
         raise TypeError(f"{type(self).__name__} has no surface brightness")
 
     def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The surface brightness, and its derivative with respect to each parameter by name.
+        """Surface brightness, and its derivative with respect to each parameter by name.
 
         By forward-mode differentiation; profiles that are fitted often override it with their
         closed form. The gradient on the sky is minus the derivative with respect to the centre.

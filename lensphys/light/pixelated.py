@@ -1,4 +1,4 @@
-"""A source given by the pixels of an image."""
+"""Source given by the pixels of an image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cubic_weights(t: Tensor) -> tuple[Tensor, ...]:
 
 
 def interpolate(image: Tensor, u: Tensor, v: Tensor, interpolation: Interpolation) -> Tensor:
-    """An image between its pixels, zero around it.
+    """Interpolate an image between its pixels; zero around it.
 
     Args:
         image: of shape ``(B, ny, nx)`` or ``(ny, nx)``.

@@ -91,7 +91,7 @@ class Sersic(LightProfile):
         if needs_backward(x, y, *p):
             brightness: Tensor = _Brightness.apply(x, y, *p)
             return brightness
-        fast = _fused(x, y, *p)
+        fast = _compiled_brightness(x, y, *p)
         return p[0] * sersic_unit(x, y, *p[1:]) if fast is None else fast
 
     def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -156,8 +156,8 @@ def sersic_unit(
     return _unit(torch.exp(_log_power(r2, R_sersic, n_sersic)), b_n(n_sersic))
 
 
-def _fused(*inputs: Tensor) -> Tensor | None:
-    """The brightness in one pass over the pixels, where that is offered."""
+def _compiled_brightness(*inputs: Tensor) -> Tensor | None:
+    """Compute the brightness in one loop over the pixels, if it can."""
     given = launch.prepare(*inputs)
     if given is None:
         return None
@@ -167,7 +167,7 @@ def _fused(*inputs: Tensor) -> Tensor | None:
 
 
 class _Terms:
-    """The profile of unit amplitude, and what its derivatives are made of."""
+    """Profile of unit amplitude, and the terms of its derivatives."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class _Brightness(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, amplitude: Tensor, *shape: Tensor) -> Tensor:
         ctx.save_for_backward(x, y, amplitude, *shape)
         ctx.terms = None
-        if (brightness := _fused(x, y, amplitude, *shape)) is not None:
+        if (brightness := _compiled_brightness(x, y, amplitude, *shape)) is not None:
             return brightness
         ctx.terms = terms = _Terms(x, y, *shape)
         return amplitude * terms.unit
@@ -212,7 +212,7 @@ class _Brightness(torch.autograd.Function):
         if not again and launch.is_possible(g) and (given := launch.prepare(*inputs)) is not None:
             shapes = [v.shape if need else None for v, need in zip(inputs, needs, strict=True)]
             return tuple(given.gradients("sersic.fill_gradients", B_N, (g,), shapes))
-        # What forward computed knows nothing of derivatives; those of derivatives need it anew.
+        # Derivatives of derivatives need the terms anew: those of the forward pass have no graph.
         t: _Terms = _Terms(x, y, *shape) if again or ctx.terms is None else ctx.terms
         g_unit = g * t.unit
         g_power = g_unit * t.power

@@ -1,4 +1,4 @@
-"""The uniform interface of every mass profile."""
+"""Uniform interface of all mass profiles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MassProfile(Profile):
         raise TypeError(f"{type(self).__name__} has no Hessian")
 
     def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
-        """The deflection, and its derivative with respect to each parameter by name.
+        """Deflection, and its derivative with respect to each parameter by name.
 
         By forward-mode differentiation; profiles that are fitted often override it with their
         closed form.

@@ -19,12 +19,12 @@ from lensphys.parameters import Parameter, is_concrete, needs_backward, paramete
 #: Radius (arcsec) inside which the singular centre is flattened; lenstronomy's EPL has the same.
 #: At slope 2.95 the gradient of the Hessian grows as r^-2.95: this one still fits into float32.
 _CORE = 1e-9
-#: The ellipticity that the series is summed for where the true one cannot be looked at.
+#: Ellipticity that the series is summed for if the true one is unknown.
 _FLATTEST_UNSEEN = 0.9
 
 
 def series_terms(modulus: float, dtype: torch.dtype) -> int:
-    """How many terms :func:`epl_deflection` needs for ellipticities up to ``modulus``.
+    """Number of terms that :func:`epl_deflection` needs for ellipticities up to ``modulus``.
 
     Exact to the rounding of ``dtype``: in float64 16 at 0.3, 25 at 0.6 and 58 at 0.9, where the
     power series of the paper needs about 300.
@@ -36,7 +36,7 @@ def series_terms(modulus: float, dtype: torch.dtype) -> int:
 
 
 class _Radial(NamedTuple):
-    """Position on the stretched plane, and what the slope makes of the distance."""
+    """Position on the stretched plane, and the deflection there but for its direction."""
 
     inverse: Tensor  # 1 / |W|, 1/arcsec
     wx: Tensor  # W / |W|
@@ -198,9 +198,9 @@ def _hessian(
 class EPL(MassProfile):
     """Elliptical power law, ``kappa = (3 - gamma) / 2 (theta_E / R)^(gamma - 1)``.
 
-    ``R = sqrt(q x^2 + y^2 / q)`` in the frame of the ellipse. Exact to rounding. Where the
-    ellipticity cannot be looked at (inside vmap, jvp or a compiled graph) the series is as long as
-    ``|e| = 0.9`` needs; flatter lenses are then less exact, to 1e-9 at 0.95.
+    ``R = sqrt(q x^2 + y^2 / q)`` in the frame of the ellipse. Exact to rounding. Inside
+    vmap, jvp or a compiled graph, where the value of the ellipticity is unknown, the series is as
+    long as ``|e| = 0.9`` needs; flatter lenses are then less exact, to 1e-9 at 0.95.
 
     Args:
         theta_E: circularised Einstein radius, arcsec.
@@ -221,7 +221,7 @@ class EPL(MassProfile):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Looked at once, and here: a compiled graph cannot.
+        # Computed here, since a compiled graph cannot look at values.
         object.__setattr__(self, "_modulus", self._largest_ellipticity())
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
@@ -231,10 +231,12 @@ class EPL(MassProfile):
         return ((x - p["center_x"]) * alpha_x + (y - p["center_y"]) * alpha_y) / (3 - p["gamma"])
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return self._fused(x, y) or epl_deflection(*self._centred(x, y), self._terms(x.dtype))
+        if (alpha := self._compiled_deflection(x, y)) is not None:
+            return alpha
+        return epl_deflection(*self._centred(x, y), self._terms(x.dtype))
 
-    def _fused(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
-        """In one pass over the pixels, where that is offered and no gradient is wanted."""
+    def _compiled_deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Compute the deflection in one loop over the pixels, if it can; without gradients."""
         p = self.align(x)
         inputs = (x, y, *p.values())
         if needs_backward(*inputs) or (given := launch.prepare(*inputs)) is None:

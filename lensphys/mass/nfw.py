@@ -119,7 +119,7 @@ class NFW(MassProfile):
         return x * mean, y * mean
 
     def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
-        """See :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
+        """Sum over members; see :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
         p = self.align_members(x)
         scale, inverse2 = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))), 1 / p["Rs"] ** 2
         at = p["center_x"], p["center_y"]

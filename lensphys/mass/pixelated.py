@@ -1,4 +1,4 @@
-"""A convergence map of square pixels."""
+"""Convergence map of square pixels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _antiderivative(x: Tensor, y: Tensor, p: int, q: int) -> Tensor:
 
 
 def _multipoles(x: Tensor, y: Tensor, p: int, q: int) -> Tensor:
-    """The same far away: ``psi = Re(ln z - sum_n M_n / (n z^n)) / pi``, ``M_n = int z^n d^2z``."""
+    """Derivatives far away: ``psi = Re(ln z - sum_n M_n / n z^n) / pi``, ``M_n = int z^n d^2z``."""
     z, order = torch.complex(x, y), p + q
     total = torch.zeros_like(z)
     for n in (0, 4, 8, 12, 16):
@@ -110,7 +110,7 @@ class PixelatedConvergence(MassProfile):
     uniform square by a padded Fourier transform). In between, the potential is the polynomial of
     fifth degree in x and y that has the exact potential and its first and second derivatives in x
     and y at the four nearest pixel centres; deflection and Hessian are the derivatives of it, and
-    continuous. They can be had inside the map only: pad it with zeros to go further out.
+    continuous. They exist inside the map only: pad it with zeros to go further out.
     Differentiable in the map, in its centre and in the position.
 
     Args:
@@ -217,7 +217,7 @@ class PixelatedConvergence(MassProfile):
 
 
 def _weights(t: Tensor, order: int) -> tuple[list[Tensor], list[Tensor]]:
-    """What value, slope and curvature at 0, and those at 1, count at ``t``, and derivatives."""
+    """Weights at ``t`` of value, slope and curvature at 0, and of those at 1; or derivatives."""
     at_0 = [_polynomial(c, t, order) for c in _QUINTIC]
     # Mirrored: the slope changes its sign, and so does every derivative.
     at_1 = [(-1) ** (k + order) * _polynomial(c, 1 - t, order) for k, c in enumerate(_QUINTIC)]

@@ -1,4 +1,4 @@
-"""Point mass, and the fused sum over many of them."""
+"""Point mass, and the sum over many of them in one loop."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class PointMass(MassProfile):
     def sum_deflections(
         self, x: Tensor, y: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        """Sum over the last parameter axis in one fused pass, or None where that is not offered.
+        """Sum over the last parameter axis in one loop, or return None if that is not possible.
 
-        Offered on a CPU, without gradients, for one grid shared by the batch: one pass over the
-        pixels in place of one a mass, at the rate of the arithmetic instead of the memory.
-        Masses where ``mask`` is False are left out.
+        Possible on a CPU, without gradients, for one grid shared by the batch: one pass over the
+        pixels instead of one per mass, at the rate of the arithmetic instead of the memory.
+        Masses whose ``mask`` is False are left out.
         """
         p = self.align_members(x)
         theta2, at = p["theta_E"] ** 2, (p["center_x"], p["center_y"])

@@ -36,16 +36,16 @@ class Population:
 
     Args:
         profile: a mass profile whose parameters have shape ``(B, K)`` or ``(K,)``.
-        chunk: how many deflectors are evaluated at once, for all images; bounds the memory at some
-            maps of ``B * chunk * ny * nx`` numbers, or some 50 to 100 of them with gradients. None
+        chunk: number of deflectors that are evaluated at once, for all images; bounds the memory at
+            some maps of ``B * chunk * ny * nx`` numbers, or 50 to 100 of them with gradients. None
             adapts blocks of deflectors and images to the size of the maps.
-        mask: boolean, ``(B, K)`` or ``(K,)``; deflectors where it is False contribute nothing and
-            receive no gradient. A population of varying size is padded with any valid parameters.
+        mask: boolean, ``(B, K)`` or ``(K,)``; deflectors for which it is False contribute nothing
+            and receive no gradient. Pad a population of varying size with any valid parameters.
 
     Raises:
-        ValueError: for what is no mass profile, where no parameter of it has an axis to sum over,
-            for a chunk below 1, and for a mask that is not boolean or does not go with the
-            parameters.
+        ValueError: for what is no mass profile, for one without a parameter that has an axis to
+            sum over, for a chunk below 1, and for a mask that is not boolean or does not go with
+            the parameters.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Population:
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
         check_positions(x, y)
-        fused = getattr(self.profile, "sum_deflections", None)
-        if fused is not None and (result := fused(x, y, self.mask)) is not None:
+        add_up = getattr(self.profile, "sum_deflections", None)
+        if add_up is not None and (result := add_up(x, y, self.mask)) is not None:
             return result  # type: ignore[no-any-return]
         alpha = self._sum(lambda part, x, y: part.deflection(x, y), x, y, 2)
         return alpha[0], alpha[1]
@@ -94,7 +94,7 @@ class Population:
         return psi[0], psi[1], psi[2]
 
     def _block(self, images: int, like: Tensor, recomputed: bool) -> tuple[int, int]:
-        """How many images and how many deflectors are evaluated at once."""
+        """Number of images and of deflectors that are evaluated at once."""
         if self.chunk is not None:
             return max(1, images), self.chunk
         on_cpu = like.device.type == "cpu"
@@ -125,7 +125,7 @@ class Population:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Blocks:
-    """A sum over deflectors, cut into blocks of so many images and so many deflectors."""
+    """Sum over deflectors, cut into blocks of images and of deflectors."""
 
     profile: MassProfile
     mask: Tensor | None
@@ -218,7 +218,7 @@ class _Blocks:
 
 
 class _Recomputed(Function):
-    """A sum over deflectors of which the backward pass computes every block again.
+    """Sum over deflectors whose backward pass computes every block again.
 
     In place of :func:`torch.utils.checkpoint.checkpoint`, which keeps the graph of every block.
     """
@@ -280,7 +280,7 @@ def _masked_shape(mask: Tensor | None, shape: torch.Size) -> torch.Size:
 
 
 def _wants_gradient(profile: MassProfile, *values: Tensor) -> bool:
-    """Whether a backward pass to the tensors, and to nothing else, may follow."""
+    """Tell if a backward pass to the tensors, and to nothing else, may follow."""
     names = {field.name for field in parameter_fields(profile)}
     others = [getattr(profile, f.name) for f in dataclasses.fields(profile) if f.name not in names]
     return needs_backward(*values) and not any(

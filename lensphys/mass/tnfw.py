@@ -101,7 +101,7 @@ class TNFW(MassProfile):
         return x * mean, y * mean
 
     def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
-        """See :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
+        """Sum over members; see :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
         p = self.align_members(x)
         tau, inverse2 = p["r_trunc"] / p["Rs"], 1 / p["Rs"] ** 2
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))) * (tau / (tau * tau + 1)) ** 2

@@ -19,7 +19,7 @@ _R2_MIN = 1e-16
 _SERIES_BELOW = 0.04
 #: Terms of the series, of which the next is below 1e-17.
 _TERMS = 12
-#: Half a length (arcsec) below which the fused sum takes this one.
+#: Least half length (arcsec) in the sum over many lines.
 _POINT_BELOW = 1e-12
 
 
@@ -100,7 +100,7 @@ class UniformLine(MassProfile):
         return cos * alpha_a - sin * alpha_b, sin * alpha_a + cos * alpha_b
 
     def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
-        """See :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
+        """Sum over members; see :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
         p = self.align_members(x)
         # As good as a point mass, which has no closed form of its own there.
         length = p["half_length"].clamp_min(_POINT_BELOW)

@@ -1,4 +1,4 @@
-"""Power-law lenses beyond what every mass profile is asked: slopes, cores, flatness, multipoles."""
+"""Elliptical power law."""
 
 import dataclasses
 import math
@@ -9,47 +9,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lenstronomy.LensModel.Profiles import epl as their_epl
-from lenstronomy.LensModel.Profiles import nie as their_nie
 
-from lensphys import EPL, NIE, SIE, SIS, Multipole, pixel_grid
+from lensphys import EPL, SIE, pixel_grid
 from lensphys.mass.epl import epl_deflection, series_terms
-
-DTYPES = [torch.float32, torch.float64]
-SLOPES = [1.05, 1.1, 1.7, 2.0, 2.3, 2.9, 2.95]
-each_slope = pytest.mark.parametrize("gamma", SLOPES)
-each_modulus = pytest.mark.parametrize("modulus", [0.0, 1e-8, 1e-3, 0.3, 0.6, 0.9, 0.99])
-
-angles = st.floats(0, 2 * math.pi)
-moduli = st.sampled_from([0.0, 1e-8, 1e-3, 0.9]) | st.floats(0, 0.9)
-
-
-def lens(modulus, angle=0.6, **more):
-    e = modulus * np.exp(1j * angle)
-    return {"theta_E": 1.2, "e1": e.real, "e2": e.imag, "center_x": 0.07, "center_y": -0.05, **more}
-
-
-def tensors(parameters, dtype=torch.float64):
-    return {name: torch.tensor(value, dtype=dtype) for name, value in parameters.items()}
-
-
-def rays(parameters, low=1.1e-3, high=10.0):
-    """Points on rays from the centre, some of them on its axes."""
-    directions = np.append(np.exp(1j * np.array([0.3, 0.4, 1.9, 3.3, 5.0, 5.9])), [1, 1j, -1, -1j])
-    z = np.geomspace(low, high, 12)[:, None] * directions
-    z = z + complex(parameters["center_x"], parameters["center_y"])
-    return torch.from_numpy(z.real.copy()), torch.from_numpy(z.imag.copy())
-
-
-def assert_relative(found, expected, precision):
-    """Each point to a precision relative to the size of all components there."""
-    found, expected = (
-        torch.stack([torch.as_tensor(f) for f in maps]) for maps in (found, expected)
-    )
-    error = (found - expected).norm(dim=0) / expected.norm(dim=0)
-    assert error.max() < precision
-
-
-# Against lenstronomy, and each other
+from tests.lensphys import jacobians
+from tests.lensphys.jacobians import assert_jacobian, forward
+from tests.lensphys.mass.rays import (
+    DTYPES,
+    SLOPES,
+    angles,
+    assert_relative,
+    each_modulus,
+    each_slope,
+    lens,
+    maps_of,
+    moduli,
+    rays,
+    tensors,
+)
 
 
 @each_slope
@@ -84,44 +61,6 @@ def test_an_isothermal_epl_is_an_sie(modulus, angle):
     assert_relative([power_law.potential(x, y)], [isothermal.potential(x, y)], 1e-12)
 
 
-@settings(max_examples=25, deadline=None)
-@given(modulus=moduli, angle=angles)
-def test_an_nie_of_a_vanishing_core_approaches_an_sie(modulus, angle):
-    parameters = lens(modulus, angle)
-    x, y = rays(parameters, low=0.1)
-    isothermal = SIE(**parameters).deflection(x, y)
-    q = (1 - modulus) / (1 + modulus)
-    for s_scale in (1e-4, 1e-6, 1e-9):
-        # At first order in s_scale / R, whose smallest value is on the major axis.
-        softened = NIE(s_scale=s_scale, **parameters).deflection(x, y)
-        assert_relative(softened, isothermal, 3 * s_scale / (0.1 * math.sqrt(q)) + 1e-12)
-    sharp = NIE(s_scale=1e-12, **parameters)
-    assert_relative(sharp.hessian(x, y), SIE(**parameters).hessian(x, y), 1e-9)
-
-
-@settings(max_examples=25, deadline=None)
-@given(modulus=st.floats(1e-3, 0.9), angle=angles, s_scale=st.floats(1e-3, 3))
-def test_the_convergence_of_an_nie_is_lenstronomys(modulus, angle, s_scale):
-    parameters = lens(modulus, angle, s_scale=s_scale)
-    x, y = rays(parameters)
-    b, s, q, phi = their_nie.NIE().param_conv(1.2, parameters["e1"], parameters["e2"], s_scale)
-    turned = np.exp(-1j * phi) * ((x - 0.07) + 1j * (y + 0.05)).numpy()
-    kappa = their_nie.NIEMajorAxis.kappa(turned.real, turned.imag, b, s, q)
-    xx, _, yy = NIE(**parameters).hessian(x, y)
-    assert_relative([(xx + yy) / 2], [kappa], 1e-12)
-
-
-# What the profiles are, in words
-
-
-def test_an_sis_is_an_sie_of_q_1(grid):
-    round_lens = {"theta_E": 1.3, "center_x": 0.2, "center_y": -0.1}
-    sphere, ellipsoid = SIS(**round_lens), SIE(**round_lens)
-    for method in ("potential", "deflection", "hessian"):
-        found, expected = getattr(sphere, method)(*grid), getattr(ellipsoid, method)(*grid)
-        torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
-
-
 @each_slope
 def test_an_epl_at_q_1_deflects_by_a_power_of_the_distance(gamma, grid):
     x, y = grid[0] - 0.2, grid[1] + 0.1
@@ -130,14 +69,6 @@ def test_an_epl_at_q_1_deflects_by_a_power_of_the_distance(gamma, grid):
     alpha = 1.3 * (1.3 / r) ** (gamma - 2)
     assert_relative(profile.deflection(*grid), (alpha * x / r, alpha * y / r), 1e-14)
     assert_relative([profile.potential(*grid)], [alpha * r / (3 - gamma)], 1e-14)
-
-
-def test_an_nie_at_q_1_has_the_deflection_of_a_softened_sphere(grid):
-    x, y = grid[0] - 0.2, grid[1] + 0.1
-    profile = NIE(theta_E=1.3, s_scale=0.4, center_x=0.2, center_y=-0.1)
-    r2 = x**2 + y**2
-    factor = 1.3 * (torch.sqrt(0.4**2 + r2) - 0.4) / r2
-    assert_relative(profile.deflection(*grid), (factor * x, factor * y), 1e-13)
 
 
 @settings(max_examples=25, deadline=None)
@@ -175,63 +106,6 @@ def test_the_deflection_of_an_epl_is_homogeneous_of_degree_2_minus_gamma(modulus
     assert_relative(far, [3 ** (2 - gamma) * alpha for alpha in near], 1e-13)
 
 
-@pytest.mark.parametrize(
-    ("cls", "shape"),
-    [(EPL, {"gamma": 2.4}), (NIE, {"s_scale": 0.2}), (SIS, {}), (Multipole, {"phi_m": 0.3})],
-)
-def test_a_lens_twice_as_large_in_every_length_deflects_twice_as_much(cls, shape, grid):
-    lengths = {"center_x": 0.07, "center_y": -0.05}
-    lengths |= {"a_m": 0.1, "r_E": 1.3} if cls is Multipole else {"theta_E": 1.2}
-    if "s_scale" in shape:
-        lengths, shape = lengths | shape, {}
-    shape = shape | ({"m": 1} if cls is Multipole else {})
-    small = cls(**lengths, **shape)
-    large = cls(**{name: 2 * value for name, value in lengths.items()}, **shape)
-    doubled = [2 * alpha for alpha in small.deflection(*grid)]
-    assert_relative(large.deflection(2 * grid[0], 2 * grid[1]), doubled, 1e-14)
-
-
-@pytest.mark.parametrize("m", [2, 3, 4, 7])
-def test_a_multipole_is_symmetric_under_a_turn_by_its_order(m):
-    x, y = pixel_grid((5, 6), 0.3, dtype=torch.float64)
-    profile, turn = Multipole(m=m, a_m=0.1, phi_m=0.4), 2 * math.pi / m
-    sky = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
-    torch.testing.assert_close(
-        profile.potential(*sky), profile.potential(x, y), rtol=1e-13, atol=1e-15
-    )
-
-
-@pytest.mark.parametrize("m", [2, 3, 4])
-def test_a_multipole_has_its_amplitude_in_the_direction_of_its_angle(m):
-    x, y = (
-        torch.tensor([[2 * math.cos(0.4)]]).double(),
-        torch.tensor([[2 * math.sin(0.4)]]).double(),
-    )
-    xx, _, yy = Multipole(m=m, a_m=0.1, phi_m=math.atan2(y.item(), x.item())).hessian(x, y)
-    assert ((xx + yy) / 2).item() == pytest.approx(0.1 / (2 * 2), rel=1e-7)
-
-
-def test_the_radius_of_a_multipole_matters_for_the_dipole_alone(grid):
-    def deflection(m, r_E):
-        return torch.stack(Multipole(m=m, a_m=0.1, phi_m=0.4, r_E=r_E).deflection(*grid))
-
-    assert torch.equal(deflection(3, 1.0), deflection(3, 2.0))
-    difference = deflection(1, 1.0) - deflection(1, math.e)
-    direction = torch.tensor([math.cos(0.4), math.sin(0.4)], dtype=torch.float64)
-    expected = (0.05 * direction)[:, None, None].expand_as(difference)
-    torch.testing.assert_close(difference, expected, rtol=0, atol=1e-15)
-
-
-def test_no_multipole_deflects_its_very_centre():
-    centre = torch.full((1, 1), 0.25, dtype=torch.float64)
-    for m in (2, 3, 4):
-        profile = Multipole(m=m, a_m=0.1, phi_m=0.3, center_x=0.25, center_y=0.25)
-        assert profile.deflection(centre, centre) == (0, 0)
-
-
-# Numerics
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("modulus", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("gamma", [1.05, 2.0, 2.95])
@@ -244,36 +118,6 @@ def test_an_epl_of_any_slope_is_finite_at_its_centre(gamma, modulus, dtype, grad
         assert all(torch.isfinite(gradient).all() for gradient in found.values())
     alpha, jacobian = EPL(**tensors(parameters, dtype)).deflection_jacobian(x, y)
     assert all(torch.isfinite(one).all() for pair in jacobian.values() for one in (*pair, *alpha))
-
-
-def maps_of(profile, method, x, y):
-    found = getattr(profile, method)(x, y)
-    return (found,) if isinstance(found, torch.Tensor) else found
-
-
-@pytest.mark.parametrize("method", ["deflection", "hessian"])
-@pytest.mark.parametrize(
-    ("cls", "more"), [(EPL, {"gamma": 2.2}), (NIE, {"s_scale": 0.1}), (EPL, {"gamma": 2.0})]
-)
-def test_forward_and_backward_gradients_are_right_at_q_1(cls, more, method):
-    x, y = pixel_grid((2, 3), 0.31, dtype=torch.float64)
-    parameters = tensors(lens(0.0, **more))
-
-    def evaluate(*values):
-        return getattr(cls(**dict(zip(parameters, values, strict=True))), method)(x, y)
-
-    leaves = tuple(value.requires_grad_() for value in parameters.values())
-    assert torch.autograd.gradcheck(
-        evaluate, leaves, atol=1e-7, rtol=1e-6, check_forward_ad=True, check_backward_ad=True
-    )
-
-
-@pytest.mark.parametrize("profile", [EPL, NIE])
-def test_no_gradient_with_respect_to_the_ellipticity_vanishes_at_q_1(profile, gradients, grid):
-    more = {"gamma": 2.2} if profile is EPL else {"s_scale": 0.1}
-    found = gradients(lambda p: profile(**p).deflection(*grid), lens(0.0, **more))
-    assert found["e1"].abs() > 0.01
-    assert found["e2"].abs() > 0.01
 
 
 @each_modulus
@@ -314,9 +158,6 @@ def test_the_flattest_lens_of_a_batch_sets_the_length_for_all(grid):
     for image, modulus in enumerate(batch.tolist()):
         alone = EPL(theta_E=1.2, gamma=2.2, e1=modulus, center_x=0.1).deflection(*grid)
         assert_relative([a[image] for a in together], alone, 1e-13)
-
-
-# Derivatives of the deflection in closed form
 
 
 @pytest.mark.parametrize("modulus", [0.0, 1e-8, 1e-3, 0.3, 0.6, 0.9])
@@ -368,3 +209,14 @@ def test_a_lens_without_mass_has_a_finite_jacobian(grid):
     # The deflection of an isothermal lens is proportional to theta_E.
     assert_relative(light["theta_E"], heavy["theta_E"], 1e-13)
     assert all((component == 0).all() for name in ("e1", "gamma") for component in light[name])
+
+
+JACOBIANS = {
+    "round EPL": jacobians.sie(0.0, gamma=1.8),
+    "flat EPL": jacobians.sie(0.85, 2.0, gamma=2.3),
+}
+
+
+@pytest.mark.parametrize("parameters", JACOBIANS.values(), ids=JACOBIANS)
+def test_the_jacobian_of_a_deflection_is_that_by_forward_differentiation(parameters, grid):
+    assert_jacobian(EPL, parameters, *grid, forward)

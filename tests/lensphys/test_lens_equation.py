@@ -24,7 +24,9 @@ from lensphys import (
 )
 
 MACRO = {"theta_E": 1.2, "e1": 0.15, "e2": -0.1, "center_x": 0.04, "center_y": -0.02}
+
 SHEAR = {"gamma1": 0.05, "gamma2": 0.03}
+
 WINDOW = 8.0
 
 
@@ -262,6 +264,7 @@ def test_a_ring_is_no_list_of_images():
 
 
 GRADIENT = {"theta_E": 1.2, "e1": 0.15, "gamma2": 0.03, "center_x": 0.04}
+
 GRADIENT |= {"beta_x": 0.05, "beta_y": 0.03}
 
 

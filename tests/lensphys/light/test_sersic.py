@@ -1,4 +1,4 @@
-"""Light profiles: Sersic."""
+"""Sersic profile."""
 
 import math
 
@@ -13,6 +13,7 @@ from scipy.special import gammainc
 
 from lensphys import Sersic, pixel_grid, sersic_total_flux
 from lensphys.light.sersic import b_n
+from tests.lensphys.jacobians import assert_jacobian, forward, sersic
 
 SOURCE = {
     "amplitude": 20.0,
@@ -23,12 +24,14 @@ SOURCE = {
     "center_x": 0.1,
     "center_y": -0.2,
 }
+
 ELLIPTICITIES = {
     "round": (0.0, 0.0),
     "nearly round": (6e-4, -8e-4),
     "elliptical": (-0.1, 0.25),
     "flat": (0.72, -0.54),
 }
+
 INDICES = [0.3, 0.5, 1.0, 4.0, 10.0]
 
 
@@ -168,3 +171,20 @@ def test_a_batch_of_sources_is_its_members_one_by_one(name, grid):
     single = [Sersic(**(SOURCE | {name: v.item()})).surface_brightness(*grid) for v in batch]
     assert [image.shape for image in single] == [(5, 7)] * 3
     torch.testing.assert_close(together, torch.stack(single), rtol=1e-14, atol=0)
+
+
+LIGHTS = {
+    "disk": sersic(n_sersic=1.0),
+    "cusp": sersic(n_sersic=4.0),
+    "faint core": sersic(n_sersic=0.4),
+    "round Sersic": sersic(e1=0.0, e2=0.0),
+    # A pixel sits at the origin: here in the flat core.
+    "in the flat core": sersic(center_x=3e-5, center_y=-2e-5),
+    "at the very centre": sersic(center_x=0.0, center_y=0.0),
+    "no light": sersic(amplitude=0.0),
+}
+
+
+@pytest.mark.parametrize("parameters", LIGHTS.values(), ids=LIGHTS)
+def test_the_jacobian_of_light_is_its_forward_derivative(parameters, grid):
+    assert_jacobian(Sersic, parameters, *grid, forward)

@@ -11,6 +11,7 @@ from lensphys import PixelatedConvergence, PointMass, pixel_grid
 from lensphys.mass.pixelated import square_pixel
 
 SCALE = 0.07
+
 METHODS = {
     "potential": [(0, 0)],
     "deflection": [(1, 0), (0, 1)],

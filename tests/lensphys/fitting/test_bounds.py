@@ -11,9 +11,13 @@ from lensphys.fitting.bounds import EDGE, Bounds
 from lensphys.fitting.scene import LensScene
 
 SCENE = LensScene("EPL", lens_light=True)
+
 NAMES, RANGES = SCENE.names, SCENE.ranges
+
 HALF_FIELD = 2.5
+
 PEAK = torch.tensor([3.0, 40.0], dtype=torch.float64)
+
 EVERY = torch.arange(2)
 
 

@@ -11,7 +11,9 @@ from lensphys import SIE, TNFW, PointMass, Population
 from lensphys.mass import population as module
 
 B, K = 3, 7
+
 METHODS = ["potential", "deflection", "hessian"]
+
 RANGES = {
     "Rs": (0.05, 0.3),
     "alpha_Rs": (0.01, 0.1),
@@ -134,7 +136,7 @@ def test_masked_members_receive_no_gradient_even_where_it_is_not_finite(cls, chu
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_fused_sum_leaves_masked_masses_out(dtype, grid):
+def test_the_sum_in_one_loop_leaves_masked_masses_out(dtype, grid):
     x, y = (v.to(dtype) for v in grid)
     named = {k: v.to(dtype) for k, v in halos(K).items() if "cent" in k}
     profile = PointMass(theta_E=torch.full((K,), 0.3, dtype=dtype), **named)

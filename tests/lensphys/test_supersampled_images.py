@@ -28,17 +28,26 @@ from lensphys import (
 from lensphys.psf import FWHM_PER_SIGMA
 
 RTOL = 1e-10
+
 PIXEL = 0.1
+
 SHAPE = (11, 14)
+
 SIE_KWARGS = {"theta_E": 0.45, "e1": 0.1, "e2": -0.07, "center_x": 0.03, "center_y": -0.02}
+
 # lenstronomy's own SIE has a core, its EPL has none.
 EPL_KWARGS = SIE_KWARGS | {"gamma": 2.0}
+
 SHEAR = {"gamma1": 0.05, "gamma2": 0.02}
+
 SOURCE = {"R_sersic": 0.12, "n_sersic": 1.5, "e1": -0.1, "e2": 0.1, "center_x": 0.1}
+
 GALAXY = {"sigma": 0.2, "e1": 0.15, "e2": 0.05, "center_x": 0.03}
 
 LENS = ThinLens([SIE(**SIE_KWARGS), Shear(**SHEAR)])
+
 LIGHT = Sersic(amplitude=20.0, **SOURCE)
+
 GALAXY_LIGHT = Gaussian(amp=4.0, **GALAXY)
 
 

@@ -47,7 +47,9 @@ SCENE = {
     "source_x": 0.1,
     "source_y": -0.05,
 }
+
 PIXEL = 0.1
+
 BLUR = GaussianPSF(fwhm=0.16, pixel_scale=PIXEL)
 
 
