@@ -12,6 +12,8 @@ from tests.simulate.importers.make_files import MASS, image, object_array, optio
 @pytest.fixture(autouse=True)
 def _quick_preview(monkeypatch, request):
     """Drawing takes longer than all the rest; one test looks at the picture."""
+    if "undisturbed" in request.fixturenames:
+        request.getfixturevalue("undisturbed")  # that of other tests too, and so with its picture
     if "real_preview" not in request.fixturenames:
         draw = lambda folder: (folder / "preview.png").write_bytes(b"picture")  # noqa: E731
         monkeypatch.setattr(preview, "write_preview", draw)
