@@ -67,7 +67,7 @@ class Stretch(nn.Module):
             self.register_buffer(name, torch.tensor(neutral))
 
     @classmethod
-    def fit(cls, images: Tensor, config: StretchConfig) -> Stretch:
+    def of_images(cls, images: Tensor, config: StretchConfig) -> Stretch:
         """The stretch for images (N, 1, H, W).
 
         Raises:

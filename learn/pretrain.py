@@ -55,7 +55,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if fits is not None and process_rank(config) == 0:
             write_fit_report(data, fits, folder)
         memory = InMemory(data, fits=fits)
-        stretch = Stretch.fit(torch.from_numpy(data.image[trained]), config.stretch)
+        stretch = Stretch.of_images(torch.from_numpy(data.image[trained]), config.stretch)
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
         module = method(_of_batch(config, batches), stretch, steps)
         blind = module.blind_losses(batches.batch_size)

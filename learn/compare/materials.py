@@ -177,7 +177,7 @@ class Materials:
         params = checked(task_class(TASK).Params, config.params, "params")
         factor = find_binning(params, encoder, data.image.shape[-1])
         image = bin_stack(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
-        stretch = Stretch.fit(image, config.stretch)
+        stretch = Stretch.of_images(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
         blocks = torch.arange(len(data)).split(_BLOCK)
         # The channels of a whole data set, in single precision, would fill the memory.

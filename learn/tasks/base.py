@@ -161,7 +161,7 @@ class Task(Trained, abc.ABC):
     def learn_data(self, data: DataSet, train: NDArray[np.int64]) -> None:
         """Take the constants that the network needs from the training images, into buffers."""
         images = torch.from_numpy(self.inputs(data)[train])
-        self.stretch = Stretch.fit(bin_stack(images, self.binning), self.config.stretch)
+        self.stretch = Stretch.of_images(bin_stack(images, self.binning), self.config.stretch)
         if self.lens_fitting is not None:
             self.lens_fitting.learn(data, train)
 

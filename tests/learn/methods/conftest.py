@@ -17,7 +17,7 @@ def build(pretrain_config: Any) -> Any:
     """A small method, untrained."""
 
     def make(method: str, *sets: str) -> Method:
-        stretch = Stretch.fit(torch.rand(8, 1, 64, 64), StretchConfig(kind="linear", floor=1e-3))
+        stretch = Stretch.of_images(torch.rand(8, 1, 64, 64), StretchConfig(kind="linear", floor=1e-3))
         return method_class(method)(pretrain_config(method, sets), stretch, total_steps=100)
 
     return make

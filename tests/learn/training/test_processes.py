@@ -1,4 +1,4 @@
-"""Two processes on one batch must do what one process does on it."""
+"""Several processes: which is which, and that two do what one does."""
 
 import csv
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.multiprocessing as mp
 import yaml
@@ -14,8 +15,55 @@ from torch import distributed
 
 from learn.config import TrainingConfig
 from learn.methods.moco import contrast
+from learn.training.processes import (
+    announce_folder,
+    announced_folder,
+    check_devices,
+    process_rank,
+    started_by_a_launcher,
+)
+from lensphys.ground.errors import InputError
 
-REPOSITORY = Path(__file__).parents[2]
+
+@pytest.mark.parametrize(
+    ("environment", "rank", "launched"),
+    [
+        ({}, 0, False),
+        ({"LOCAL_RANK": "3"}, 3, False),
+        ({"RANK": "5", "LOCAL_RANK": "1"}, 5, True),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "6"}, 6, True),
+        # In a shell that Slurm gives, Lightning starts the processes itself.
+        (
+            {
+                "SLURM_NTASKS": "1",
+                "SLURM_PROCID": "0",
+                "SLURM_JOB_NAME": "bash",
+                "LOCAL_RANK": "2",
+            },
+            2,
+            False,
+        ),
+    ],
+)
+def test_a_process_knows_which_of_several_it_is(
+    pretrain_config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    rank: int,
+    launched: bool,
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    config = pretrain_config("mae").model_copy(update={"devices": 4, "nodes": 2})
+    assert process_rank(config) == rank
+    assert started_by_a_launcher() == launched
+
+
+REPOSITORY = Path(__file__).parents[3]
+
+
 BATCH, WIDTH = 8, 6
 
 
@@ -86,3 +134,26 @@ def test_one_command_trains_on_two_devices(
         (row,) = csv.DictReader(file)
     assert row["step"] == "3", "48 images in batches of 16, over both"
     assert (run / "encoder.safetensors").is_file()
+
+
+def test_processes_that_are_started_side_by_side_need_a_common_folder(
+    pretrain_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    config = pretrain_config("mae").model_copy(update={"devices": 2})
+    check_devices(config)
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(InputError, match="need --out"):
+        check_devices(config)
+    check_devices(config.model_copy(update={"out": tmp_path}))
+
+
+def test_other_processes_find_the_folder_of_the_first(
+    pretrain_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LENSPHYS_RUN_FOLDER", "")
+    config = pretrain_config("mae")
+    announce_folder(Path("run"))
+    assert announced_folder(config) == tmp_path.resolve() / "run"
+    assert announced_folder(config.model_copy(update={"out": Path("given")})) == Path("given")

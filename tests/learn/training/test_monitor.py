@@ -1,3 +1,5 @@
+"""Measures of an encoder while it learns."""
+
 import json
 import math
 from pathlib import Path
@@ -55,7 +57,7 @@ def test_probes_find_what_is_there_and_nothing_where_nothing_is() -> None:
 
 
 def module_on(data: shards.DataSet, config: Any, method: str) -> Method:
-    stretch = Stretch.fit(torch.from_numpy(data.image), StretchConfig(kind="asinh", floor=1e-4))
+    stretch = Stretch.of_images(torch.from_numpy(data.image), StretchConfig(kind="asinh", floor=1e-4))
     return method_class(method)(config(method), stretch, total_steps=10)
 
 

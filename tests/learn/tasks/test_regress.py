@@ -1,3 +1,5 @@
+"""Regression of columns."""
+
 import dataclasses
 import json
 from pathlib import Path
@@ -9,29 +11,25 @@ import pytest
 import torch
 from scipy.special import ndtri
 
-from learn.data import InMemory, Split, Stretch
+from learn.data import InMemory, Split
+from learn.data_description import describe
 from learn.finetune import finetune
-from learn.networks.encoder import Encoder
-from learn.tasks import task_class
 from learn.tasks.regress import Regress, regression_metrics
-from learn.views.symmetries import random_symmetry, turned_lenses
 from lensphys.ground.errors import InputError
 from simulate import shards
 from simulate.shards import DataSet
+from tests.learn.conftest import LENS_FIT
 
 COLUMNS = ["source_center_x", "source_center_y", "log10_axion_mass"]
 
 
 @pytest.fixture
-def module(model2: Path, finetune_config: Any) -> Regress:
-    config = finetune_config("regress", (f"params.columns={COLUMNS}",), data=model2)
-    data = shards.read(model2)
-    encoder = Encoder(config.scratch_encoder)
-    stretch = Stretch.fit(torch.from_numpy(data.image), config.stretch)
-    return task_class("regress")(config, encoder, stretch, data, np.arange(60), 1).eval()
+def module(model2: Path, untrained_task: Any) -> Regress:
+    task: Regress = untrained_task("regress", model2, f"params.columns={COLUMNS}")[0]
+    return task
 
 
-def test_regression_of_what_varies_beside_two_baselines(
+def test_regression_of_all_that_varies_beside_two_baselines(
     model2: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
     notes: list[str] = []
@@ -84,7 +82,7 @@ def test_columns_without_values_and_angles_are_refused(model2: Path, module: Reg
     for name, message in (("vortex_angle", "is an angle"), ("gamma", "no value")):
         params = module.params.model_copy(update={"columns": [name]})
         with pytest.raises(InputError, match=message):
-            Regress.resolved(params, data, np.arange(60), lambda line: None)
+            Regress.resolve_params(params, data, np.arange(60), lambda line: None)
 
 
 def test_a_data_set_in_which_nothing_varies_names_the_command(
@@ -93,22 +91,7 @@ def test_a_data_set_in_which_nothing_varies_names_the_command(
     data = dataclasses.replace(shards.read(model2), params={"theta_E": np.ones(60)})
     params = module.params.model_copy(update={"columns": None})
     with pytest.raises(InputError, match="simulate --model 2 --preset physical"):
-        Regress.resolved(params, data, np.arange(60), lambda line: None)
-
-
-def test_columns_turn_with_their_image() -> None:
-    """A single bright pixel stays where its columns say that it is."""
-    scale, n = 0.1, 9
-    x, y = torch.randint(-4, 5, (2, 64)).double()
-    image = torch.zeros(64, 1, n, n)
-    image[torch.arange(64), 0, (y + 4).long(), (x + 4).long()] = 1
-    params = {"center_x": x * scale, "center_y": y * scale, "theta_E": torch.rand(64)}
-    turned, columns = turned_lenses(image, params, random_symmetry(64, image.device))
-    at = turned.flatten(1).argmax(1)
-    torch.testing.assert_close(columns["center_x"], (at % n - 4) * scale, check_dtype=False)
-    torch.testing.assert_close(columns["center_y"], (at // n - 4) * scale, check_dtype=False)
-    assert torch.equal(columns["theta_E"], params["theta_E"])
-    assert not torch.equal(columns["center_x"], params["center_x"])
+        Regress.resolve_params(params, data, np.arange(60), lambda line: None)
 
 
 def test_the_loss_is_the_gaussian_likelihood_of_the_known_values(
@@ -179,9 +162,36 @@ def test_metrics_of_a_gaussian_with_right_uncertainties() -> None:
         assert metrics["r2"][name] == pytest.approx(1 - 0.0433, abs=0.003)
 
 
-def test_metrics_leave_out_what_cannot_be_said() -> None:
+def test_metrics_leave_out_unknown_values() -> None:
     truth = np.array([[1.0, np.nan], [1.0, np.nan]])
     metrics = regression_metrics(truth * 0 + 2, np.ones((2, 2)), truth, ["constant", "unknown"])
     assert metrics["mae"] == {"constant": 1.0}
     assert metrics["r2"] == {}
     assert metrics["images"] == {"constant": 2, "unknown": 0}
+
+
+def test_an_untrained_head_predicts_the_fit(noisy: Path, untrained_task: Any) -> None:
+    columns = "params.columns=[theta_E, gamma1, source_R_sersic, log10_axion_mass]"
+    module, data = untrained_task("regress", noisy, LENS_FIT, columns)
+    memory = module.load(data, "cpu")
+    assert memory.fits is not None
+    mean, sigma = module.predict_batch(memory[torch.arange(48)]).unbind(1)
+    for k, name in enumerate(("theta_E", "gamma1", "source_R_sersic")):
+        value, error = memory.fits.params[name], memory.fits.errors[name]
+        scatter, middle = module.std[k].item(), module.mean[k].item()
+        sound = memory.fits.converged & ((value - middle).abs() < 5 * scatter)
+        assert sound.float().mean() > 0.8
+        torch.testing.assert_close(mean[sound, k].float(), value[sound], rtol=1e-5, atol=1e-6)
+        expected = error.clamp(1e-4 * scatter, scatter)[sound]
+        torch.testing.assert_close(sigma[sound, k].float(), expected, rtol=1e-4, atol=0.0)
+    assert mean[:, 3].std() > 0, "a column that no fit has is predicted from the image"
+
+
+def test_published_labels_are_no_start_where_deflections_are_scaled(
+    pairs: Path, untrained_task: Any
+) -> None:
+    assert shards.read(pairs).attrs["alpha_scale"] != 1.0
+    module, data = untrained_task("regress", pairs, LENS_FIT)
+    params = module.params.model_copy(update={"columns": ["theta_E", "gamma1", "source_center_x"]})
+    module.build_head(params, describe(data))
+    assert module.fitted.tolist() == [False, False, True]

@@ -1,4 +1,4 @@
-"""A fine-tuned network looks at files of astronomers."""
+"""Predictions for files of astronomers."""
 
 import io
 import shlex
@@ -14,20 +14,17 @@ import torch
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tqdm import tqdm
 
 import cli
 from learn import load_model
-from learn.data import Batch
+from learn.data_description import describe
 from learn.inference.model import Model
-from learn.inference.predict import PredictConfig, Remarks, _sights, predict
-from learn.inference.resample import framed
+from learn.inference.predict import PredictConfig, Remarks, _read_images, predict
+from learn.lens_fits.lens_fits import LensFits
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.importers.errors import BrokenFileError
 
 
 @pytest.fixture(autouse=True)
@@ -71,65 +68,6 @@ def star(shape: tuple[int, int], y: float, x: float, sigma: float = 2.0) -> np.n
     row, column = (np.arange(n) + 0.5 for n in shape)
     light = np.exp(-((row[:, None] - y) ** 2 + (column - x) ** 2) / (2 * sigma**2))
     return np.asarray(light / (2 * np.pi * sigma**2))
-
-
-# What the network sees.
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    size=st.tuples(st.integers(20, 70), st.integers(20, 70)),
-    step=st.floats(0.4, 2.2),
-    frame=st.integers(16, 80),
-)
-def test_what_is_inside_the_frame_keeps_its_flux_and_place(
-    size: tuple[int, int], step: float, frame: int
-) -> None:
-    y, x = size[0] / 2 + 0.7, size[1] / 2 - 1.1
-    image = star(size, y, x, sigma=1.0 * max(1.0, step))
-    seen = framed(image, frame, 1.0, step)
-    inside = seen.pixels[seen.rows, seen.columns]
-    reach = min(inside.shape) * seen.step / 2 - 1.5
-    if reach > 5 * max(1.0, step):
-        assert inside.sum() == pytest.approx(1, abs=1e-4)
-    centre_y = (inside.sum(1) * (np.arange(inside.shape[0]) + 0.5)).sum() / inside.sum()
-    if reach > 5 * max(1.0, step):
-        assert seen.corner[0] + centre_y * seen.step == pytest.approx(y, abs=1e-2)
-
-
-def test_pixels_twice_as_wide_hold_the_sum_of_four() -> None:
-    image = np.random.default_rng(0).random((24, 36))
-    seen = framed(image, 20, 0.05, 0.1)
-    assert seen.pixels[4:16, 1:19] == pytest.approx(
-        image.reshape(12, 2, 18, 2).sum((1, 3)), rel=1e-12
-    )
-    assert (seen.rows, seen.columns) == (slice(4, 16), slice(1, 19))
-    assert seen.notes == (
-        "resampled from 0.05 to 0.1 arcsec",
-        "padded from 12 x 18 to 20 x 20 pixels",
-    )
-    assert seen.pixels[0, 0] == pytest.approx(4 * np.median(image))
-
-
-def test_finer_pixels_follow_the_light_between_the_old_ones() -> None:
-    seen = framed(star((40, 40), 20.5, 18.5), 80, 1.0, 0.5)
-    truth = star((80, 80), 41.0, 37.0, sigma=4.0)
-    assert np.abs(seen.pixels - truth).max() < 0.02 * truth.max()
-
-
-def test_pixels_of_the_same_width_are_left_alone() -> None:
-    image = np.random.default_rng(0).random((30, 41))
-    seen = framed(image, 20, 0.1005, 0.1)
-    assert np.array_equal(seen.pixels, image[5:25, 10:30])
-    assert seen.corner == (5, 10)
-
-
-def test_an_image_of_a_few_pixels_is_refused() -> None:
-    with pytest.raises(BrokenFileError, match="less than 8"):
-        framed(np.ones((30, 30)), 20, 0.05, 0.5)
-
-
-# Tables.
 
 
 def test_a_table_has_the_probabilities_that_the_run_has_written(
@@ -238,10 +176,12 @@ def test_a_pixel_scale_that_contradicts_the_file_is_refused(
 
 
 @pytest.mark.parametrize(("given", "unsaid"), [(None, 70.0), (55.0, 55.0)])
-def test_every_image_is_seen_with_its_own_exposure_time(
+def test_every_image_is_fitted_with_its_own_exposure_time(
     model2: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    untrained_task: Any,
+    random_fits: Any,
     given: float | None,
     unsaid: float,
 ) -> None:
@@ -254,24 +194,24 @@ def test_every_image_is_seen_with_its_own_exposure_time(
     np.save("a.npy", cube)
     seen: list[float] = []
 
-    def prior(flux: torch.Tensor, photometry: Any, *rest: Any, **options: Any) -> Any:
+    def fit(images: torch.Tensor, photometry: Any, *settings: Any, **options: Any) -> LensFits:
         seen.extend(photometry.exposure)
-        return torch.zeros(len(flux), 6, 64, 64), None
+        return random_fits(len(images))
 
-    monkeypatch.setattr("learn.inference.model.prior_of_images", prior)
-    attrs = shards.read(model2).attrs
-    fits_lenses = SimpleNamespace(config=SimpleNamespace(prior=True))
-    task = SimpleNamespace(encoder=fits_lenses, column="image", exposure=torch.tensor(70.0))
-    task.detail = lambda *fit_and_shape: None
-    model: Any = SimpleNamespace(task=task, data=SimpleNamespace(attrs=attrs, config={}))
-    model.folder, model.size, model.pixel_scale, model.unit = "run", 64, 0.101, "2 e-/s"
+    monkeypatch.setattr("learn.lens_fits.part.fit_loose_images", fit)
+    encoder = "{steps: 5, residual: fit, response: false, source_plane: false}"
+    task, _ = untrained_task(
+        "classify", model2, f"scratch_encoder.lens_fit={encoder}", "params.sees_fit=false"
+    )
+    task.lens_fitting.exposure.fill_(70.0)
+    monkeypatch.setattr(task, "predict_batch", lambda batch: batch.label)
+    model = Model(task, describe(shards.read(model2)), Path("run"))
     names = [Path("data/shard-00000.h5"), Path("cube.fits"), Path("a.npy")]
     shipped = shipped_config("predict", "predict", "command")
     config = load_config(PredictConfig, shipped, pixel_scale=0.101, exposure_time=given)
-    for sight in _sights(names, model, config, Remarks(), lambda path, part: None):
-        flux = torch.from_numpy(sight.frame.pixels)[None, None]
-        batch = Batch(flux, torch.zeros(1, dtype=torch.int64), flux)
-        Model._with_prior(model, batch, np.array([sight.exposure_time]))
+    for cutout in _read_images(names, model, config, Remarks(), lambda path, part: None):
+        pixels = torch.from_numpy(cutout.frame.pixels)
+        model(pixels, np.array([cutout.exposure_time]))
     assert [*seen[:3], *seen[60:]] == [100.0, 200.0, unsaid, 30.0, 30.0, unsaid, unsaid]
 
 
@@ -297,9 +237,6 @@ def test_a_bar_over_many_images_ends_at_all_bytes(tmp_path: Path) -> None:
                 assert bars[0].n <= sum(sizes.values())
             report(path, 1 - sum([1 / count] * count))
     assert bars[0].n == sum(sizes.values())
-
-
-# Super-resolution.
 
 
 @pytest.mark.parametrize("scale", [0.202, 0.15])
@@ -370,26 +307,7 @@ def test_images_of_one_name_and_of_a_stack_go_to_files_of_their_own(
     np.testing.assert_allclose(data, load_model(superresolver)(low[0])[0, 0], atol=1e-6)
 
 
-# The network itself, and runs that are none.
-
-
-def test_a_network_needs_neither_its_data_nor_its_place(
-    classifier: Path, tmp_path: Path, model2: Path
-) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(classifier, moved)
-    config = (moved / "config.yaml").read_text()
-    (moved / "config.yaml").write_text(config.replace(str(model2), "nowhere"))
-    images = torch.rand(2, 64, 64, requires_grad=True)
-    predictions = load_model(moved)(images)
-    np.testing.assert_array_equal(
-        predictions.detach(), load_model(str(classifier))(images.detach()[:, None])
-    )
-    (gradient,) = torch.autograd.grad(predictions[:, 0].sum(), images)
-    assert gradient.abs().sum() > 0
-
-
-def test_what_is_no_finished_run_is_refused(classifier: Path, tmp_path: Path) -> None:
+def test_folders_without_a_finished_run_are_refused(classifier: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     shutil.copytree(classifier, half)
     (half / "metrics.json").unlink()

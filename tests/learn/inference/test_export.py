@@ -41,7 +41,7 @@ def test_three_lines_of_the_card_use_the_network(classifier: Path, tmp_path: Pat
     assert names["predictions"].shape == (5, 3)
 
 
-def test_the_card_says_what_how_well_and_where_not(
+def test_the_card_gives_purpose_scores_and_limits(
     classifier: Path, superresolver: Path, tmp_path: Path
 ) -> None:
     card = (export(classifier, tmp_path / "a") / "README.md").read_text()

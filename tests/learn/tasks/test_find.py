@@ -1,3 +1,5 @@
+"""Lens finding."""
+
 import dataclasses
 import json
 from pathlib import Path
@@ -6,45 +8,33 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import f1_score
 
-from learn import load_model
 from learn.finetune import finetune
 from learn.inference.evaluate import evaluate
-from learn.tasks.classify import calibration_error, classification_metrics
+from learn.inference.model import load_model
 from learn.tasks.find import Find, best_threshold, finding_metrics
 from lensphys.ground.errors import InputError
 from simulate import shards
 from simulate.light.look_alikes import NON_LENS_KINDS
-from simulate.presets import load_simulate_config
-from simulate.run import simulate
+from tests.learn.conftest import QUICK_FIT, finetuned
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = load_simulate_config(
-        2,
-        "published",
-        ["non_lens.fraction=0.4"],
-        n=50,
-        workers=1,
-        device="cpu",
-        out=tmp_path_factory.mktemp("mixed") / "data",
-    )
-    return simulate(config)[0]
+def finder(non_lenses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finetuned("find", non_lenses, tmp_path_factory.mktemp("finder") / "run")
 
 
-def test_finding_lenses_among_look_alikes(
-    mixed: Path, tmp_path: Path, finetune_config: Any
-) -> None:
-    folder, _ = finetune(finetune_config("find", data=mixed, out=tmp_path / "run"))
+def test_finding_lenses_among_look_alikes(finder: Path, non_lenses: Path) -> None:
+    folder = finder
     metrics = json.loads((folder / "metrics.json").read_text())
     assert evaluate(folder).metrics == metrics
     names = {"auc", "tpr_at_fpr_1e-2", "tpr_at_fpr_1e-3", "accuracy", "completeness", "purity"}
     assert names | {f"radial_{name}" for name in names} <= set(metrics)
     assert (metrics["lenses"], metrics["non_lenses"]) == (3, 2)
     assert set(metrics["false_positive_rate"]) <= set(NON_LENS_KINDS)
-    data = shards.read(mixed)
+    data = shards.read(non_lenses)
     with h5py.File(folder / "predictions.h5") as file:
         truth, probability = file["truth"][()], file["prediction"][()]
         np.testing.assert_array_equal(truth, data.label[file["index"][()]] != 3)
@@ -56,25 +46,15 @@ def test_finding_lenses_among_look_alikes(
 
 
 def test_a_data_set_without_non_lenses_names_the_command(
-    model2: Path, mixed: Path, tmp_path: Path, finetune_config: Any
+    model2: Path, non_lenses: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
     with pytest.raises(InputError, match=r"simulate .* --non-lens 0.5"):
         finetune(finetune_config("find", data=model2, out=tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
-    data = shards.read(mixed)
+    data = shards.read(non_lenses)
     for labels, what in ((np.zeros(50, int), "without a lens"), (np.full(50, 3), "no lenses")):
         with pytest.raises(InputError, match=what):
             Find.inputs(dataclasses.replace(data, label=labels))
-
-
-def test_non_lenses_are_one_more_class_to_classification(
-    mixed: Path, tmp_path: Path, finetune_config: Any
-) -> None:
-    sets = ("optimizer.epochs=1",)
-    folder, _ = finetune(finetune_config("classify", sets, data=mixed, out=tmp_path / "run"))
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert list(metrics["auc"]) == ["no_sub", "cdm", "axion", "non_lens"]
-    assert 0 <= metrics["ece"] <= 1
 
 
 def test_finding_metrics_of_a_known_case() -> None:
@@ -100,11 +80,8 @@ def test_the_threshold_is_the_best_there_is() -> None:
     assert found == max(f1_score(truth, log_odds >= cut) for cut in log_odds)
 
 
-def test_a_table_calls_a_lens_what_the_metrics_call_one(
-    mixed: Path, tmp_path: Path, finetune_config: Any
-) -> None:
-    folder, _ = finetune(finetune_config("find", data=mixed, out=tmp_path / "run"))
-    task = load_model(folder).task
+def test_table_and_metrics_call_the_same_images_lenses(finder: Path) -> None:
+    task = load_model(finder).task
     at_the_threshold = task.threshold.reshape(1)
     assert task.table(at_the_threshold)["is_lens"].all()
 
@@ -113,18 +90,11 @@ def test_the_threshold_of_separate_images_is_half_way() -> None:
     assert best_threshold(np.array([0.0, 1.0, 3.0, 4.0]), np.array([0, 0, 1, 1]) > 0) == 2.0
 
 
-def test_calibration_error_of_known_cases() -> None:
-    sure = np.array([[1.0, 0.0]] * 4)
-    assert calibration_error(sure, np.zeros(4, int)) == 0
-    assert calibration_error(sure, np.array([0, 0, 0, 1])) == pytest.approx(0.25)
-    unsure = np.array([[0.7, 0.3]] * 10 + [[0.2, 0.8]] * 10)
-    truth = np.array([0] * 7 + [1] * 3 + [1] * 6 + [0] * 4)
-    assert calibration_error(unsure, truth) == pytest.approx(0.1), "half by 0, half by 0.2"
-
-
-def test_classes_that_have_no_images_are_left_out_of_the_auc() -> None:
-    probability = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
-    metrics = classification_metrics(probability, np.array([0, 1]), ["a", "b", "c"])
-    assert metrics["auc"] == {"a": 1.0, "b": 1.0}
-    alone = classification_metrics(probability, np.array([0, 0]), ["a", "b", "c"])
-    assert (alone["auc"], alone["macro_auc"]) == ({}, None)
+def test_a_finder_depends_on_chi2(look_alikes: Path, untrained_task: Any) -> None:
+    module, data = untrained_task("find", look_alikes, QUICK_FIT)
+    batch = module.load(data, "cpu")[torch.arange(8)]
+    assert batch.fits is not None
+    fits = dataclasses.replace(batch.fits, chi2_dof=10 * batch.fits.chi2_dof)
+    worse = batch._replace(fits=fits)
+    with torch.no_grad():
+        assert not torch.allclose(module.predict_batch(batch), module.predict_batch(worse))

@@ -1,6 +1,7 @@
 """Super-resolution: flux, factors, backbones, and metrics against the truth."""
 
 import dataclasses
+import functools
 import json
 import shlex
 from pathlib import Path
@@ -14,23 +15,31 @@ from astropy.io import fits
 from torch.nn import functional as F
 
 import cli
-from learn.data import Batch, Stretch
+from learn.config import FinetuneConfig
+from learn.data import Batch
+from learn.data_description import describe
 from learn.finetune import finetune
 from learn.inference.evaluate import evaluate
 from learn.inference.export import export, write_onnx
 from learn.inference.model import load_model
-from learn.networks.encoder import load_encoder
-from learn.networks.rcan import Rcan, RcanConfig
-from learn.tasks.superres import SuperResolve, bicubic, flux_gain
+from learn.lens_fits.lens_fits import LensFits
+from learn.networks.encoder_files import load_encoder
+from learn.networks.rcan import Rcan
+from learn.tasks.superres import SuperResolve, bicubic, flux_gain, render_detail, superres_metrics
+from learn.views.symmetries import turn_fits
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
 from simulate import shards
-from simulate.dataset.noise_free import noise_free_images
+from simulate.augment.transforms import turn_images
+from simulate.dataset.noise_free import render_noise_free
+from simulate.dataset.photometry import Photometry
 from simulate.observe import noise_sigma
-from simulate.presets import load_simulate_config
-from simulate.run import simulate
+from simulate.shards import DataSet
+from tests.learn.conftest import LENS_FIT, QUICK_FIT, simulated
 
 TINY_RCAN = "params.rcan={width: 8, groups: 2, blocks: 1, reduction: 4}"
+
+
 SMALL = ("params.width=8", "params.blocks=1", TINY_RCAN, "optimizer.epochs=1")
 
 
@@ -40,25 +49,38 @@ def rcan(pairs: Path, tmp_path: Path, finetune_config: Any) -> Path:
     return finetune(config)[0]
 
 
-def fresh(config: Any, data: shards.DataSet) -> SuperResolve:
-    low = torch.from_numpy(SuperResolve.inputs(data))
-    backbone = SuperResolve.fresh_backbone(config, low.shape[-1])
-    stretch = Stretch.fit(low, config.stretch)
-    return SuperResolve(config, backbone, stretch, data, np.arange(len(data)), 1).eval()
-
-
 def metrics_of(run: Path) -> dict[str, float]:
     metrics: dict[str, float] = json.loads((run / "metrics.json").read_text())
     return metrics
 
 
+def test_super_resolution_beside_bicubic(pairs: Path, tmp_path: Path, finetune_config: Any) -> None:
+    config = finetune_config("superres", data=pairs, out=tmp_path / "run")
+    folder, _ = finetune(config)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    measures = ("mse", "psnr", "ssim", "class_psnr")
+    names = {f"{kind}{name}" for kind in ("", "clean_") for name in measures}
+    assert names | {f"bicubic_{name}" for name in names} == set(metrics)
+    with h5py.File(folder / "predictions.h5") as file:
+        assert file["prediction"].shape[1:] == (1, 64, 64)
+    assert (folder / "triptych.png").is_file()
+
+
+def test_an_untrained_super_resolution_is_bicubic(pairs: Path, untrained_task: Any) -> None:
+    module, data = untrained_task("superres", pairs)
+    low = torch.from_numpy(data.image_lr)
+    batch = Batch(torch.from_numpy(data.image), torch.from_numpy(data.label), low)
+    predicted = module.predict_batch(batch)
+    torch.testing.assert_close(predicted, bicubic(low, 2) / 4, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("backbone", ["vit", "rcan"])
 @pytest.mark.parametrize("factor", [2, 4])
 def test_the_total_flux_of_an_image_is_kept_whatever_the_weights(
-    pairs: Path, noisy: Path, finetune_config: Any, backbone: str, factor: int
+    pairs: Path, noisy: Path, untrained_task: Any, backbone: str, factor: int
 ) -> None:
-    data = shards.read(pairs if factor == 2 else noisy)
-    module = fresh(finetune_config("superres", SMALL, backbone=backbone), data)
+    folder = pairs if factor == 2 else noisy
+    module, data = untrained_task("superres", folder, *SMALL, backbone=backbone)
     torch.nn.init.normal_(module.last.weight)
     torch.nn.init.normal_(module.last.bias)
     low = torch.from_numpy(data.image_lr)
@@ -103,28 +125,12 @@ def test_clipped_noise_does_not_count_as_light() -> None:
 
 
 def test_the_two_networks_have_as_many_parameters(pairs: Path) -> None:
-    from learn.config import FinetuneConfig
-
-    data, path = shards.read(pairs), shipped_config("finetune", "superres", "task")
-    counts = []
+    path, data, counts = shipped_config("finetune", "superres", "task"), shards.read(pairs), []
     for backbone in ("vit", "rcan"):
         config = load_config(FinetuneConfig, path, (), backbone=backbone, encoder="none")
-        counts.append(sum(p.numel() for p in fresh(config, data).parameters()))
+        task = SuperResolve(config, SuperResolve.make_backbone(config, 32), describe(data))
+        counts.append(sum(p.numel() for p in task.parameters()))
     assert counts[1] == pytest.approx(counts[0], rel=0.1)
-
-
-def test_an_rcan_adds_to_its_shallow_maps_and_sees_the_whole_image() -> None:
-    config = RcanConfig(width=8, groups=2, blocks=2, reduction=4)
-    rcan, image = Rcan(config), torch.randn(1, 1, 40, 40)
-    assert rcan(image).shape == (1, 8, 40, 40)
-    far = image.clone()
-    far[..., 0] += 10.0
-    # Beyond the reach of the convolutions, by the attention alone.
-    assert not torch.equal(rcan(far)[..., -1], rcan(image)[..., -1])
-    last = rcan.body[-1]
-    torch.nn.init.zeros_(last.weight)
-    torch.nn.init.zeros_(last.bias)
-    torch.testing.assert_close(rcan(image), rcan.first(image))
 
 
 def test_an_rcan_is_a_run_like_any_other(rcan: Path, pairs: Path, tmp_path: Path) -> None:
@@ -155,7 +161,7 @@ def test_an_rcan_in_onnx(rcan: Path, tmp_path: Path) -> None:
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_what_an_rcan_learnt_serves_another_factor(
+def test_a_trained_rcan_serves_another_factor(
     rcan: Path, noisy: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
     config = finetune_config(
@@ -167,10 +173,8 @@ def test_what_an_rcan_learnt_serves_another_factor(
 def test_from_16_to_64_pixels_of_model_2_and_3(
     noisy: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
-    options = load_simulate_config(
-        2, n=48, pairs=4, workers=1, device="cpu", out=tmp_path / "model2"
-    )
-    for model, data in ((2, simulate(options)[0]), (3, noisy)):
+    model2 = simulated(tmp_path / "model2", 2, 48, pairs=4)
+    for model, data in ((2, model2), (3, noisy)):
         out = tmp_path / f"run{model}"
         run, _ = finetune(finetune_config("superres", SMALL, data=data, out=out))
         with h5py.File(run / "predictions.h5") as file:
@@ -183,14 +187,13 @@ def test_from_16_to_64_pixels_of_model_2_and_3(
 
 
 def test_metrics_are_also_of_the_truth_behind_the_noise(
-    noisy: Path, pairs: Path, finetune_config: Any
+    noisy: Path, pairs: Path, untrained_task: Any
 ) -> None:
     measures = ("mse", "psnr", "ssim", "class_psnr")
     names = {f"{kind}{name}" for kind in ("", "clean_") for name in measures}
     rows = np.arange(0, 48, 5)
     for folder in (noisy, pairs):
-        data = shards.read(folder)
-        module = fresh(finetune_config("superres", SMALL), data)
+        module, data = untrained_task("superres", folder, *SMALL)
         images = torch.from_numpy(data.image[rows])
         metrics = module.measure(images, data, rows)
         assert set(metrics) == names | {f"bicubic_{name}" for name in names}
@@ -201,7 +204,7 @@ def test_metrics_are_also_of_the_truth_behind_the_noise(
         if folder == pairs:
             assert metrics["bicubic_clean_psnr"] == pytest.approx(metrics["bicubic_psnr"])
             continue
-        truth = noise_free_images(data, rows)[:, 0]
+        truth = render_noise_free(data, rows)[:, 0]
         exposures = data.params["exposure_time"][rows]
         sigma = noise_sigma(truth, data.attrs["background_sigma"], exposures)
         noise = (sigma / module.scale.item()) ** 2
@@ -218,3 +221,99 @@ def test_backbones_without_maps_are_refused(pairs: Path, finetune_config: Any) -
         finetune(finetune_config("classify", data=pairs, backbone="rcan"))
     with pytest.raises(InputError, match="add --encoder none"):
         finetune(finetune_config("superres", data=pairs, backbone="rcan", encoder="x"))
+
+
+def test_super_resolution_metrics_of_a_known_case() -> None:
+    truth = np.random.default_rng(0).random((2, 1, 16, 16)).astype(np.float32)
+    metrics = superres_metrics(truth + np.float32(0.1), truth)
+    assert metrics["mse"] == pytest.approx(0.01, rel=1e-4)
+    assert metrics["psnr"] == pytest.approx(20, rel=1e-4)
+    assert superres_metrics(truth, truth)["ssim"] == pytest.approx(1)
+
+
+def test_super_resolution_sees_every_pixel(
+    pairs: Path, tmp_path: Path, finetune_config: Any
+) -> None:
+    config = finetune_config("superres", ("params.binning=2",), data=pairs, out=tmp_path / "run")
+    with pytest.raises(InputError, match="binning"):
+        finetune(config)
+
+
+def in_single_precision(fits: LensFits) -> LensFits:
+    return fits.map(lambda values: values.float() if values.is_floating_point() else values)
+
+
+@pytest.fixture(scope="module")
+def smooth_pairs(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """Lenses without noise or substructure, at 64 and 32 pixels."""
+    folder = tmp_path_factory.mktemp("smooth") / "data"
+    return shards.read(simulated(folder, 2, 24, classes=("no_sub",), pairs=2))
+
+
+def test_a_smooth_lens_is_known_at_high_resolution(
+    smooth_pairs: DataSet, untrained_task: Any
+) -> None:
+    """The untrained network draws it, in the unit of the images and with the right PSF."""
+    module, data = untrained_task("superres", smooth_pairs, LENS_FIT)
+    memory = module.load(data, "cpu")
+    assert memory.fits is not None
+    known = memory.fits.converged
+    assert known.float().mean() > 0.7
+    with torch.no_grad():
+        found = module.predict_batch(memory[torch.arange(len(data))])
+    truth, low = torch.from_numpy(data.image), torch.from_numpy(data.image_lr)
+    plain = (bicubic(low, 2) / 4 - truth)[known].abs().mean()
+    assert (found - truth)[known].abs().mean() < 0.05 * plain
+    rows = np.flatnonzero(known)
+    metrics = module.measure(found[known], data, rows, memory.fits.rows(known))
+    assert metrics["fit_psnr"] > module.measure(found, data, np.arange(24))["bicubic_psnr"] + 20
+    torch.testing.assert_close(found[~known], bicubic(low, 2)[~known] / 4, rtol=1e-4, atol=1e-5)
+
+
+def test_the_detail_of_a_fit_is_in_the_unit_of_the_image(
+    smooth_pairs: DataSet, random_fits: Any
+) -> None:
+    fits = in_single_precision(random_fits(4))
+    fits.converged[2] = False
+    low, high = (
+        Photometry.of(smooth_pairs, column).select(slice(0, 4)) for column in ("image_lr", "image")
+    )
+    counts = [dataclasses.replace(p, rate=p.rate / [1, 2, 3, 4]) for p in (low, high)]
+    detail = render_detail(fits, (32, 32), low, high, 2)
+    assert detail.shape == (4, 1, 64, 64)
+    assert (detail.flatten(1).abs().amax(1) > 0).tolist() == [True, True, False, True]
+    times = torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None, None]
+    torch.testing.assert_close(render_detail(fits, (32, 32), *counts, 2), times * detail)
+
+
+def test_detail_turns_with_its_image(smooth_pairs: DataSet, random_fits: Any) -> None:
+    fits, symmetry = in_single_precision(random_fits(8)), torch.arange(8)
+    low, high = (
+        Photometry.of(smooth_pairs, column).select(slice(0, 8)) for column in ("image_lr", "image")
+    )
+    draw = functools.partial(render_detail, shape=(32, 32), low=low, high=high, factor=2)
+    expected = turn_images(draw(fits), symmetry)
+    found = draw(turn_fits(fits, symmetry))
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_flux_is_kept_whatever_the_lens(smooth_pairs: DataSet, untrained_task: Any) -> None:
+    module, data = untrained_task("superres", smooth_pairs, LENS_FIT)
+    torch.nn.init.normal_(module.last.weight)
+    batch = module.load(data, "cpu")[torch.arange(24)]
+    assert batch.fits is not None
+    assert batch.fits.detail is not None
+    detail = batch.fits.detail + batch.fits.detail.abs().max()
+    batch = batch._replace(fits=dataclasses.replace(batch.fits, detail=detail))
+    with torch.no_grad():
+        high = module.predict_batch(batch).double()
+    low = torch.from_numpy(data.image_lr).double()
+    lost = (high.sum((1, 2, 3)) - low.sum((1, 2, 3))).abs()
+    assert (lost < 2e-6 * high.abs().sum((1, 2, 3))).all()
+
+
+def test_pairs_without_a_psf_are_refused_by_name(look_alikes: Path, untrained_task: Any) -> None:
+    module, data = untrained_task("superres", look_alikes, QUICK_FIT)
+    attrs = {key: value for key, value in data.attrs.items() if key != "psf_fwhm"}
+    with pytest.raises(InputError, match="does not say its psf_fwhm"):
+        module.load(dataclasses.replace(data, attrs=attrs), "cpu")

@@ -1,0 +1,44 @@
+"""A fine-tuned network as a module."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from learn import load_model
+
+
+def test_a_network_needs_neither_its_data_nor_its_place(
+    classifier: Path, tmp_path: Path, model2: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(classifier, moved)
+    config = (moved / "config.yaml").read_text()
+    (moved / "config.yaml").write_text(config.replace(str(model2), "nowhere"))
+    images = torch.rand(2, 64, 64, requires_grad=True)
+    predictions = load_model(moved)(images)
+    np.testing.assert_array_equal(
+        predictions.detach(), load_model(str(classifier))(images.detach()[:, None])
+    )
+    (gradient,) = torch.autograd.grad(predictions[:, 0].sum(), images)
+    assert gradient.abs().sum() > 0
+
+
+def test_an_image_alone_and_a_stack_are_taken_too(classifier: Path, superresolver: Path) -> None:
+    images = torch.rand(2, 64, 64)
+    for model in (load_model(classifier), load_model(superresolver)):
+        flux = images[:, : model.size, : model.size]
+        both = model(flux)
+        torch.testing.assert_close(model(flux[1]), both[1:], rtol=1e-4, atol=1e-6)
+        assert torch.equal(model(flux.numpy()), both)
+
+
+def test_size_scale_and_unit_are_those_of_the_images_that_the_network_sees(
+    superresolver: Path,
+) -> None:
+    model = load_model(superresolver)
+    assert (model.size, model.pixel_scale, model.unit) == (32, 0.202, "2 e-/s")
+    assert model.label_names == ["no_sub", "cdm", "axion"]
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())

@@ -1,0 +1,89 @@
+"""The file of a trained task."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from learn.data_description import describe
+from learn.inference.model_file import MODEL, read_run_config, restore
+from learn.inference.testing import predict_rows
+from lensphys.ground.errors import InputError
+from simulate import shards
+
+
+def test_the_header_describes_encoder_and_data(classifier: Path, model2: Path) -> None:
+    """Without the data set, the configuration and the header tell all that a user needs."""
+    with safe_open(classifier / "model.safetensors", "pt") as file:
+        header = json.loads(file.metadata()["lensphys"])
+    attrs = shards.read(model2).attrs
+    assert header["must_match"]["label_names"] == attrs["label_names"]
+    assert header["must_match"]["pixel_scale"] == attrs["pixel_scale"]
+    assert header["encoder"]["embed_dim"] == 24
+    assert header["data"] == json.loads(
+        json.dumps(dataclasses.asdict(describe(shards.read(model2))))
+    )
+
+
+@pytest.mark.parametrize("name", ["classifier", "regressor", "superresolver"])
+def test_a_restored_task_predicts_what_the_trained_one_predicted(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    run: Path = request.getfixturevalue(name)
+    task, data = restore(run)
+    images = shards.read(task.config.data)
+    assert data == describe(images)
+    with h5py.File(run / "predictions.h5") as file:
+        rows, wanted = file["index"][()], file["prediction"][()]
+    found = predict_rows(task, rows, task.load(images, "cpu")).numpy()
+    np.testing.assert_array_equal(found[:, 0] if name == "regressor" else found, wanted)
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
+    classifier: Path, tmp_path: Path
+) -> None:
+    """Its header held the configuration of the data set in the place of its description."""
+    run = tmp_path / "run"
+    shutil.copytree(classifier, run)
+    with safe_open(run / MODEL, "pt") as file:
+        header = json.loads(file.metadata()["lensphys"])
+    header["data"] = header["data"]["config"]
+    weights = load_file(run / MODEL)
+    save_file(weights, run / MODEL, metadata={"lensphys": json.dumps(header)})
+    with pytest.raises(InputError) as error:
+        restore(run)
+    assert "is of an earlier version; run its finetune command again" in str(error.value)
+    assert "\n" not in str(error.value)
+    save_file(weights, run / MODEL)
+    with pytest.raises(InputError, match="is of an earlier version"):
+        restore(run)
+
+
+def test_weights_of_another_network_are_refused(classifier: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(classifier, run)
+    with safe_open(run / MODEL, "pt") as file:
+        metadata = file.metadata()
+    weights = load_file(run / MODEL)
+    weights.pop("head.last.bias")
+    save_file(weights, run / MODEL, metadata=metadata)
+    with pytest.raises(InputError, match="belong to another architecture"):
+        restore(run)
+
+
+def test_the_configuration_is_that_of_a_finetuning_run(classifier: Path, tmp_path: Path) -> None:
+    assert read_run_config(classifier).task == "classify"
+    with pytest.raises(InputError, match="is not a run"):
+        read_run_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("method: mae\n")
+    with pytest.raises(InputError, match="is a pretrain run"):
+        read_run_config(tmp_path)
+    shutil.copy(classifier / "config.yaml", tmp_path)
+    with pytest.raises(InputError, match="is not finished"):
+        read_run_config(tmp_path)

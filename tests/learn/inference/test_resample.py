@@ -1,0 +1,69 @@
+"""Images on other pixels, in the frame of a network."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learn.inference.resample import resample
+from simulate.importers.errors import BrokenFileError
+
+
+def star(shape: tuple[int, int], y: float, x: float, sigma: float = 2.0) -> np.ndarray:
+    """A Gaussian of flux one about (y, x), in pixels from the edge of the first."""
+    row, column = (np.arange(n) + 0.5 for n in shape)
+    light = np.exp(-((row[:, None] - y) ** 2 + (column - x) ** 2) / (2 * sigma**2))
+    return np.asarray(light / (2 * np.pi * sigma**2))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(20, 70), st.integers(20, 70)),
+    step=st.floats(0.4, 2.2),
+    frame=st.integers(16, 80),
+)
+def test_light_inside_the_frame_keeps_its_flux_and_place(
+    size: tuple[int, int], step: float, frame: int
+) -> None:
+    y, x = size[0] / 2 + 0.7, size[1] / 2 - 1.1
+    image = star(size, y, x, sigma=1.0 * max(1.0, step))
+    seen = resample(image, frame, 1.0, step)
+    inside = seen.pixels[seen.rows, seen.columns]
+    reach = min(inside.shape) * seen.step / 2 - 1.5
+    if reach > 5 * max(1.0, step):
+        assert inside.sum() == pytest.approx(1, abs=1e-4)
+    centre_y = (inside.sum(1) * (np.arange(inside.shape[0]) + 0.5)).sum() / inside.sum()
+    if reach > 5 * max(1.0, step):
+        assert seen.corner[0] + centre_y * seen.step == pytest.approx(y, abs=1e-2)
+
+
+def test_pixels_twice_as_wide_hold_the_sum_of_four() -> None:
+    image = np.random.default_rng(0).random((24, 36))
+    seen = resample(image, 20, 0.05, 0.1)
+    assert seen.pixels[4:16, 1:19] == pytest.approx(
+        image.reshape(12, 2, 18, 2).sum((1, 3)), rel=1e-12
+    )
+    assert (seen.rows, seen.columns) == (slice(4, 16), slice(1, 19))
+    assert seen.notes == (
+        "resampled from 0.05 to 0.1 arcsec",
+        "padded from 12 x 18 to 20 x 20 pixels",
+    )
+    assert seen.pixels[0, 0] == pytest.approx(4 * np.median(image))
+
+
+def test_finer_pixels_follow_the_light_between_the_old_ones() -> None:
+    seen = resample(star((40, 40), 20.5, 18.5), 80, 1.0, 0.5)
+    truth = star((80, 80), 41.0, 37.0, sigma=4.0)
+    assert np.abs(seen.pixels - truth).max() < 0.02 * truth.max()
+
+
+def test_pixels_of_the_same_width_are_left_alone() -> None:
+    image = np.random.default_rng(0).random((30, 41))
+    seen = resample(image, 20, 0.1005, 0.1)
+    assert np.array_equal(seen.pixels, image[5:25, 10:30])
+    assert seen.corner == (5, 10)
+
+
+def test_an_image_of_a_few_pixels_is_refused() -> None:
+    with pytest.raises(BrokenFileError, match="less than 8"):
+        resample(np.ones((30, 30)), 20, 0.05, 0.5)

@@ -1,0 +1,119 @@
+"""Pretraining runs."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from learn.lens_fits.channels import STACK
+from learn.methods import METHODS
+from learn.networks.encoder_files import load_encoder
+from learn.pretrain import pretrain
+from learn.run_files import read_curves
+from lensphys.ground.errors import InputError
+from simulate import shards
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_leaves_config_curves_checkpoint_and_encoder(
+    method: str, model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    config = pretrain_config(method, data=model2, out=tmp_path / "run")
+    folder, made = pretrain(config)
+    assert made
+    present = {path.name for path in folder.iterdir()}
+    wanted = {"config.yaml", "metrics.csv", "checkpoints", "encoder.safetensors", "encoder.json"}
+    of_fits = {"lens_fits.json", "lens_fits.png"} if config.encoder.lens_fit else set()
+    assert wanted | of_fits | {"loss.png", "tensorboard"} == present
+    stored = yaml.safe_load((folder / "config.yaml").read_text())
+    assert stored["optimizer"]["epochs"] == 2
+    assert stored["precision"] == "32-true", "resolved"
+    curves = read_curves(folder / "metrics.csv")
+    assert [row["epoch"] for row in curves] == ["0", "1"]
+    assert all(np.isfinite(float(row["train_loss"])) for row in curves)
+    assert [row["collapsed"] != "" for row in curves] == [False, True], "the last is measured"
+    channels = len(STACK) if config.encoder.lens_fit else 1
+    assert load_encoder(folder)(torch.rand(1, channels, 64, 64)).isfinite().all()
+    left = json.loads((folder / "encoder.json").read_text())
+    assert left["method"] == method
+    assert left["images"] == 48, "a fifth is held out to be watched"
+    assert left["lr"] == pytest.approx(1e-3 * (16 / 2048) ** 0.5), "scaled from the batch"
+    assert float(curves[0]["lr"]) <= left["lr"]
+    assert 0 <= left["monitor"]["linear_probe"] <= 1, "of six images, none may be told"
+    assert pretrain(config) == (folder, False), "a finished run is left alone"
+
+
+def test_the_learning_rate_is_that_of_the_batch_that_there_is(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    large = ("optimizer.batch_size=256", "optimizer.base_lr=1e-3", "optimizer.epochs=1")
+    config = pretrain_config("mae", large, data=model2, out=tmp_path / "run")
+    folder, _ = pretrain(config)
+    left = json.loads((folder / "encoder.json").read_text())
+    assert left["lr"] == pytest.approx(1e-3 * (48 / 512) ** 0.5)
+    (epoch,) = read_curves(folder / "metrics.csv")
+    assert float(epoch["lr"]) <= left["lr"]
+
+
+def test_bad_input_is_refused_in_one_line(
+    model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="simulate --model 2"):
+        pretrain(pretrain_config("mae", data=tmp_path / "nothing"))
+    with pytest.raises(InputError, match="images of 64 pixels"):
+        pretrain(pretrain_config("mae", ("encoder.image_size=32",), data=model2))
+    with pytest.raises(InputError, match="no class 'axions'"):
+        pretrain(pretrain_config("mae", data=model2, classes=("axions",)))
+    for method in ("simclr", "moco", "dino", "ibot"):
+        with pytest.raises(InputError, match=f"{method} compares the images of a batch"):
+            pretrain(pretrain_config(method, ("optimizer.batch_size=1",), data=model2))
+    with pytest.raises(InputError, match="not a multiple of devices x nodes x accumulate = 3"):
+        pretrain(pretrain_config("mae", ("optimizer.accumulate=3",), data=model2))
+    with pytest.raises(InputError, match="did you mean 'mask_ratio'"):
+        pretrain(pretrain_config("mae", ("params.mask_ration=0.5",), data=model2))
+    with pytest.raises(InputError, match="need --out"):
+        pretrain(pretrain_config("mae", data=model2, nodes=2))
+    assert list(tmp_path.iterdir()) == []
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match="cannot write"):
+        pretrain(pretrain_config("mae", data=model2, out=file / "run"))
+    file.unlink()
+    assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((3, 64, 64), "3 channels"), ((1, 64, 48), "64 x 48"), ((1, 48, 48), "images of 48 pixels")],
+)
+def test_images_that_the_encoder_is_not_made_for_are_refused(
+    shape: tuple[int, ...],
+    message: str,
+    model2: Path,
+    tmp_path: Path,
+    pretrain_config: Any,
+    monkeypatch: Any,
+) -> None:
+    data = shards.read(model2)
+    other = dataclasses.replace(data, image=np.ones((len(data), *shape), np.float32))
+    monkeypatch.setattr(shards, "read", lambda *_: other)
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config("mae", data=model2, out=tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_monitor_every_image_is_trained_on(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    sets = ("optimizer.epochs=1", "monitor=null", "precision=bf16", "compile=false")
+    folder, _ = pretrain(pretrain_config("mae", sets, data=model2, out=tmp_path / "run"))
+    left = json.loads((folder / "encoder.json").read_text())
+    assert left["images"] == 60
+    assert left["monitor"] is None
+    assert "precision: bf16-mixed" in (folder / "config.yaml").read_text()
