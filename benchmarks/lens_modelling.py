@@ -6,7 +6,7 @@ Simulated SIE + external shear + Sersic source, 14 free parameters, 64 x 64 pixe
 peak signal to noise 30. "Warm" starts scatter about the truth as the proposals of a small network
 do (5% and 0.02 of each parameter's scale); "cold" starts come from the templates alone. The
 noise floor is the chi^2 of the true model with the same noise: chi^2 / dof itself scatters by 2.2%
-from image to image, more than the 2% that is asked for. The first images are also fitted by
+from image to image, more than the 2% of the requirement. The first images are also fitted by
 lenstronomy's particle swarm (100 particles, 100 iterations, followed by its downhill simplex), one
 process.
 """
@@ -46,10 +46,10 @@ RANGES = {
 }
 
 
-def mock(
+def make_mocks(
     n: int, generator: torch.Generator, psf: lp.GaussianPSF
 ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-    """True parameters, noise-free images, noisy ones and the standard deviation of the noise."""
+    """Make true parameters, noise-free and noisy images, and the deviation of the noise."""
     truth = {
         name: low + (high - low) * torch.rand(n, generator=generator)
         for name, (low, high) in RANGES.items()
@@ -73,7 +73,7 @@ def mock(
 def report(
     name: str, result: lp.FitResult, truth: dict[str, Tensor], floor: Tensor, seconds: float
 ) -> None:
-    """One row of figures."""
+    """Print one row of the table."""
     at_floor = (result.chi2_dof / floor < 1.02).float().mean().item()
     literal = ((result.chi2_dof - 1).abs() < 0.02).float().mean().item()
     inside = {
@@ -94,8 +94,8 @@ def report(
     )
 
 
-def lenstronomy_fit(image: np.ndarray, sigma: float) -> float:
-    """Chi^2 / dof that lenstronomy's swarm and simplex reach, within the same ranges."""
+def fit_by_lenstronomy(image: np.ndarray, sigma: float) -> float:
+    """Fit by lenstronomy's swarm and simplex, within the same ranges; returns chi^2 / dof."""
     from lenstronomy.Workflow.fitting_sequence import FittingSequence
 
     corner = -(N_PIX - 1) / 2 * PIXEL_SCALE
@@ -149,7 +149,7 @@ def lenstronomy_fit(image: np.ndarray, sigma: float) -> float:
 
 
 def main() -> None:
-    """Runs all fits and prints their table."""
+    """Run all fits and print their table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=600)
     parser.add_argument("--threads", type=int, default=2)
@@ -159,7 +159,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     generator = torch.Generator().manual_seed(0)
     psf = lp.GaussianPSF(fwhm=FWHM, pixel_scale=PIXEL_SCALE)
-    truth, clean, images, sigma = mock(args.n, generator, psf)
+    truth, clean, images, sigma = make_mocks(args.n, generator, psf)
     dof = images[0].numel() - len(RANGES)
     floor = ((images - clean) / sigma[:, None, None]).square().sum((1, 2)) / dof
     start = {
@@ -184,7 +184,7 @@ def main() -> None:
     print(f"\nOf the true models, {100 * literal:.1f}% have chi^2/dof within 2% of 1.")
     for i in range(args.peer):
         begin = time.perf_counter()
-        chi2 = lenstronomy_fit(images[i].double().numpy(), sigma[i].item())
+        chi2 = fit_by_lenstronomy(images[i].double().numpy(), sigma[i].item())
         seconds = time.perf_counter() - begin
         print(f"lenstronomy, image {i}: {seconds:.0f} s, {chi2 / floor[i]:.3f} of the noise floor")
 

@@ -7,8 +7,8 @@ SIE + external shear + Sersic source + Gaussian PSF, 64 x 64 pixels, float32 (le
 without and with 100 point masses. Each package runs in a process of its own, as it would alone, in
 turn with the others, round by round, with the same number of threads; lenstronomy, which has none,
 in as many processes. A turn is a row of calls. Figures are medians over the rounds, and the median,
-10% and 90% of the ratios within a round. A last table says where the time of ours goes, beside what
-moving the maps alone would take.
+10% and 90% of the ratios within a round. A last table splits the time of lensphys into parts, and
+gives the time to move the maps alone.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Params = dict[str, Tensor]
 Cases = dict[str, Callable[[], object]]
 
 
-def draw(batch: int) -> Params:
-    """Parameters (B,) of as many lenses, and (B, K) of their point masses."""
+def draw_parameters(batch: int) -> Params:
+    """Draw parameters (B,) of lenses, and (B, K) of their point masses."""
     generator = torch.Generator().manual_seed(0)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -68,8 +68,8 @@ def draw(batch: int) -> Params:
     }
 
 
-def lensphys_render(masses: bool) -> Callable[[Params], Tensor]:
-    """Our image of a batch of parameters."""
+def make_lensphys_render(masses: bool) -> Callable[[Params], Tensor]:
+    """Make the function that renders a batch of parameters by lensphys."""
     psf = lp.GaussianPSF(fwhm=FWHM, pixel_scale=PIXEL_SCALE)
     layer = lp.Render(pixel_scale=PIXEL_SCALE, shape=N_PIX, psf=psf)
 
@@ -97,8 +97,8 @@ def lensphys_render(masses: bool) -> Callable[[Params], Tensor]:
     return render
 
 
-def caustics_render(p: Params) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """The simulator of caustics under vmap, and its table of parameters."""
+def make_caustics_render(p: Params) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Make the simulator of caustics under vmap, and its table of parameters."""
     import caustics
 
     cosmology = caustics.FlatLambdaCDM(name="cosmology")
@@ -143,7 +143,7 @@ def caustics_render(p: Params) -> tuple[Callable[[Tensor], Tensor], Tensor]:
 
 
 @functools.cache
-def _lenstronomy(masses: bool):  # type: ignore[no-untyped-def]
+def _make_lenstronomy_model(masses: bool):  # type: ignore[no-untyped-def]
     from lenstronomy.Data.imaging_data import ImageData
     from lenstronomy.Data.psf import PSF
     from lenstronomy.ImSim.image_model import ImageModel
@@ -163,9 +163,9 @@ def _lenstronomy(masses: bool):  # type: ignore[no-untyped-def]
     return ImageModel(data, psf, LensModel(lenses), source_model_class=source)
 
 
-def lenstronomy_images(masses: bool, rows: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
-    """Images by lenstronomy, one after the other; the model is made once."""
-    model = _lenstronomy(masses)
+def render_by_lenstronomy(masses: bool, rows: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
+    """Render by lenstronomy, one image after the other; the model is made once."""
+    model = _make_lenstronomy_model(masses)
     images = []
     for p in rows:
         centre = {"center_x": 0.0, "center_y": 0.0}
@@ -190,11 +190,11 @@ def lenstronomy_images(masses: bool, rows: list[dict[str, np.ndarray]]) -> list[
 
 
 class Package:
-    """A package in a process of its own, which times what it is asked to run.
+    """A package in a process of its own, which times its cases.
 
     Args:
-        make: what builds its cases by name from the parameters.
-        batch, threads: how many images, and how many threads it may use.
+        make: function that builds its cases, by name, from the parameters.
+        batch, threads: number of images and of threads.
     """
 
     def __init__(self, make: Callable[[Params], Cases], batch: int, threads: int) -> None:
@@ -204,18 +204,18 @@ class Package:
         self._process.start()
 
     def seconds(self, case: str) -> float:
-        """One turn of a case, when the idle threads of the others have gone to sleep."""
+        """Time one turn of a case, when the idle threads of the others have gone to sleep."""
         time.sleep(0.05)
         self._pipe.send((case, False))
         return self._pipe.recv()
 
     def images(self, case: str) -> np.ndarray:
-        """What a run of a case gives."""
+        """Return the result of one run of a case."""
         self._pipe.send((case, True))
         return self._pipe.recv()
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._pipe.send((None, False))
         self._process.join()
 
@@ -223,15 +223,15 @@ class Package:
 def _serve(make, batch, threads, pipe) -> None:  # type: ignore[no-untyped-def]
     warnings.filterwarnings("ignore")
     torch.set_num_threads(threads)
-    cases = make(draw(batch))
+    cases = make(draw_parameters(batch))
     while (request := pipe.recv())[0] is not None:
         case, wanted = request
-        pipe.send(cases[case]().numpy() if wanted else a_turn(cases[case]))
+        pipe.send(cases[case]().numpy() if wanted else time_turn(cases[case]))
 
 
-def lensphys_cases(p: Params) -> Cases:
-    """Ours."""
-    plain, substructure = lensphys_render(False), lensphys_render(True)
+def make_lensphys_cases(p: Params) -> Cases:
+    """Make the cases of lensphys."""
+    plain, substructure = make_lensphys_render(False), make_lensphys_render(True)
     leaves = {name: v.clone().requires_grad_() for name, v in p.items() if "mass" not in name}
     return {
         "forward": torch.no_grad()(lambda: plain(p)),
@@ -242,9 +242,9 @@ def lensphys_cases(p: Params) -> Cases:
     }
 
 
-def caustics_cases(p: Params) -> Cases:
-    """Those of caustics."""
-    render, table = caustics_render(p)
+def make_caustics_cases(p: Params) -> Cases:
+    """Make the cases of caustics."""
+    render, table = make_caustics_render(p)
     leaf = table.clone().requires_grad_()
     return {
         "forward": torch.no_grad()(lambda: render(table)),
@@ -252,8 +252,8 @@ def caustics_cases(p: Params) -> Cases:
     }
 
 
-def a_turn(run: Callable[[], object]) -> float:
-    """Seconds of a call in a row of them: threads awake, caches warm, as in a loop of one's own."""
+def time_turn(run: Callable[[], object]) -> float:
+    """Time a call in a row of calls: threads awake, caches warm, as in a user's loop."""
     run()
     start = time.perf_counter()
     for _ in range(_ROW):
@@ -261,8 +261,8 @@ def a_turn(run: Callable[[], object]) -> float:
     return (time.perf_counter() - start) / _ROW
 
 
-def in_turn(cases: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every case in every round, after two rounds of warming up."""
+def time_in_turns(cases: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Time every case in every round, after two rounds of warming up."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for turn in range(rounds + 2):
         for name, run in cases.items():
@@ -272,18 +272,18 @@ def in_turn(cases: dict[str, Callable[[], float]], rounds: int) -> dict[str, lis
     return seconds
 
 
-def timed(run: Callable[[], object]) -> Callable[[], float]:
-    """A case of this process."""
+def make_timer(run: Callable[[], object]) -> Callable[[], float]:
+    """Make a function that times a turn in this process."""
 
     def seconds() -> float:
         time.sleep(0.05)
-        return a_turn(run)
+        return time_turn(run)
 
     return seconds
 
 
 def report(title: str, seconds: dict[str, list[float]], batch: int) -> None:
-    """One Markdown table; the first case is ours."""
+    """Print one Markdown table, of which the first case is lensphys."""
     ours, *others = seconds
     print(f"\n{title}\n\n| | ms | images/s | lensphys is faster by |\n|---|---|---|---|")
     for name in (ours, *others):
@@ -296,13 +296,13 @@ def report(title: str, seconds: dict[str, list[float]], batch: int) -> None:
         print(f"| {name} | {median * 1e3:.1f} | {batch / median:.0f} | {faster} |")
 
 
-def bounds(p: Params, rounds: int) -> None:
-    """Where the time of the forward render goes, and what memory allows.
+def report_parts(p: Params, rounds: int) -> None:
+    """Print the time of each part of the forward render, and the limit that memory sets.
 
     Nine maps of the size of the images have to be written, and most of them read once: deflection,
     rays, brightness, and the image before and after the PSF.
     """
-    render = lensphys_render(False)
+    render = make_lensphys_render(False)
     x, y = lp.pixel_grid(N_PIX, PIXEL_SCALE)
     sie = lp.SIE(theta_E=p["theta_E"], e1=p["e1"], e2=p["e2"])
     lens = lp.ThinLens([sie, lp.Shear(gamma1=p["gamma1"], gamma2=p["gamma2"])])
@@ -312,13 +312,13 @@ def bounds(p: Params, rounds: int) -> None:
     beta = lens.ray_trace(x, y)
     brightness = source.surface_brightness(*beta)
     out = torch.empty_like(brightness)
-    seconds = in_turn(
+    seconds = time_in_turns(
         {
-            "forward render": timed(lambda: render(p)),
-            "rays": timed(lambda: lens.ray_trace(x, y)),
-            "brightness": timed(lambda: source.surface_brightness(*beta)),
-            "PSF": timed(lambda: psf.convolve(brightness)),
-            "sum of two maps": timed(lambda: torch.add(*beta, out=out)),
+            "forward render": make_timer(lambda: render(p)),
+            "rays": make_timer(lambda: lens.ray_trace(x, y)),
+            "brightness": make_timer(lambda: source.surface_brightness(*beta)),
+            "PSF": make_timer(lambda: psf.convolve(brightness)),
+            "sum of two maps": make_timer(lambda: torch.add(*beta, out=out)),
         },
         rounds,
     )
@@ -331,7 +331,7 @@ def bounds(p: Params, rounds: int) -> None:
 
 
 def main() -> None:
-    """Runs all comparisons and prints their tables."""
+    """Run all comparisons and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
@@ -340,16 +340,16 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(args.threads)
 
-    p = draw(args.batch)
+    p = draw_parameters(args.batch)
     rows = [{name: v[i].double().numpy() for name, v in p.items()} for i in range(args.batch)]
     share = math.ceil(args.batch / args.threads)
     shares = [rows[i : i + share] for i in range(0, args.batch, share)]
-    ours = Package(lensphys_cases, args.batch, args.threads)
-    peer = Package(caustics_cases, args.batch, args.threads)
+    ours = Package(make_lensphys_cases, args.batch, args.threads)
+    peer = Package(make_caustics_cases, args.batch, args.threads)
     with multiprocessing.get_context("spawn").Pool(args.threads) as pool:
 
         def theirs(masses: bool) -> np.ndarray:
-            parts = pool.starmap(lenstronomy_images, [(masses, part) for part in shares])
+            parts = pool.starmap(render_by_lenstronomy, [(masses, part) for part in shares])
             return np.stack([image for part in parts for image in part])
 
         for case, masses in (("forward", False), ("masses", True)):
@@ -364,11 +364,11 @@ def main() -> None:
             f"Forward, batch {args.batch}, {args.threads} threads": {
                 "lensphys": lambda: ours.seconds("forward"),
                 "caustics, vmap": lambda: peer.seconds("forward"),
-                "lenstronomy": timed(lambda: theirs(False)),
+                "lenstronomy": make_timer(lambda: theirs(False)),
             },
             f"Forward with {N_MASSES} point masses": {
                 "lensphys": lambda: ours.seconds("masses"),
-                "lenstronomy": timed(lambda: theirs(True)),
+                "lenstronomy": make_timer(lambda: theirs(True)),
             },
             "Forward and backward, all parameters": {
                 "lensphys": lambda: ours.seconds("backward"),
@@ -376,11 +376,11 @@ def main() -> None:
             },
         }
         for title, cases in tables.items():
-            report(title, in_turn(cases, args.rounds), args.batch)
+            report(title, time_in_turns(cases, args.rounds), args.batch)
     ours.close()
     peer.close()
     with torch.no_grad():
-        bounds(p, args.rounds)
+        report_parts(p, args.rounds)
 
 
 if __name__ == "__main__":
