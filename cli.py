@@ -1,111 +1,214 @@
-# ruff: noqa: B008 - defaults that are calls declare options, and typer reads them once
-"""The front door: ``python cli.py --help``. Parses, loads the configuration, calls one function."""
+"""The front door: ``python cli.py --help``. Parses, loads the configuration, calls one function.
+
+The signature of a function is its command. An option that bears the name of a key of the
+configuration fills it. Names in braces in a help text are those that a registry knows.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
+import os
 import sys
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+# How threads wait is settled before torch is imported: spinning, they take the time of others.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from lensphys.ground.program import program
+from lensphys.ground.progress import show_files, show_images, write_note
 
+if TYPE_CHECKING:
     from lensphys.ground.config import ConfigT
     from simulate.run import Progress
 
-# Heavy imports wait inside the commands, so that --help answers at once.
+# Heavy imports wait inside the commands, so that --help and refusals answer at once.
+
+_log = logging.getLogger("lensphys.cli")
+
+#: The exit code of a shell for Ctrl-C; typer turns KeyboardInterrupt into it, without a word.
+_INTERRUPTED = 130
 
 
-class _PlainFlags:
-    """Flags are shown without the type of a value, since they take none."""
+class _Names:
+    """Names that a registry knows: in a text "a, b or c", or with another separator."""
+
+    def __init__(self, known: Callable[[], Iterable[Any]]) -> None:
+        self.known = known
+
+    def __format__(self, separator: str) -> str:
+        names = [str(name) for name in self.known()]
+        if separator or len(names) < 2:
+            return separator.join(names)
+        return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _choices(key: str) -> Iterable[Any]:
+    """The values that a key of a configuration may have."""
+    from typing import get_args
+
+    from learn.config import FinetuneConfig
+    from simulate.config import SimulateConfig
+
+    schema = FinetuneConfig if key == "mode" else SimulateConfig
+    return get_args(schema.model_fields[key].annotation)
+
+
+def _configured(command: str) -> Iterable[str]:
+    from lensphys.ground.config import config_files
+
+    return config_files(command)
+
+
+def _methods() -> Iterable[str]:
+    from learn.methods import METHODS
+
+    return METHODS
+
+
+def _tasks() -> Iterable[str]:
+    from learn.tasks import TASKS
+
+    return TASKS
+
+
+def _simulate_names(which: str) -> Iterable[Any]:
+    from simulate.presets import known_models, known_presets
+    from simulate.substructure import known_classes
+
+    return {"models": known_models, "presets": known_presets, "classes": known_classes}[which]()
+
+
+NAMES = {
+    "methods": _Names(_methods),
+    "tasks": _Names(_tasks),
+    "tiers": _Names(lambda: _configured("compare")),
+    "backends": _Names(lambda: _choices("backend")),
+    "devices": _Names(lambda: _choices("device")),
+    "modes": _Names(lambda: _choices("mode")),
+    **{name: _Names(partial(_simulate_names, name)) for name in ("models", "presets", "classes")},
+}
+
+
+class _KnowsNames:
+    """The help of a command, with names of the registries and of the program."""
+
+    help: str | None
+    params: list[Any]
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             if getattr(param, "is_flag", False):
-                param.metavar = ""
+                param.metavar = ""  # it takes no value
         return params
 
+    def fill_help(self) -> None:
+        """Put in names of the registries and of the program."""
+        self.help = (self.help or "").replace("python cli.py", program())
+        for param in self.params:
+            param.help = (param.help or "").format_map(NAMES)
+            param.metavar = param.metavar and param.metavar.format_map(NAMES)
 
-class _Command(_PlainFlags, TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.fill_help()
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class Command(_KnowsNames, TyperCommand):
     """A command."""
 
 
-class _Group(_PlainFlags, TyperGroup):
+class _Group(_KnowsNames, TyperGroup):
     """All commands."""
 
 
 app = typer.Typer(
     help="Simulate strong gravitational lenses, pretrain on them, and fine-tune.",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=program() == "lensphys",  # shells complete commands of one word
     rich_markup_mode="markdown",
     cls=_Group,
 )
-_command = partial(app.command, cls=_Command)
-
-#: The exit code of a shell for Ctrl-C; typer turns KeyboardInterrupt into it, without a word.
-_INTERRUPTED = 130
-#: What typer raises for a command line that it cannot read, of which it exports one kind alone.
-_UsageError: Any = typer.BadParameter.__mro__[1]
+_command = partial(app.command, cls=Command)
 
 
-class Backend(StrEnum):
-    """Who renders."""
-
-    torch = "torch"
-    lenstronomy = "lenstronomy"
+def _option(text: str, takes: str | None = None, **settings: Any) -> Any:
+    """An option: its help, and what it takes."""
+    return typer.Option(help=text, metavar=takes, **settings)
 
 
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+def _flag(name: str, text: str, **settings: Any) -> Any:
+    """An option that takes no value."""
+    return typer.Option(name, help=text, **settings)
 
 
-class Mode(StrEnum):
-    """What is trained."""
+def _one_of(names: str, text: str) -> Any:
+    """An option that takes one of the names of a registry."""
 
-    full = "full"
-    linear = "linear"
+    def parse(name: str) -> str:
+        known = [str(each) for each in NAMES[names].known()]
+        if name not in known:
+            raise typer.BadParameter(f"'{name}' is not one of {', '.join(known)}")
+        return name
 
-
-def _option(name: str, value: str | None, text: str, default: Any = None, **limits: Any) -> Any:
-    """An option: its name, what it takes (None: its type says so) and does; ``...``: required."""
-    return typer.Option(default, name, metavar=value, help=text, **limits)
-
-
-def _argument(name: str, text: str) -> Any:
-    """An argument by its name, and what it is."""
-    return typer.Argument(..., metavar=name, help=text)
+    return _option(text, f"{{{names}:|}}", parser=parse)
 
 
-_CONFIG = _option("--config", "FILE", "A YAML file in place of the shipped one under configs/.")
-_SETS = _option(
-    "--set",
-    "KEY=VALUE",
-    "Change any key of that file, SECTION.KEY=VALUE in a section. May be repeated.",
-)
-_SEED = _option("--seed", "N", "Of all random numbers.")
-_OUT = _option("--out", "DIR", "Folder to write to.")
-_DEVICE = _option("--device", None, "Where to compute. Default: auto, a GPU if there is one.")
-_DEVICES = _option("--devices", "N", "Train on so many devices of each machine.")
-_NODES = _option("--nodes", "N", "Train on so many machines of a cluster.")
-_RUN = _argument("RUN", "Folder of a fine-tuning run.")
-_DATA = _argument("DIR", "Folder of the data set.")
+def _several(text: str, takes: str = "A,B") -> Any:
+    """An option that takes names with commas between them."""
+
+    def parse(names: str) -> tuple[str, ...] | None:
+        from lensphys.ground.config import comma_separated
+
+        return comma_separated(names)
+
+    return _option(text, takes, parser=parse)
+
+
+Config = Annotated[
+    Path | None, _option("A YAML file in place of the shipped one under configs/.", "FILE")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change any key of that file, SECTION.KEY=VALUE in a section. May be repeated.",
+    ),
+]
+Seed = Annotated[int | None, _option("Of all random numbers.", "N")]
+Out = Annotated[Path | None, _option("Folder to write to.", "DIR")]
+Device = Annotated[
+    str | None, _one_of("devices", "Where to compute. Default: auto, a GPU if there is one.")
+]
+Devices = Annotated[int | None, _option("Train on so many devices of each machine.", "N")]
+Nodes = Annotated[int | None, _option("Train on so many machines of a cluster.", "N")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")]
+Data = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from lensphys import __version__
+
+        typer.echo(f"lensphys {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _main(
-    debug: bool = _option("--debug", None, "Show the traceback of errors.", False),
+    debug: Annotated[bool, _flag("--debug", "Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, _flag("--version", "Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Simulate strong gravitational lenses, pretrain on them, and fine-tune."""
 
@@ -113,35 +216,42 @@ def _main(
 @_command("simulate")
 def simulate_command(
     context: typer.Context,
-    model: int = _option("--model", "1|2|3", "DeepLense Model, which means instrument.", ...),
-    n: int | None = _option("--n", "N", "Number of images."),
-    preset: str = _option(
-        "--preset",
-        "published|physical",
-        "As in the DeepLense data sets, quirks included, or as physics has it.",
-        "published",
-    ),
-    backend: Backend | None = _option("--backend", None, "Who renders: torch is the faster one."),
-    classes: str | None = _option("--classes", "A,B", "Of no_sub,cdm,axion. Default: all three."),
-    pairs: int | None = _option(
-        "--pairs", "FACTOR", "Also render on pixels so many times as wide, as 2."
-    ),
-    non_lens: float | None = _option(
-        "--non-lens", "FRACTION", "So many of the images show look-alikes: 0.3."
-    ),
-    lens_light: bool = _option("--lens-light", None, "Lens galaxies shine too.", False),
-    sources: Path | None = _option(
-        "--sources", "FILE", "Real galaxies as sources: Galaxy10 HDF5, FITS, or a folder of FITS."
-    ),
-    workers: int | None = _option("--workers", "N", "Processes. Default: one for each CPU core."),
-    scheduler: str | None = _option(
-        "--scheduler", "ADDRESS", "Of Dask workers to use: tcp://host:8786."
-    ),
-    out: Path | None = _OUT,
-    device: Device | None = _DEVICE,
-    seed: int | None = _SEED,
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    model: Annotated[int, _option("DeepLense Model, which means instrument.", "{models:|}")],
+    n: Annotated[int | None, _option("Number of images.", "N")] = None,
+    preset: Annotated[
+        str,
+        _option(
+            "As in the DeepLense data sets, quirks included, or as physics has it.", "{presets:|}"
+        ),
+    ] = "published",
+    backend: Annotated[
+        str | None, _one_of("backends", "Who renders: torch is the faster one.")
+    ] = None,
+    classes: Annotated[
+        Any, _several("Of {classes:,}. Default: the three of the DeepLense data sets.")
+    ] = None,
+    pairs: Annotated[
+        int | None, _option("Also render on pixels so many times as wide, as 2.", "FACTOR")
+    ] = None,
+    non_lens: Annotated[
+        float | None, _option("So many of the images show look-alikes: 0.3.", "FRACTION")
+    ] = None,
+    lens_light: Annotated[bool, _flag("--lens-light", "Lens galaxies shine too.")] = (False),
+    sources: Annotated[
+        Path | None,
+        _option("Real galaxies as sources: Galaxy10 HDF5, FITS, or a folder of FITS.", "FILE"),
+    ] = None,
+    workers: Annotated[
+        int | None, _option("Processes. Default: one for each CPU core.", "N")
+    ] = None,
+    scheduler: Annotated[
+        str | None, _option("Of Dask workers to use: tcp://host:8786.", "ADDRESS")
+    ] = None,
+    out: Out = None,
+    device: Device = None,
+    seed: Seed = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Make a data set of lens images in HDF5 shards, by default in data/model2 and the like.
 
@@ -151,65 +261,72 @@ def simulate_command(
 
     Example: `python cli.py simulate --model 2 --n 1000 --set lens.e1=0.2`
     """
-    from lensphys.ground.config import comma_separated
     from simulate.presets import load_simulate_config
     from simulate.run import simulate
 
-    options = [f"non_lens.fraction={non_lens}"] if non_lens is not None else []
-    options += ["lens_light.enabled=true"] if lens_light else []
-    options += [f"galaxies.path={json.dumps(str(sources))}"] if sources else []
+    overrides = {
+        "non_lens.fraction": non_lens,
+        "lens_light.enabled": lens_light or None,
+        "galaxies.path": sources,
+    }
     settings = load_simulate_config(
         model,
         preset,
-        [*(sets or ()), *options],
+        sets or (),
         path=config,
+        overrides={key: value for key, value in overrides.items() if value is not None},
         n=n,
-        backend=backend and backend.value,
-        classes=comma_separated(classes),
+        backend=backend,
+        classes=classes,
         pairs=pairs,
         workers=workers,
         scheduler=scheduler,
         out=out,
-        device=device and device.value,
+        device=device,
         seed=seed,
     )
-    _print_data_set(*simulate(settings, partial(_image_progress, context)))
+    _print_data_set(*simulate(settings, _bars(context)))
 
 
 @_command("import")
 def import_command(
     context: typer.Context,
-    source: Path = _argument("SOURCE", "A folder of images, or one FITS file."),
-    out: Path | None = _option(
-        "--out", "DIR", "Folder to write to. Default: data/imported/SOURCE."
-    ),
-    model: int | None = _option(
-        "--model", "1|2|3", "The images are those of this DeepLense Model."
-    ),
-    instrument: str | None = _option(
-        "--instrument",
-        "NAME",
-        "Note the PSF and noise of this instrument: euclid_vis, hst_acs_f814w, ...",
-    ),
-    pixel_scale: float | None = _option(
-        "--pixel-scale",
-        "ARCSEC",
-        "Width of a pixel. Default: of the FITS header, model or instrument.",
-    ),
-    exposure_time: float | None = _option(
-        "--exposure-time", "SECONDS", "In all, of every image. Default: EXPTIME in the FITS header."
-    ),
-    size: int | None = _option("--size", "N", "Crop to so many pixels on a side about the centre."),
-    unit: str | None = _option(
-        "--unit",
-        "NAME",
-        "Of the fluxes: 'e-/s', counts, or any other. Default: BUNIT in the FITS header.",
-    ),
-    label_names: str | None = _option(
-        "--label-names", "A,B", "Import these class folders alone, in the order of their labels."
-    ),
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A folder of images, or one FITS file.")
+    ],
+    out: Annotated[
+        Path | None, _option("Folder to write to. Default: data/imported/SOURCE.", "DIR")
+    ] = None,
+    model: Annotated[
+        int | None, _option("The images are those of this DeepLense Model.", "{models:|}")
+    ] = None,
+    instrument: Annotated[
+        str | None,
+        _option("Note the PSF and noise of this one: euclid_vis, hst_acs_f814w, ...", "NAME"),
+    ] = None,
+    pixel_scale: Annotated[
+        float | None,
+        _option("Width of a pixel. Default: of the FITS header, model or instrument.", "ARCSEC"),
+    ] = None,
+    exposure_time: Annotated[
+        float | None,
+        _option("In all, of every image. Default: EXPTIME in the FITS header.", "SECONDS"),
+    ] = None,
+    size: Annotated[
+        int | None, _option("Crop to so many pixels on a side about the centre.", "N")
+    ] = None,
+    unit: Annotated[
+        str | None,
+        _option(
+            "Of the fluxes: 'e-/s', counts, or any other. Default: BUNIT in the FITS header.",
+            "NAME",
+        ),
+    ] = None,
+    label_names: Annotated[
+        Any, _several("Import these class folders alone, in the order of their labels.")
+    ] = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Bring published images into the form of a data set: .npy folders and FITS cutouts.
 
@@ -223,34 +340,22 @@ def import_command(
 
     Example: `python cli.py import cutouts --label-names lenses,others --instrument euclid_vis`
     """
-    from lensphys.ground.config import comma_separated
     from simulate.importers.config import ImportConfig
 
-    settings = _settings(
-        ImportConfig,
-        ("import", "import", "command"),
-        config,
-        sets,
-        out=out,
-        model=model,
-        instrument=instrument,
-        pixel_scale=pixel_scale,
-        exposure_time=exposure_time,
-        size=size,
-        unit=unit,
-        label_names=comma_separated(label_names),
-    )
+    settings = _settings(context, ImportConfig, "import", "import", "command")
     from simulate.importers.run import import_images
 
-    progress = partial(_image_progress, context, what="import")
-    _print_data_set(*import_images(source, settings, progress, _warn))
+    progress = _bars(context, "import")
+    _print_data_set(*import_images(source, settings, progress, write_note))
 
 
 @_command("inspect")
 def inspect_command(
     context: typer.Context,
-    folder: Path = _DATA,
-    verify: bool = _option("--verify", None, "Read every shard and compare its checksum.", False),
+    folder: Data,
+    verify: Annotated[
+        bool, _flag("--verify", "Read every shard and compare its checksum.")
+    ] = False,
 ) -> None:
     """Show what is in a data set: classes, parameters, and a picture.
 
@@ -264,7 +369,7 @@ def inspect_command(
     summary = inspect(folder, Console())
     damaged = [f"{folder / name} cannot be read" for name in summary.unreadable]
     if verify:
-        damaged = list(damages(summary, _image_progress(context, summary.total, 0, "verify")))
+        damaged = list(damages(summary, _bars(context, "verify")(summary.total, 0)))
         if not damaged:
             typer.echo(f"all {len(summary.manifest['shards'])} shards are intact")
     for line in damaged:
@@ -275,18 +380,19 @@ def inspect_command(
 
 @_command("pretrain")
 def pretrain_command(
-    method: str = _option(
-        "--method", "NAME", "mae, ijepa, simclr, moco, dino, ibot or physics-ijepa.", ...
-    ),
-    data: Path | None = _option("--data", "DIR", "Folder of the data set. Default: data/model2."),
-    classes: str | None = _option("--classes", "A,B", "Images of these classes alone."),
-    out: Path | None = _OUT,
-    device: Device | None = _DEVICE,
-    devices: int | None = _DEVICES,
-    nodes: int | None = _NODES,
-    seed: int | None = _SEED,
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    context: typer.Context,
+    method: Annotated[str, _option("{methods}.", "NAME")],
+    data: Annotated[
+        Path | None, _option("Folder of the data set. Default: data/model2.", "DIR")
+    ] = None,
+    classes: Annotated[Any, _several("Images of these classes alone.")] = None,
+    out: Out = None,
+    device: Device = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    seed: Seed = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Pretrain an encoder without labels; the run goes to a folder of its own under runs/.
 
@@ -296,23 +402,12 @@ def pretrain_command(
 
     Example: `python cli.py pretrain --method mae --data data/model3 --set optimizer.epochs=20`
     """
+    from learn.checks import check_pretraining
     from learn.config import PretrainConfig
-    from lensphys.ground.config import comma_separated
 
-    settings = _settings(
-        PretrainConfig,
-        ("pretrain", method, "method"),
-        config,
-        sets,
-        method=method,
-        data=data,
-        classes=comma_separated(classes),
-        out=out,
-        device=device,
-        devices=devices,
-        nodes=nodes,
-        seed=seed,
-    )
+    settings = _settings(context, PretrainConfig, "pretrain", method, "method")
+    check_pretraining(settings)
+    _announce_torch()
     from learn.pretrain import pretrain
     from learn.reporting.terminal import print_monitor
     from learn.training.processes import process_rank
@@ -326,33 +421,38 @@ def pretrain_command(
 
 @_command("finetune")
 def finetune_command(
-    task: str = _option("--task", "NAME", "classify, regress, find or superres.", ...),
-    encoder: str | None = _option(
-        "--encoder",
-        "DIR",
-        "Folder of a pretraining run; latest: the last one; none: train from scratch.",
-    ),
-    backbone: str | None = _option(
-        "--backbone",
-        "NAME",
-        "With --encoder none: vit, a timm model (resnet18), or rcan (for superres).",
-    ),
-    data: Path | None = _option(
-        "--data", "DIR", "Folder of the data set. Default: the first of data/model* that serves."
-    ),
-    mode: Mode | None = _option(
-        "--mode", None, "Train all of the network, or (linear) the last layer alone."
-    ),
-    labels_per_class: int | None = _option(
-        "--labels-per-class", "N", "Train on so many labels a class."
-    ),
-    out: Path | None = _OUT,
-    device: Device | None = _DEVICE,
-    devices: int | None = _DEVICES,
-    nodes: int | None = _NODES,
-    seed: int | None = _SEED,
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    context: typer.Context,
+    task: Annotated[str, _option("{tasks}.", "NAME")],
+    encoder: Annotated[
+        str | None,
+        _option(
+            "Folder of a pretraining run; latest: the last one; none: train from scratch.", "DIR"
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        _option(
+            "With --encoder none: vit, a timm model (resnet18), or rcan (for superres).", "NAME"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        _option("Folder of the data set. Default: the first of data/model* that serves.", "DIR"),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        _one_of("modes", "Train all of the network, or (linear) the last layer alone."),
+    ] = None,
+    labels_per_class: Annotated[
+        int | None, _option("Train on so many labels a class.", "N")
+    ] = None,
+    out: Out = None,
+    device: Device = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    seed: Seed = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Fine-tune an encoder for a task, and test it on images it has never seen.
 
@@ -364,31 +464,18 @@ def finetune_command(
 
     Example: `python cli.py finetune --task classify --labels-per-class 1000`
     """
+    from learn.checks import check_finetuning
     from learn.config import FinetuneConfig
 
-    settings = _settings(
-        FinetuneConfig,
-        ("finetune", task, "task"),
-        config,
-        sets,
-        task=task,
-        encoder=encoder,
-        backbone=backbone,
-        data=data,
-        mode=mode,
-        labels_per_class=labels_per_class,
-        out=out,
-        device=device,
-        devices=devices,
-        nodes=nodes,
-        seed=seed,
-    )
+    settings = _settings(context, FinetuneConfig, "finetune", task, "task")
+    check_finetuning(settings)
+    _announce_torch()
     from learn.finetune import finetune
     from learn.reporting.terminal import print_run
     from learn.tasks import task_report
     from learn.training.processes import process_rank
 
-    folder, made = finetune(settings, _warn)
+    folder, made = finetune(settings, write_note)
     if process_rank(settings):
         return
     print_run(folder, task_report(settings.task))
@@ -397,16 +484,18 @@ def finetune_command(
 
 @_command("evaluate")
 def evaluate_command(
-    run: Path = _RUN,
-    data: Path | None = _option(
-        "--data", "DIR", "Test on all images of another data set. Default: the run's test images."
-    ),
-    out: Path | None = _option(
-        "--out", "DIR", "Folder for metrics, predictions and figures. Default: nothing is written."
-    ),
-    device: Device = _option(
-        "--device", None, "Where to compute. The run's own test is on cpu.", Device.cpu
-    ),
+    run: Run,
+    data: Annotated[
+        Path | None,
+        _option("Test on all images of another data set. Default: the run's test images.", "DIR"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        _option("Folder for metrics, predictions and figures. Default: nothing is written.", "DIR"),
+    ] = None,
+    device: Annotated[
+        str, _one_of("devices", "Where to compute. The run's own test is on cpu.")
+    ] = "cpu",
 ) -> None:
     """Test a fine-tuned network again, from its weights, or on another data set.
 
@@ -415,11 +504,16 @@ def evaluate_command(
 
     Example: `python cli.py evaluate runs/classify/20260101-120000 --data data/model3`
     """
+    from learn.checks import check_data, read_run_config
+
+    read_run_config(run)
+    check_data(data)
+    _announce_torch()
     from learn.inference.evaluate import evaluate
     from learn.reporting.terminal import print_pictures, print_result
     from learn.tasks import task_report
 
-    result = evaluate(run, data, out, device.value)
+    result = evaluate(run, data, out, device)
     count = f"{len(result.rows)} of {len(result.data)} images of {result.data.path}"
     print_result(f"{run} on {count}", result.metrics, task_report(result.task))
     if out is not None:
@@ -430,28 +524,41 @@ def evaluate_command(
 @_command("predict")
 def predict_command(
     context: typer.Context,
-    run: Path = _argument("RUN", "Folder of a fine-tuning run, or of what was exported of it."),
-    inputs: list[Path] = _argument(
-        "INPUT", "FITS, .npy and HDF5 files, data sets, and folders of such files."
-    ),
-    out: Path | None = _option(
-        "--out",
-        "FILE",
-        "Table (.csv, .ecsv, .fits; default: predictions.csv); of a superres run a folder of "
-        "images (default: predictions).",
-    ),
-    pixel_scale: float | None = _option(
-        "--pixel-scale", "ARCSEC", "Of files that do not say it, as .npy."
-    ),
-    exposure_time: float | None = _option(
-        "--exposure-time",
-        "SECONDS",
-        "In all, of images that do not say it. Default: the median of the training images.",
-    ),
-    batch_size: int | None = _option("--batch-size", "N", "Images to predict at a time."),
-    device: Device | None = _DEVICE,
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder of a fine-tuning run, or of what was exported of it."
+        ),
+    ],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT",
+            help="FITS, .npy and HDF5 files, data sets, and folders of such files.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        _option(
+            "Table (.csv, .ecsv, .fits; default: predictions.csv); of a superres run a folder of "
+            "images (default: predictions).",
+            "FILE",
+        ),
+    ] = None,
+    pixel_scale: Annotated[
+        float | None, _option("Of files that do not say it, as .npy.", "ARCSEC")
+    ] = None,
+    exposure_time: Annotated[
+        float | None,
+        _option(
+            "In all, of images that do not say it. Default: the median of the training images.",
+            "SECONDS",
+        ),
+    ] = None,
+    batch_size: Annotated[int | None, _option("Images to predict at a time.", "N")] = None,
+    device: Device = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Let a fine-tuned network look at images: a table with a row each, or super-resolved FITS.
 
@@ -460,33 +567,34 @@ def predict_command(
 
     Example: `python cli.py predict runs/classify/20260102-150000 cutouts/*.fits`
     """
-    from learn.inference.predict import PredictConfig, predict
+    from learn.checks import check_inputs, read_run_config
+    from learn.config import PredictConfig
 
-    settings = _settings(
-        PredictConfig,
-        ("predict", "predict", "command"),
-        config,
-        sets,
-        out=out,
-        pixel_scale=pixel_scale,
-        exposure_time=exposure_time,
-        batch_size=batch_size,
-        device=device,
-    )
-    place, count = predict(run, inputs, settings, partial(_byte_progress, context), _warn)
+    settings = _settings(context, PredictConfig, "predict", "predict", "command")
+    read_run_config(run)
+    check_inputs(inputs)
+    _announce_torch()
+    from learn.inference.predict import predict
+
+    bar = partial(show_files, context.call_on_close, what="predict")
+    place, count = predict(run, inputs, settings, bar, write_note)
     typer.echo(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
 
 
 @_command("export")
 def export_command(
-    run: Path = _RUN,
-    out: Path | None = _option("--out", "DIR", "Folder to write to. Default: RUN/export."),
-    onnx: bool = _option("--onnx", None, "Write model.onnx too.", False),
+    run: Run,
+    out: Annotated[Path | None, _option("Folder to write to. Default: RUN/export.", "DIR")] = None,
+    onnx: Annotated[bool, _flag("--onnx", "Write model.onnx too.")] = False,
 ) -> None:
     """Write a fine-tuned network as a folder to give away: weights, configuration, model card.
 
     Example: `python cli.py export runs/classify/20260102-150000 --out classifier --onnx`
     """
+    from learn.checks import read_run_config
+
+    read_run_config(run)
+    _announce_torch()
     from learn.inference.export import export
 
     typer.echo(f"wrote {export(run, out, onnx=onnx)}")
@@ -494,13 +602,14 @@ def export_command(
 
 @_command("audit")
 def audit_command(
-    data: Path = _DATA,
-    out: Path | None = _option(
-        "--out", "DIR", "Folder to write to. Default: that of the data set."
-    ),
-    seed: int | None = _SEED,
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    context: typer.Context,
+    data: Data,
+    out: Annotated[
+        Path | None, _option("Folder to write to. Default: that of the data set.", "DIR")
+    ] = None,
+    seed: Seed = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Check that a data set is honest: no shortcut to its classes, and a signal to be found.
 
@@ -510,11 +619,15 @@ def audit_command(
 
     Example: `python cli.py audit data/model2-physical`
     """
-    from learn.audit import AuditConfig, audit, failures
+    from learn.checks import check_data
+    from learn.config import AuditConfig
+
+    settings = _settings(context, AuditConfig, "audit", "audit", "command")
+    check_data(data)
+    _announce_torch()
+    from learn.audit import audit, failures
     from learn.reporting.terminal import print_audit
 
-    of = ("audit", "audit", "command")
-    settings = _settings(AuditConfig, of, config, sets, out=out, seed=seed)
     result = audit(data, settings)
     print_audit(result)
     folder = settings.out or data
@@ -532,9 +645,9 @@ def audit_command(
 @_command("demo")
 def demo_command(
     context: typer.Context,
-    out: Path = _option("--out", "DIR", "Folder to write to.", Path("demo")),
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    out: Annotated[Path, _option("Folder to write to.", "DIR")] = Path("demo"),
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """The main job in minutes: simulate, pretrain, fine-tune, and a table at the end.
 
@@ -542,37 +655,33 @@ def demo_command(
     """
     from learn.demo import DemoConfig, demo
 
-    settings = _settings(DemoConfig, ("demo", "demo", "command"), config, sets)
-    demo(settings, out, partial(_image_progress, context))
+    settings = _settings(context, DemoConfig, "demo", "demo", "command")
+    demo(settings, out, _bars(context))
 
 
 @_command("compare")
 def compare_command(
     context: typer.Context,
-    tier: str = _option(
-        "--tier",
-        "smoke|small|full",
-        "How much: smoke takes minutes, small hours on 2 cores, full a GPU.",
-        ...,
-    ),
-    out: Path = _option("--out", "DIR", "Folder that holds one for each tier.", Path("results")),
-    only: str | None = _option("--only", "A,B", "These rows alone: mae,radial,mae:no-sub."),
-    presets: str | None = _option("--presets", "A,B", "Data of these alone: published,physical."),
-    seeds: str | None = _option(
-        "--seeds", "N,N", "These seeds alone, also others than the tier's."
-    ),
-    models: str | None = _option(
-        "--models", "N,N", "Measure on these DeepLense Models alone: 1,3."
-    ),
-    limit_hours: float | None = _option(
-        "--limit-hours",
-        "HOURS",
-        "Begin no cell after so many hours; 0: table and figures alone.",
-        min=0,
-    ),
-    device: Device | None = _DEVICE,
-    config: Path | None = _CONFIG,
-    sets: list[str] | None = _SETS,
+    tier: Annotated[
+        str,
+        _option("How much: smoke takes minutes, small hours on 2 cores, full a GPU.", "{tiers:|}"),
+    ],
+    out: Annotated[Path, _option("Folder that holds one for each tier.", "DIR")] = Path("results"),
+    only: Annotated[Any, _several("These rows alone: mae,radial,mae:no-sub.")] = None,
+    presets: Annotated[Any, _several("Data of these alone: {presets:,}.")] = None,
+    seeds: Annotated[
+        str | None, _option("These seeds alone, also others than the tier's.", "N,N")
+    ] = None,
+    models: Annotated[
+        str | None, _option("Measure on these DeepLense Models alone: 1,3.", "N,N")
+    ] = None,
+    limit_hours: Annotated[
+        float | None,
+        _option("Begin no cell after so many hours; 0: table and figures alone.", "HOURS", min=0),
+    ] = None,
+    device: Device = None,
+    config: Config = None,
+    sets: Sets = None,
 ) -> None:
     """Fill the comparison table, cell by cell: methods, data sets, budgets and seeds.
 
@@ -585,20 +694,22 @@ def compare_command(
     from learn.compare.cell_files import LABEL_EFFICIENCY, SENSITIVITY, TABLE
     from learn.compare.config import CompareConfig
     from learn.compare.selection import Selection, parse_numbers
-    from lensphys.ground.config import comma_separated
 
-    settings = _settings(CompareConfig, ("compare", tier, "tier"), config, sets, device=device)
+    settings = _settings(
+        context, CompareConfig, "compare", tier, "tier", without=("presets", "seeds", "models")
+    )
     wanted = Selection(
-        comma_separated(only),
-        comma_separated(presets),
+        only,
+        presets,
         parse_numbers(seeds, "--seeds"),
         limit_hours,
         parse_numbers(models, "--models"),
     )
     wanted.check(settings)
+    _announce_torch()
     from learn.compare.run_tier import compare
 
-    outcome = compare(tier, settings, out, wanted, partial(_image_progress, context), _warn)
+    outcome = compare(tier, settings, out, wanted, _bars(context), write_note)
     for kind, name in (("table", TABLE), ("picture", LABEL_EFFICIENCY), ("picture", SENSITIVITY)):
         if (outcome.folder / name).is_file():
             typer.echo(f"{kind}: {outcome.folder / name}")
@@ -607,10 +718,13 @@ def compare_command(
 
 @_command("report")
 def report_command(
-    folder: Path = _argument(
-        "DIR", "Folder of a run or of a comparison, or one that holds several."
-    ),
-    out: Path | None = _option("--out", "FILE", "Page to write. Default: DIR/report.html."),
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder of a run or of a comparison, or one that holds several."
+        ),
+    ],
+    out: Annotated[Path | None, _option("Page to write. Default: DIR/report.html.", "FILE")] = None,
 ) -> None:
     """Make one HTML page of a run or a comparison: tables, pictures and configuration.
 
@@ -624,18 +738,38 @@ def report_command(
 
 
 def _settings(
+    context: typer.Context,
     schema: type[ConfigT],
-    shipped: tuple[str, str, str],
-    path: Path | None,
-    sets: list[str] | None,
-    **options: Any,
+    command: str,
+    name: str,
+    kind: str,
+    without: Iterable[str] = (),
 ) -> ConfigT:
-    """The shipped configuration, or another in its place, with what the options say."""
+    """The shipped configuration, or another in its place, with the keys that options fill.
+
+    Args:
+        context: holds the options.
+        schema: of the configuration.
+        command, name, kind: which is shipped; see :func:`lensphys.ground.config.shipped_config`.
+        without: options that only look as if they filled a key.
+    """
     from lensphys.ground.config import load_config, shipped_config
 
-    default = shipped_config(*shipped)  # refuses unknown names whatever is in its place
-    values = {key: v.value if isinstance(v, StrEnum) else v for key, v in options.items()}
-    return load_config(schema, path or default, sets or (), **values)
+    default = shipped_config(command, name, kind)  # refuses unknown names whatever is in its place
+    options = context.params
+    keys = options.keys() & schema.model_fields.keys() - {*without, "config", "sets"}
+    filled = {key: options[key] for key in keys}
+    return load_config(schema, options["config"] or default, options["sets"] or (), **filled)
+
+
+def _announce_torch() -> None:
+    if "torch" not in sys.modules:
+        _log.info("importing torch ...")
+
+
+def _bars(context: typer.Context, what: str = "simulate") -> Callable[[int, int], Progress]:
+    """Start a bar over images in all and those already there, closed with the command."""
+    return partial(show_images, context.call_on_close, what=what)
 
 
 def _print_written(folder: Path, made: bool) -> None:
@@ -647,59 +781,11 @@ def _print_data_set(folder: Path, made: bool) -> None:
     typer.echo(f"picture: {folder / 'preview.png'}")
 
 
-def _warn(line: str) -> None:
-    """Print one line to standard error, above a progress bar."""
-    from tqdm import tqdm
+class _Notes(logging.Handler):
+    """Shows what takes long, a line each."""
 
-    tqdm.write(line, file=sys.stderr)
-
-
-def _image_progress(
-    context: typer.Context, total: int, done: int, what: str = "simulate"
-) -> Progress:
-    """A progress bar over images on the terminal, closed with the command whatever ends it."""
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, initial=done, unit="img", desc=what, disable=done == total)
-    context.call_on_close(bar.close)  # else an error message starts in the middle of its line
-
-    def report(count: int) -> None:
-        bar.update(count)
-        if bar.n >= total:
-            bar.close()
-
-    return report
-
-
-def _byte_progress(
-    context: typer.Context, files: list[Path], what: str = "predict"
-) -> Callable[[Path, float], None]:
-    """A progress bar over the bytes of files: how many images are in them shows only then."""
-    from tqdm import tqdm
-
-    sizes = {path: path.stat().st_size for path in files}
-    parts, dealt = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0)
-    total = sum(sizes.values())
-    bar = tqdm(total=total, unit="B", unit_scale=True, desc=what, disable=not total)
-    context.call_on_close(bar.close)
-
-    def report(path: Path, part: float) -> None:
-        # Whole bytes, since the parts of a file do not add up to the last digit.
-        parts[path] += part
-        done = round(min(parts[path], 1.0) * sizes[path])
-        bar.update(done - dealt[path])
-        dealt[path] = done
-        if bar.n >= total:
-            bar.close()
-
-    return report
-
-
-def _expected_errors() -> tuple[type[BaseException], ...]:
-    """Errors that the user can put right: they get one line and exit code 2."""
-    from lensphys.ground.errors import InputError
-
-    return InputError, OSError
+    def emit(self, record: logging.LogRecord) -> None:
+        write_note(record.getMessage())
 
 
 def _fail(message: str, code: int) -> None:
@@ -710,14 +796,22 @@ def _fail(message: str, code: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of the user end in one line and exit code 2."""
+    from lensphys.ground.errors import InputError
+
+    for package in ("lensphys", "simulate", "learn"):
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+            logger.addHandler(_Notes())
     arguments = sys.argv[1:] if arguments is None else arguments
     run: Callable[..., Any] = app
     try:
-        code = run(arguments or ["--help"], prog_name="cli.py", standalone_mode=False)
-    except _UsageError as error:
-        command = error.ctx.command_path if error.ctx else "cli.py"
-        _fail(f"error: {error.format_message()} (see `python {command} --help`)", error.exit_code)
-    except _expected_errors() as error:
+        code = run(arguments or ["--help"], prog_name=program(), standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else program()
+        _fail(f"error: {error.format_message()} (see `{command} --help`)", error.exit_code)
+    except (InputError, OSError) as error:
         if "--debug" in arguments:
             raise
         _fail(f"error: {error}", 2)

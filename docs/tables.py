@@ -36,6 +36,8 @@ def table_files() -> dict[str, str]:
 def commands_page() -> str:
     """Return the page of all commands with their arguments and options."""
     group: Any = typer.main.get_command(cli.app)
+    for command in group.commands.values():
+        command.fill_help()
     rows = "\n".join(
         f"| [`{name}`](#{name}) | {_first_sentence(command.help)} |"
         for name, command in group.commands.items()

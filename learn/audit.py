@@ -10,22 +10,21 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.baselines.radial import radial_classifier, radial_features
+from learn.config import AuditConfig
 from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
 from learn.reporting.figures.audit import draw_sensitivity
 from learn.views.symmetries import random_d4
-from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
 from lensphys.ground.locks import held
@@ -41,28 +40,6 @@ _RESAMPLES = 1000
 
 Interval = tuple[float, float]
 Rows = NDArray[np.int64]
-
-
-class AuditConfig(Strict):
-    """``python cli.py audit``."""
-
-    seed: int = Field(ge=0, lt=2**32)
-    test_fraction: float = Field(gt=0, lt=1)
-    least_test_images_per_class: int = Field(gt=1)
-    labels_per_class: int | None = Field(gt=0)
-    radial_auc_max: float = Field(gt=0.5, le=1)
-    twin_accuracy: tuple[float, float]
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=1)
-    lr: float = Field(gt=0)
-    width: int = Field(gt=0)
-    out: Path | None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not 0 <= self.twin_accuracy[0] <= self.twin_accuracy[1] <= 1:
-            raise ValueError("twin_accuracy must rise from 0 to 1")
-        return self
 
 
 def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:

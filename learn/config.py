@@ -1,9 +1,9 @@
-"""Configurations of pretraining and fine-tuning; defaults live in ``configs/``."""
+"""Configurations of training, prediction and audit; defaults live in ``configs/``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
@@ -196,4 +196,39 @@ class FinetuneConfig(TrainingConfig):
     def _leaves_training_images(self) -> FinetuneConfig:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction + test_fraction must leave images to train on")
+        return self
+
+
+class PredictConfig(Strict):
+    """Options of ``python cli.py predict``; defaults live in ``configs/predict/predict.yaml``."""
+
+    out: Path | None = Field(description="table, or folder of super-resolved images")
+    pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not say it")
+    exposure_time: float | None = Field(
+        gt=0, description="s in all, of images that do not say it; null: as in training"
+    )
+    fill: Literal["median", "zero"] = Field(description="value of bad pixels")
+    batch_size: int = Field(gt=0)
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class AuditConfig(Strict):
+    """``python cli.py audit``."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    test_fraction: float = Field(gt=0, lt=1)
+    least_test_images_per_class: int = Field(gt=1)
+    labels_per_class: int | None = Field(gt=0)
+    radial_auc_max: float = Field(gt=0.5, le=1)
+    twin_accuracy: tuple[float, float]
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=1)
+    lr: float = Field(gt=0)
+    width: int = Field(gt=0)
+    out: Path | None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not 0 <= self.twin_accuracy[0] <= self.twin_accuracy[1] <= 1:
+            raise ValueError("twin_accuracy must rise from 0 to 1")
         return self

@@ -7,14 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from learn.config import FinetuneConfig
+from lensphys.ground.config import checked, read_yaml
 from lensphys.ground.errors import InputError
 
 #: The configuration of a run, the metrics of a finished task, and the curves of its training.
 CONFIG, METRICS, CURVES = "config.yaml", "metrics.json", "metrics.csv"
+#: The weights of a finished task.
+MODEL = "model.safetensors"
 #: The description of a finished encoder, beside its weights.
 DESCRIPTION = "encoder.json"
 #: What ``evaluate --out`` tested, and on which data set.
 EVALUATION = "evaluation.json"
+#: The digest of the data set that a run was begun on.
+DATA = "data.json"
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -40,3 +46,34 @@ def read_curves(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def read_run_config(folder: Path) -> FinetuneConfig:
+    """Read the configuration of a fine-tuning run that has left its weights.
+
+    Raises:
+        InputError: where there is none.
+    """
+    path = folder / CONFIG
+    values = read_yaml(path) if path.is_file() else {}
+    if "method" in values:
+        raise InputError(
+            f"{folder} is a pretrain run, which predicts nothing by itself; fine-tune it first: "
+            f"`python cli.py finetune --task classify --encoder {folder}`"
+        )
+    if "task" not in values:
+        raise InputError(
+            f"{folder} is not a run; give the folder of a finished fine-tuning run, or make one "
+            "with `python cli.py finetune`"
+        )
+    if not (folder / MODEL).is_file():
+        raise unfinished(folder, values["task"])
+    return checked(FinetuneConfig, values, str(path))
+
+
+def unfinished(folder: Path, task: str) -> InputError:
+    """The error for a run that was interrupted."""
+    return InputError(
+        f"{folder} is not finished; run its finetune command again to finish it: `python cli.py "
+        f"finetune --config {folder / CONFIG} --task {task} --out {folder}`"
+    )

@@ -108,6 +108,7 @@ class DataSet:
         config: the configuration it was made from.
         numbers: (N,) which image of the data set each is, since a part of it may have been read;
             None: of no data set.
+        digest: of all images of the data set on disk; None: of no data set.
     """
 
     path: Path
@@ -118,6 +119,7 @@ class DataSet:
     attrs: dict[str, Any]
     config: dict[str, Any]
     numbers: NDArray[np.int64] | None = None
+    digest: str | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -160,16 +162,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
-def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
-    """Read a finished data set into memory.
-
-    Args:
-        folder: where it lies.
-        classes: keep images of these classes only (labels stay as they are).
+def read_finished_manifest(folder: Path, classes: Sequence[str] | None = None) -> dict[str, Any]:
+    """Read the manifest of a finished data set that has images of some classes.
 
     Raises:
-        InputError: for a folder without a finished data set, a shard that is missing, truncated
-            or of another kind, NaN images, or an unknown class.
+        InputError: for a folder without one, or an unknown class.
     """
     if not folder.is_dir():
         raise InputError(f"there is no data set at {folder}; make it with `python cli.py simulate`")
@@ -182,7 +179,22 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
     for name in classes or ():
         if name not in names:
             raise InputError(f"{folder} has no class '{name}'; it has {', '.join(names)}")
+    return manifest
 
+
+def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
+    """Read a finished data set into memory.
+
+    Args:
+        folder: where it lies.
+        classes: keep images of these classes only (labels stay as they are).
+
+    Raises:
+        InputError: for a folder without a finished data set, a shard that is missing, truncated
+            or of another kind, NaN images, or an unknown class.
+    """
+    manifest = read_finished_manifest(folder, classes)
+    names = manifest["label_names"]
     parts = [read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
     columns, params, attrs = parts[0]
     for shard, part in zip(manifest["shards"], parts, strict=True):
@@ -205,6 +217,7 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
         attrs,
         manifest["config"],
         numbers,
+        _checksum({"shards": [shard["sha256"] for shard in manifest["shards"]]}),
     )
 
 

@@ -97,7 +97,7 @@ def test_help_lists_all_commands(call):
 
 def test_without_arguments_there_is_help(call):
     _, out, err = call("")
-    assert "Usage: cli.py" in out + err
+    assert "Usage: python cli.py" in out + err
 
 
 def test_help_does_not_wait_for_heavy_imports():

@@ -16,9 +16,8 @@ import yaml
 
 from learn.data_description import strip_paths
 from learn.inference.model import Model, load_model
-from learn.inference.model_file import MODEL
 from learn.networks.encoder_files import describe_encoder
-from learn.run_files import CONFIG, DESCRIPTION, METRICS
+from learn.run_files import CONFIG, DESCRIPTION, METRICS, MODEL
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import held

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from learn.data import Batch
 from learn.data_description import DataDescription
-from learn.inference.model_file import restore, unfinished
-from learn.run_files import METRICS
+from learn.inference.model_file import restore
+from learn.run_files import METRICS, unfinished
 from learn.tasks.base import Task
 
 

@@ -10,17 +10,14 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from learn.config import FinetuneConfig
 from learn.data_description import DataDescription
 from learn.networks.encoder_files import build_encoder, load_weights
-from learn.run_files import CONFIG
+from learn.run_files import MODEL, read_run_config
 from learn.tasks import task_class
 from learn.tasks.base import Task
-from lensphys.ground.config import checked, read_yaml
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
 
-MODEL = "model.safetensors"
 #: The key of the header under which the description of the weights stands.
 _HEADER = "lensphys"
 
@@ -63,37 +60,6 @@ def restore(folder: Path) -> TrainedTask:
     task = task_class(config.task)(config, build_encoder(encoder, str(path)), data)
     load_weights(task, path)
     return TrainedTask(task, data)
-
-
-def read_run_config(folder: Path) -> FinetuneConfig:
-    """Read the configuration of a fine-tuning run that has left its weights.
-
-    Raises:
-        InputError: where there is none.
-    """
-    path = folder / CONFIG
-    values = read_yaml(path) if path.is_file() else {}
-    if "method" in values:
-        raise InputError(
-            f"{folder} is a pretrain run, which predicts nothing by itself; fine-tune it first: "
-            f"`python cli.py finetune --task classify --encoder {folder}`"
-        )
-    if "task" not in values:
-        raise InputError(
-            f"{folder} is not a run; give the folder of a finished fine-tuning run, or make one "
-            "with `python cli.py finetune`"
-        )
-    if not (folder / MODEL).is_file():
-        raise unfinished(folder, values["task"])
-    return checked(FinetuneConfig, values, str(path))
-
-
-def unfinished(folder: Path, task: str) -> InputError:
-    """The error for a run that was interrupted."""
-    return InputError(
-        f"{folder} is not finished; run its finetune command again to finish it: `python cli.py "
-        f"finetune --config {folder / CONFIG} --task {task} --out {folder}`"
-    )
 
 
 def _read_header(path: Path) -> dict[str, Any]:

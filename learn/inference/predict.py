@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,11 +16,10 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS, Sip
 from numpy.typing import NDArray
-from pydantic import Field
 
+from learn.config import PredictConfig
 from learn.inference.model import Model, load_model
 from learn.inference.resample import TOLERANCE, Frame, resample
-from lensphys.ground.config import Strict
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
@@ -36,19 +34,6 @@ _NAMED = 10
 
 #: Called with a file and the part of it that has been dealt with since the last call.
 Progress = Callable[[Path, float], None]
-
-
-class PredictConfig(Strict):
-    """Options of ``python cli.py predict``; defaults live in ``configs/predict/predict.yaml``."""
-
-    out: Path | None = Field(description="table, or folder of super-resolved images")
-    pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not say it")
-    exposure_time: float | None = Field(
-        gt=0, description="s in all, of images that do not say it; null: as in training"
-    )
-    fill: Literal["median", "zero"] = Field(description="value of bad pixels")
-    batch_size: int = Field(gt=0)
-    device: Literal["auto", "cpu", "cuda"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
-from pytorch_lightning.plugins.environments import SLURMEnvironment
-
 from learn.config import TrainingConfig
 from lensphys.ground.errors import InputError
 
@@ -22,7 +19,7 @@ def process_rank(config: TrainingConfig) -> int:
         return 0
     if _TORCHRUN_RANK in os.environ:
         return int(os.environ[_TORCHRUN_RANK])
-    if SLURMEnvironment.detect():
+    if _is_slurm():
         return int(os.environ[_SLURM_RANK])
     node, local = (int(os.environ.get(name, 0)) for name in ("NODE_RANK", "LOCAL_RANK"))
     return node * config.devices + local
@@ -30,7 +27,13 @@ def process_rank(config: TrainingConfig) -> int:
 
 def started_by_a_launcher() -> bool:
     """Tell whether torchrun or Slurm has started this process among others."""
-    return _TORCHRUN_RANK in os.environ or SLURMEnvironment.detect()
+    return _TORCHRUN_RANK in os.environ or _is_slurm()
+
+
+def _is_slurm() -> bool:
+    from pytorch_lightning.plugins.environments import SLURMEnvironment
+
+    return SLURMEnvironment.detect()
 
 
 def announce_folder(folder: Path) -> None:
@@ -50,10 +53,12 @@ def check_devices(config: TrainingConfig) -> None:
         InputError: for more devices than there are, or several nodes or a launcher without a
             folder that all processes know.
     """
-    if config.device == "cuda" and config.devices > torch.cuda.device_count():
-        raise InputError(
-            f"--devices {config.devices}: there are {torch.cuda.device_count()} CUDA devices here"
-        )
+    if config.device == "cuda":
+        import torch
+
+        count = torch.cuda.device_count()
+        if config.devices > count:
+            raise InputError(f"--devices {config.devices}: there are {count} CUDA devices here")
     if config.processes == 1 or config.out is not None:
         return
     if config.nodes > 1 or started_by_a_launcher():

@@ -39,18 +39,19 @@ def held(folder: Path) -> Iterator[None]:
         if not _lock(descriptor, wait=False):
             created = False
             raise InputError(f"another process is writing to {folder}; wait for it to end")
-        _remove_leftovers(folder)
+        remove_leftovers(folder)
         try:
             yield
         finally:
-            _remove_leftovers(folder)
+            remove_leftovers(folder)
     finally:
         if created and not any(folder.iterdir()):
             folder.rmdir()
         os.close(descriptor)
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in a folder."""
     for leftover in folder.glob(".*.tmp"):
         if _OURS.fullmatch(leftover.name):
             leftover.unlink(missing_ok=True)

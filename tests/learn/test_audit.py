@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import cli
-from learn.audit import AuditConfig, audit, failures
+from learn.audit import audit, failures
+from learn.config import AuditConfig
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
 from simulate.importers.config import ImportConfig

@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from learn.data_description import describe
-from learn.inference.model_file import MODEL, read_run_config, restore
+from learn.inference.model_file import restore
 from learn.inference.testing import predict_rows
+from learn.run_files import MODEL, read_run_config
 from lensphys.ground.errors import InputError
 from simulate import shards
 

@@ -1,0 +1,85 @@
+"""Checks of what a command is given, made before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from learn.config import FinetuneConfig, PretrainConfig
+from learn.runs import find_encoder
+from lensphys.ground.config import read_yaml, shipped_config, suggestion
+from lensphys.ground.devices import choose_device
+from lensphys.ground.errors import InputError
+from lensphys.ground.program import program
+from simulate.shards import read_finished_manifest
+
+
+def check_pretraining(config: PretrainConfig) -> None:
+    """Refuse what cannot be pretrained.
+
+    Raises:
+        InputError: for unknown keys of the method, data that are not there, or a device.
+    """
+    check_params(config.params, "pretrain", config.method, "method")
+    choose_device(config.device)
+    check_pretraining_data(config)
+
+
+def check_pretraining_data(config: PretrainConfig) -> None:
+    """Refuse a folder without a finished data set, or without images of a class.
+
+    Raises:
+        InputError: with the command that makes one.
+    """
+    if config.data is None or not config.data.is_dir():
+        raise InputError(
+            f"there is no data set at {config.data or 'data: null'}; make it with `{program()} "
+            f"simulate --model 2 --n 50000 --out {config.data or 'data/model2'}`"
+        )
+    read_finished_manifest(config.data, config.classes)
+
+
+def check_finetuning(config: FinetuneConfig) -> None:
+    """Refuse what cannot be fine-tuned.
+
+    Raises:
+        InputError: for unknown keys of the task, data or an encoder that are not there, or a
+            device.
+    """
+    check_params(config.params, "finetune", config.task, "task")
+    choose_device(config.device)
+    check_data(config.data)
+    if config.encoder != "none":
+        find_encoder(config.encoder)
+
+
+def check_data(folder: Path | None) -> None:
+    """Refuse a folder without a finished data set; None: none is given.
+
+    Raises:
+        InputError: for one.
+    """
+    if folder is not None:
+        read_finished_manifest(folder)
+
+
+def check_inputs(paths: list[Path]) -> None:
+    """Refuse inputs none of which is there.
+
+    Raises:
+        InputError: naming the first.
+    """
+    if not any(path.exists() for path in paths):
+        raise InputError(f"nothing to predict: {paths[0]}: there is no such file or folder")
+
+
+def check_params(params: dict[str, Any], command: str, name: str, kind: str) -> None:
+    """Refuse keys of a method or task that its shipped configuration does not have.
+
+    Raises:
+        InputError: with the nearest known key.
+    """
+    known = read_yaml(shipped_config(command, name, kind)).get("params", {})
+    for key in params:
+        if key not in known:
+            raise InputError(f"params: unknown key '{key}'{suggestion(key, known)}")
