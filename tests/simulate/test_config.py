@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lensphys.ground.config import config_folder, load_config, read_yaml, shipped_config, suggestion
+from lensphys.ground.config import load_config
 from lensphys.ground.errors import InputError
 from lensphys.instruments import INSTRUMENTS
 from simulate.presets import load_simulate_config, schema_with, simulate_config_path
@@ -198,35 +198,6 @@ def test_set_to_what_is_not_yaml_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"a: [", "is not valid YAML"),
-        (b"a: b: c", "is not valid YAML"),
-        (b"\xff\xfe\xff", "is not valid YAML"),
-        (b"- 1\n- 2", "must hold a mapping"),
-        (b"", "must hold a mapping"),
-        (b"seed", "must hold a mapping"),
-    ],
-)
-def test_a_file_that_is_no_configuration_is_refused(tmp_path, content, message):
-    path = tmp_path / "bad.yaml"
-    path.write_bytes(content)
-    assert f"{path} {message}" in error_of(path=path)
-
-
-def test_a_file_cannot_run_code(tmp_path):
-    path = tmp_path / "bad.yaml"
-    path.write_text("model: !!python/object/apply:os.getcwd []")
-    assert "is not valid YAML" in error_of(path=path)
-
-
-@pytest.mark.parametrize("name", ["missing.yaml", "."])
-def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match="cannot read the configuration"):
-        read_yaml(tmp_path / name)
-
-
-@pytest.mark.parametrize(
     ("classes", "message"),
     [
         (["no_sub", "cmd"], "unknown class 'cmd' (did you mean 'cdm'?)"),
@@ -237,14 +208,3 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
 )
 def test_classes_are_known_and_named_once(classes, message):
     assert message in error_of(classes=classes)
-
-
-def test_a_shipped_configuration_is_found_by_name():
-    path = shipped_config("pretrain", "mae", "method")
-    assert path == config_folder("pretrain") / "mae.yaml"
-    with pytest.raises(InputError, match=r"unknown method 'mea' \(did you mean 'mae'\?\)"):
-        shipped_config("pretrain", "mea", "method")
-
-
-def test_a_far_name_is_answered_with_all_known_ones():
-    assert suggestion("zzz", ["b", "a"]) == "; known: a, b"

@@ -1,0 +1,86 @@
+"""Configurations are read from YAML files, shipped ones and those of an extension."""
+
+import pytest
+
+from lensphys.ground import config
+from lensphys.ground.config import (
+    Strict,
+    config_files,
+    config_folder,
+    load_config,
+    read_config,
+    read_yaml,
+    shipped_config,
+    suggestion,
+)
+from lensphys.ground.errors import InputError
+
+
+class Example(Strict):
+    seed: int
+
+
+def error_of(path):
+    with pytest.raises(InputError) as error:
+        load_config(Example, path)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [", "is not valid YAML"),
+        (b"a: b: c", "is not valid YAML"),
+        (b"\xff\xfe\xff", "is not valid YAML"),
+        (b"- 1\n- 2", "must hold a mapping"),
+        (b"", "must hold a mapping"),
+        (b"seed", "must hold a mapping"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    assert f"{path} {message}" in error_of(path=path)
+
+
+def test_a_file_cannot_run_code(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("model: !!python/object/apply:os.getcwd []")
+    assert "is not valid YAML" in error_of(path=path)
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot read the configuration"):
+        read_yaml(tmp_path / name)
+
+
+def test_a_shipped_configuration_is_found_by_name():
+    path = shipped_config("pretrain", "mae", "method")
+    assert path == config_folder("pretrain") / "mae.yaml"
+    with pytest.raises(InputError, match=r"unknown method 'mea' \(did you mean 'mae'\?\)"):
+        shipped_config("pretrain", "mea", "method")
+
+
+def test_a_far_name_is_answered_with_all_known_ones():
+    assert suggestion("zzz", ["b", "a"]) == "; known: a, b"
+
+
+def test_a_folder_of_an_extension_is_searched_and_does_not_hide_what_is_shipped(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "pretrain").mkdir()
+    for name in ("mae", "ours"):
+        (tmp_path / "pretrain" / f"{name}.yaml").write_text("seed: 1")
+    monkeypatch.setattr(config, "CONFIG_PATH", [tmp_path])
+    assert shipped_config("pretrain", "ours", "method") == tmp_path / "pretrain" / "ours.yaml"
+    assert config_files("pretrain")["mae"] == config_folder("pretrain") / "mae.yaml"
+
+
+def test_a_file_is_read_and_changed_before_it_is_checked(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: {b: 1, c: 2}\nd: 3")
+    values = read_config(path, ["a.b=4", "new.key=x"], {"a.c": 5}, d=None, e=6)
+    assert values == {"a": {"b": 4, "c": 5}, "d": 3, "e": 6, "new": {"key": "x"}}
