@@ -145,7 +145,7 @@ def simulate(
         if not todo and manifest["complete"] and _finished(out, manifest):
             return out, False
 
-        report = _silent
+        report: Progress = _silent
 
         def start() -> None:
             nonlocal report
