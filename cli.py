@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # Heavy imports wait inside the commands, so that --help and refusals answer at once.
 
-_log = logging.getLogger("lensphys.cli")
-
 #: The exit code of a shell for Ctrl-C; typer turns KeyboardInterrupt into it, without a word.
 _INTERRUPTED = 130
 
@@ -402,12 +400,12 @@ def pretrain_command(
 
     Example: `python cli.py pretrain --method mae --data data/model3 --set optimizer.epochs=20`
     """
-    from learn.checks import check_pretraining
+    from learn.checks import announce_torch, check_pretraining
     from learn.config import PretrainConfig
 
     settings = _settings(context, PretrainConfig, "pretrain", method, "method")
     check_pretraining(settings)
-    _announce_torch()
+    announce_torch()
     from learn.pretrain import pretrain
     from learn.reporting.terminal import print_monitor
     from learn.training.processes import process_rank
@@ -464,12 +462,12 @@ def finetune_command(
 
     Example: `python cli.py finetune --task classify --labels-per-class 1000`
     """
-    from learn.checks import check_finetuning
+    from learn.checks import announce_torch, check_finetuning
     from learn.config import FinetuneConfig
 
     settings = _settings(context, FinetuneConfig, "finetune", task, "task")
     check_finetuning(settings)
-    _announce_torch()
+    announce_torch()
     from learn.finetune import finetune
     from learn.reporting.terminal import print_run
     from learn.tasks import task_report
@@ -504,11 +502,12 @@ def evaluate_command(
 
     Example: `python cli.py evaluate runs/classify/20260101-120000 --data data/model3`
     """
-    from learn.checks import check_data, read_run_config
+    from learn.checks import announce_torch, check_data
+    from learn.run_files import read_run_config
 
     read_run_config(run)
     check_data(data)
-    _announce_torch()
+    announce_torch()
     from learn.inference.evaluate import evaluate
     from learn.reporting.terminal import print_pictures, print_result
     from learn.tasks import task_report
@@ -567,13 +566,14 @@ def predict_command(
 
     Example: `python cli.py predict runs/classify/20260102-150000 cutouts/*.fits`
     """
-    from learn.checks import check_inputs, read_run_config
+    from learn.checks import announce_torch, check_inputs
     from learn.config import PredictConfig
+    from learn.run_files import read_run_config
 
     settings = _settings(context, PredictConfig, "predict", "predict", "command")
     read_run_config(run)
     check_inputs(inputs)
-    _announce_torch()
+    announce_torch()
     from learn.inference.predict import predict
 
     bar = partial(show_files, context.call_on_close, what="predict")
@@ -591,10 +591,11 @@ def export_command(
 
     Example: `python cli.py export runs/classify/20260102-150000 --out classifier --onnx`
     """
-    from learn.checks import read_run_config
+    from learn.checks import announce_torch
+    from learn.run_files import read_run_config
 
     read_run_config(run)
-    _announce_torch()
+    announce_torch()
     from learn.inference.export import export
 
     typer.echo(f"wrote {export(run, out, onnx=onnx)}")
@@ -619,12 +620,12 @@ def audit_command(
 
     Example: `python cli.py audit data/model2-physical`
     """
-    from learn.checks import check_data
+    from learn.checks import announce_torch, check_data
     from learn.config import AuditConfig
 
     settings = _settings(context, AuditConfig, "audit", "audit", "command")
     check_data(data)
-    _announce_torch()
+    announce_torch()
     from learn.audit import audit, failures
     from learn.reporting.terminal import print_audit
 
@@ -691,6 +692,7 @@ def compare_command(
 
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
+    from learn.checks import announce_torch
     from learn.compare.cell_files import LABEL_EFFICIENCY, SENSITIVITY, TABLE
     from learn.compare.config import CompareConfig
     from learn.compare.selection import Selection, parse_numbers
@@ -706,7 +708,7 @@ def compare_command(
         parse_numbers(models, "--models"),
     )
     wanted.check(settings)
-    _announce_torch()
+    announce_torch()
     from learn.compare.run_tier import compare
 
     outcome = compare(tier, settings, out, wanted, _bars(context), write_note)
@@ -760,11 +762,6 @@ def _settings(
     keys = options.keys() & schema.model_fields.keys() - {*without, "config", "sets"}
     filled = {key: options[key] for key in keys}
     return load_config(schema, options["config"] or default, options["sets"] or (), **filled)
-
-
-def _announce_torch() -> None:
-    if "torch" not in sys.modules:
-        _log.info("importing torch ...")
 
 
 def _bars(context: typer.Context, what: str = "simulate") -> Callable[[int, int], Progress]:

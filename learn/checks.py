@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,14 @@ from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.program import program
 from simulate.shards import read_finished_manifest
+
+_log = logging.getLogger(__name__)
+
+
+def announce_torch() -> None:
+    """Tell that torch and what is built on it is imported next, which takes seconds."""
+    if "pytorch_lightning" not in sys.modules:
+        _log.info("importing torch ...")
 
 
 def check_pretraining(config: PretrainConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,8 @@ from typing import Any
 from pydantic import model_validator
 from rich.console import Console
 
+from learn.checks import announce_torch
 from learn.config import FinetuneConfig, PretrainConfig
-from learn.finetune import finetune
-from learn.pretrain import pretrain
 from learn.reporting.terminal import print_monitor, print_runs
 from learn.run_files import read_metrics
 from learn.tasks import task_report
@@ -38,50 +38,83 @@ class DemoConfig(Strict):
         return self
 
 
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """A step of the demonstration: its words, its folder, and what is done."""
+
+    what: str
+    folder: Path
+    do: Callable[[], object]
+
+
 def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]) -> None:
     """Simulate three data sets, pretrain, fine-tune for two tasks, and print what came out.
 
     Run again, it goes on where it stopped.
+
+    Raises:
+        InputError: for a configuration that a step cannot work with, before the first step.
     """
     console = Console()
-    pictures = []
-    for step in config.simulate:
-        folder = out / f"model{step['model']}"
-        settings = load_simulate_config(**step, out=folder)
-        _announce(console, f"simulate Model {step['model']}, {settings.n} images")
-        simulate(settings, progress)
-        pictures.append(folder / "preview.png")
-
     method = config.pretrain["method"]
-    encoder = out / method
-    _announce(console, f"pretrain an encoder on Model 2 by {method}")
-    path = shipped_config("pretrain", method, "method")
-    inputs = {"data": out / "model2", "out": encoder}
-    pretrain(load_config(PretrainConfig, path, overrides=config.pretrain | inputs))
-    print_monitor(encoder)
-    pictures.append(encoder / "loss.png")
-
-    tables = []
-    for task, step in config.finetune.items():
-        data, runs = out / step["data"], {}
-        starts = {f"pretrained ({method})": str(encoder), "from scratch": "none"}
-        for name, start in starts.items():
-            _announce(console, f"fine-tune for {task} on {data}, {name}")
-            folder = out / f"{task}-{'scratch' if start == 'none' else method}"
-            path = shipped_config("finetune", task, "task")
-            inputs = {"data": data, "encoder": start, "out": folder}
-            finetune(load_config(FinetuneConfig, path, overrides=step | inputs))
-            runs[name] = read_metrics(folder)
-            pictures += sorted(folder.glob("*.png"))
-        tables.append((f"{task} on {data}", runs, task_report(task)))
+    simulations = [_simulation(step, out, progress) for step in config.simulate]
+    pretraining = _pretraining(config.pretrain, out)
+    runs = {
+        (task, name): _finetuning(task, step, out, name, encoder)
+        for task, step in config.finetune.items()
+        for name, encoder in {f"pretrained ({method})": method, "from scratch": None}.items()
+    }
+    steps = [*simulations, pretraining, *runs.values()]
+    for number, step in enumerate(steps, 1):
+        console.rule(f"[bold]step {number} of {len(steps)}: {step.what}", align="left")
+        step.do()
 
     console.rule()
-    for table in tables:
-        print_runs(*table)
+    for task, step in config.finetune.items():
+        of_task = {name: run.folder for (of, name), run in runs.items() if of == task}
+        metrics = {name: read_metrics(folder) for name, folder in of_task.items()}
+        print_runs(f"{task} on {out / step['data']}", metrics, task_report(task))
     console.print("\nPictures:")
+    pictures = [step.folder / "preview.png" for step in simulations]
+    pictures += [pretraining.folder / "loss.png"]
+    pictures += [path for run in runs.values() for path in sorted(run.folder.glob("*.png"))]
     for picture in pictures:
         console.print(f"  {picture}", soft_wrap=True)
 
 
-def _announce(console: Console, what: str) -> None:
-    console.rule(f"[bold]{what}", align="left")
+def _simulation(step: dict[str, Any], out: Path, progress: Callable[[int, int], Progress]) -> _Step:
+    folder = out / f"model{step['model']}"
+    settings = load_simulate_config(**step, out=folder)
+    what = f"simulate Model {step['model']}, {settings.n} images"
+    return _Step(what, folder, lambda: simulate(settings, progress))
+
+
+def _pretraining(step: dict[str, Any], out: Path) -> _Step:
+    method, folder = step["method"], out / step["method"]
+    path = shipped_config("pretrain", method, "method")
+    inputs = {"data": out / "model2", "out": folder}
+    settings = load_config(PretrainConfig, path, overrides=step | inputs)
+
+    def do() -> None:
+        announce_torch()
+        from learn.pretrain import pretrain
+
+        pretrain(settings)
+        print_monitor(folder)
+
+    return _Step(f"pretrain an encoder on Model 2 by {method}", folder, do)
+
+
+def _finetuning(task: str, step: dict[str, Any], out: Path, name: str, method: str | None) -> _Step:
+    data, folder = out / step["data"], out / f"{task}-{method or 'scratch'}"
+    path = shipped_config("finetune", task, "task")
+    inputs = {"data": data, "encoder": str(out / method) if method else "none", "out": folder}
+    settings = load_config(FinetuneConfig, path, overrides=step | inputs)
+
+    def do() -> None:
+        announce_torch()
+        from learn.finetune import finetune
+
+        finetune(settings)
+
+    return _Step(f"fine-tune for {task} on {data}, {name}", folder, do)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import pickle
-import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,12 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
@@ -30,15 +23,16 @@ from learn.data import Batch
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import Rcan
 from learn.run_files import read_curves
+from learn.training.checkpoints import LAST, Checkpoint, WholeCheckpoints, check_checkpoint
 from learn.training.monitor import Monitor
 from learn.training.processes import announce_folder, check_devices
+from learn.training.progress import Progress
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
+from lensphys.ground.locks import remove_leftovers
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
-LAST = "last.ckpt"
-_KIND = "lensphys_kind"
 #: Of an encoder, on a CPU: see docs/benchmarks.md for the table.
 _WIDE = 96
 
@@ -68,20 +62,16 @@ class Curves(Callback):
             writer.writerows([*rows, row])
 
 
-class Progress(TQDMProgressBar):
-    """A bar with rate and time left; on a terminal live, in a log file a line now and then."""
+class StopWhereDiverged(Callback):
+    """Ends a run whose loss is no number, before a checkpoint is made of it."""
 
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=1 if sys.stderr.isatty() else 100)
-
-    def get_metrics(
-        self, trainer: pl.Trainer, module: pl.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        metrics: dict[str, int | str | float | dict[str, float]] = super().get_metrics(
-            trainer, module
-        )
-        metrics.pop("v_num", None)
-        return metrics
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        loss = trainer.callback_metrics["train_loss"]
+        if not loss.isfinite():
+            raise InputError(
+                f"the training has diverged in epoch {trainer.current_epoch + 1}: its loss is "
+                f"{loss.item()}; use a smaller optimizer.base_lr and another --out"
+            )
 
 
 class Stop(EarlyStopping):
@@ -159,7 +149,8 @@ def train(
     """Train, from the last checkpoint in the folder where there is one.
 
     Raises:
-        InputError: for a checkpoint that is damaged or of another architecture.
+        InputError: for a checkpoint that is damaged or of another architecture, one that cannot be
+            written, or a training that diverges.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -189,8 +180,10 @@ def train(
         accumulate_grad_batches=config.optimizer.accumulate,
         gradient_clip_val=1.0,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        plugins=[WholeCheckpoints()],
         callbacks=[
             SeedEveryStep(config.seed),
+            StopWhereDiverged(),
             *callbacks,
             Curves(folder),
             keep_last,
@@ -201,9 +194,10 @@ def train(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    remove_leftovers(checkpoints)
     last = checkpoints / LAST
     if last.is_file():
-        _check_checkpoint(last, module)
+        check_checkpoint(last, module)
     try:
         with fastest_attention(config.device, config.precision):
             trainer.fit(
@@ -217,37 +211,3 @@ def train(
         if trainer.interrupted:  # how Lightning passes Ctrl-C on
             raise KeyboardInterrupt from None
         raise
-
-
-class Checkpoint(ModelCheckpoint):
-    """A checkpoint that says what it is of."""
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint[_KIND] = _kind(module)
-        super().on_save_checkpoint(trainer, module, checkpoint)
-
-
-def _kind(module: pl.LightningModule) -> str:
-    return type(module).__name__
-
-
-def _check_checkpoint(path: Path, module: pl.LightningModule) -> None:
-    """Refuse a checkpoint that cannot be read or does not fit.
-
-    Raises:
-        InputError: saying which.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        kind = checkpoint[_KIND]
-        shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
-    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, KeyError, ValueError):
-        raise InputError(f"{path} is truncated or damaged; delete it to start again") from None
-    if kind != _kind(module):
-        raise InputError(
-            f"{path} is a checkpoint of {kind}, not of {_kind(module)}; choose another --out"
-        )
-    if shapes != {name: value.shape for name, value in module.state_dict().items()}:
-        raise InputError(f"{path} is a checkpoint of another architecture; choose another --out")

@@ -15,7 +15,6 @@ from rich.table import Table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import sha256
 from simulate.dataset.columns import unit
-from simulate.dataset.preview import write_preview
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 from simulate.run import Progress
 from simulate.shards import SOURCES, read_shard, shapes
@@ -57,6 +56,8 @@ def _picture(summary: Summary) -> str:
         return "none, for there are no images yet"
     if not os.access(summary.folder, os.W_OK):
         return f"{summary.folder / 'preview.png'} (left as it is: the folder is read-only)"
+    from simulate.dataset.preview import write_preview  # matplotlib takes a second
+
     return str(write_preview(summary.folder, summary))
 
 
