@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from learn.baselines.radial import radial_classifier, radial_features
 from learn.config import AuditConfig
 from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
 from learn.reporting.figures.audit import draw_sensitivity
+from learn.training.progress import Progress
 from learn.views.symmetries import random_d4
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
@@ -221,7 +221,7 @@ def _twin_probabilities(data: DataSet, parts: Split, config: AuditConfig) -> NDA
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
+        callbacks=[Progress()],
     )
     trainer.fit(module, train)
     module.eval()

@@ -125,6 +125,7 @@ def _one_pool(
     receiver, sender = context.Pipe(duplex=False)
     arguments = os.getpid(), sender, job, items, workers, prepare
     server = context.Process(target=_serve, args=arguments, name="lensphys-server")
+    _log.info("starting %d processes ...", workers)
     with _deaf_to_ctrl_c():
         server.start()
     sender.close()  # else the end of the server would not be seen

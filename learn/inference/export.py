@@ -22,6 +22,8 @@ from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import held
 
+_log = logging.getLogger(__name__)
+
 CARD, ONNX = "README.md", "model.onnx"
 #: What metrics of a baseline begin with.
 _BASELINES = ("radial_", "bicubic_", "mean_")
@@ -78,6 +80,7 @@ def write_onnx(model: Model, path: Path) -> None:
     """
     _check_onnx(model)
     images = torch.zeros(2, 1, model.size, model.size, device=model.task.stretch.softening.device)
+    _log.info("writing %s ...", path)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, on itself

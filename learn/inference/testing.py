@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from learn.tasks.base import Task
 from lensphys.ground.files import replacing, write_text
 from simulate.shards import DataSet
 
+_log = logging.getLogger(__name__)
+
 PREDICTIONS = "predictions.h5"
 
 
 def predict_rows(task: Task, rows: NDArray[np.int64], memory: InMemory) -> Tensor:
     """Predictions for the images ``rows`` of what ``memory`` holds, on the CPU."""
+    _log.info("%s: predicting %d images ...", task.config.task, len(rows))
     batches = BatchIndices(rows, task.config.optimizer.batch_size, shuffle=False)
     return task.predict_all(loader(memory, batches))
 

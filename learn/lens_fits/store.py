@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import Tensor
-from tqdm import tqdm
 
 from learn.config import LensFitConfig
 from learn.lens_fits.lens_fits import LensFits
@@ -23,6 +21,7 @@ from learn.lens_fits.solve import fit_images, has_lens_light, recipe
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
 from lensphys.ground.locks import held_in_turn
+from lensphys.ground.progress import Bar, start_bar
 from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet
 
@@ -109,7 +108,7 @@ def fit_data_set(
         # Processes that train together all come here: the first one fits, the others wait for it.
         with held_in_turn(folder):
             missing = _missing(folder, keys)
-            with _bar(len(missing)) as bar:
+            with closing(start_bar(len(missing), 0, "img", "fit lenses")) as bar:
                 for start in range(0, len(missing), _PART):
                     rows = missing[start : start + _PART]
                     known = photometry.select(rows)
@@ -217,20 +216,13 @@ def _write(folder: Path, fits: LensFits, keys: list[bytes]) -> None:
         ) from None
 
 
-def _bar(count: int) -> Any:
-    pause = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(
-        total=count, desc="fitting lenses", unit="img", disable=not count, mininterval=pause
-    )
-
-
 def _fit_blocks(
     images: NDArray[np.float32],
     photometry: Photometry,
     config: LensFitConfig,
     lens_light: bool,
     device: str,
-    bar: Any,
+    bar: Bar,
 ) -> LensFits:
     """Call :func:`learn.lens_fits.solve.fit_images` in blocks."""
     parts = []
