@@ -17,7 +17,7 @@ from learn.reporting.run_section import caption_of
 from learn.reporting.table import Entry, Table
 from learn.reporting.task_report import TaskReport
 from learn.tasks import TASKS, task_report
-from lensphys.ground.config import checked, config_folder, read_yaml
+from lensphys.ground.config import checked, config_files, read_yaml
 from lensphys.ground.errors import InputError
 
 _HOW_TO_READ = (
@@ -152,8 +152,8 @@ def _mean(cells: Sequence[CellFile], metric: str) -> Entry:
 
 def _protocols(tier: str, cells: list[CellFile]) -> dict[str, Protocol]:
     """The protocols that cells are of; none for a tier that is not shipped."""
-    path = config_folder("compare") / f"{tier}.yaml"
-    if not path.is_file():
+    path = config_files("compare").get(tier)
+    if path is None:
         return {}
     # The rest of the tier's configuration would take seconds to import.
     known = read_yaml(path)["protocols"]
