@@ -236,7 +236,8 @@ def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     if len(different) < 2:
         return next(iter(different), ())
     if torch.compiler.is_compiling():
-        return torch.broadcast_shapes(*different)
+        shape: tuple[int, ...] = torch.broadcast_shapes(*different)
+        return shape
     # Torch's takes as long as several operations on a map, and two seconds to import sympy first.
     try:
         return np.broadcast_shapes(*different)
