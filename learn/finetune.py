@@ -65,7 +65,7 @@ def finetune(
     size = images.shape[-1] // (resolved.get("binning") or 1)
     encoder = pretrained or kind.make_backbone(config, size)
     task = kind(config, encoder, describe(data), steps)
-    with run_folder(config, config.task, METRICS) as (folder, finished):
+    with run_folder(config, config.task, METRICS, data.digest) as (folder, finished):
         if finished:
             return folder, False
         task.learn_data(data, parts.train)

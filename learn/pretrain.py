@@ -47,7 +47,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
             f"{config.method} compares the images of a batch and needs {method.smallest_batch} of "
             f"them on every device, not {batches.share_size}; raise optimizer.batch_size"
         )
-    with run_folder(config, config.method, DESCRIPTION) as (folder, finished):
+    with run_folder(config, config.method, DESCRIPTION, data.digest) as (folder, finished):
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from learn.config import TrainingConfig
-from learn.run_files import CONFIG, DESCRIPTION
+from learn.run_files import CONFIG, DATA, DESCRIPTION
 from learn.training.processes import announced_folder, process_rank
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
@@ -28,31 +29,35 @@ def identity(config: TrainingConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def run_folder(config: TrainingConfig, name: str, marker: str) -> Iterator[tuple[Path, bool]]:
+def run_folder(
+    config: TrainingConfig, name: str, marker: str, digest: str | None
+) -> Iterator[tuple[Path, bool]]:
     """The folder of a run, held by this process alone; by the first of several that train together.
 
-    With ``out`` given that folder; else the newest unfinished run of the same configuration under
-    ``runs/<name>``, which is then resumed, or a new one.
+    With ``out`` given that folder; else the newest unfinished run of the same configuration and the
+    same images under ``runs/<name>``, which is then resumed, or a new one.
 
     Args:
         config: of the run, resolved.
         name: method or task.
         marker: the file that a finished run has.
+        digest: of the data set; None: not known.
 
     Yields:
         The folder, and whether the run in it is already finished.
 
     Raises:
-        InputError: where ``out`` holds something else or cannot be written to, or another process
-            works in it.
+        InputError: where ``out`` holds something else, a run that was begun on other images among
+            it, or cannot be written to, or another process works in it.
     """
     if process_rank(config) > 0:
         folder = announced_folder(config)
         yield folder, (folder / marker).is_file()
         return
-    folder = config.out or _unfinished(config, name, marker) or _new_folder(RUNS / name)
+    folder = config.out or _unfinished(config, name, marker, digest) or _new_folder(RUNS / name)
     with held(folder):
         _claim(folder, config)
+        _claim_data(folder, config, digest)
         yield folder, (folder / marker).is_file()
 
 
@@ -75,11 +80,13 @@ def find_encoder(name: str) -> Path:
     return max(finished, key=lambda path: path.stat().st_mtime_ns).parent
 
 
-def _unfinished(config: TrainingConfig, name: str, marker: str) -> Path | None:
+def _unfinished(config: TrainingConfig, name: str, marker: str, digest: str | None) -> Path | None:
     wanted = identity(config)
     for path in sorted((RUNS / name).glob(f"*/{CONFIG}"), reverse=True):
-        if not (path.parent / marker).is_file() and _stored(path) == wanted:
-            return path.parent
+        folder = path.parent
+        same = _stored(path) == wanted and _stored_digest(folder) in (None, digest)
+        if same and not (folder / marker).is_file():
+            return folder
     return None
 
 
@@ -105,6 +112,26 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
                 f"{folder} holds a run with {key} = {old.get(key)}, not {new.get(key)}; choose "
                 "another --out"
             )
+
+
+def _claim_data(folder: Path, config: TrainingConfig, digest: str | None) -> None:
+    """Refuse a run that was begun on other images; keep the digest of those that a new one has."""
+    known = _stored_digest(folder)
+    if known is None:
+        write_text(folder / DATA, json.dumps({"sha256": digest}) + "\n")
+    elif known != digest:
+        raise InputError(
+            f"{folder} holds a run that was begun on other images than {config.data} has now; "
+            "choose another --out"
+        )
+
+
+def _stored_digest(folder: Path) -> str | None:
+    """The digest of the images that a run was begun on; None where it is not known."""
+    try:
+        return str(json.loads((folder / DATA).read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _stored(path: Path) -> dict[str, Any]:
