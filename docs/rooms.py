@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import lensphys
+
+#: Folder of the three packages, also if the pages are built in a copy.
+ROOT = Path(lensphys.__file__).parents[1]
 PACKAGES = ("lensphys", "simulate", "learn")
 #: Rooms of lensphys that have pages written by hand: profiles, lenses, optics, fitting and so on.
 BY_HAND = {"lensphys", "lensphys.mass", "lensphys.light", "lensphys.fitting"}
@@ -26,8 +30,9 @@ class Room:
 
     @property
     def summary(self) -> str:
-        """The first sentence of the docstring."""
-        return " ".join(self.doc.split("\n\n")[0].split()).rstrip(".")
+        """The first sentence of the docstring, in Markdown."""
+        sentence = " ".join(self.doc.split("\n\n")[0].split()).rstrip(".")
+        return re.sub(r":\w+:`~?", "`", sentence).replace("``", "`")
 
 
 def rooms(package: str, root: Path = ROOT) -> list[Room]:

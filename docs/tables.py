@@ -6,19 +6,16 @@ import enum
 import importlib
 import inspect
 import typing
-from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
 import cli
 from learn.methods import METHODS
 from learn.tasks import TASKS
+from lensphys.ground.config import config_files, read_yaml
 from simulate.dataset import columns
 from simulate.presets import PRESETS
-
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def table_files() -> dict[str, str]:
@@ -109,7 +106,7 @@ def method_table() -> str:
     """Return the table of pretraining methods, with what their shipped configuration says."""
     rows = []
     for name, target in METHODS.items():
-        config = _yaml(CONFIGS / "pretrain" / f"{name}.yaml")
+        config = read_yaml(config_files("pretrain")[name])
         epochs = config["optimizer"]["epochs"]
         rows.append(f"| `{name}` | {_first_sentence(_class(target).__doc__)} | {epochs} |")
     return "\n".join(["| `--method` | | epochs |", "|---|---|--:|", *rows]) + "\n"
@@ -127,8 +124,8 @@ def task_table() -> str:
 def model_table() -> str:
     """Return the table of the shipped models: instrument, image and number of classes."""
     rows = []
-    for path in sorted((CONFIGS / "simulate").glob("model*.yaml")):
-        config = _yaml(path)
+    for path in config_files("simulate").values():
+        config = read_yaml(path)
         assert config["preset"] in PRESETS
         classes = ", ".join(f"`{name}`" for name in config["classes"])
         rows.append(
@@ -141,11 +138,10 @@ def model_table() -> str:
 def tier_table() -> str:
     """Return the table of the tiers of ``compare``."""
     rows = []
-    for path in sorted((CONFIGS / "compare").glob("*.yaml")):
-        config = _yaml(path)
-        methods = ", ".join(f"`{name}`" for name in config["methods"])
-        seeds = len(config["seeds"])
-        rows.append(f"| `{path.stem}` | {methods} | {seeds} |")
+    for name, path in config_files("compare").items():
+        config = read_yaml(path)
+        methods = ", ".join(f"`{method}`" for method in config["methods"])
+        rows.append(f"| `{name}` | {methods} | {len(config['seeds'])} |")
     return "\n".join(["| `--tier` | methods | seeds |", "|---|---|--:|", *rows]) + "\n"
 
 
@@ -158,7 +154,3 @@ def _class(target: str) -> type:
 def _first_sentence(text: str | None) -> str:
     paragraph = " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
     return _cell(paragraph.replace("``", "`").rstrip("."))
-
-
-def _yaml(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))

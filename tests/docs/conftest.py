@@ -35,6 +35,7 @@ def pages(tmp_path_factory) -> Path:
     shutil.copytree(
         ROOT / "docs", folder, ignore=shutil.ignore_patterns("_build", "generated", "__pycache__")
     )
+    shutil.copy(ROOT / "CONTRIBUTING.md", folder.parent)  # which a page includes
     return folder
 
 

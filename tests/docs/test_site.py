@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
+import cli
 import lensphys as lp
+from learn.methods import METHODS
+from learn.tasks import TASKS
 from lensphys import light, mass
 from lensphys.instruments import INSTRUMENTS
 from simulate.dataset import columns
+from simulate.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -128,3 +133,40 @@ def test_the_page_of_labels_has_every_column_with_unit_and_meaning(site):
     html = (site / "reference" / "labels.html").read_text(encoding="utf-8")
     for name in columns.known_columns():
         assert f">{name}</span>" in html
+
+
+def test_formulas_are_drawn_by_the_browser_and_blocks_have_a_copy_button(site):
+    html = (site / "explanation" / "lens_fits_in_tasks.html").read_text(encoding="utf-8")
+    assert html.count("<math") >= 5
+    assert "copybutton.js" in html
+
+
+def test_every_command_is_in_the_reference_with_its_options(site):
+    html = (site / "generated" / "commands.html").read_text(encoding="utf-8")
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        assert f'<section id="{name}">' in html
+        for param in command.params:
+            if param.param_type_name == "option" and not param.hidden and param.name != "help":
+                assert param.opts[0] in html
+
+
+@pytest.mark.parametrize("package", ["simulate", "learn"])
+def test_every_room_and_file_is_in_the_reference(package, site):
+    for init in (ROOT / package).rglob("__init__.py"):
+        room = ".".join(init.parent.relative_to(ROOT).parts)
+        html = (site / "generated" / package / f"{room}.html").read_text(encoding="utf-8")
+        for module in init.parent.glob("*.py"):
+            name = room if module.stem == "__init__" else f"{room}.{module.stem}"
+            assert f'id="module-{name}"' in html
+
+
+def test_the_pages_of_methods_tasks_and_presets_name_all_of_them():
+    pages = {
+        "explanation/pretraining_methods.md": METHODS,
+        "how_to/train.md": TASKS,
+        "explanation/presets.md": PRESETS,
+    }
+    for page, names in pages.items():
+        text = (DOCS / page).read_text(encoding="utf-8")
+        for name in names:
+            assert f"`{name}`" in text, f"{page} lacks {name}"
