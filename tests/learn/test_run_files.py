@@ -1,12 +1,13 @@
 """The files of a run folder are read without torch, or refused in one line."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from learn.run_files import read_curves, read_metrics
+from learn.run_files import read_curves, read_metrics, read_run_config
 from lensphys.ground.errors import InputError
 
 
@@ -35,3 +36,15 @@ def test_a_report_imports_neither_torch_nor_matplotlib() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_the_configuration_is_that_of_a_finetuning_run(classifier: Path, tmp_path: Path) -> None:
+    assert read_run_config(classifier).task == "classify"
+    with pytest.raises(InputError, match="is not a run"):
+        read_run_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("method: mae\n")
+    with pytest.raises(InputError, match="is a pretrain run"):
+        read_run_config(tmp_path)
+    shutil.copy(classifier / "config.yaml", tmp_path)
+    with pytest.raises(InputError, match="is not finished"):
+        read_run_config(tmp_path)

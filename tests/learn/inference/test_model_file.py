@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from learn.data_description import describe
 from learn.inference.model_file import restore
 from learn.inference.testing import predict_rows
-from learn.run_files import MODEL, read_run_config
+from learn.run_files import MODEL
 from lensphys.ground.errors import InputError
 from simulate import shards
 
@@ -76,15 +76,3 @@ def test_weights_of_another_network_are_refused(classifier: Path, tmp_path: Path
     save_file(weights, run / MODEL, metadata=metadata)
     with pytest.raises(InputError, match="belong to another architecture"):
         restore(run)
-
-
-def test_the_configuration_is_that_of_a_finetuning_run(classifier: Path, tmp_path: Path) -> None:
-    assert read_run_config(classifier).task == "classify"
-    with pytest.raises(InputError, match="is not a run"):
-        read_run_config(tmp_path)
-    (tmp_path / "config.yaml").write_text("method: mae\n")
-    with pytest.raises(InputError, match="is a pretrain run"):
-        read_run_config(tmp_path)
-    shutil.copy(classifier / "config.yaml", tmp_path)
-    with pytest.raises(InputError, match="is not finished"):
-        read_run_config(tmp_path)

@@ -1,10 +1,8 @@
 """Predictions for files of astronomers."""
 
-import io
 import shlex
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -14,7 +12,6 @@ import torch
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
-from tqdm import tqdm
 
 import cli
 from learn import load_model
@@ -213,30 +210,6 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
         pixels = torch.from_numpy(cutout.frame.pixels)
         model(pixels, np.array([cutout.exposure_time]))
     assert [*seen[:3], *seen[60:]] == [100.0, 200.0, unsaid, 30.0, 30.0, unsaid, unsaid]
-
-
-def test_a_bar_over_many_images_ends_at_all_bytes(tmp_path: Path) -> None:
-    """Thirds and sevenths do not add up to one; no byte may be counted twice for that."""
-    sizes = {tmp_path / "a": 1_011_328, tmp_path / "b": 97}
-    for path, size in sizes.items():
-        path.write_bytes(bytes(size))
-    bars: list[Any] = []
-
-    class Bar(tqdm):  # type: ignore[type-arg]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options, file=io.StringIO())
-            bars.append(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tqdm.tqdm", Bar)
-        context: Any = SimpleNamespace(call_on_close=lambda close: None)
-        report = cli._byte_progress(context, list(sizes))
-        for path, count in zip(sizes, (60, 7), strict=True):
-            for _ in range(count):
-                report(path, 1 / count)
-                assert bars[0].n <= sum(sizes.values())
-            report(path, 1 - sum([1 / count] * count))
-    assert bars[0].n == sum(sizes.values())
 
 
 @pytest.mark.parametrize("scale", [0.202, 0.15])
