@@ -116,6 +116,8 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
 
 def _claim_data(folder: Path, config: TrainingConfig, digest: str | None) -> None:
     """Refuse a run that was begun on other images; keep the digest of those that a new one has."""
+    if digest is None:
+        return
     known = _stored_digest(folder)
     if known is None:
         write_text(folder / DATA, json.dumps({"sha256": digest}) + "\n")

@@ -14,6 +14,7 @@ from learn import runs
 from learn.pretrain import pretrain
 from learn.runs import find_encoder, identity, run_folder
 from lensphys.ground.errors import InputError
+from simulate.shards import read
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -43,7 +44,8 @@ def test_a_killed_run_is_found_again_by_the_same_command(
     (run,) = tmp_path.glob("runs/mae/*")
     assert not (run / "encoder.json").exists()
     monkeypatch.chdir(tmp_path)
-    found = runs._unfinished(config.model_copy(update={"precision": "32-true"}), "mae", "x")
+    resolved, digest = config.model_copy(update={"precision": "32-true"}), read(model2).digest
+    found = runs._unfinished(resolved, "mae", "x", digest)
     assert found is not None
     assert found.resolve() == run.resolve()
 
@@ -88,18 +90,18 @@ def test_runs_of_one_configuration_are_resumed_until_they_are_finished(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = pretrain_config("mae")
-    with run_folder(config, "mae", "done") as (first, finished):
+    with run_folder(config, "mae", "done", "one") as (first, finished):
         assert not finished
         assert yaml.safe_load((first / "config.yaml").read_text())["method"] == "mae"
-    with run_folder(config, "mae", "done") as (again, finished):
+    with run_folder(config, "mae", "done", "one") as (again, finished):
         assert (again, finished) == (first, False)
         (first / "done").touch()
-    with run_folder(config, "mae", "done") as (second, finished):
+    with run_folder(config, "mae", "done", "one") as (second, finished):
         assert second != first
         assert not finished
     named = config.model_copy(update={"out": first})
     assert identity(named) == identity(config), "a run does not depend on its place"
-    with run_folder(named, "mae", "done") as (found, finished):
+    with run_folder(named, "mae", "done", "one") as (found, finished):
         assert (found, finished) == (first, True)
 
 
@@ -108,6 +110,34 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, pretrain_config
     config = pretrain_config("mae", out=tmp_path)
     with (
         pytest.raises(InputError, match="holds other files"),
-        run_folder(config, "mae", "done"),
+        run_folder(config, "mae", "done", "one"),
     ):
         pass
+
+
+def test_a_run_goes_on_with_the_images_that_it_was_begun_on_and_no_others(
+    tmp_path: Path, pretrain_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = pretrain_config("mae")
+    with run_folder(config, "mae", "done", "one") as (first, _):
+        pass
+    with run_folder(config, "mae", "done", "other") as (second, _):
+        assert second != first, "the images have changed"
+    named = config.model_copy(update={"out": first})
+    with (
+        pytest.raises(InputError, match="was begun on other images"),
+        run_folder(named, "mae", "done", "other"),
+    ):
+        pass
+    with run_folder(named, "mae", "done", "one") as (again, _):
+        assert again == first
+
+
+def test_a_run_of_an_earlier_version_states_no_images_and_still_goes_on(
+    tmp_path: Path, pretrain_config: Any
+) -> None:
+    config = pretrain_config("mae", out=tmp_path / "run")
+    for digest in (None, None, "one", "one"):
+        with run_folder(config, "mae", "done", digest) as (folder, finished):
+            assert (folder, finished) == (tmp_path / "run", False)

@@ -14,7 +14,6 @@ from learn.pretrain import pretrain
 from learn.run_files import read_curves
 from learn.training.loop import Stop, prefers_half_precision, resolve
 from lensphys.ground.config import load_config, shipped_config
-from lensphys.ground.errors import InputError
 
 
 def test_precision_is_chosen_by_what_is_faster(pretrain_config: Any, monkeypatch: Any) -> None:
@@ -79,33 +78,6 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     one, other = (load_file(run / "encoder.safetensors") for run in (whole, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert read_curves(whole / "metrics.csv") == read_curves(broken / "metrics.csv")
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ("truncated", "truncated|damaged"),
-        ("foreign", "another architecture"),
-        ("method", "a checkpoint of DINO, not of MAE"),
-    ],
-)
-def test_a_damaged_checkpoint_is_named(
-    damage: str, message: str, model2: Path, tmp_path: Path, pretrain_config: Any
-) -> None:
-    config = pretrain_config("mae", ("optimizer.epochs=1",), data=model2, out=tmp_path / "run")
-    folder, _ = pretrain(config)
-    (folder / "encoder.json").unlink()
-    last = folder / "checkpoints/last.ckpt"
-    if damage == "truncated":
-        last.write_bytes(last.read_bytes()[:5000])
-    else:
-        method, sets = ("dino", ()) if damage == "method" else ("mae", ("encoder.depth=1",))
-        sets = ("optimizer.epochs=1", *sets)
-        other = pretrain_config(method, sets, data=model2, out=tmp_path / "other")
-        pretrain(other)
-        last.write_bytes((tmp_path / "other/checkpoints/last.ckpt").read_bytes())
-    with pytest.raises(InputError, match=message):
-        pretrain(config)
 
 
 @pytest.mark.parametrize(("waited", "stops"), [(2, False), (3, True)])

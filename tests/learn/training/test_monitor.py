@@ -57,7 +57,9 @@ def test_probes_find_what_is_there_and_nothing_where_nothing_is() -> None:
 
 
 def module_on(data: shards.DataSet, config: Any, method: str) -> Method:
-    stretch = Stretch.of_images(torch.from_numpy(data.image), StretchConfig(kind="asinh", floor=1e-4))
+    stretch = Stretch.of_images(
+        torch.from_numpy(data.image), StretchConfig(kind="asinh", floor=1e-4)
+    )
     return method_class(method)(config(method), stretch, total_steps=10)
 
 
