@@ -6,6 +6,7 @@ configuration fills it. Names in braces in a help text are those that a registry
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -48,50 +49,29 @@ class _Names:
         return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _choices(key: str) -> Iterable[Any]:
-    """The values that a key of a configuration may have."""
-    from typing import get_args
+def _known(place: str, *arguments: Any) -> _Names:
+    """The names at "module:attribute", or those that a function there returns."""
 
-    from learn.config import FinetuneConfig
-    from simulate.config import SimulateConfig
+    def find() -> Iterable[Any]:
+        module, _, attribute = place.partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        names: Iterable[Any] = found(*arguments) if callable(found) else found
+        return names
 
-    schema = FinetuneConfig if key == "mode" else SimulateConfig
-    return get_args(schema.model_fields[key].annotation)
-
-
-def _configured(command: str) -> Iterable[str]:
-    from lensphys.ground.config import config_files
-
-    return config_files(command)
+    return _Names(find)
 
 
-def _methods() -> Iterable[str]:
-    from learn.methods import METHODS
-
-    return METHODS
-
-
-def _tasks() -> Iterable[str]:
-    from learn.tasks import TASKS
-
-    return TASKS
-
-
-def _simulate_names(which: str) -> Iterable[Any]:
-    from simulate.presets import known_models, known_presets
-    from simulate.substructure import known_classes
-
-    return {"models": known_models, "presets": known_presets, "classes": known_classes}[which]()
-
-
+#: What stands in braces in a help text.
 NAMES = {
-    "methods": _Names(_methods),
-    "tasks": _Names(_tasks),
-    "tiers": _Names(lambda: _configured("compare")),
-    "backends": _Names(lambda: _choices("backend")),
-    "devices": _Names(lambda: _choices("device")),
-    "modes": _Names(lambda: _choices("mode")),
-    **{name: _Names(partial(_simulate_names, name)) for name in ("models", "presets", "classes")},
+    "methods": _known("learn.methods:METHODS"),
+    "tasks": _known("learn.tasks:TASKS"),
+    "modes": _known("learn.config:MODES"),
+    "tiers": _known("lensphys.ground.config:config_files", "compare"),
+    "models": _known("simulate.presets:known_models"),
+    "presets": _known("simulate.presets:known_presets"),
+    "classes": _known("simulate.substructure:known_classes"),
+    "backends": _known("simulate.backends:BACKENDS"),
+    "devices": _known("lensphys.ground.devices:DEVICES"),
 }
 
 

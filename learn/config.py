@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
@@ -178,6 +178,11 @@ class PretrainConfig(TrainingConfig):
         return self
 
 
+Mode = Literal["full", "linear"]
+#: Names of the parts that are trained: the whole network, or its last layer.
+MODES: tuple[str, ...] = get_args(Mode)
+
+
 class FinetuneConfig(TrainingConfig):
     """``python cli.py finetune``."""
 
@@ -185,7 +190,7 @@ class FinetuneConfig(TrainingConfig):
     encoder: str = Field(description="latest, none (from scratch), or the folder of a run")
     backbone: str = Field(description="vit, a timm model, or rcan, where encoder is none")
     scratch_encoder: EncoderConfig = Field(description="the vit where encoder is none")
-    mode: Literal["full", "linear"]
+    mode: Mode
     labels_per_class: int | None = Field(gt=0)
     validation_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)

@@ -92,21 +92,9 @@ def _find_inputs(config: FinetuneConfig) -> FinetuneConfig:
             f"--backbone {config.backbone} is trained from scratch: add --encoder none (the "
             "backbone of a pretrained encoder is known)"
         )
-    data = config.data or _default_data(kind)
+    data = config.data or kind.data_needs.find()
     encoder = "none" if fresh else str(find_encoder(config.encoder))
     return config.model_copy(update={"data": data, "encoder": encoder})
-
-
-def _default_data(kind: type[Task]) -> Path:
-    """The first data set in its usual place that serves a task."""
-    for name in kind.default_data:
-        path = Path(name)
-        if (path / shards.MANIFEST).is_file():
-            manifest = shards.read_manifest(path)
-            if manifest["complete"] and kind.serves(manifest["config"]):
-                return path
-    places = ", ".join(kind.default_data)
-    raise InputError(f"found no data for this task in {places}; make some with `{kind.needs}`")
 
 
 def _load_pretrained(config: FinetuneConfig, kind: type[Task]) -> Backbone | None:

@@ -9,6 +9,7 @@ from lensphys.ground import registry
 if TYPE_CHECKING:
     from learn.reporting.task_report import TaskReport
     from learn.tasks.base import Task
+    from learn.tasks.data_needs import DataNeeds
 
 #: Name on the command line -> "module:class".
 TASKS = {
@@ -24,6 +25,13 @@ LIGHT_REPORTS = {
     "find": "learn.reporting.tasks.find:REPORT",
     "regress": "learn.reporting.tasks.regress:REPORT",
     "superres": "learn.reporting.tasks.superres:REPORT",
+}
+#: Likewise the data that tasks need, "module:object".
+LIGHT_DATA_NEEDS = {
+    "classify": "learn.tasks.data_needs:CLASSIFY",
+    "find": "learn.tasks.data_needs:FIND",
+    "regress": "learn.tasks.data_needs:REGRESS",
+    "superres": "learn.tasks.data_needs:SUPERRES",
 }
 
 
@@ -47,3 +55,15 @@ def task_report(name: str) -> TaskReport:
         found: TaskReport = registry.find(LIGHT_REPORTS, name, "task")
         return found
     return task_class(name).report
+
+
+def data_needs(name: str) -> DataNeeds:
+    """Return the data sets that serve a task: ``task_class(name).data_needs``.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    if name in LIGHT_DATA_NEEDS:
+        found: DataNeeds = registry.find(LIGHT_DATA_NEEDS, name, "task")
+        return found
+    return task_class(name).data_needs

@@ -27,6 +27,7 @@ from learn.networks.head import Head
 from learn.networks.rcan import RCAN
 from learn.networks.timm_backbone import VIT, TimmBackbone, TimmConfig
 from learn.reporting.task_report import TaskReport
+from learn.tasks.data_needs import DataNeeds
 from learn.training.optimizer import Trained
 from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
 from lensphys.ground.config import Strict, checked
@@ -70,10 +71,8 @@ class Task(Trained, abc.ABC):
     Params: ClassVar[type[Strict]]
     #: How its results are shown.
     report: ClassVar[TaskReport] = TaskReport()
-    #: Folders in which the task looks for data when none is given, in this order.
-    default_data: ClassVar[tuple[str, ...]]
-    #: The command that makes such data.
-    needs: ClassVar[str]
+    #: The data sets that serve it.
+    data_needs: ClassVar[DataNeeds]
     #: Networks that it can be built on.
     backbones: ClassVar[tuple[type[Backbone], ...]] = get_args(Backbone)
     #: True where its labels are columns of the data set, which turn with the images.
@@ -114,11 +113,6 @@ class Task(Trained, abc.ABC):
         if config.backbone == RCAN:
             raise InputError(f"--backbone {RCAN} enlarges images: it is for --task superres alone")
         return TimmBackbone(TimmConfig(backbone=config.backbone, image_size=image_size))
-
-    @classmethod
-    @abc.abstractmethod
-    def serves(cls, data_config: dict[str, Any]) -> bool:
-        """Tell whether a data set with this configuration has what the task needs."""
 
     @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:

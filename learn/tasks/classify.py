@@ -20,6 +20,7 @@ from learn.networks.head import Head
 from learn.reporting.figures.classify import draw_confusion, draw_roc
 from learn.reporting.tasks.classify import REPORT
 from learn.tasks.base import BinnedParams, FeatureTask
+from learn.tasks.data_needs import CLASSIFY
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
@@ -28,8 +29,7 @@ class Classify(FeatureTask):
     """A probability for each class of the data set."""
 
     report = REPORT
-    default_data = ("data/model3", "data/model1", "data/model2")
-    needs = "python cli.py simulate --model 3 --n 15000"
+    data_needs = CLASSIFY
 
     class Params(BinnedParams):
         """Parameters of the task."""
@@ -38,11 +38,6 @@ class Classify(FeatureTask):
         sees_fit: bool = Field(
             False, description="the head is given parameters, errors and chi^2 of the lens fit"
         )
-
-    @classmethod
-    def serves(cls, data_config: dict[str, Any]) -> bool:
-        look_alikes = data_config.get("non_lens", {}).get("fraction", 0) > 0
-        return bool(len(data_config.get("classes", ())) + look_alikes > 1)
 
     @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from learn.networks.head import Head
 from learn.reporting.figures.find import draw_finder, draw_look_alikes
 from learn.reporting.tasks.find import REPORT
 from learn.tasks.base import BinnedParams, FeatureTask
+from learn.tasks.data_needs import FIND
 from lensphys.ground.errors import InputError
 from simulate.config import NON_LENS
 from simulate.light.look_alikes import NON_LENS_KINDS
@@ -40,8 +41,7 @@ class Find(FeatureTask):
     """
 
     report = REPORT
-    default_data = ("data/model2-physical", "data/model2", "data/model3", "data/model1")
-    needs = "python cli.py simulate --model 2 --preset physical --n 20000 --non-lens 0.5"
+    data_needs = FIND
 
     threshold: Tensor
     radial_threshold: Tensor
@@ -54,17 +54,13 @@ class Find(FeatureTask):
         )
 
     @classmethod
-    def serves(cls, data_config: dict[str, Any]) -> bool:
-        return bool(data_config.get("non_lens", {}).get("fraction", 0) > 0)
-
-    @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:
         lacking = NON_LENS not in data.label_names or not (~_is_lens(data)).any()
         if lacking or not _is_lens(data).any():
             what = "images without a lens" if lacking else "lenses"
             raise InputError(
                 f"{data.path} has no {what}, which finding needs; make a data set with "
-                f"`{cls.needs}`"
+                f"`{cls.data_needs.command}`"
             )
         return data.image
 

@@ -21,6 +21,7 @@ from learn.networks.head import Head
 from learn.reporting.figures.regress import draw_calibration, draw_regression
 from learn.reporting.tasks.regress import REPORT
 from learn.tasks.base import BinnedParams, FeatureTask
+from learn.tasks.data_needs import REGRESS
 from lensphys.ground.config import suggestion
 from lensphys.ground.errors import InputError
 from simulate.shards import Array, DataSet
@@ -57,15 +58,7 @@ class Regress(FeatureTask):
     """
 
     report = REPORT
-    default_data = (
-        "data/model2-physical",
-        "data/model3-physical",
-        "data/model1-physical",
-        "data/model2",
-        "data/model3",
-        "data/model1",
-    )
-    needs = "python cli.py simulate --model 2 --preset physical --n 20000"
+    data_needs = REGRESS
     needs_params = True
 
     mean: Tensor
@@ -91,10 +84,6 @@ class Regress(FeatureTask):
         )
 
     @classmethod
-    def serves(cls, data_config: dict[str, Any]) -> bool:
-        return True
-
-    @classmethod
     def resolve_params(
         cls, params: Params, data: DataSet, train: NDArray[np.int64], warn: Callable[[str], None]
     ) -> dict[str, Any]:
@@ -111,7 +100,7 @@ class Regress(FeatureTask):
         if not columns:
             raise InputError(
                 f"{data.path} has no parameter that varies among {', '.join(params.candidates)}; "
-                f"make a data set with `{cls.needs}`"
+                f"make a data set with `{cls.data_needs.command}`"
             )
         left_out = [name for name in present if name not in columns]
         if left_out:

@@ -26,6 +26,7 @@ from learn.networks.timm_backbone import VIT
 from learn.reporting.figures.superres import draw_triptychs
 from learn.reporting.tasks.superres import REPORT
 from learn.tasks.base import Task
+from learn.tasks.data_needs import SUPERRES
 from lensphys.ground.config import Strict, checked
 from lensphys.ground.errors import InputError
 from simulate.dataset.noise_free import render_noise_free
@@ -56,8 +57,7 @@ class SuperResolve(Task):
     """
 
     report = REPORT
-    default_data = ("data/model1", "data/model3", "data/model2")
-    needs = "python cli.py simulate --model 1 --pairs 2 --n 6000"
+    data_needs = SUPERRES
     backbones = (Encoder, Rcan)
     column = "image_lr"
     makes_images = True
@@ -89,14 +89,11 @@ class SuperResolve(Task):
         return super().make_backbone(config, image_size)
 
     @classmethod
-    def serves(cls, data_config: dict[str, Any]) -> bool:
-        return data_config["pairs"] is not None
-
-    @classmethod
     def inputs(cls, data: DataSet) -> NDArray[np.float32]:
         if data.image_lr is None:
             raise InputError(
-                f"{data.path} has no low-resolution images; make pairs with `{cls.needs}`"
+                f"{data.path} has no low-resolution images; make pairs with "
+                f"`{cls.data_needs.command}`"
             )
         high, low = data.image.shape[-1], data.image_lr.shape[-1]
         if high % low:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from lensphys.ground.errors import InputError
 
+#: Names of devices, as configurations have them.
+DEVICES = ("auto", "cpu", "cuda")
+
 
 def choose_device(name: str) -> str:
     """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lensphys.instruments import Instrument
-from simulate.config import SimulateConfig
-from simulate.scenes import Scene
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lensphys.instruments import Instrument
+    from simulate.config import SimulateConfig
+    from simulate.scenes import Scene
     from simulate.sources.galaxies import GalaxyImages
+
+
+#: Names of the backends, as the configuration has them.
+BACKENDS = ("torch", "lenstronomy")
 
 
 class Renderer(Protocol):

@@ -17,6 +17,7 @@ from learn.data_description import DataDescription
 from learn.lens_fits.lens_fits import LensFits
 from learn.reporting.task_report import Baseline, TaskReport
 from learn.tasks.base import Task
+from learn.tasks.data_needs import DataNeeds
 from lensphys.ground.config import Strict
 from simulate.dataset.preview import save_figure
 from simulate.shards import DataSet
@@ -25,8 +26,7 @@ from simulate.shards import DataSet
 class Brightness(Task):
     """A linear layer on the features, beside the same number for all images."""
 
-    default_data = ("data/model2",)
-    needs = "python cli.py simulate --model 2 --n 1000"
+    data_needs = DataNeeds(("data/model2",), "--model 2 --n 1000", lambda config: True)
     report = TaskReport(
         baseline=Baseline("median", "the median image"),
         headline={"error": "error in dex"},
@@ -37,10 +37,6 @@ class Brightness(Task):
 
     class Params(Strict):
         """Parameters of the task."""
-
-    @classmethod
-    def serves(cls, data_config: dict[str, Any]) -> bool:
-        return True
 
     def build_head(self, params: Params, data: DataDescription) -> None:
         self.head = nn.Linear(self.encoder.width, 1)

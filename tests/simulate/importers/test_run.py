@@ -72,7 +72,7 @@ def test_a_data_set_serves_classification_and_super_resolution(tmp_path, pairs, 
     data = importing(pairs, out=tmp_path / "pairs")
     superres = task_class("superres")
     assert superres.inputs(data).shape == (20, 1, 6, 6)
-    assert superres.serves(data.config)
+    assert superres.data_needs.serves(data.config)
 
 
 def test_the_picture_shows_every_class(real_preview, deeplensesim, tmp_path):
