@@ -118,7 +118,7 @@ def _polish(lens: Lens, x: Tensor, y: Tensor, step: float) -> tuple[Tensor, Tens
     start_x, start_y = x[:-1], y[:-1]
     x, y = start_x, start_y
     for _ in range(_STEPS):
-        # Also for a caller who wants no gradients.
+        # The caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad():
             at_x, at_y = x.clone().requires_grad_(), y.clone().requires_grad_()
             det = _determinant(lens, at_x[None], at_y[None])[0]

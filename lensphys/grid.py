@@ -23,7 +23,7 @@ def pixel_grid(
     Args:
         shape: number of pixels on a side, or ``(ny, nx)``.
         pixel_scale: width of a pixel, arcsec.
-        dtype, device: of the result; torch's defaults where not given.
+        dtype, device: of the result; torch's by default.
 
     Returns:
         ``x`` and ``y``, arcsec, each of shape ``(ny, nx)``; pixel ``i`` of ``n`` sits at

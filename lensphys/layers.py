@@ -47,7 +47,7 @@ class RayTrace(_OnGrid):
     Args:
         pixel_scale: width of a pixel, arcsec.
         shape: number of pixels on a side, or ``(ny, nx)``.
-        dtype: of the grid; torch's default where not given.
+        dtype: of the grid; torch's by default.
     """
 
     def forward(self, lens: Lens) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ class Render(_OnGrid):
         pixel_scale: width of a pixel, arcsec.
         shape: number of pixels on a side, or ``(ny, nx)``.
         psf, supersampling: see :func:`lensphys.render`.
-        dtype: of the grid; torch's default where not given.
+        dtype: of the grid; torch's by default.
 
     Raises:
         ValueError: for a PSF that is sampled for another pixel scale.
@@ -160,7 +160,7 @@ class ReLens(_BetweenPlanes):
         pixel_scale, shape: of the image: width of a pixel, arcsec; pixels on a side or
             ``(ny, nx)``.
         source_pixel_scale, source_shape: likewise of the source, centred on the optical axis.
-        dtype: of the grid; torch's default where not given.
+        dtype: of the grid; torch's by default.
     """
 
     def forward(self, source: Tensor, lens: Lens) -> Tensor:
@@ -198,7 +198,7 @@ class DeLens(_BetweenPlanes):
         pixel_scale, shape: of the image: width of a pixel, arcsec; pixels on a side or
             ``(ny, nx)``.
         source_pixel_scale, source_shape: likewise of the source, centred on the optical axis.
-        dtype: of the grid; torch's default where not given.
+        dtype: of the grid; torch's by default.
     """
 
     def forward(self, image: Tensor, lens: Lens) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ class MultiPlane(Lens):
     its position on the sky without the deflectors in front of it.
 
     Rays obey Schneider, Ehlers & Falco 1992, Gravitational Lenses, eq. 9.7. The recursion keeps
-    the angle ``d`` between the ray and the line of sight, in place of the sum over all planes
+    the angle ``d`` between the ray and the line of sight, instead of the sum over all planes
     before: with transverse comoving distances ``T``, from plane ``i`` to ``j``
 
     ``d_j = (T_i / T_j) d_i - alpha_j(beta_j)`` and ``beta_j = beta_i + (T_ij / T_j) d_i``,
@@ -54,7 +54,7 @@ class MultiPlane(Lens):
         cosmology: of astropy's; or a :class:`lensphys.cosmology.FlatLambdaCDM`, through which
             gradients reach its parameters and the redshifts.
         z_source_convention: redshift of the source that the parameters are reduced to, behind all
-            deflectors; ``z_source`` where not given.
+            deflectors; ``z_source`` by default.
 
     Raises:
         ValueError: for deflectors without a redshift each, a source, true or conventional, that is

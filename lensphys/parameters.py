@@ -246,7 +246,7 @@ def shared_shape(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def is_transformed(*values: Tensor) -> bool:
-    """Tell if a compiler, a transform of torch.func or forward-mode derivatives are at work.
+    """Tell if a compiler, a transform of torch.func or forward-mode derivatives are active.
 
     A function with a backward pass of its own cannot be called then; under a transform not even on
     tensors that are not transformed.

@@ -134,7 +134,7 @@ def _matrices(psf: GaussianPSF, image: Tensor) -> tuple[Tensor, Tensor]:
 
 @functools.lru_cache(maxsize=32)
 def _banded(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Matrix (n, n) that blurs n pixels, of which those at the edges continue outwards."""
+    """Matrix (n, n) that blurs n pixels; those at the edges continue outwards."""
     # Outside inference mode even when called in it, since the cached matrix outlives the call.
     with torch.inference_mode(False):
         kernel = psf.kernel()

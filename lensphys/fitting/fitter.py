@@ -119,7 +119,7 @@ def fit(
             a round lens and a round source at the centre. Without ``start`` the fit starts from
             the templates that match the image best.
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
-        bounds: ``name: (low, high)`` in place of the default range of a parameter; a
+        bounds: ``name: (low, high)`` instead of the default range of a parameter; a
             transformation keeps the fit inside.
         n_starts: starting points that are tried for every image without ``start``.
         retry_above: chi^2 over the degrees of freedom above which eight times as many other

@@ -132,7 +132,7 @@ class Templates:
 def _spread(scene: LensScene, half_field: float) -> Tensor:
     """Draw parameters ``(K, P)`` that fill the space of plausible lenses evenly.
 
-    Those of which no template has its own are at the start of their fit range.
+    Parameters that templates do not vary are at the start of their fit range.
     """
     u = torch.quasirandom.SobolEngine(6).draw(_TEMPLATES, dtype=torch.float64).T
     theta_E = half_field * 0.12 * (0.8 / 0.12) ** u[0]

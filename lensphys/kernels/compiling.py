@@ -22,6 +22,9 @@ import numba
 #: speed and in precision; dividing by 0 gives infinity.
 _FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 
+#: Loops that were declared so far.
+_loops: list[Any] = []
+
 #: Compiles a function into each of its callers, so that loops over it become vector instructions.
 inline: Callable[..., Any] = numba.njit(forceinline=True, **_FLAGS)
 
@@ -35,10 +38,16 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """
     folder = cache_folder()
     with _cached_in(folder):
-        compiled: Callable[..., None] = numba.njit(nogil=True, cache=folder is not None, **_FLAGS)(
-            function
-        )
-    return compiled
+        compile_later = numba.njit(nogil=True, cache=folder is not None, **_FLAGS)
+        loop: Callable[..., None] = compile_later(function)
+    _loops.append(loop)
+    return loop
+
+
+def stop_keeping() -> None:
+    """Compile all loops anew in this process, after their folder failed, as on a full disk."""
+    for loop in _loops:
+        loop._cache.disable()  # numba has no other way to stop its cache
 
 
 @functools.cache

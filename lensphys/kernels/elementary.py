@@ -190,7 +190,7 @@ def _log_parts(f, k):  # type: ignore[no-untyped-def]
     s = f / (real(2) + f)
     z = s * s
     s2 = s + s
-    # log(2) in two parts, of which the first has so few digits that k times it is exact.
+    # log(2) in two parts; the first has so few digits that k times it is exact.
     low = real(1.4286068203094173e-06) * k + s2 * z * _atanh_series(z)
     return real(0.693145751953125) * k + (s2 + low)
 

@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 
 def is_possible(*values: Any) -> bool:
-    """Tell if a compiled loop can work on these values; what is no tensor is left out."""
+    """Tell if a compiled loop can work on these values; only tensors count."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return not is_transformed(*tensors) and all(
         value.device.type == "cpu"
@@ -76,7 +76,8 @@ def _call(function: Callable[..., None], *arguments: Any) -> None:
     try:
         function(*arguments)
     except OSError:
-        # What was compiled could not be kept, as on a full disk; it is compiled nevertheless.
+        # The folder of compiled loops failed, as on a full disk.
+        importlib.import_module("lensphys.kernels.compiling").stop_keeping()
         function(*arguments)
 
 

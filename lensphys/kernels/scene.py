@@ -39,7 +39,7 @@ def fill_jacobian(slope, intercept, near, x, y, lens, shear, source, maps):  # t
         near: Einstein radii from the lens within which the image tells nothing of its centre.
         x, y: ``(1, N)`` or ``(B, N)``.
         lens, shear, source: parameters ``(B, 5)``, ``(B, 2)`` and ``(B, 7)``.
-        maps: ``(B, MAPS or more, N)``, of which the first ``MAPS`` are written.
+        maps: ``(B, MAPS or more, N)``; the first ``MAPS`` are written.
     """
     rows = np.empty((MAPS, BLOCK), x.dtype)
     steep = x.dtype.type(slope)

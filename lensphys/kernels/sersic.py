@@ -10,8 +10,7 @@ from lensphys.kernels.blocks import BLOCK, sum_terms
 from lensphys.kernels.compiling import inline, kernel
 from lensphys.kernels.elementary import exp, log
 
-#: Parameters in the order of :class:`lensphys.light.sersic.Sersic`, of which the last two are the
-#: centre.
+#: Parameters in the order of :class:`lensphys.light.sersic.Sersic`; the last two are the centre.
 PARAMETERS = 7
 CENTER_X, CENTER_Y = 5, 6
 

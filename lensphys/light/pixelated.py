@@ -16,7 +16,7 @@ from lensphys.parameters import Parameter, is_traced, parameter, shared_shape
 
 Interpolation = Literal["linear", "cubic"]
 
-#: From so many pixels beyond the outermost pixel centres on there is no light.
+#: Pixels beyond the outermost pixel centres from which on there is no light.
 _REACH = 2
 
 

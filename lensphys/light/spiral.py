@@ -28,7 +28,7 @@ def arms(
     """Factor on the brightness of a disc at the position ``u, v`` in its plane, arcsec.
 
     Arms run along logarithmic spirals, ``phi = ln(R) / tan(pitch)`` (Kennicutt 1981, AJ 86, 1847).
-    With ``w = R^2 + R_core^2`` in place of ``R^2`` they unwind inside ``R_core``, as by the
+    With ``w = R^2 + R_core^2`` instead of ``R^2`` they unwind inside ``R_core``, as by the
     coordinate rotation of Peng et al. 2010 (AJ 139, 2097). Across the arms brightness follows a von
     Mises distribution, whose mean over the angle is 1: the arms move light around and add none.
     """

@@ -22,7 +22,7 @@ from lensphys.parameters import (
 )
 
 #: Bytes of a map that is worked on at once, by default. On a CPU small enough for the caches and
-#: for memory that need not be asked for anew at every step: larger maps take several times as long.
+#: for memory that is kept from step to step: larger maps take several times as long.
 #: A gradient gains from fewer blocks. On an accelerator, large enough to keep it busy.
 _BLOCK = {"cpu": 1 << 16, "cpu gradient": 1 << 19, "accelerator": 1 << 24}
 

@@ -95,7 +95,7 @@ class _Rays(torch.autograd.Function):
         ctx.save_for_backward(*inputs[2:])
         ctx.alpha = [value.shape for value in inputs[:2]]
         given = _batch(*inputs)
-        assert given is not None  # looked at before
+        assert given is not None  # checked before
         ctx.shape = given.shape
         return _rays(given, *inputs[:2])
 

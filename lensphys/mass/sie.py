@@ -161,7 +161,7 @@ def sie_deflection_by_ellipticity(
 
 
 def _holds_everywhere(condition: Tensor) -> bool:
-    """Tell if a condition holds for the whole batch, if that can be looked at for nothing."""
+    """Tell if a condition holds for the whole batch; False if its values are not at hand."""
     return condition.device.type == "cpu" and not is_traced(condition) and bool(condition.all())
 
 

@@ -17,7 +17,7 @@ _R2_MIN = 1e-16
 #: Below this ``(half_length / r)^2`` the power series about the point mass is used: the closed form
 #: divides by the length.
 _SERIES_BELOW = 0.04
-#: Terms of the series, of which the next is below 1e-17.
+#: Terms of the series; the next one is below 1e-17.
 _TERMS = 12
 #: Least half length (arcsec) in the sum over many lines.
 _POINT_BELOW = 1e-12

@@ -1,6 +1,7 @@
 """A new mass profile is one class and one line: it then traces rays, renders, and is fitted."""
 
 import dataclasses
+import importlib
 from typing import ClassVar
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import lensphys as lp
 from lensphys import fit_range
 from lensphys.fit_range import FitRange
+from lensphys.light import LIGHTS
 from lensphys.mass import MASSES
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter, parameter
@@ -167,6 +169,15 @@ def test_a_name_that_is_not_registered_is_refused_with_those_that_are(monkeypatc
     with pytest.raises(ValueError, match="got 'SoftEllipse'") as refused:
         lp.fit(images, sigma, mass="SoftEllipse", **KIND)
     assert str(refused.value) == "mass must be one of SIE, EPL, got 'SoftEllipse'"
+
+
+@pytest.mark.parametrize("registry", [MASSES, LIGHTS], ids=["mass", "light"])
+def test_every_line_of_a_registry_is_a_public_class_of_that_name(registry):
+    for name, line in registry.items():
+        module, _, attribute = line.partition(":")
+        assert attribute == name
+        if name != "SoftEllipse":
+            assert getattr(importlib.import_module(module), name) is getattr(lp, name)
 
 
 def test_a_profile_without_fit_ranges_says_what_it_lacks():

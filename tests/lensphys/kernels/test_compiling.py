@@ -86,6 +86,32 @@ def test_a_folder_of_ones_own_choice_comes_first(package, tmp_path):
     assert Path(folder).parent == tmp_path / "mine"
 
 
+BREAK = """
+import shutil
+import numpy as np, torch, lensphys as lp
+from lensphys.kernels import compiling
+import lensphys.kernels.tnfw
+folder = compiling.cache_folder()
+shutil.rmtree(folder)
+folder.write_text("")
+halo = {name: torch.tensor([0.1, 0.2]) for name in ("Rs", "alpha_Rs", "r_trunc")}
+alpha = lp.Population(lp.TNFW(**halo)).deflection(*lp.pixel_grid(40, 0.1))
+print(bool(torch.stack(alpha).isfinite().all()))
+"""
+
+
+def test_a_folder_that_fails_later_is_done_without(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", BREAK],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
+
+
 def test_the_digest_changes_with_every_source(package):
     kernels = package / "kernels"
     before = compiling.digest(kernels)

@@ -214,7 +214,8 @@ lines = st.fixed_dictionaries(
     {
         "theta_E": st.floats(0.05, 3),
         "half_length": st.sampled_from([0.0, 1e-8, 1e-3]) | st.floats(0, 5),
-        "phi": st.floats(0.1, 1.4),
+        # Not along one of the rays of points, on which the deflection jumps.
+        "phi": st.floats(0.1, 1.4).filter(lambda phi: abs(phi - 0.4) > 1e-6),
         "center_x": centres,
         "center_y": centres,
     }
