@@ -56,5 +56,5 @@ def test_at_most_a_fifth_of_the_images_is_watched() -> None:
     assert (monitor.held_out(1000), monitor.held_out(60)) == (100, 12)
 
 
-def test_as_many_processes_as_devices_on_all_nodes_train(pretrain_config: Any) -> None:
+def test_one_process_trains_on_each_device_of_all_nodes(pretrain_config: Any) -> None:
     assert pretrain_config("mae", devices=4, nodes=2).processes == 8

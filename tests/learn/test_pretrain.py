@@ -27,7 +27,14 @@ def test_a_run_leaves_config_curves_checkpoint_and_encoder(
     folder, made = pretrain(config)
     assert made
     present = {path.name for path in folder.iterdir()}
-    wanted = {"config.yaml", "metrics.csv", "checkpoints", "encoder.safetensors", "encoder.json"}
+    wanted = {
+        "config.yaml",
+        "data.json",
+        "metrics.csv",
+        "checkpoints",
+        "encoder.safetensors",
+        "encoder.json",
+    }
     of_fits = {"lens_fits.json", "lens_fits.png"} if config.encoder.lens_fit else set()
     assert wanted | of_fits | {"loss.png", "tensorboard"} == present
     stored = yaml.safe_load((folder / "config.yaml").read_text())

@@ -182,7 +182,7 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
     given: float | None,
     unsaid: float,
 ) -> None:
-    """From shards and FITS headers; else what is given, or that of the training images."""
+    """Shards and headers state it; else it is the given one, or that of the training images."""
     shutil.copytree(model2, "data")
     with h5py.File("data/shard-00000.h5", "r+") as file:
         file["params/exposure_time"][:3] = [100.0, 200.0, np.nan]

@@ -21,7 +21,7 @@ def some_lens(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def change_of_mass(response: torch.Tensor, x_k: float, y_k: float) -> torch.Tensor:
-    """Of the residual (B, 1, H, W), by a point mass in a place (pixels from the centre)."""
+    """Change of the residual (B, 1, H, W) by a point mass in a place, pixels from the centre."""
     x, y = lp.pixel_grid((response.shape[-2], response.shape[-1]), 1.0)
     alpha = lp.PointMass(theta_E=1.0, center_x=x_k, center_y=y_k).deflection(x, y)
     return (response * torch.stack(alpha)).sum(1, keepdim=True)

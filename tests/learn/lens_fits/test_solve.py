@@ -107,7 +107,7 @@ def test_an_image_that_cannot_be_fitted_spoils_no_other(
 
 
 def test_the_response_is_the_change_with_a_small_deflection(smooth: DataSet) -> None:
-    """Against the image of a source that moves the other way."""
+    """A source that moves the other way changes the image alike."""
     fits, known = fit_data_set(smooth, WHOLE_FIT), Photometry.of(smooth)
     x, y = lp.pixel_grid(64, known.pixel_scale)
     psf = lp.GaussianPSF(fwhm=known.psf_fwhm, pixel_scale=known.pixel_scale, truncation=5.0)

@@ -70,7 +70,7 @@ def test_fits_of_one_lens_deviate_by_their_errors() -> None:
 
 
 def test_a_majority_of_other_lenses_does_not_hide_the_usual_one() -> None:
-    """Two thirds have substructure; the third without says what the lens is."""
+    """Two thirds have substructure; the usual lens is that of the third without."""
     made = sky(900, odd_fraction=0.6)
     usual_lens = learnt(made.fits)
     distance = deviations(usual_lens, made.fits).square().sum(1)

@@ -17,7 +17,8 @@ def build(pretrain_config: Any) -> Any:
     """A small method, untrained."""
 
     def make(method: str, *sets: str) -> Method:
-        stretch = Stretch.of_images(torch.rand(8, 1, 64, 64), StretchConfig(kind="linear", floor=1e-3))
+        config = StretchConfig(kind="linear", floor=1e-3)
+        stretch = Stretch.of_images(torch.rand(8, 1, 64, 64), config)
         return method_class(method)(pretrain_config(method, sets), stretch, total_steps=100)
 
     return make

@@ -9,7 +9,7 @@ from tests.learn.methods.conftest import images
 
 
 def test_dinos_windows_keep_scale_and_place(build: Any) -> None:
-    # What is outside a window is not seen, and what is inside is seen where it is.
+    # Patches outside a window are dropped; those inside keep their positions.
     module = build("dino", "params.local_views=1")
     seen = []
     module.encoder.vit.blocks.register_forward_pre_hook(lambda _, x: seen.append(x[0]))

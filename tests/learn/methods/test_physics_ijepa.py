@@ -27,13 +27,13 @@ from simulate.shards import read
 from tests.learn.conftest import TINY, WHOLE_FIT
 
 
-def test_it_has_to_learn_from_something(build: Any) -> None:
+def test_one_part_of_the_loss_must_be_left(build: Any) -> None:
     nothing = ("params.perturber_weight=0", "params.prediction_weight=0")
     with pytest.raises(InputError, match="must not both be 0"):
         build("physics-ijepa", *nothing)
 
 
-#: Beyond the defaults: more that an encoder is shown, and target blocks where the light is.
+#: Beyond the defaults: more channels for the encoder, and target blocks where the light is.
 ALL_PARTS = (
     "encoder.lens_fit.response=true",
     "encoder.lens_fit.source_plane=true",
@@ -70,7 +70,7 @@ def test_every_parameter_of_the_student_learns(
 
 
 def test_unknown_masses_can_be_learnt(pretrain_config: Any, lenses: torch.Tensor) -> None:
-    """Whether there are any is known after a few steps, better than by chance."""
+    """After a few steps their presence is predicted better than by chance."""
     module = method(pretrain_config, "params.prediction_weight=0", "params.perturber_snr=[100,200]")
     optimizer = torch.optim.AdamW(module.parameters(), 3e-3)
     images = lenses.repeat(8, 1, 1, 1)
@@ -106,7 +106,7 @@ def test_half_precision_is_enough(pretrain_config: Any, lenses: torch.Tensor) ->
 
 
 def test_masses_change_image_and_residual_alike(pretrain_config: Any, lenses: torch.Tensor) -> None:
-    """What is put into the flux is what a fit of the changed image would leave."""
+    """The change of the flux is the residual that a fit of the changed image would leave."""
     module = method(pretrain_config)
     change = torch.randn(12, 1, 64, 64)
     before = module.stretch(lenses)
@@ -132,7 +132,7 @@ def test_masses_are_put_into_a_share_of_the_batch(
     changed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rest is predicted as it is, and asked for nothing."""
+    """The rest is predicted as it is, without a question about masses."""
     sets = f"params.perturber_share={share}", "params.perturber_free=0"
     module = method(pretrain_config, *sets)
     asked, predicted = [], []
@@ -149,9 +149,7 @@ def test_masses_are_put_into_a_share_of_the_batch(
     )
 
 
-def test_it_does_not_change_the_images_it_is_given(
-    pretrain_config: Any, lenses: torch.Tensor
-) -> None:
+def test_the_given_images_are_not_changed(pretrain_config: Any, lenses: torch.Tensor) -> None:
     before = lenses.clone()
     method(pretrain_config).loss(lenses)
     assert torch.equal(before, lenses)
@@ -195,12 +193,12 @@ def test_a_run_leaves_its_lens_fits_in_numbers_and_a_picture(pretrained: Path) -
 def test_its_encoder_serves_the_tasks(
     task: str, pretrained: Path, pairs: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
-    """From training to the use of the weights on images of nobody's data set."""
+    """The weights also serve images that belong to no data set."""
     small = {"superres": ("params.width=4", "params.blocks=1")}.get(task, ())
     config = finetune_config(task, small, data=pairs, encoder=str(pretrained), out=tmp_path / "run")
     run, _ = finetune(config)
-    told = json.loads((run / "metrics.json").read_text())
-    assert evaluate(run).metrics == told
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert evaluate(run).metrics == metrics
     data, model = read(pairs), load_model(run)
     with h5py.File(run / "predictions.h5") as file:
         rows, wanted = file["index"][()], file["prediction"][()]
@@ -209,7 +207,8 @@ def test_its_encoder_serves_the_tasks(
         found = model(column[rows]).numpy()
     found = found[:, 0] if task == "regress" else found  # the means, not the errors
     difference = np.abs(found - wanted).reshape(len(rows), -1).max(1)
-    assert np.median(difference) < 1e-3 * np.abs(wanted).max(), "fits of other batches round anew"
+    rounding = 1e-3 * np.abs(wanted).max()
+    assert np.median(difference) < rounding, "fits of other batches are rounded otherwise"
     with pytest.raises(InputError, match="ONNX cannot"):
         write_onnx(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match="ONNX cannot"):

@@ -11,6 +11,6 @@ def test_the_loss_is_least_where_both_views_are_of_the_same_image(build: Any) ->
     assert own < other
 
 
-def test_as_many_other_views_as_there_are_compete(build: Any) -> None:
+def test_the_level_of_a_blind_network_grows_with_the_batch(build: Any) -> None:
     module = build("simclr")
     assert module.blind_losses(8)["loss"] < module.blind_losses(16)["loss"]

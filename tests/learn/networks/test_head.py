@@ -14,7 +14,7 @@ from tests.learn.conftest import QUICK_FIT
 
 
 def test_features_of_fits_come_in_units_of_their_scatter_in_training(random_fits: Any) -> None:
-    """As training sees them: turned where it turns its images."""
+    """Training turns fits where it turns their images."""
     fits = random_fits(40, compared=True)
     head = FitEncoder(8).double()
     head.standardise(fits, turned=False)

@@ -29,7 +29,7 @@ def test_the_change_has_the_signal_that_is_stated() -> None:
     assert 5.0 * 0.999 <= signal.min() <= signal.max() <= 200.0 * 1.001
 
 
-def test_as_many_images_as_asked_for_are_left_alone() -> None:
+def test_the_stated_fraction_of_images_is_left_alone() -> None:
     group = draw_perturbers(arcs(800), **SETTINGS)
     assert group.present.mean().item() == pytest.approx(0.75, abs=0.05)
     assert (group.change[group.present == 0] == 0).all()
@@ -60,8 +60,8 @@ def test_a_refit_of_the_smooth_lens_would_not_take_the_change_up() -> None:
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (15, 20)])
-def test_what_a_refit_absorbs_is_a_least_squares_fit(shape: tuple[int, int]) -> None:
-    """Against one by orthogonal decomposition, of images of the seven fields."""
+def test_a_refit_absorbs_a_least_squares_fit(shape: tuple[int, int]) -> None:
+    """It agrees with an orthogonal decomposition over the images of the seven fields."""
     response, change = torch.randn(5, 2, *shape).double(), torch.randn(5, *shape).double()
     x, y = lp.pixel_grid(shape, 1.0, dtype=torch.float64)
     radius, one, none = torch.hypot(x, y).clamp_min(0.5), torch.ones_like(x), torch.zeros_like(x)

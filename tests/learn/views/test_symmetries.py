@@ -46,7 +46,7 @@ def test_channels_turn_with_the_image() -> None:
 
 
 def test_columns_turn_with_their_image() -> None:
-    """A single bright pixel stays where its columns say that it is."""
+    """A single bright pixel stays at the position that its columns give."""
     scale, n = 0.1, 9
     x, y = torch.randint(-4, 5, (2, 64)).double()
     image = torch.zeros(64, 1, n, n)
@@ -72,7 +72,7 @@ def test_turned_fits_are_lenses_of_turned_images(random_fits: Any) -> None:
 
 
 def test_errors_turn_like_those_of_a_turned_image(random_fits: Any) -> None:
-    """Against the Fisher matrix at the parameters of the turned lens."""
+    """They agree with the Fisher matrix at the parameters of the turned lens."""
 
     def with_errors(fits: LensFits) -> LensFits:
         slopes = fits.scene.image_and_jacobian(fits.params, grid(24))[:, 1:].flatten(2)
