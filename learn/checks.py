@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learn.config import FinetuneConfig, PretrainConfig
+from learn.run_files import DESCRIPTION, no_encoder
 from learn.runs import find_encoder
 from learn.tasks import data_needs
 from lensphys.ground.config import read_yaml, shipped_config, suggestion
@@ -61,7 +62,9 @@ def check_finetuning(config: FinetuneConfig) -> None:
     choose_device(config.device)
     check_data(config.data or data_needs(config.task).find())
     if config.encoder != "none":
-        find_encoder(config.encoder)
+        folder = find_encoder(config.encoder)
+        if not (folder / DESCRIPTION).is_file():
+            raise no_encoder(folder)
 
 
 def check_data(folder: Path | None) -> None:

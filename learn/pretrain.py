@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
+from learn.checks import check_pretraining_data
 from learn.config import PretrainConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, training_batches
 from learn.lens_fits.report import write_fit_report
@@ -75,11 +76,8 @@ def _pretraining_data(config: PretrainConfig) -> shards.DataSet:
     Raises:
         InputError: where there are none, or the encoder is not made for them.
     """
-    if config.data is None or not config.data.is_dir():
-        raise InputError(
-            f"there is no data set at {config.data or 'data: null'}; make it with `python cli.py "
-            f"simulate --model 2 --n 50000 --out {config.data or 'data/model2'}`"
-        )
+    check_pretraining_data(config)
+    assert config.data is not None
     data = shards.read(config.data, config.classes)
     channels, ny, nx = data.image.shape[1:]
     if channels != 1:

@@ -10,6 +10,7 @@ from typing import Any
 from learn.config import FinetuneConfig
 from lensphys.ground.config import checked, read_yaml
 from lensphys.ground.errors import InputError
+from lensphys.ground.program import program
 
 #: The configuration of a run, the metrics of a finished task, and the curves of its training.
 CONFIG, METRICS, CURVES = "config.yaml", "metrics.json", "metrics.csv"
@@ -59,21 +60,29 @@ def read_run_config(folder: Path) -> FinetuneConfig:
     if "method" in values:
         raise InputError(
             f"{folder} is a pretrain run, which predicts nothing by itself; fine-tune it first: "
-            f"`python cli.py finetune --task classify --encoder {folder}`"
+            f"`{program()} finetune --task classify --encoder {folder}`"
         )
     if "task" not in values:
         raise InputError(
             f"{folder} is not a run; give the folder of a finished fine-tuning run, or make one "
-            "with `python cli.py finetune`"
+            f"with `{program()} finetune`"
         )
     if not (folder / MODEL).is_file():
         raise unfinished(folder, values["task"])
     return checked(FinetuneConfig, values, str(path))
 
 
+def no_encoder(folder: Path) -> InputError:
+    """The error for a folder without a finished encoder."""
+    return InputError(
+        f"{folder} has no finished encoder; give the folder of a finished `{program()} pretrain` "
+        "run, or --encoder none"
+    )
+
+
 def unfinished(folder: Path, task: str) -> InputError:
     """The error for a run that was interrupted."""
     return InputError(
-        f"{folder} is not finished; run its finetune command again to finish it: `python cli.py "
+        f"{folder} is not finished; run its finetune command again to finish it: `{program()} "
         f"finetune --config {folder / CONFIG} --task {task} --out {folder}`"
     )

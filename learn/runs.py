@@ -18,6 +18,7 @@ from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
 from lensphys.ground.locks import held
+from lensphys.ground.program import program
 
 RUNS = Path("runs")
 _PLACE = {"out"}
@@ -74,7 +75,7 @@ def find_encoder(name: str) -> Path:
     finished = [p for m in METHODS for p in (RUNS / m).glob(f"*/{DESCRIPTION}")]
     if not finished:
         raise InputError(
-            "there is no pretrained encoder under runs/; make one with `python cli.py pretrain "
+            f"there is no pretrained encoder under runs/; make one with `{program()} pretrain "
             "--method mae`, or train from scratch with --encoder none"
         )
     return max(finished, key=lambda path: path.stat().st_mtime_ns).parent

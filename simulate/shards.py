@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
+from lensphys.ground.program import program
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -141,7 +142,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
             f"{folder} is not a data set: it has no {MANIFEST}; make one with "
-            "`python cli.py simulate`"
+            f"`{program()} simulate`"
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -169,7 +170,7 @@ def read_finished_manifest(folder: Path, classes: Sequence[str] | None = None) -
         InputError: for a folder without one, or an unknown class.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no data set at {folder}; make it with `python cli.py simulate`")
+        raise InputError(f"there is no data set at {folder}; make it with `{program()} simulate`")
     manifest = read_manifest(folder)
     if not (manifest["complete"] and manifest["shards"]):
         raise InputError(

@@ -14,7 +14,7 @@ from learn.config import EncoderConfig, TrainingConfig
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import RCAN, Rcan, RcanConfig
 from learn.networks.timm_backbone import TimmBackbone, TimmConfig
-from learn.run_files import DESCRIPTION
+from learn.run_files import DESCRIPTION, no_encoder
 from lensphys.ground.config import checked
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, write_text
@@ -66,10 +66,7 @@ def load_encoder(folder: Path) -> Backbone:
     """
     path = folder / DESCRIPTION
     if not (path.is_file() and (folder / WEIGHTS).is_file()):
-        raise InputError(
-            f"{folder} has no finished encoder; give the folder of a finished "
-            "`python cli.py pretrain` run, or --encoder none"
-        )
+        raise no_encoder(folder)
     try:
         section = json.loads(path.read_text(encoding="utf-8"))["encoder"]
     except (ValueError, KeyError, TypeError):

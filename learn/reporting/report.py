@@ -14,6 +14,7 @@ from learn.reporting.run_section import headline, run_facts, run_section
 from learn.reporting.table import Entry, Table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
+from lensphys.ground.program import program
 
 REPORT = "report.html"
 
@@ -73,7 +74,7 @@ def _page_of_several(folder: Path) -> str:
             runs.append(run)
     if not runs and not comparisons:
         raise InputError(
-            f"{folder} holds no run and no comparison to report; make one with `python cli.py "
+            f"{folder} holds no run and no comparison to report; make one with `{program()} "
             "finetune`, `pretrain` or `compare`"
         )
     named = {f"run-{number}": run for number, run in enumerate(runs, 1)}
