@@ -144,9 +144,9 @@ def _several(text: str, takes: str = "A,B") -> Any:
     """An option that takes names with commas between them."""
 
     def parse(names: str) -> tuple[str, ...] | None:
-        from lensphys.ground.config import comma_separated
+        from lensphys.ground.config import split_names
 
-        return comma_separated(names)
+        return split_names(names)
 
     return _option(text, takes, parser=parse)
 

@@ -46,7 +46,7 @@ class Rehearsal:
         from learn.data import Batch, Stretch
         from learn.lens_fits.channels import CHANNELS
         from learn.methods import method_class
-        from lensphys.ground.config import checked, load_config, shipped_config
+        from lensphys.ground.config import load_config, shipped_config, validate
 
         torch.manual_seed(0)
         config = load_config(PretrainConfig, shipped_config("pretrain", method, "method"), sets)
@@ -54,7 +54,7 @@ class Rehearsal:
         self.module = kind(config, Stretch("asinh"), 1000).to(device)
         self.module.log_dict = self.module.log = lambda *_, **__: None
         #: Of the method, checked.
-        self.params = checked(kind.Params, config.params, "params")
+        self.params = validate(kind.Params, config.params, "params")
         side = config.encoder.image_size
         image = torch.rand(batch, 1, side, side, device=device)
         fits = None

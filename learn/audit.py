@@ -27,7 +27,7 @@ from learn.training.progress import Progress
 from learn.views.symmetries import random_d4
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 from simulate import shards
 from simulate.config import NON_LENS
 from simulate.dataset.twins import has_twins, twin_residuals
@@ -64,7 +64,7 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
     _without_substructure(data)
     parts = _parts(data, config)
     out = config.out or folder
-    with held(out):
+    with hold(out):
         result = {
             "images": len(data),
             "labels_per_class": int(np.bincount(data.label[parts.train]).min()),

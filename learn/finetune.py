@@ -23,7 +23,7 @@ from learn.tasks import task_class
 from learn.tasks.base import Task
 from learn.training.loop import Stop, resolve, train
 from learn.training.processes import process_rank
-from lensphys.ground.config import checked
+from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
 from simulate.shards import DataSet
@@ -56,7 +56,7 @@ def finetune(
     parts = split_for(data, config)
     # One note is enough, where several processes train.
     note = warn if not process_rank(config) else lambda line: None
-    params = checked(kind.Params, config.params, "params")
+    params = validate(kind.Params, config.params, "params")
     resolved = kind.resolve_params(params, data, parts.train, note)
     config = config.model_copy(update={"params": resolved})
     batches = training_batches(parts.train, config)
@@ -85,7 +85,7 @@ def _find_inputs(config: FinetuneConfig) -> FinetuneConfig:
         InputError: where there are none.
     """
     kind = task_class(config.task)
-    checked(kind.Params, config.params, "params")
+    validate(kind.Params, config.params, "params")
     fresh = config.encoder == "none"
     if config.backbone != VIT and not fresh:
         raise InputError(

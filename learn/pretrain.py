@@ -23,7 +23,7 @@ from learn.runs import run_folder
 from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
 from learn.training.processes import process_rank
-from lensphys.ground.config import checked
+from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
 
@@ -39,7 +39,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     """
     config = resolve(config)
     method = method_class(config.method)
-    method.check(config, checked(method.Params, config.params, "params"))
+    method.check(config, validate(method.Params, config.params, "params"))
     data = _pretraining_data(config)
     watched, trained = _held_out(config, len(data))
     batches = training_batches(trained, config, whole=True)

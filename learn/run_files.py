@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learn.config import FinetuneConfig
-from lensphys.ground.config import checked, read_yaml
+from lensphys.ground.config import read_yaml, validate
 from lensphys.ground.errors import InputError
 from lensphys.ground.program import program
 
@@ -69,7 +69,7 @@ def read_run_config(folder: Path) -> FinetuneConfig:
         )
     if not (folder / MODEL).is_file():
         raise unfinished(folder, values["task"])
-    return checked(FinetuneConfig, values, str(path))
+    return validate(FinetuneConfig, values, str(path))
 
 
 def no_encoder(folder: Path) -> InputError:

@@ -17,7 +17,7 @@ from learn.training.processes import announced_folder, process_rank
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 from lensphys.ground.program import program
 
 RUNS = Path("runs")
@@ -56,7 +56,7 @@ def run_folder(
         yield folder, (folder / marker).is_file()
         return
     folder = config.out or _unfinished(config, name, marker, digest) or _new_folder(RUNS / name)
-    with held(folder):
+    with hold(folder):
         _claim(folder, config)
         _claim_data(folder, config, digest)
         yield folder, (folder / marker).is_file()

@@ -15,7 +15,7 @@ import numpy as np
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import settle, sha256
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 from simulate.config import SimulateConfig
 from simulate.instruments import coarser, instrument
 from simulate.presets import make_prior
@@ -128,7 +128,7 @@ def simulate(
         Shard(number, start, min(start + config.shard_size, config.n))
         for number, start in enumerate(range(0, config.n, config.shard_size))
     ]
-    with held(out):
+    with hold(out):
         manifest, begun = _open_manifest(out, config)
         if config.galaxies.path:
             from simulate.sources.store import store_galaxies

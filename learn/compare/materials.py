@@ -34,7 +34,7 @@ from learn.tasks import task_class
 from learn.tasks.base import find_binning
 from learn.training.loop import resolve
 from learn.training.monitor import features_of
-from lensphys.ground.config import checked
+from lensphys.ground.config import validate
 from lensphys.ground.files import write_text
 from simulate import shards
 from simulate.config import SimulateConfig
@@ -174,7 +174,7 @@ class Materials:
         device = torch.device(config.device)
         memory = InMemory(data, fits=fits_for(encoder.config, data, device=config.device))
         beside = [] if memory.fits is None else [_fit_features(cell, data, memory.fits)]
-        params = checked(task_class(TASK).Params, config.params, "params")
+        params = validate(task_class(TASK).Params, config.params, "params")
         factor = find_binning(params, encoder, data.image.shape[-1])
         image = bin_stack(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
         stretch = Stretch.of_images(image, config.stretch)

@@ -17,11 +17,11 @@ from learn.methods import method_class
 from learn.tasks import task_class
 from lensphys.ground.config import (
     ConfigT,
-    checked,
     config_folder,
     merge,
     read_yaml,
     shipped_config,
+    validate,
 )
 from simulate.config import SimulateConfig
 from simulate.presets import load_simulate_config
@@ -82,7 +82,7 @@ def _pretraining(
         device=config.device,
         out=None,
     )
-    checked(method_class(run.method).Params, run.params, f"{name}: params")
+    validate(method_class(run.method).Params, run.params, f"{name}: params")
     data = _data(model, preset, config.pretrain.images, config.pretrain_data_seed, config.device)
     return Pretraining(model, data, run)
 
@@ -149,7 +149,7 @@ def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: i
             device=config.device,
             out=None,
         )
-        checked(method_class(run.method).Params, run.params, f"{name}: params")
+        validate(method_class(run.method).Params, run.params, f"{name}: params")
         source = _data(
             part.model,
             protocol.preset,
@@ -177,7 +177,7 @@ def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: i
         encoder="none",
         out=None,
     )
-    checked(task_class(training.task).Params, training.params, f"{name}: params")
+    validate(task_class(training.task).Params, training.params, f"{name}: params")
     budget: Budget = training.labels_per_class or "all"
     where = (task.model, training.mode, budget)
     return Cell(name, protocol.preset, pretraining, *where, seed, data, training, None)
@@ -195,7 +195,7 @@ def _shipped(
     """A shipped configuration with the overrides of a tier."""
     values = copy.deepcopy(_read(path))
     merge(values, {**sets, **top_level})
-    return checked(schema, values, str(path))
+    return validate(schema, values, str(path))
 
 
 # A tier has hundreds of cells and a dozen files; reading them for each takes a quarter minute.

@@ -30,7 +30,7 @@ from learn.compare.selection import Selection
 from learn.compare.table import format_table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 from simulate.run import Progress
 
 
@@ -90,7 +90,7 @@ def compare(
     missing = list(todo)
     places = Path("data/compare") / tier, Path("runs/compare") / tier
     materials = Materials(*places, read_commit(), progress, say)
-    with held(folder / CELLS):
+    with hold(folder / CELLS):
         try:
             for number, cell in enumerate(todo, start=begun_with + 1):
                 if not time.monotonic() - begin < hours * 3600:

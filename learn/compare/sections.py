@@ -17,7 +17,7 @@ from learn.reporting.run_section import caption_of
 from learn.reporting.table import Entry, Table
 from learn.reporting.task_report import TaskReport
 from learn.tasks import TASKS, task_report
-from lensphys.ground.config import checked, config_files, read_yaml
+from lensphys.ground.config import config_files, read_yaml, validate
 from lensphys.ground.errors import InputError
 
 _HOW_TO_READ = (
@@ -158,7 +158,7 @@ def _protocols(tier: str, cells: list[CellFile]) -> dict[str, Protocol]:
     # The rest of the tier's configuration would take seconds to import.
     known = read_yaml(path)["protocols"]
     protocols = {
-        name: checked(Protocol, values, f"{path}: protocols.{name}")
+        name: validate(Protocol, values, f"{path}: protocols.{name}")
         for name, values in known.items()
     }
     return {

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from learn.compare.config import CompareConfig
-from lensphys.ground.config import comma_separated
+from lensphys.ground.config import split_names
 from lensphys.ground.errors import InputError
 from lensphys.ground.registry import unknown_name
 from simulate.presets import PRESETS
@@ -46,7 +46,7 @@ def parse_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     Raises:
         InputError: for what is not a number from 0.
     """
-    names = comma_separated(text)
+    names = split_names(text)
     if names is None:
         return None
     for name in names:

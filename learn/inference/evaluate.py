@@ -19,7 +19,7 @@ from learn.run_files import CONFIG, EVALUATION
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 from simulate import shards
 from simulate.shards import DataSet
 
@@ -78,7 +78,7 @@ def evaluate(
     predictions = predict_rows(task, rows, memory)
     metrics = measure_rows(task, predictions, images, rows, memory)
     if out is not None:
-        with held(out):
+        with hold(out):
             if (out / CONFIG).exists():
                 raise InputError(f"{out} is the folder of a run; choose another --out")
             about = {"task": config.task, "run": str(run), "data": str(images.path)}

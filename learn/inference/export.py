@@ -20,7 +20,7 @@ from learn.networks.encoder_files import describe_encoder
 from learn.run_files import CONFIG, DESCRIPTION, METRICS, MODEL
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
     encoder = model.task.encoder
     about = describe_encoder(model.task.config, model.data.attrs, encoder)
     about |= {"encoder": encoder.config.model_dump()}
-    with held(out):
+    with hold(out):
         _check_own(out, run, text)
         write_text(out / CONFIG, text)
         write_text(out / DESCRIPTION, json.dumps(about, indent=1) + "\n")

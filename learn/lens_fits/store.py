@@ -20,7 +20,7 @@ from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.solve import fit_images, has_lens_light, recipe
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
-from lensphys.ground.locks import held_in_turn
+from lensphys.ground.locks import hold_in_turn
 from lensphys.ground.progress import Bar, start_bar
 from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet
@@ -106,7 +106,7 @@ def fit_data_set(
         ) from None
     if len(_missing(folder, keys)):
         # Processes that train together all come here: the first one fits, the others wait for it.
-        with held_in_turn(folder):
+        with hold_in_turn(folder):
             missing = _missing(folder, keys)
             with closing(start_bar(len(missing), 0, "img", "fit lenses")) as bar:
                 for start in range(0, len(missing), _PART):

@@ -14,7 +14,7 @@ from learn.networks.encoder import Encoder
 from learn.training.optimizer import Trained
 from learn.views.jitter import jitter_images
 from learn.views.symmetries import random_symmetry, turn_channels
-from lensphys.ground.config import Strict, checked
+from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turn_images
 
@@ -43,7 +43,7 @@ class Method(Trained, abc.ABC):
         self.config, self.total_steps = config, total_steps
         self.stretch = stretch
         self.encoder = Encoder(config.encoder)
-        self.setup_method(checked(self.Params, config.params, "params"))
+        self.setup_method(validate(self.Params, config.params, "params"))
 
     @classmethod
     def check(cls, config: PretrainConfig, params: Any) -> None:

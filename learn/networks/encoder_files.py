@@ -15,7 +15,7 @@ from learn.networks.encoder import Encoder
 from learn.networks.rcan import RCAN, Rcan, RcanConfig
 from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.run_files import DESCRIPTION, no_encoder
-from lensphys.ground.config import checked
+from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, write_text
 
@@ -83,10 +83,10 @@ def build_encoder(section: dict[str, object], where: str) -> Backbone:
         InputError: for a configuration of no encoder, naming ``where`` it stands.
     """
     if isinstance(section, dict) and section.get("backbone") == RCAN:
-        return Rcan(checked(RcanConfig, section, where))
+        return Rcan(validate(RcanConfig, section, where))
     if isinstance(section, dict) and "backbone" in section:
-        return TimmBackbone(checked(TimmConfig, section, where))
-    return Encoder(checked(EncoderConfig, section, where))
+        return TimmBackbone(validate(TimmConfig, section, where))
+    return Encoder(validate(EncoderConfig, section, where))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

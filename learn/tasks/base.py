@@ -30,7 +30,7 @@ from learn.reporting.task_report import TaskReport
 from learn.tasks.data_needs import DataNeeds
 from learn.training.optimizer import Trained
 from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
-from lensphys.ground.config import Strict, checked
+from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turn_images
 from simulate.dataset.photometry import Photometry
@@ -97,7 +97,7 @@ class Task(Trained, abc.ABC):
         if config.mode == "linear":
             # In evaluation, since the running means of a batch norm would change too.
             self.encoder.requires_grad_(False).eval()
-        params = checked(self.Params, config.params, "params")
+        params = validate(self.Params, config.params, "params")
         self.binning = find_binning(params, encoder, data.side(self.column))
         self.build_head(params, data)
 

@@ -27,7 +27,7 @@ from learn.reporting.figures.superres import draw_triptychs
 from learn.reporting.tasks.superres import REPORT
 from learn.tasks.base import Task
 from learn.tasks.data_needs import SUPERRES
-from lensphys.ground.config import Strict, checked
+from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.dataset.noise_free import render_noise_free
 from simulate.dataset.photometry import Photometry
@@ -79,7 +79,7 @@ class SuperResolve(Task):
     @classmethod
     def make_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
         if config.backbone == RCAN:
-            sizes = checked(cls.Params, config.params, "params").rcan
+            sizes = validate(cls.Params, config.params, "params").rcan
             return Rcan(RcanConfig(**sizes.model_dump()))
         if config.backbone != VIT:
             raise InputError(

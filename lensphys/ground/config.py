@@ -51,7 +51,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else f"; known: {', '.join(known)}"
 
 
-def comma_separated(text: str | None) -> tuple[str, ...] | None:
+def split_names(text: str | None) -> tuple[str, ...] | None:
     """The names in an option; None where it is not given."""
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
@@ -88,7 +88,7 @@ def load_config(
         InputError: for an unreadable file, an unknown key (with the nearest known one) or a value
             out of range.
     """
-    return checked(schema, read_config(path, sets, overrides, **top_level), str(path))
+    return validate(schema, read_config(path, sets, overrides, **top_level), str(path))
 
 
 def read_config(
@@ -128,7 +128,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def checked(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+def validate(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
     """Validate values against a schema, with errors of one line.
 
     Raises:

@@ -17,7 +17,7 @@ _OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def hold(folder: Path) -> Iterator[None]:
     """Make a folder if need be, and hold it for this process alone.
 
     Temporary files that a killed process left behind are removed, before and after. A folder that
@@ -58,7 +58,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def held_in_turn(folder: Path) -> Iterator[None]:
+def hold_in_turn(folder: Path) -> Iterator[None]:
     """Hold a folder that is there for this process alone, after others that hold it have let go.
 
     Where the file system knows no locks, nobody waits.

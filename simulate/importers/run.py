@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import sha256
-from lensphys.ground.locks import held
+from lensphys.ground.locks import hold
 from simulate.importers.attributes import PRESET, attributes
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
@@ -75,7 +75,7 @@ def import_images(
         source.entries[start : start + config.shard_size]
         for start in range(0, len(source.entries), config.shard_size)
     ]
-    with held(out):
+    with hold(out):
         manifest = _open_manifest(out, source, identity)
         done = {entry["file"]: entry for entry in manifest["shards"] if is_shard_intact(out, entry)}
         missing = sum(len(part) for number, part in enumerate(parts) if _file(number) not in done)

@@ -86,14 +86,14 @@ def load_simulate_config(
     Raises:
         InputError: for what is not offered, and as :func:`lensphys.ground.config.load_config`.
     """
-    from lensphys.ground.config import checked, read_config, read_yaml
+    from lensphys.ground.config import read_config, read_yaml, validate
     from lensphys.ground.errors import InputError
 
     shipped = simulate_config_path(model, preset)
     path = path or shipped
     values = read_config(path, sets, **overrides)
     sections = _add_sections(values, preset, list(read_yaml(path)))
-    config = checked(schema_with(preset, sections), values, str(path))
+    config = validate(schema_with(preset, sections), values, str(path))
     if (config.model, config.preset) != (model, preset):
         raise InputError(
             f"{path} is for model {config.model}, preset {config.preset}; give "
@@ -194,7 +194,7 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     Raises:
         InputError: for a data set of another kind or version.
     """
-    from lensphys.ground.config import checked
+    from lensphys.ground.config import validate
     from lensphys.ground.errors import InputError
     from simulate.substructure import known_classes
 
@@ -206,4 +206,4 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     place = {"out": None, "workers": None, "scheduler": None, "galaxies": kept | {"path": None}}
     values = identity | place | changes
     schema = schema_with(preset, [name for name in known_classes() if name in values])
-    return checked(schema, values, "the manifest of the data set")
+    return validate(schema, values, "the manifest of the data set")

@@ -17,7 +17,7 @@ from learn.pretrain import pretrain
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from lensphys.fitting.scene import LensScene
-from lensphys.ground.config import checked, load_config, shipped_config
+from lensphys.ground.config import load_config, shipped_config, validate
 from simulate import shards
 from simulate.presets import load_simulate_config
 from simulate.run import simulate
@@ -168,7 +168,7 @@ def untrained_task(finetune_config: Any) -> Any:
         options = (*SMALL.get(task, ()), *sets)
         config = finetune_config(task, options, data=data.path, **overrides)
         kind, everything = task_class(task), np.arange(len(data))
-        params = checked(kind.Params, config.params, "params")
+        params = validate(kind.Params, config.params, "params")
         resolved = kind.resolve_params(params, data, everything, lambda line: None)
         config = config.model_copy(update={"params": resolved})
         torch.manual_seed(0)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from learn.config import EncoderConfig, MonitorConfig, PretrainConfig
-from lensphys.ground.config import checked
+from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from tests.learn.conftest import TINY, WHOLE_FIT
 
@@ -37,7 +37,7 @@ def test_the_lens_fit_is_set_by_its_keys(pretrain_config: Any) -> None:
 )
 def test_encoders_that_cannot_be_are_refused(changes: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        checked(EncoderConfig, TINY | changes, "encoder")
+        validate(EncoderConfig, TINY | changes, "encoder")
 
 
 def test_the_parts_of_a_split_leave_images_to_train_on(finetune_config: Any) -> None:

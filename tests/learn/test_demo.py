@@ -6,7 +6,7 @@ import pytest
 
 from learn.demo import DemoConfig
 from learn.tasks import TASKS
-from lensphys.ground.config import checked, load_config, shipped_config
+from lensphys.ground.config import load_config, shipped_config, validate
 from lensphys.ground.errors import InputError
 
 
@@ -28,4 +28,4 @@ def test_the_shipped_demonstration_names_all_steps() -> None:
 def test_a_step_without_its_key_is_refused(changes: dict[str, Any], message: str) -> None:
     whole = {"simulate": [{"model": 2}], "pretrain": {"method": "mae"}, "finetune": {}}
     with pytest.raises(InputError, match=message):
-        checked(DemoConfig, whole | changes, "demo")
+        validate(DemoConfig, whole | changes, "demo")

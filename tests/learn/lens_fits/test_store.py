@@ -18,7 +18,7 @@ from learn.lens_fits.lens_fits import NAMES, LensFits
 from learn.lens_fits.solve import fit_images
 from learn.lens_fits.store import StoredChannels, fit_data_set, fits_for
 from lensphys.ground.errors import InputError
-from lensphys.ground.locks import held_in_turn
+from lensphys.ground.locks import hold_in_turn
 from simulate.shards import DataSet, read
 from tests.learn.conftest import TINY, WHOLE_FIT, simulated
 
@@ -54,7 +54,7 @@ def test_processes_that_train_together_fit_once(
     part.rename(tmp_path / part.name)
     monkeypatch.setattr(store, "fit_images", lambda *a: pytest.fail("fitted again"))
     with ThreadPoolExecutor() as pool:
-        with held_in_turn(folder):  # as by the process that fits
+        with hold_in_turn(folder):  # as by the process that fits
             waiting = pool.submit(fit_data_set, data, WHOLE_FIT)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.5)

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 import lensphys as lp
-from lensphys.ground.config import checked, config_folder, read_yaml
+from lensphys.ground.config import config_folder, read_yaml, validate
 from simulate.instruments import instrument
 from simulate.light.foreground import Foreground
 from simulate.light.lens_light import LensLightConfig, draw_lens_light
@@ -15,10 +15,10 @@ from simulate.light.look_alikes import draw_non_lens as draw_look_alike
 VALUES = read_yaml(config_folder("simulate") / "model2.yaml")
 
 
-LENS_LIGHT = checked(LensLightConfig, VALUES["lens_light"], "model2.yaml")
+LENS_LIGHT = validate(LensLightConfig, VALUES["lens_light"], "model2.yaml")
 
 
-NON_LENS = checked(NonLensConfig, VALUES["non_lens"], "model2.yaml")
+NON_LENS = validate(NonLensConfig, VALUES["non_lens"], "model2.yaml")
 
 
 VIS = instrument("euclid_vis")
@@ -43,7 +43,7 @@ def changed(config, **sections):
     values = copy.deepcopy(config.model_dump())
     for name, section in sections.items():
         values[name] = values[name] | section if isinstance(section, dict) else section
-    return checked(type(config), values, "test")
+    return validate(type(config), values, "test")
 
 
 def lens_lights(n, config=LENS_LIGHT, **mass):

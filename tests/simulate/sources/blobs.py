@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lensphys.ground.config import checked, config_folder, read_yaml
+from lensphys.ground.config import config_folder, read_yaml, validate
 from simulate.sources.config import GalaxyImagesConfig
 from simulate.sources.galaxies import prepare
 
@@ -17,7 +17,7 @@ VALUES = read_yaml(config_folder("simulate") / "model2.yaml")["galaxies"]
 
 
 def configured(**changes):
-    return checked(GalaxyImagesConfig, VALUES | {"path": SHIPPED} | changes, "model2.yaml")
+    return validate(GalaxyImagesConfig, VALUES | {"path": SHIPPED} | changes, "model2.yaml")
 
 
 CONFIG = configured()
