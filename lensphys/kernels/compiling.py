@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,14 +58,18 @@ def cache_folder() -> Path | None:
     The first of: ``NUMBA_CACHE_DIR``, the folder of the package, the cache folder of the user.
     """
     package = Path(__file__).parent
+    name = f"kernels-{digest(package)}"
     places = [package / "__pycache__"]
+    # Here, unlike in the other places, no second version of the package keeps its loops.
+    for old in places[0].glob("kernels-*"):
+        if old.name != name:
+            shutil.rmtree(old, ignore_errors=True)
     if numba.config.CACHE_DIR:
         places.insert(0, Path(numba.config.CACHE_DIR))
     with contextlib.suppress(RuntimeError):  # a user without a home
         user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         places.append(user / "lensphys")
-    folders = (place / f"kernels-{digest(package)}" for place in places)
-    return next((folder for folder in folders if _is_writable(folder)), None)
+    return next((place / name for place in places if _is_writable(place / name)), None)
 
 
 def digest(package: Path) -> str:

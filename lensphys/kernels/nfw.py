@@ -40,7 +40,7 @@ def _mean(u):  # type: ignore[no-untyped-def]
 
 @kernel
 def add_deflections(x, y, amplitude, inverse2, floor, center_x, center_y, alpha_x, alpha_y):  # type: ignore[no-untyped-def]
-    """Add the deflections of all members to ``alpha``; see :mod:`.point_mass`."""
+    """Add the deflections of all members; see :mod:`lensphys.kernels.point_mass`."""
     for b in range(amplitude.shape[0]):
         for start in range(0, x.shape[0], BLOCK):
             px, py = x[start : start + BLOCK], y[start : start + BLOCK]

@@ -105,7 +105,7 @@ def fill_gradients(  # type: ignore[no-untyped-def]
     by_y,
     sums,
 ):
-    """Gradients of :func:`fill_brightness` by position and parameters; see :mod:`.sie`."""
+    """Gradients of :func:`fill_brightness`, shaped as in :mod:`lensphys.kernels.sie`."""
     terms = np.empty((PARAMETERS, BLOCK), x.dtype)
     steep = x.dtype.type(slope)
     for b in range(amplitude.shape[0]):

@@ -27,7 +27,7 @@ def trace_rays(  # type: ignore[no-untyped-def]
 def fill_gradients(  # type: ignore[no-untyped-def]
     x, y, gamma1, gamma2, ra_0, dec_0, grad_x, grad_y, by_x, by_y, sums
 ):
-    """Gradients of :func:`trace_rays` by position and shear; see :mod:`.sie`."""
+    """Gradients of :func:`trace_rays`, shaped as in :mod:`lensphys.kernels.sie`."""
     terms = np.empty((4, BLOCK), x.dtype)
     for b in range(gamma1.shape[0]):
         row = b if x.shape[0] > 1 else 0

@@ -104,7 +104,7 @@ def _apply_series(u, series):  # type: ignore[no-untyped-def]
 def add_deflections(  # type: ignore[no-untyped-def]
     x, y, amplitude, inverse2, floor, tau, log_tau, center_x, center_y, alpha_x, alpha_y
 ):
-    """Add the deflections of all members to ``alpha``; see :mod:`.point_mass`."""
+    """Add the deflections of all members; see :mod:`lensphys.kernels.point_mass`."""
     u = np.empty(BLOCK, x.dtype)
     bound = x.dtype.type(1.2)
     series = np.empty((amplitude.shape[1], _DEGREE + 4), x.dtype)

@@ -32,7 +32,7 @@ def _unit_deflection(a, b, half_length):  # type: ignore[no-untyped-def]
 def add_deflections(  # type: ignore[no-untyped-def]
     x, y, theta2, half_length, cosine, sine, center_x, center_y, alpha_x, alpha_y
 ):
-    """Add the deflections of all members to ``alpha``; see :mod:`.point_mass`."""
+    """Add the deflections of all members; see :mod:`lensphys.kernels.point_mass`."""
     for b in range(theta2.shape[0]):
         for start in range(0, x.shape[0], BLOCK):
             px, py = x[start : start + BLOCK], y[start : start + BLOCK]

@@ -60,6 +60,7 @@ def test_a_loop_is_compiled_once_and_again_after_a_change_of_another_file(packag
     assert hits == 0
     assert changed != first
     assert other != folder
+    assert not Path(folder).exists()
 
 
 @pytest.mark.parametrize("home", ["writable", "read-only"])
