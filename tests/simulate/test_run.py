@@ -203,7 +203,7 @@ run.simulate(config)
 """,
         out,
     )
-    assert killed.wait(60) == -signal.SIGKILL
+    assert killed.wait(180) == -signal.SIGKILL
     left = contents(out)
     assert left[SHARDS[0]] == contents(undisturbed)[SHARDS[0]]
     assert any(name.endswith(".tmp") for name in left)
