@@ -10,7 +10,7 @@ from typing import Any
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.run_files import DESCRIPTION, no_encoder
 from learn.runs import find_encoder
-from learn.tasks import data_needs
+from learn.tasks import task_data_needs
 from lensphys.ground.config import read_yaml, shipped_config, suggestion
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
@@ -60,7 +60,7 @@ def check_finetuning(config: FinetuneConfig) -> None:
     """
     check_params(config.params, "finetune", config.task, "task")
     choose_device(config.device)
-    check_data(config.data or data_needs(config.task).find())
+    check_data(config.data or task_data_needs(config.task).find())
     if config.encoder != "none":
         folder = find_encoder(config.encoder)
         if not (folder / DESCRIPTION).is_file():

@@ -57,7 +57,7 @@ def task_report(name: str) -> TaskReport:
     return task_class(name).report
 
 
-def data_needs(name: str) -> DataNeeds:
+def task_data_needs(name: str) -> DataNeeds:
     """Return the data sets that serve a task: ``task_class(name).data_needs``.
 
     Raises:

@@ -139,7 +139,7 @@ def test_a_run_that_builds_on_fits_is_a_run_like_any_other(
     found = found[:, 0] if task == "regress" else found
     difference = np.abs(found - wanted).reshape(len(rows), -1).max(1)
     assert np.median(difference) < 1e-3 * np.abs(wanted).max(), (
-        "fits of other batches are rounded otherwise"
+        "other batches are rounded otherwise"
     )
 
 
@@ -147,7 +147,7 @@ ENCODER = EncoderConfig(image_size=64, patch_size=16, embed_dim=24, depth=2, num
 
 
 @pytest.mark.parametrize(("size", "factor"), [(32, 1), (64, 1), (75, 1), (128, 2), (150, 2)])
-def test_left_to_itself_an_image_comes_near_the_size_of_the_encoder(size: int, factor: int) -> None:
+def test_automatic_binning_comes_near_the_size_of_the_encoder(size: int, factor: int) -> None:
     params = Classify.Params(binning=None, label_smoothing=0.0)
     encoder = Encoder(ENCODER)
     assert find_binning(params, encoder, size) == factor

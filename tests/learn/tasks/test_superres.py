@@ -106,7 +106,7 @@ def test_bicubic_keeps_the_mean_and_is_the_usual_one_inside(factor: int) -> None
 
 
 def test_both_telescopes_collect_the_same_light(pairs: Path) -> None:
-    """Model 2 as published has no noise: what the network keeps is what is true."""
+    """Model 2 as published has no noise: the total that the network keeps is the true one."""
     data = shards.read(pairs)
     assert data.image_lr is not None
     high, low = (x.sum((1, 2, 3), dtype=np.float64) for x in (data.image, data.image_lr))
@@ -170,7 +170,7 @@ def test_a_trained_rcan_serves_another_factor(
     assert isinstance(load_encoder(finetune(config)[0]), Rcan)
 
 
-def test_from_16_to_64_pixels_of_model_2_and_3(
+def test_images_of_models_2_and_3_go_from_16_to_64_pixels(
     noisy: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
     model2 = simulated(tmp_path / "model2", 2, 48, pairs=4)

@@ -50,10 +50,10 @@ def test_the_spread_is_relative_to_the_length_of_the_features() -> None:
 
 def test_probes_find_what_is_there_and_nothing_where_nothing_is() -> None:
     label = RNG.integers(3, size=600)
-    told = RNG.normal(size=(600, 8)) + 4 * np.eye(3, 8)[label]
-    untold = RNG.normal(size=(600, 8))
-    assert min(probes(told, label).values()) > 0.95
-    assert max(probes(untold, label).values()) < 0.45
+    distinct = RNG.normal(size=(600, 8)) + 4 * np.eye(3, 8)[label]
+    alike = RNG.normal(size=(600, 8))
+    assert min(probes(distinct, label).values()) > 0.95
+    assert max(probes(alike, label).values()) < 0.45
 
 
 def module_on(data: shards.DataSet, config: Any, method: str) -> Method:
@@ -71,7 +71,7 @@ def collapse(module: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize("method", ["mae", "dino"])
-def test_a_collapsed_encoder_is_told_from_a_fresh_one(
+def test_a_collapsed_encoder_differs_from_a_fresh_one(
     method: str, model2: Path, pretrain_config: Any
 ) -> None:
     data = shards.read(model2)
@@ -92,7 +92,7 @@ def test_a_loss_at_that_of_a_blind_network_is_a_sign(loss: float, collapsed: boo
 
 
 @pytest.mark.parametrize("name", ["rank", "spread"])
-def test_what_is_not_a_number_is_a_sign(name: str) -> None:
+def test_a_measure_that_is_not_a_number_is_a_sign(name: str) -> None:
     assert signs_of_collapse({"rank": 10.0, "spread": 0.5, name: np.nan}, {})
 
 
@@ -112,7 +112,7 @@ def test_the_distance_to_the_teacher_is_relative(pretrain_config: Any, model2: P
     assert parameter_distance(module.encoder, module.teacher) == pytest.approx(0.5, rel=1e-5)
 
 
-def test_a_collapsed_run_says_so(
+def test_a_collapsed_run_is_reported(
     model2: Path, tmp_path: Path, pretrain_config: Any, monkeypatch: Any, capsys: Any
 ) -> None:
     dino = method_class("dino")
