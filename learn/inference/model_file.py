@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from learn.data_description import DataDescription
-from learn.networks.encoder_files import build_encoder, load_weights
+from learn.networks.encoder_files import build_encoder, load_weights, save_weights
 from learn.run_files import MODEL, read_run_config
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing
 
 #: The key of the header under which the description of the weights stands.
 _HEADER = "lensphys"
@@ -36,9 +34,7 @@ def save_model(task: Task, data: DataDescription, folder: Path) -> None:
         "must_match": task.must_match(data),
         "data": dataclasses.asdict(data),
     }
-    weights = {name: value.cpu().contiguous() for name, value in task.state_dict().items()}
-    with replacing(folder / MODEL) as path:
-        save_file(weights, path, metadata={_HEADER: json.dumps(header)})
+    save_weights(task, folder / MODEL, {_HEADER: json.dumps(header)})
 
 
 def restore(folder: Path) -> TrainedTask:

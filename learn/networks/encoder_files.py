@@ -46,8 +46,7 @@ def describe_encoder(
 
 def save_encoder(encoder: Backbone, folder: Path, description: dict[str, object]) -> None:
     """Write ``encoder.safetensors`` and, last, ``encoder.json``, which marks it as complete."""
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in encoder.state_dict().items()}, temporary)
+    save_weights(encoder, folder / WEIGHTS)
     content = description | {"encoder": encoder.config.model_dump()}
     write_text(folder / DESCRIPTION, json.dumps(content, indent=1) + "\n")
 
@@ -87,6 +86,22 @@ def build_encoder(section: dict[str, object], where: str) -> Backbone:
     if isinstance(section, dict) and "backbone" in section:
         return TimmBackbone(validate(TimmConfig, section, where))
     return Encoder(validate(EncoderConfig, section, where))
+
+
+def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = None) -> None:
+    """Write the weights of a module as safetensors, whole or not at all.
+
+    Raises:
+        InputError: where there is no room for them.
+    """
+    weights = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
+    try:
+        with replacing(path) as temporary:
+            save_file(weights, temporary, metadata=header)
+    except (SafetensorError, OSError) as error:  # a full disk is reported as either of the two
+        raise InputError(
+            f"cannot write {path}: {error}; make room and run the same command again to go on"
+        ) from None
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
