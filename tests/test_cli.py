@@ -5,13 +5,21 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import typer
 
 import cli
+import lensphys
+from learn.methods import METHODS
+from learn.tasks import TASKS
+from lensphys.ground.devices import DEVICES
 from lensphys.ground.errors import InputError
 from simulate import run, shards
+from simulate.backends import BACKENDS
+from simulate.config import SimulateConfig
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["simulate", "import", "pretrain", "finetune", "predict", "audit", "demo", "compare"]
@@ -116,7 +124,93 @@ sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)
     assert done.returncode == 0, done.stderr
 
 
+def test_the_version_is_shown(call):
+    code, out, _ = call("--version")
+    assert (code, out) == (0, f"lensphys {lensphys.__version__}\n")
+
+
+def test_messages_and_usage_name_the_program_as_it_was_started(call, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/lensphys"])
+    out = call("simulate --help")[1]
+    assert "Usage: lensphys simulate" in out
+    assert "Example: lensphys simulate --model 2 --n 50000" in out
+    assert "(see `lensphys simulate --help`)" in call("simulate")[2]
+    assert "make it with `lensphys simulate --model 2" in call("pretrain --method mae")[2]
+    assert "make one with `lensphys simulate`" in call("inspect none")[2]
+
+
+def test_shells_complete_the_commands_of_the_installed_program(tmp_path):
+    script = Path(sys.executable).with_name("lensphys")
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    show = [script, "--show-completion", "bash"]
+    shown = subprocess.run(show, capture_output=True, text=True, env=environment)
+    assert "_LENSPHYS_COMPLETE=complete_bash" in shown.stdout
+    asked = {"_LENSPHYS_COMPLETE": "complete_bash", "COMP_WORDS": "lensphys p", "COMP_CWORD": "1"}
+    found = subprocess.run([script], capture_output=True, text=True, env=os.environ | asked)
+    assert found.stdout.split() == ["pretrain", "predict"]
+
+
+def test_names_in_the_help_are_those_of_the_registries(call, monkeypatch):
+    monkeypatch.setitem(METHODS, "toy", "nowhere:Toy")
+    monkeypatch.setitem(TASKS, "guess", "nowhere:Guess")
+    assert "physics-ijepa or toy." in call("pretrain --help")[1]
+    assert "superres or guess." in call("finetune --help")[1]
+    assert "1|2|3" in call("simulate --help")[1]
+    assert "published|physical" in call("simulate --help")[1]
+    assert "smoke" in call("compare --help")[1]
+
+
+def test_names_of_options_are_those_of_the_configurations():
+    assert get_args(SimulateConfig.model_fields["backend"].annotation) == BACKENDS
+    assert get_args(SimulateConfig.model_fields["device"].annotation) == DEVICES
+
+
+def test_every_option_of_a_command_has_a_help(call):
+    group = typer.main.get_command(cli.app)
+    for command in group.commands.values():
+        command.fill_help()
+        assert all(param.help and "{" not in param.help for param in command.params), command.name
+
+
 # Bad input.
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "simulate --model 2 --set lens.gama1=0.1",
+        "simulate --model 2 --preset physical --set cosmology=Planck99",
+        "simulate --model 2 --set instrument=euclid",
+        "simulate --model 2 --device cuda",
+        "import none",
+        "inspect none",
+        "pretrain --method mae",
+        "pretrain --method mae --set params.mask_ration=0.5",
+        "finetune --task classify --encoder none",
+        "finetune --task classify --encoder none --data none",
+        "evaluate none",
+        "predict none image.fits",
+        "export none",
+        "audit none",
+        "demo --set pretrain.method=mea",
+        "compare --tier smoke --only mea",
+    ],
+)
+def test_bad_input_is_refused_before_anything_heavy_is_imported(line):
+    heavy = "torch astropy scipy matplotlib pytorch_lightning numba timm lightly skimage sklearn"
+    code = f"""
+import sys, cli
+from lensphys.ground import devices
+devices._has_driver = lambda: False
+try:
+    cli.main({shlex.split(line)})
+except SystemExit as stop:
+    assert stop.code == 2
+imported = set({heavy.split()}) & set(sys.modules)
+sys.exit(str(imported) if imported else 0)
+"""
+    done = program(code=code)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,94 @@ def test_what_goes_wrong_in_a_process_is_raised_here():
         list(workers.on_processes(square, ["two"], 1))
 
 
+PREPARED = []
+
+
+def note_process(folder):
+    """Notes in which process everything is prepared."""
+    PREPARED.append(os.getpid())
+    (folder / str(os.getpid())).touch()
+
+
+def prepared_in(number):
+    """The process that prepared what this one has, and this one."""
+    return PREPARED, os.getpid()
+
+
+def refuse():
+    raise InputError("this describes no lens")
+
+
+def test_one_process_prepares_what_all_workers_have(tmp_path):
+    ready = []
+    prepare = functools.partial(note_process, tmp_path)
+    work = workers.on_processes(prepared_in, range(8), 2, prepare, lambda: ready.append(1))
+    done = list(work)
+    (server,) = (int(path.name) for path in tmp_path.iterdir())
+    assert len(done) == 8
+    assert all(prepared == [server] != [here] for _, (prepared, here) in done)
+    assert ready == [1]
+
+
+def test_what_cannot_be_prepared_is_raised_here_before_anything_is_ready():
+    ready = []
+    with pytest.raises(InputError, match="this describes no lens"):
+        list(workers.on_processes(square, [1], 2, refuse, lambda: ready.append(1)))
+    assert ready == []
+
+
+def test_no_process_is_left_when_the_work_is_given_up():
+    with contextlib.closing(workers.on_processes(square, range(20), 2)) as work:
+        next(work)
+    assert not workers.multiprocessing.active_children()
+
+
+def processes_of(session):
+    """The processes of a session that still run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append(int(status.parent.name))
+    return found
+
+
+def begin_session(out):
+    """A run of the command with two workers, in a session of its own, that has begun to write."""
+    line = f"simulate --model 2 --n 100000 --workers 2 --device cpu --set shard_size=64 --out {out}"
+    command = [sys.executable, str(ROOT / "cli.py"), *line.split()]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, **quiet)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("shard-*.h5")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert len(processes_of(process.pid)) >= 4, "the command, the server and two workers"
+    return process
+
+
+def test_a_killed_command_leaves_no_process_behind(tmp_path):
+    process = begin_session(tmp_path / "data")
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while processes_of(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_ctrl_c_ends_the_command_in_one_line_and_all_its_processes(tmp_path):
+    process = begin_session(tmp_path / "data")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert error.endswith("run the same command again to go on where it stopped\n")
+    assert "Traceback" not in error
+    assert not processes_of(process.pid)
+
+
 # A cluster.
 
 

@@ -84,3 +84,51 @@ def test_a_file_is_read_and_changed_before_it_is_checked(tmp_path):
     path.write_text("a: {b: 1, c: 2}\nd: 3")
     values = read_config(path, ["a.b=4", "new.key=x"], {"a.c": 5}, d=None, e=6)
     assert values == {"a": {"b": 4, "c": 5}, "d": 3, "e": 6, "new": {"key": "x"}}
+
+
+class Inner(Strict):
+    """A section."""
+
+    a: int
+    b: int | None
+
+
+class Outer(Strict):
+    """A configuration."""
+
+    n: int
+    inner: Inner | None
+    more: Inner
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """A file with a section, and one that is null."""
+    path = tmp_path / "nested.yaml"
+    path.write_text("{n: 1, inner: null, more: {a: 1, b: 2}}")
+    return path
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"more.a": 5, "inner.a": 3, "inner.b": None},
+        {"more": {"a": 5}, "inner": {"a": 3, "b": None}},
+        {"more": {"a": 5}, "inner.a": 3, "inner": {"b": None}},
+    ],
+)
+def test_overrides_are_dotted_keys_or_sections_and_none_is_a_value(nested, overrides):
+    config = load_config(Outer, nested, overrides=overrides)
+    assert config == Outer(n=1, inner=Inner(a=3, b=None), more=Inner(a=5, b=2))
+
+
+def test_a_section_can_be_switched_off_and_options_come_after_overrides(nested):
+    config = load_config(Outer, nested, ["n=4"], {"inner": None, "n": 2}, n=3)
+    assert (config.n, config.inner) == (4, None)
+    assert load_config(Outer, nested, (), {"n": 2}, n=3).n == 3
+    assert load_config(Outer, nested, (), {"n": 2}, n=None).n == 2
+
+
+def test_an_unknown_key_among_overrides_is_answered_with_the_nearest(nested):
+    with pytest.raises(InputError, match=r"unknown key 'more.aa' .did you mean 'a'"):
+        load_config(Outer, nested, overrides={"more.aa": 1})
