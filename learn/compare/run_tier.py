@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from learn.compare.accuracy_by_signal import draw_accuracy_by_signal
 from learn.compare.cell import Cell
 from learn.compare.cell_files import (
     CELLS,
@@ -22,12 +21,13 @@ from learn.compare.cell_files import (
 )
 from learn.compare.code_commit import read_commit
 from learn.compare.config import CompareConfig
-from learn.compare.label_efficiency import draw_label_efficiency
-from learn.compare.materials import Materials
-from learn.compare.measure import make_content
+from learn.compare.measuring.materials import Materials
+from learn.compare.measuring.measure import make_content
 from learn.compare.plan import plan
 from learn.compare.selection import Selection
-from learn.compare.table import format_table
+from learn.compare.showing.accuracy_by_signal import draw_accuracy_by_signal
+from learn.compare.showing.label_efficiency import draw_label_efficiency
+from learn.compare.showing.table import format_table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
 from lensphys.ground.locks import hold

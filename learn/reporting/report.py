@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from learn.compare.sections import comparison_sections, is_comparison
+from learn.compare.showing.sections import comparison_sections, is_comparison
 from learn.reporting.html_page import Section, render_page
 from learn.reporting.run_folder import Run, is_run, read_run
 from learn.reporting.run_section import headline, run_facts, run_section

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from learn.compare.cell import Cell
-from learn.compare.materials import Materials
+from learn.compare.measuring.materials import Materials
 from learn.compare.run_tier import compare
 from learn.compare.selection import Selection
 from learn.finetune import finetune
@@ -81,7 +81,7 @@ def test_a_method_has_a_row_in_the_comparison(
         return {"accuracy": 0.5, "macro_auc": 0.75}
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("learn.compare.measure.measure", measure)
+    monkeypatch.setattr("learn.compare.measuring.measure.measure", measure)
     config = tier("smoke", "methods.flux={params.weight: 2.0}")
     outcome = compare("smoke", config, Path("results"), Selection(("flux",), ("published",)))
     assert outcome.missing == ()

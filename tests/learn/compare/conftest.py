@@ -8,7 +8,7 @@ import pytest
 
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
-from learn.compare.materials import Materials
+from learn.compare.measuring.materials import Materials
 from lensphys.ground.config import load_config, shipped_config
 
 CONTRACT = {
@@ -55,7 +55,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
         numbers = {p + name: value for p in ("", "radial_", "bicubic_") for name in names}
         return numbers | {"auc": by_class, "radial_auc": by_class}
 
-    monkeypatch.setattr("learn.compare.measure.measure", measure)
+    monkeypatch.setattr("learn.compare.measuring.measure.measure", measure)
     return cells
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import cli
-import learn.compare.measure
+import learn.compare.measuring.measure
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
-from learn.compare.materials import Materials
+from learn.compare.measuring.materials import Materials
 from learn.compare.run_tier import compare
 from learn.compare.selection import Selection
 from lensphys.ground.config import load_config, shipped_config
@@ -29,7 +29,7 @@ def test_a_finished_cell_is_not_run_again(measured: list[Cell]) -> None:
 def test_an_interruption_loses_one_cell_and_leaves_a_table(
     measured: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = learn.compare.measure.measure
+    whole = learn.compare.measuring.measure.measure
 
     def interrupted(cell: Cell, materials: Materials) -> dict[str, Any]:
         if len(measured) == 3:
@@ -37,7 +37,7 @@ def test_an_interruption_loses_one_cell_and_leaves_a_table(
         return whole(cell, materials)
 
     with monkeypatch.context() as patched:
-        patched.setattr("learn.compare.measure.measure", interrupted)
+        patched.setattr("learn.compare.measuring.measure.measure", interrupted)
         with pytest.raises(KeyboardInterrupt):
             compare("smoke", tier(), Path("results"), Selection())
     assert len(files()) == 3

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
-from learn.compare.estimate import Estimate, estimate
-from learn.compare.row_styles import add_legend, is_ablation, line_style, rows_of_panel
 from learn.compare.rows import RADIAL, Mode
+from learn.compare.showing.estimate import Estimate, estimate
+from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
 from simulate.dataset.preview import save_figure
 
 _MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}

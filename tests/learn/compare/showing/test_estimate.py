@@ -2,7 +2,7 @@
 
 import pytest
 
-from learn.compare.estimate import estimate
+from learn.compare.showing.estimate import estimate
 
 
 def test_the_interval_is_that_of_students_t() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from learn.compare.cell import TASK, Cell
 from learn.compare.config import CompareConfig
-from learn.compare.estimate import estimate, read_metric
 from learn.compare.rows import Budget, explain_baselines, mode_columns
+from learn.compare.showing.estimate import estimate, read_metric
 from learn.tasks import task_report
 
 Results = Mapping[Cell, Mapping[str, Any]]

@@ -2,8 +2,8 @@
 
 from PIL import Image
 
-from learn.compare.label_efficiency import draw_label_efficiency
 from learn.compare.plan import plan
+from learn.compare.showing.label_efficiency import draw_label_efficiency
 from tests.learn.compare.conftest import tier
 
 

@@ -1,6 +1,6 @@
 """Data sets and runs lie in folders that are named by all that they are made from."""
 
-from learn.compare.materials import Materials
+from learn.compare.measuring.materials import Materials
 from learn.compare.plan import plan
 from tests.learn.compare.conftest import tier
 

@@ -1,6 +1,6 @@
 """The lines of rows in figures."""
 
-from learn.compare.row_styles import line_style, rows_of_panel
+from learn.compare.showing.row_styles import line_style, rows_of_panel
 from tests.learn.compare.conftest import tier
 
 

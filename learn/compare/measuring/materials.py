@@ -17,7 +17,7 @@ from torch import Tensor
 
 from learn.baselines.radial import radial_features
 from learn.compare.cell import TASK, Cell, Pretraining
-from learn.compare.probe import Features
+from learn.compare.measuring.probe import Features
 from learn.compare.rows import LENS_FIT, RADIAL, base_method
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.data import InMemory, Stretch, split_for

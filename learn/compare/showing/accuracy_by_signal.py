@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
-from learn.compare.row_styles import add_legend, is_ablation, line_style, rows_of_panel
 from learn.compare.rows import Budget
+from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
 from simulate.dataset.preview import save_figure
 from simulate.shards import DataSet
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from learn.compare.cell_files import CELLS, LABEL_EFFICIENCY, SENSITIVITY, CellFile, read_cell
-from learn.compare.estimate import estimate, read_metric
 from learn.compare.protocols import Protocol
 from learn.compare.rows import BASELINES, explain_baselines, mode_columns
+from learn.compare.showing.estimate import estimate, read_metric
 from learn.reporting.html_page import Section, read_picture
 from learn.reporting.run_section import caption_of
 from learn.reporting.table import Entry, Table

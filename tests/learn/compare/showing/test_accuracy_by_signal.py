@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learn.compare.accuracy_by_signal import COLUMNS, count_by_signal
+from learn.compare.showing.accuracy_by_signal import COLUMNS, count_by_signal
 from simulate.shards import DataSet
 
 

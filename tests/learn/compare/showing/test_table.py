@@ -1,7 +1,7 @@
 """The page of a comparison: tables of means, gaps, and numbers of earlier systems."""
 
 from learn.compare.plan import plan
-from learn.compare.table import format_table
+from learn.compare.showing.table import format_table
 from tests.learn.compare.conftest import tier
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import h5py
 import yaml
 
-from learn.compare.accuracy_by_signal import count_by_signal
 from learn.compare.cell import TASK, Cell
-from learn.compare.materials import COMMIT, SECONDS, Materials
-from learn.compare.probe import probe
+from learn.compare.measuring.materials import COMMIT, SECONDS, Materials
+from learn.compare.measuring.probe import probe
+from learn.compare.showing.accuracy_by_signal import count_by_signal
 from learn.data import split_for
 from learn.finetune import finetune
 from learn.inference.testing import PREDICTIONS

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from learn.compare.probe import probe
+from learn.compare.measuring.probe import probe
 from learn.data import split
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
 from learn.baselines.radial import radial_classifier
-from learn.compare.accuracy_by_signal import count_by_signal
+from learn.compare.showing.accuracy_by_signal import count_by_signal
 from learn.data import Split
 from learn.tasks.classify import classification_metrics
 from simulate.shards import DataSet

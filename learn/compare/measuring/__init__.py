@@ -1,0 +1,1 @@
+"""The measurement of a cell, and the data sets, encoders and features that cells share."""
