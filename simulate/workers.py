@@ -25,6 +25,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -213,6 +214,7 @@ def _end_with(parent: int) -> None:
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """Processes that are started meanwhile are deaf to Ctrl-C, from their first moment on."""
+    resource_tracker.ensure_running()  # it would be started with them, and lift the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
