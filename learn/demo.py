@@ -70,10 +70,10 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
         step.do()
 
     console.rule()
-    for task, step in config.finetune.items():
+    for task, keys in config.finetune.items():
         of_task = {name: run.folder for (of, name), run in runs.items() if of == task}
         metrics = {name: read_metrics(folder) for name, folder in of_task.items()}
-        print_runs(f"{task} on {out / step['data']}", metrics, task_report(task))
+        print_runs(f"{task} on {out / keys['data']}", metrics, task_report(task))
     console.print("\nPictures:")
     pictures = [step.folder / "preview.png" for step in simulations]
     pictures += [pretraining.folder / "loss.png"]

@@ -33,7 +33,7 @@ def started_by_a_launcher() -> bool:
 def _is_slurm() -> bool:
     from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-    return SLURMEnvironment.detect()
+    return bool(SLURMEnvironment.detect())
 
 
 def announce_folder(folder: Path) -> None:
