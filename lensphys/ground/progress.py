@@ -48,7 +48,12 @@ class _Lines:
 
     def __init__(self, total: float, initial: float, unit: str, desc: str, scale: bool) -> None:
         self.n = initial
-        self._settings: dict[str, Any] = {"total": total, "unit": unit, "unit_scale": scale, "initial": initial}
+        self._settings: dict[str, Any] = {
+            "total": total,
+            "unit": unit,
+            "unit_scale": scale,
+            "initial": initial,
+        }
         self._what, self._values = desc, ""
         self._begin = self._shown = time.monotonic()
         self._open = True
