@@ -73,8 +73,38 @@ class FlatLambdaCDM(Profile):
         return distance if any(isinstance(v, Tensor) for v in given) else distance.item()
 
 
-#: Any cosmology of astropy's, or a differentiable one.
-Cosmology: TypeAlias = "FLRW | FlatLambdaCDM"
+@dataclasses.dataclass(frozen=True)
+class FlatDistances:
+    """Distances of astropy's ``FlatLambdaCDM(H0, Om0)``, to the last digit.
+
+    Between plain numbers, in closed form (Baes et al. 2017, eq. 5). To import astropy's cosmologies
+    takes two seconds.
+
+    Args:
+        H0: Hubble constant, km/s/Mpc.
+        Om0: matter density today over the critical one, above 0 and below 1.
+    """
+
+    H0: float
+    Om0: float
+
+    def angular_diameter_distance(self, z1: float, z2: float) -> float:
+        """Proper transverse size per angle at ``z2``, seen from ``z1``, Mpc."""
+        s = ((1 - self.Om0) / self.Om0) ** (1 / 3)
+        near, far = (self._integral(s / (z + 1)) for z in (z1, z2))
+        hubble_distance = _C / self.H0 * 1e-3
+        return float(hubble_distance / np.sqrt(s * self.Om0) * (near - far) / (z2 + 1))
+
+    @staticmethod
+    def _integral(x: float) -> float:
+        from scipy.special import hyp2f1
+
+        integral: float = 2 * np.sqrt(x) * hyp2f1(1 / 6, 1 / 2, 7 / 6, -(x**3))
+        return integral
+
+
+#: Any cosmology of astropy's, its distances alone, or a differentiable one.
+Cosmology: TypeAlias = "FLRW | FlatDistances | FlatLambdaCDM"
 
 
 def flat_lambda_cdm(H0: float, Om0: float, Ob0: float) -> FLRW:
@@ -99,7 +129,8 @@ def transverse_comoving_distance(z1: Parameter, z2: Parameter, cosmology: Cosmol
             "a redshift that is a tensor needs lensphys.cosmology.FlatLambdaCDM, got "
             f"{type(cosmology).__name__} of astropy"
         )
-    return float(cosmology.angular_diameter_distance(z1, z2).value * (1 + z2))
+    distance = cosmology.angular_diameter_distance(z1, z2)
+    return float(getattr(distance, "value", distance) * (1 + z2))
 
 
 def angular_diameter_distance(z1: Parameter, z2: Parameter, cosmology: Cosmology) -> Parameter:

@@ -20,8 +20,7 @@ from simulate.substructure.draw_classes import (
 )
 
 if TYPE_CHECKING:
-    from astropy.cosmology import FLRW
-
+    from lensphys.cosmology import Cosmology
     from simulate.scenes import Scene
 
 
@@ -193,9 +192,11 @@ class PublishedPrior:
         }
 
 
-def _cosmology(config: CosmologyConfig) -> FLRW:
-    from lensphys.cosmology import flat_lambda_cdm
+def _cosmology(config: CosmologyConfig) -> Cosmology:
+    from lensphys.cosmology import FlatDistances, flat_lambda_cdm
 
+    if config.Om0 < 1:
+        return FlatDistances(config.H0, config.Om0)
     return flat_lambda_cdm(config.H0, config.Om0, config.Ob0)
 
 

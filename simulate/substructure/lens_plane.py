@@ -8,7 +8,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import constants, units
 from numpy.typing import NDArray
 
 from lensphys import cosmology as distances
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: The speed of light, km/s, and Compton's wavelength of a mass of 1 eV, kpc.
-_C = constants.c.to_value("km/s")
-_COMPTON = (constants.h * constants.c / units.eV).to_value(units.kpc)
+#: The speed of light, km/s.
+_C = 299792.458
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +66,8 @@ class LensPlane:
     @functools.cached_property
     def critical_density(self) -> float:
         """Critical density of the universe at the redshift of the lens, solar masses per kpc^3."""
+        from astropy import units
+
         density = self.cosmology.critical_density(self.z_lens)
         return float(density.to_value(units.Msun / units.kpc**3))
 
@@ -84,4 +84,12 @@ class LensPlane:
 
 def de_broglie_wavelength(mass: Array, speed: Array) -> Array:
     """``h / (m v)``, kpc, for a mass in eV (times c^-2) and a speed in km/s."""
-    return np.asarray(_COMPTON / mass * (_C / speed))
+    return np.asarray(_compton_wavelength() / mass * (_C / speed))
+
+
+@functools.cache
+def _compton_wavelength() -> float:
+    """Compton's wavelength of a mass of 1 eV, kpc."""
+    from astropy import constants, units
+
+    return float((constants.h * constants.c / units.eV).to_value(units.kpc))

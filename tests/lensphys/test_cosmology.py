@@ -14,6 +14,7 @@ from lenstronomy.Util import constants as their_constants
 
 from lensphys.cosmology import (
     ARCSEC,
+    FlatDistances,
     FlatLambdaCDM,
     alpha_scale,
     angular_diameter_distance,
@@ -261,3 +262,10 @@ def test_a_source_at_infinity_and_unknown_distances_are_refused():
         theta_E_of_mass(1e12, 0.5, math.inf, cosmology)
     with pytest.raises(ValueError, match="distances must be 'angular_diameter' or 'luminosity'"):
         theta_E_of_mass(1e12, 0.5, 1.0, cosmology, distances="comoving")
+
+
+@pytest.mark.parametrize(("H0", "Om0"), [(70.0, 0.3), (69.7, 0.2814), (55.5, 0.05), (90.0, 0.97)])
+@pytest.mark.parametrize(("z1", "z2"), [(0.0, 0.5), (0.0, 2.0), (0.5, 1.0), (0.31, 7.5)])
+def test_distances_in_closed_form_are_those_of_astropy_to_the_last_digit(H0, Om0, z1, z2):
+    theirs = flat_lambda_cdm(H0, Om0, 0.05 * Om0).angular_diameter_distance(z1, z2).value
+    assert FlatDistances(H0, Om0).angular_diameter_distance(z1, z2) == theirs
