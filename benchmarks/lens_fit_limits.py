@@ -70,7 +70,7 @@ def conditions(galaxies: Path | None) -> list[Condition]:
     return found
 
 
-def simulated(
+def simulate_under(
     model: Model, condition: Condition, n: int
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Images (N, 1, H, W) under a condition, and their scene table."""
@@ -104,7 +104,7 @@ def simulated(
 
 
 @torch.inference_mode()
-def judged(model: Model, images: NDArray[np.float32], table: dict[str, NDArray[Any]]) -> str:
+def judge(model: Model, images: NDArray[np.float32], table: dict[str, NDArray[Any]]) -> str:
     """A line of the table."""
     exposure, label = table["exposure_time"], table["label"]
     wanted, attrs = model.task.encoder.config.lens_fit, model.data.attrs
@@ -143,7 +143,7 @@ def main() -> None:
     model = load_model(options.run)
     print(f"{'':30s} chi2/dof  d theta_E  converged  accuracy    AUC  'substructure'")
     for condition in conditions(options.galaxies):
-        line = judged(model, *simulated(model, condition, options.n))
+        line = judge(model, *simulate_under(model, condition, options.n))
         print(f"{condition.name:30s} {line}", flush=True)
 
 

@@ -77,7 +77,7 @@ def _vit(own: Method, *, class_token: bool = True) -> nn.Module:
     return MaskedVisionTransformerTIMM(vit=vit)
 
 
-def _followed(*students: nn.Module) -> tuple[list[nn.Module], Callable[[float], None]]:
+def _follow(*students: nn.Module) -> tuple[list[nn.Module], Callable[[float], None]]:
     """Teachers, and what moves them."""
     from lightly.models.utils import deactivate_requires_grad, update_momentum
 
@@ -141,7 +141,7 @@ def lightly_ijepa(own: Method) -> Step:
         predictor_embed_dim=params.predictor_dim,
         num_heads=params.predictor_heads,
     )
-    (teacher,), move = _followed(backbone)
+    (teacher,), move = _follow(backbone)
     criterion = nn.SmoothL1Loss()
 
     def loss(images: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def lightly_moco(own: Method) -> Step:
         _vit(own), MoCoProjectionHead(width, hidden, out, num_layers=3, batch_norm=True)
     )
     head = MoCoProjectionHead(out, hidden, out, num_layers=2, batch_norm=True)
-    (teacher,), move = _followed(embed)
+    (teacher,), move = _follow(embed)
     criterion = NTXentLoss(params.temperature)
 
     def loss(first: Tensor, second: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ def _dino_parts(own: Method) -> tuple[Any, Any, Any, Callable[[float], None], li
         )
     from lightly.models.utils import deactivate_requires_grad, update_momentum
 
-    (teacher,), move = _followed(backbone)
+    (teacher,), move = _follow(backbone)
     deactivate_requires_grad(other)  # weights that are normalised cannot be copied
 
     def move_both(momentum: float) -> None:

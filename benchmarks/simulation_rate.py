@@ -74,14 +74,14 @@ def writing_share(n: int) -> float:
     spent = 0.0
     write = run.write_shard
 
-    def timed(*arguments: object) -> str:
+    def time_call(*arguments: object) -> str:
         nonlocal spent
         start = time.perf_counter()
         digest = write(*arguments)  # type: ignore[arg-type]
         spent += time.perf_counter() - start
         return digest
 
-    run.write_shard = timed  # type: ignore[assignment]
+    run.write_shard = time_call  # type: ignore[assignment]
     try:
         rate = ours("published", "torch", n, 1, "cpu")
         return spent / (n / rate)

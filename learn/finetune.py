@@ -17,7 +17,7 @@ from learn.inference.testing import measure_rows, predict_rows, take_first, writ
 from learn.networks.encoder_files import Backbone, describe_encoder, load_encoder, save_encoder
 from learn.networks.timm_backbone import VIT
 from learn.reporting.figures.training import draw_curves
-from learn.run_files import METRICS
+from learn.run_files import CHECKPOINTS, METRICS
 from learn.runs import find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -28,8 +28,8 @@ from lensphys.ground.errors import InputError
 from simulate import shards
 from simulate.shards import DataSet
 
-#: Folder of the checkpoints of a run, and the name of the one with the best validation score.
-_CHECKPOINTS, _BEST = "checkpoints", "best"
+#: Name of the checkpoint with the best validation score.
+_BEST = "best"
 
 
 def finetune(
@@ -120,7 +120,7 @@ def _train(task: Task, memory: InMemory, batches: BatchIndices, parts: Split, fo
     size = 2 * config.optimizer.batch_size
     validation = BatchIndices(parts.validation, size, shuffle=False)
     best = ModelCheckpoint(
-        folder / _CHECKPOINTS,
+        folder / CHECKPOINTS,
         filename=_BEST,
         monitor="val_loss",
         save_weights_only=True,
@@ -131,7 +131,7 @@ def _train(task: Task, memory: InMemory, batches: BatchIndices, parts: Split, fo
     train(task, config, folder, loader(memory, batches), validated, (stop, best))
     if process_rank(config):
         return
-    weights = torch.load(folder / _CHECKPOINTS / f"{_BEST}.ckpt", weights_only=True)
+    weights = torch.load(folder / CHECKPOINTS / f"{_BEST}.ckpt", weights_only=True)
     task.load_state_dict(weights["state_dict"])
 
 

@@ -18,7 +18,7 @@ from learn.methods import method_class
 from learn.methods.base import Method
 from learn.networks.encoder_files import describe_encoder, save_encoder
 from learn.reporting.figures.training import draw_curves
-from learn.run_files import DESCRIPTION, read_curves
+from learn.run_files import CURVES, DESCRIPTION, read_curves
 from learn.runs import run_folder
 from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
@@ -40,8 +40,8 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     config = resolve(config)
     method = method_class(config.method)
     method.check(config, validate(method.Params, config.params, "params"))
-    data = _pretraining_data(config)
-    watched, trained = _held_out(config, len(data))
+    data = _read_data(config)
+    watched, trained = _hold_out(config, len(data))
     batches = training_batches(trained, config, whole=True)
     if batches.share_size < method.smallest_batch:
         raise InputError(
@@ -58,7 +58,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         memory = InMemory(data, fits=fits)
         stretch = Stretch.of_images(torch.from_numpy(data.image[trained]), config.stretch)
         steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
-        module = method(_of_batch(config, batches), stretch, steps)
+        module = method(_set_batch_size(config, batches), stretch, steps)
         blind = module.blind_losses(batches.batch_size)
         callbacks: tuple[Monitor, ...] = ()
         if config.monitor:
@@ -70,7 +70,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     return folder, True
 
 
-def _pretraining_data(config: PretrainConfig) -> shards.DataSet:
+def _read_data(config: PretrainConfig) -> shards.DataSet:
     """The images to pretrain on.
 
     Raises:
@@ -93,14 +93,14 @@ def _pretraining_data(config: PretrainConfig) -> shards.DataSet:
     return data
 
 
-def _of_batch(config: PretrainConfig, batches: BatchIndices) -> PretrainConfig:
+def _set_batch_size(config: PretrainConfig, batches: BatchIndices) -> PretrainConfig:
     """The configuration with the batch that there is, which few images make smaller."""
     size = batches.batch_size * config.optimizer.accumulate
     optimizer = config.optimizer.model_copy(update={"batch_size": size})
     return config.model_copy(update={"optimizer": optimizer})
 
 
-def _held_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _hold_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the images that are watched, and of those that are trained on.
 
     The same for every seed and method, so that their probes compare.
@@ -116,7 +116,7 @@ def _leave_encoder(
     """Draw the curves and write the encoder, with what it came from."""
     config = module.config
     draw_curves(folder, title=f"{config.method} on {config.data}")
-    watched = last_measured(read_curves(folder / "metrics.csv"), blind)
+    watched = last_measured(read_curves(folder / CURVES), blind)
     save_encoder(
         module.exported,
         folder,

@@ -14,6 +14,8 @@ from lensphys.ground.program import program
 
 #: The configuration of a run, the metrics of a finished task, and the curves of its training.
 CONFIG, METRICS, CURVES = "config.yaml", "metrics.json", "metrics.csv"
+#: The folder of the checkpoints that a training goes on from.
+CHECKPOINTS = "checkpoints"
 #: The weights of a finished task.
 MODEL = "model.safetensors"
 #: The description of a finished encoder, beside its weights.

@@ -55,7 +55,9 @@ def run_folder(
         folder = announced_folder(config)
         yield folder, (folder / marker).is_file()
         return
-    folder = config.out or _unfinished(config, name, marker, digest) or _new_folder(RUNS / name)
+    folder = (
+        config.out or _find_unfinished(config, name, marker, digest) or _new_folder(RUNS / name)
+    )
     with hold(folder):
         _claim(folder, config)
         _claim_data(folder, config, digest)
@@ -81,11 +83,13 @@ def find_encoder(name: str) -> Path:
     return max(finished, key=lambda path: path.stat().st_mtime_ns).parent
 
 
-def _unfinished(config: TrainingConfig, name: str, marker: str, digest: str | None) -> Path | None:
+def _find_unfinished(
+    config: TrainingConfig, name: str, marker: str, digest: str | None
+) -> Path | None:
     wanted = identity(config)
     for path in sorted((RUNS / name).glob(f"*/{CONFIG}"), reverse=True):
         folder = path.parent
-        same = _stored(path) == wanted and _stored_digest(folder) in (None, digest)
+        same = _read_identity(path) == wanted and _read_digest(folder) in (None, digest)
         if same and not (folder / marker).is_file():
             return folder
     return None
@@ -106,7 +110,7 @@ def _claim(folder: Path, config: TrainingConfig) -> None:
             raise InputError(f"{folder} holds other files; choose an empty folder with --out")
         write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         return
-    old, new = _stored(path), identity(config)
+    old, new = _read_identity(path), identity(config)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             raise InputError(
@@ -119,7 +123,7 @@ def _claim_data(folder: Path, config: TrainingConfig, digest: str | None) -> Non
     """Refuse a run that was begun on other images; keep the digest of those that a new one has."""
     if digest is None:
         return
-    known = _stored_digest(folder)
+    known = _read_digest(folder)
     if known is None:
         write_text(folder / DATA, json.dumps({"sha256": digest}) + "\n")
     elif known != digest:
@@ -129,7 +133,7 @@ def _claim_data(folder: Path, config: TrainingConfig, digest: str | None) -> Non
         )
 
 
-def _stored_digest(folder: Path) -> str | None:
+def _read_digest(folder: Path) -> str | None:
     """The digest of the images that a run was begun on; None where it is not known."""
     try:
         return str(json.loads((folder / DATA).read_text(encoding="utf-8"))["sha256"])
@@ -137,6 +141,6 @@ def _stored_digest(folder: Path) -> str | None:
         return None
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _read_identity(path: Path) -> dict[str, Any]:
     values = read_yaml(path)
     return {key: value for key, value in values.items() if key not in _PLACE}

@@ -142,7 +142,7 @@ class _BetweenPlanes(_OnGrid):
         image = image[:, None] if image.ndim == 3 else image
         return image.expand(batch, -1, -1, -1), index, weight.to(image.dtype)
 
-    def _shaped(self, result: Tensor, ndim: int) -> Tensor:
+    def _reshape(self, result: Tensor, ndim: int) -> Tensor:
         """``(B, C, ny, nx)`` with as many axes as what was given, and the batch of the lenses."""
         if ndim == 4:
             return result
@@ -184,7 +184,7 @@ class ReLens(_BetweenPlanes):
             w * flat.gather(-1, i.expand(-1, flat.shape[1], -1))
             for i, w in zip(index, weight, strict=True)
         )
-        return self._shaped(torch.as_tensor(image).unflatten(-1, self.shape), source.ndim)
+        return self._reshape(torch.as_tensor(image).unflatten(-1, self.shape), source.ndim)
 
 
 class DeLens(_BetweenPlanes):
@@ -229,7 +229,7 @@ class DeLens(_BetweenPlanes):
         source = (total / coverage.clamp_min(_FAINT)).unflatten(-1, self.source_shape)
         coverage = coverage[:, 0].unflatten(-1, self.source_shape)
         alone = image.ndim == 2 and coverage.shape[0] == 1
-        return self._shaped(source, image.ndim), coverage[0] if alone else coverage
+        return self._reshape(source, image.ndim), coverage[0] if alone else coverage
 
 
 def _around(

@@ -54,7 +54,7 @@ def _inside(value: float, low: float, high: float, open_low: bool) -> bool:
 
 
 @functools.cache
-def _rounded(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+def _round(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
     low, high = torch.tensor((low, high), dtype=dtype).tolist()
     return low, high
 
@@ -69,7 +69,7 @@ def check_range(name: str, value: Parameter, low: float, high: float, open_low: 
             extremes = torch.aminmax(value.flatten()) if value.numel() else ()
             if value.is_floating_point():
                 # Rounded as the values are, so that a bound itself is inside in float32 too.
-                low, high = _rounded(low, high, value.dtype)
+                low, high = _round(low, high, value.dtype)
             valid = all(_inside(extreme.item(), low, high, open_low) for extreme in extremes)
     else:
         valid = _inside(value, low, high, open_low)

@@ -128,12 +128,12 @@ def _weights(psf: GaussianPSF, dtype: torch.dtype) -> NDArray[np.floating]:
 
 def _matrices(psf: GaussianPSF, image: Tensor) -> tuple[Tensor, Tensor]:
     """Matrices that blur along y and along x."""
-    along_y, along_x = (_banded(psf, n, image.dtype, image.device) for n in image.shape[-2:])
+    along_y, along_x = (_make_banded(psf, n, image.dtype, image.device) for n in image.shape[-2:])
     return along_y, along_x
 
 
 @functools.lru_cache(maxsize=32)
-def _banded(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _make_banded(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Matrix (n, n) that blurs n pixels; those at the edges continue outwards."""
     # Outside inference mode even when called in it, since the cached matrix outlives the call.
     with torch.inference_mode(False):

@@ -78,14 +78,14 @@ def write_shard(
                     group.create_dataset(name, data=np.asarray(values, np.float64))
                 for name, value in attrs.items():
                     file.attrs[name] = value
-            return _written(temporary)
+            return _settle_and_digest(temporary)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either of the two
         raise InputError(
             f"cannot write {path}: {error}; make room and run the same command again to go on"
         ) from None
 
 
-def _written(path: Path) -> str:
+def _settle_and_digest(path: Path) -> str:
     """The SHA-256 of a file that has just been written, taken while it goes to the disk."""
     with path.open("rb") as file, ThreadPoolExecutor(1) as other:
         on_disk = other.submit(os.fsync, file.fileno())

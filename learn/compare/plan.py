@@ -59,22 +59,22 @@ def _method_cells(
     """The cells of a method or an ablation, and of one seed."""
     for model in config.pretrain.models:
         shared = seed if config.pretrain.anew else config.seeds[0]
-        pretraining = _pretraining(config, name, sets, preset, model, shared)
+        pretraining = _plan_pretraining(config, name, sets, preset, model, shared)
         yield from _row_cells(config, name, preset, pretraining, seed)
 
 
-def _pretraining(
+def _plan_pretraining(
     config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, model: int, seed: int
 ) -> Pretraining:
     path = shipped_config("pretrain", base_method(name), "method")
-    shipped = _shipped(PretrainConfig, path, {}).optimizer
+    shipped = _load_shipped(PretrainConfig, path, {}).optimizer
     part = config.pretrain.views / _SHIPPED_VIEWS
     epochs = max(1, round(shipped.epochs * part))
     length = {
         "optimizer.epochs": epochs,
         "optimizer.warmup_epochs": shipped.warmup_epochs * epochs / shipped.epochs,
     }
-    run = _shipped(
+    run = _load_shipped(
         PretrainConfig,
         path,
         {**length, **config.pretrain.set, **sets},
@@ -104,13 +104,13 @@ def _row_cells(
         for model in where.models:
             data = _data(model, preset, section.images, config.finetune_data_seed, config.device)
             for budget in where.labels_per_class:
-                training = _training(config, name, budget, seed)
+                training = _plan_training(config, name, budget, seed)
                 yield Cell(
                     name, preset, pretraining, model, mode, budget, seed, data, training, strengths
                 )
 
 
-def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> FinetuneConfig:
+def _plan_training(config: CompareConfig, name: str, budget: Budget, seed: int) -> FinetuneConfig:
     """The fine-tuning of one cell."""
     section, row = config.finetune, BASELINES.get(name)
     fixed = {
@@ -124,9 +124,9 @@ def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> Fi
     path = shipped_config("finetune", TASK, "task")
     sets = section.set | fixed
     if row and row.sees_lens_fit:
-        ours = _shipped(PretrainConfig, shipped_config("pretrain", _PHYSICS, "method"), {})
+        ours = _load_shipped(PretrainConfig, shipped_config("pretrain", _PHYSICS, "method"), {})
         sets["scratch_encoder.lens_fit"] = ours.encoder.model_dump()["lens_fit"]
-    batch_size = _shipped(FinetuneConfig, path, sets).optimizer.batch_size
+    batch_size = _load_shipped(FinetuneConfig, path, sets).optimizer.batch_size
     epochs = section.epochs_of(budget, batch_size)
     length = {
         "optimizer.epochs": epochs,
@@ -134,14 +134,14 @@ def _training(config: CompareConfig, name: str, budget: Budget, seed: int) -> Fi
         "patience": epochs,  # none stops early: the best epoch is kept
     }
     sets |= length | config.baselines.get(name, {})
-    return _shipped(FinetuneConfig, path, sets, seed=seed, device=config.device, out=None)
+    return _load_shipped(FinetuneConfig, path, sets, seed=seed, device=config.device, out=None)
 
 
 def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: int) -> Cell:
     pretraining = None
     if protocol.pretrain:
         part = protocol.pretrain
-        run = _shipped(
+        run = _load_shipped(
             PretrainConfig,
             _recipe("pretrain", part.method, part.recipe),
             part.set,
@@ -168,7 +168,7 @@ def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: i
         config.device,
         pairs=task.pairs,
     )
-    training = _shipped(
+    training = _load_shipped(
         FinetuneConfig,
         _recipe("finetune", task.task, task.recipe),
         task.set,
@@ -189,7 +189,7 @@ def _recipe(command: str, name: str, recipe: str | None) -> Path:
     return config_folder(command) / "recipes" / f"{recipe}.yaml"
 
 
-def _shipped(
+def _load_shipped(
     schema: type[ConfigT], path: Path, sets: Mapping[str, Any], **top_level: Any
 ) -> ConfigT:
     """A shipped configuration with the overrides of a tier."""

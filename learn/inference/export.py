@@ -17,7 +17,7 @@ import yaml
 from learn.data_description import strip_paths
 from learn.inference.model import Model, load_model
 from learn.networks.encoder_files import describe_encoder
-from learn.run_files import CONFIG, DESCRIPTION, METRICS, MODEL
+from learn.run_files import CHECKPOINTS, CONFIG, DESCRIPTION, METRICS, MODEL, read_metrics
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import hold
@@ -109,7 +109,7 @@ def _check_onnx(model: Model) -> None:
 def model_card(model: Model, onnx: bool) -> str:
     """``README.md``: what the network does, what it learned from, how well, and where it fails."""
     config, data = model.task.config, model.data
-    metrics = json.loads((model.folder / METRICS).read_text(encoding="utf-8"))
+    metrics = read_metrics(model.folder)
     lines = [
         "---",
         "library_name: lensphys",
@@ -147,7 +147,7 @@ def _check_own(out: Path, run: Path, config: str) -> None:
     same = (
         path.is_file()
         and path.read_text(encoding="utf-8") == config
-        and not (out / "checkpoints").exists()
+        and not (out / CHECKPOINTS).exists()
     )
     if not same or (weights.is_file() and sha256(weights) != sha256(run / MODEL)):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")

@@ -104,10 +104,10 @@ def fit_data_set(
             f"cannot write the lenses of {data.path} beside its shards: {error.strerror}; copy it "
             "to where you can write"
         ) from None
-    if len(_missing(folder, keys)):
+    if len(_find_missing(folder, keys)):
         # Processes that train together all come here: the first one fits, the others wait for it.
         with hold_in_turn(folder):
-            missing = _missing(folder, keys)
+            missing = _find_missing(folder, keys)
             with closing(start_bar(len(missing), 0, "img", "fit lenses")) as bar:
                 for start in range(0, len(missing), _PART):
                     rows = missing[start : start + _PART]
@@ -138,7 +138,7 @@ def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
     ]
 
 
-def _missing(folder: Path, keys: list[bytes]) -> NDArray[np.int64]:
+def _find_missing(folder: Path, keys: list[bytes]) -> NDArray[np.int64]:
     """Indices of the images that are in no file of a folder."""
     known = {key for path in _files(folder) for key in _keys_in(path)}
     return np.array([i for i, key in enumerate(keys) if key not in known], np.int64)

@@ -22,7 +22,7 @@ from learn.config import PretrainConfig, TrainingConfig
 from learn.data import Batch
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import Rcan
-from learn.run_files import read_curves
+from learn.run_files import CHECKPOINTS, CURVES, read_curves
 from learn.training.checkpoints import LAST, Checkpoint, WholeCheckpoints, check_checkpoint
 from learn.training.monitor import Monitor
 from learn.training.processes import announce_folder, check_devices
@@ -41,7 +41,7 @@ class Curves(Callback):
     """Appends the metrics of every epoch to ``metrics.csv``; a resumed run goes on in it."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "metrics.csv"
+        self._path = folder / CURVES
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         metrics = trainer.callback_metrics  # averaged over the processes: all must ask
@@ -154,7 +154,7 @@ def train(
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     keep_last = Checkpoint(
         checkpoints,
         filename="last",

@@ -52,7 +52,7 @@ class Templates:
         def draw(part: Tensor) -> Tensor:
             image = bare.image(bare.named(part), pixels)
             # Mirrored before they are binned, which may leave a row out at one end.
-            return torch.stack([self._binned(image.flip(axes)) for axes in ((), -1, -2, (-1, -2))])
+            return torch.stack([self._bin(image.flip(axes)) for axes in ((), -1, -2, (-1, -2))])
 
         maps = torch.cat(map_chunks(draw, ((part,) for part in parts)), dim=1)
         axes: tuple[Literal["x", "y"], ...] = ("x", "y")
@@ -72,8 +72,8 @@ class Templates:
 
     def _best(self, images: Tensor, weight: Tensor, count: int, distinct: bool) -> Tensor:
         weight = weight * torch.rsqrt(1 + (_MODEL_ERROR * images * weight).square())
-        inverse = self._binned(weight.square()).flatten(1)
-        signal = self._binned(images * weight.square()).flatten(1)
+        inverse = self._bin(weight.square()).flatten(1)
+        signal = self._bin(images * weight.square()).flatten(1)
         tiny = torch.finfo(inverse.dtype).tiny
         st, tt = signal @ self._maps.T, (inverse @ self._maps.square().T).clamp_min(tiny)
         score, amplitude = st.clamp_min(0) ** 2 / tt, st / tt
@@ -123,9 +123,9 @@ class Templates:
         n_sersic = self._scene.ranges["lens_light_n_sersic"].start
         light = Sersic(amplitude=1.0, R_sersic=self._radii, n_sersic=n_sersic)
         brightness = light.surface_brightness(pixels.x, pixels.y)
-        return self._binned(pixels.collect(brightness)).flatten(1)
+        return self._bin(pixels.collect(brightness)).flatten(1)
 
-    def _binned(self, maps: Tensor) -> Tensor:
+    def _bin(self, maps: Tensor) -> Tensor:
         return torch.nn.functional.avg_pool2d(maps, self._factor)
 
 

@@ -135,7 +135,7 @@ class Shift:
             InputError: for shifts of half the field or more.
         """
         range_ = (-self.max_shift, self.max_shift)
-        dx, dy = (_drawn(range_, batch.image, generator) for _ in range(2))
+        dx, dy = (_draw(range_, batch.image, generator) for _ in range(2))
         return shift(batch, dx, dy)
 
 
@@ -178,12 +178,12 @@ class ExtraNoise:
             InputError: with ``snr_factor``, for images without or of unknown background noise.
         """
         if self.sigma is not None:
-            sigma = _drawn(self.sigma, batch.image, generator)
+            sigma = _draw(self.sigma, batch.image, generator)
             low = batch.optics_lr
             wider = 1.0 if low is None else low.pixel_scale / batch.optics.pixel_scale
             return add_noise(batch, generator, sigma, wider * sigma)
         assert self.snr_factor is not None
-        factor = _drawn(self.snr_factor, batch.image, generator)
+        factor = _draw(self.snr_factor, batch.image, generator)
         extra = torch.sqrt(factor**2 - 1)
         known = [optics.background_sigma for optics in (batch.optics, batch.optics_lr) if optics]
         if not all(bool((sigma > 0).all()) for sigma in known):
@@ -224,7 +224,7 @@ class Broaden:
         Raises:
             InputError: for a width below that of an image, or images of unknown width.
         """
-        return broaden(batch, _drawn(self.fwhm, batch.image, generator))
+        return broaden(batch, _draw(self.fwhm, batch.image, generator))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,10 +252,10 @@ class Offset:
 
     def apply(self, batch: LensBatch, generator: torch.Generator) -> LensBatch:
         """The brighter or darker images, whose labels stay."""
-        return add_offset(batch, _drawn(self.offset, batch.image, generator))
+        return add_offset(batch, _draw(self.offset, batch.image, generator))
 
 
-def _drawn(amount: Amount, images: Tensor, generator: torch.Generator) -> Tensor:
+def _draw(amount: Amount, images: Tensor, generator: torch.Generator) -> Tensor:
     """The amount for each image, (B,) float64 on their device."""
     low, high = amount if isinstance(amount, tuple) else (amount, amount)
     if low == high:

@@ -31,7 +31,7 @@ def turn(batch: LensBatch, symmetry: Tensor) -> LensBatch:
         batch,
         image=turn_images(batch.image, symmetry),
         image_lr=None if low is None else turn_images(low, symmetry),
-        params=_turned_params(batch.params, symmetry),
+        params=_turn_params(batch.params, symmetry),
     )
 
 
@@ -52,7 +52,7 @@ def shift(batch: LensBatch, dx: Tensor, dy: Tensor) -> LensBatch:
         batch,
         image=shift_images(batch.image, dx / scale, dy / scale),
         image_lr=low,
-        params=_without_snr(_shifted_params(batch.params, dx, dy, batch.alpha_scale)),
+        params=_without_snr(_shift_params(batch.params, dx, dy, batch.alpha_scale)),
     )
 
 
@@ -214,7 +214,7 @@ def _steps(symmetry: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return turns % 2 == 1, (turns >= 2) ^ (symmetry >= 4), (turns == 1) | (turns == 2)
 
 
-def _turned_params(params: Params, symmetry: Tensor) -> Params:
+def _turn_params(params: Params, symmetry: Tensor) -> Params:
     swap, flip_x, flip_y = _steps(symmetry)
     new = dict(params)
     for x, y in _pairs(params, "center_x", "center_y"):
@@ -227,19 +227,19 @@ def _turned_params(params: Params, symmetry: Tensor) -> Params:
         for first, second in _pairs(params, *names):
             new[first] = torch.where(swap, -params[first], params[first])
             new[second] = torch.where(flip_x ^ flip_y, -params[second], params[second])
-    for name in _named(params, "angle"):
+    for name in _list_named(params, "angle"):
         angle = torch.where(swap, 0.5 * math.pi - params[name], params[name])
         angle = torch.where(flip_x, math.pi - angle, angle)
         # A line comes back to itself after half a turn.
         period = math.pi if name in _OF_LINES else 2 * math.pi
         new[name] = torch.where(flip_y, -angle, angle) % period
-    for name in _named(params, "mirrored"):
+    for name in _list_named(params, "mirrored"):
         odd = swap ^ flip_x ^ flip_y
         new[name] = torch.where(odd, 1 - params[name], params[name])
     return new
 
 
-def _shifted_params(params: Params, dx: Tensor, dy: Tensor, alpha_scale: float) -> Params:
+def _shift_params(params: Params, dx: Tensor, dy: Tensor, alpha_scale: float) -> Params:
     gamma1, gamma2 = (
         alpha_scale * params.get(name, torch.zeros_like(dx)).nan_to_num()
         for name in ("gamma1", "gamma2")
@@ -256,22 +256,22 @@ def _shifted_params(params: Params, dx: Tensor, dy: Tensor, alpha_scale: float) 
 
 
 def _without_snr(params: Params) -> Params:
-    new = {name: torch.full_like(params[name], math.nan) for name in _named(params, "snr")}
+    new = {name: torch.full_like(params[name], math.nan) for name in _list_named(params, "snr")}
     return params | new
 
 
-def _named(params: Params, suffix: str) -> list[str]:
+def _list_named(params: Params, suffix: str) -> list[str]:
     """The columns of this name, and those of which it is the last word."""
     return [name for name in params if name == suffix or name.endswith(f"_{suffix}")]
 
 
 def _pairs(params: Params, first: str, second: str) -> Iterator[tuple[str, str]]:
     """The columns that are components of one thing, such as ``e1`` and ``e2``."""
-    prefixes = [name.removesuffix(first) for name in _named(params, first)]
-    if set(prefixes) != {name.removesuffix(second) for name in _named(params, second)}:
+    prefixes = [name.removesuffix(first) for name in _list_named(params, first)]
+    if set(prefixes) != {name.removesuffix(second) for name in _list_named(params, second)}:
         raise InputError(
             f"every column {first} needs its {second} and the other way round, got columns "
-            f"{', '.join(_named(params, first) + _named(params, second))}"
+            f"{', '.join(_list_named(params, first) + _list_named(params, second))}"
         )
     for prefix in prefixes:
         yield prefix + first, prefix + second

@@ -96,9 +96,10 @@ def write_preview(folder: Path, summary: Summary | None = None) -> Path:
     summary = summary or summarize(folder, _COLUMNS)
     rows = _sample_images(summary)
     scores = {
-        column.name: class_difference(column, len(summary.counts)) for column in _varying(summary)
+        column.name: class_difference(column, len(summary.counts))
+        for column in _find_varying(summary)
     }
-    shown, rest = _chosen(_varying(summary), scores)
+    shown, rest = _choose_columns(_find_varying(summary), scores)
     notes = _notes(list(rows), summary, rest)
 
     n_rows, n_panel_rows = max(1, len(rows)), -(-len(shown) // _ACROSS)
@@ -122,7 +123,7 @@ def write_preview(folder: Path, summary: Summary | None = None) -> Path:
     return path
 
 
-def _varying(summary: Summary) -> list[Column]:
+def _find_varying(summary: Summary) -> list[Column]:
     """The columns to draw, of a quantity and its logarithm one."""
     names = {column.name for column in summary.columns}
     return [
@@ -132,7 +133,9 @@ def _varying(summary: Summary) -> list[Column]:
     ]
 
 
-def _chosen(columns: list[Column], scores: dict[str, float]) -> tuple[list[Column], list[str]]:
+def _choose_columns(
+    columns: list[Column], scores: dict[str, float]
+) -> tuple[list[Column], list[str]]:
     """The columns that are drawn, and the names of those for which there is no room.
 
     Known columns come in the order of the table, others by the difference between classes; columns

@@ -46,7 +46,7 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         BrokenFileError: for a file that is damaged or has no image in one band.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         image = _image(file)
         unit = str(image.header.get("BUNIT", "")).strip()
         widths, exposure = _pixel_widths(image.header), _exposure_time(file, image)
@@ -59,7 +59,7 @@ def read_fits(path: Path) -> NDArray[Any]:
     Raises:
         BrokenFileError: for a file that is damaged or has no image in one band.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         image = _image(file)
         shape = image_shape(image.shape)
         _check_complete(path, image)
@@ -93,7 +93,7 @@ def open_image(path: Path) -> Iterator[OpenImage]:
     Raises:
         BrokenFileError: for a file that is damaged or has no image.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         image = _image(file)
         _check_complete(path, image)
         shape = tuple(image.shape)
@@ -114,7 +114,7 @@ def open_image(path: Path) -> Iterator[OpenImage]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
+def _open(path: Path) -> Iterator[fits.HDUList]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)

@@ -118,7 +118,7 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
             f"{escape(str(path))} mixes layouts ({', '.join(kinds)}); import each from a folder "
             "of its own, or choose class folders with --label-names a,b"
         )
-    names = _ordered(kinds[0], [layout.get(kinds[0], ()) for layout in layouts.values()])
+    names = _order_classes(kinds[0], [layout.get(kinds[0], ()) for layout in layouts.values()])
     if label_names:
         names = label_names
     rows = [_rows(path, split, kinds[0], names, number) for number, split in enumerate(layouts)]
@@ -185,7 +185,7 @@ def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tup
     return found
 
 
-def _ordered(kind: str, present: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+def _order_classes(kind: str, present: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     names = set(itertools.chain.from_iterable(present))
     if not names:
         return (UNLABELLED,)

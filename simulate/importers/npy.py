@@ -93,11 +93,11 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     start = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
     if len(data) < start or start > 10_000:
         raise BrokenFileError("its header is damaged or truncated")
-    return *_parsed(data[:start]), start
+    return *_parse_header(data[:start]), start
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """A header as numpy reads it; thousands of files share one."""
     file = io.BytesIO(header)
     try:

@@ -199,14 +199,14 @@ def _one(
         raise BrokenFileError(f"its axion mass is {mass:g} eV")
     if not form.factor:
         _check_shape(high, form, config)
-        images = [_cropped(high, form.size)]
+        images = [_crop(high, form.size)]
     else:
         assert entry.low is not None  # the survey has found those without
         low, _ = read_pixels(source, entry.low)
         _check_shape(high, form, config)
         if any(a != b * form.factor for a, b in zip(high.shape, low.shape, strict=True)):
             raise BrokenFileError(f"its partner has {low.shape[0]} x {low.shape[1]} pixels")
-        images = _cropped_pair(high, low, form.size, form.factor)
+        images = _crop_pair(high, low, form.size, form.factor)
     whole = [fill_bad_pixels(image, config.fill) for image in images]
     return [image for image, _ in whole], mass, whole[0][1]
 
@@ -220,14 +220,12 @@ def _check_shape(image: NDArray[Any], form: Form, config: ImportConfig) -> None:
         )
 
 
-def _cropped(image: NDArray[Any], size: int) -> NDArray[Any]:
+def _crop(image: NDArray[Any], size: int) -> NDArray[Any]:
     y, x = ((n - size) // 2 for n in image.shape)
     return image[y : y + size, x : x + size]
 
 
-def _cropped_pair(
-    high: NDArray[Any], low: NDArray[Any], size: int, factor: int
-) -> list[NDArray[Any]]:
+def _crop_pair(high: NDArray[Any], low: NDArray[Any], size: int, factor: int) -> list[NDArray[Any]]:
     """Both cropped to the same field: to whole pixels of the low resolution."""
     side = size // factor
     y, x = ((n - side) // 2 for n in low.shape)

@@ -78,7 +78,7 @@ class Foreground:
                 {
                     name: torch.cat(
                         [
-                            _widened(table, name, part.n, most)
+                            _widen(table, name, part.n, most)
                             for table, part in zip(tables, parts, strict=True)
                         ]
                     )
@@ -123,7 +123,7 @@ class Foreground:
         return total
 
 
-def _widened(table: Mapping[str, Tensor], name: str, n: int, most: int) -> Tensor:
+def _widen(table: Mapping[str, Tensor], name: str, n: int, most: int) -> Tensor:
     """A column with the width of the widest, padded with zeros."""
     wide = torch.zeros(n, most, dtype=torch.float64)
     if name in table:

@@ -135,11 +135,11 @@ def schema_with(preset: str, sections: Iterable[str]) -> type[SimulateConfig]:
 
     schema = _preset(preset).schema
     draws = {name: substructure(name).drawn_in(schema.drawn_as) for name in sections}
-    return _extended(schema, tuple((name, draw.section) for name, draw in draws.items() if draw))
+    return _extend(schema, tuple((name, draw.section) for name, draw in draws.items() if draw))
 
 
 @functools.cache
-def _extended(
+def _extend(
     schema: type[SimulateConfig], sections: tuple[tuple[str, type[Strict]], ...]
 ) -> type[SimulateConfig]:
     from pydantic import create_model

@@ -64,7 +64,7 @@ def read_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArra
         files = _fits_files(path)
         if not files:
             raise InputError(f"{path} holds no FITS file")
-        for number in _chosen(len(files), most):
+        for number in _choose_evenly(len(files), most):
             try:
                 yield number, -1, _fits_image(files[number])
             except InputError:
@@ -77,7 +77,7 @@ def read_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArra
         raise InputError(f"{path} is neither an HDF5 file (.h5) nor a FITS file (.fits)")
 
 
-def _chosen(n: int, most: int | None) -> list[int]:
+def _choose_evenly(n: int, most: int | None) -> list[int]:
     """Evenly spaced, since files are often sorted by class."""
     count = n if most is None else min(n, most)
     return [i * n // count for i in range(count)]
@@ -104,7 +104,7 @@ def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArr
                 f"{path}: 'ans' must be whole numbers of shape ({len(images)},), got "
                 f"{labels.dtype} of shape {labels.shape}"
             )
-        for number in _chosen(len(images), most):
+        for number in _choose_evenly(len(images), most):
             yield number, int(labels[number]), images[number]
 
 
@@ -132,7 +132,7 @@ def _fits_cube(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray
         cube = cube[None] if cube.ndim == 2 else cube
         if cube.ndim != 3:
             raise InputError(f"{path}: a cube must be (N, H, W), got {cube.shape}")
-        for number in _chosen(len(cube), most):
+        for number in _choose_evenly(len(cube), most):
             yield number, -1, _native(cube[number])
 
 

@@ -121,20 +121,20 @@ def load_galaxies(config: GalaxyImagesConfig) -> GalaxyImages:
         InputError: for a path where there is nothing, a file of another layout, or one in which no
             galaxy is usable.
     """
-    return _loaded(config, state(_given(config)))
+    return _load(config, state(_require_path(config)))
 
 
-def _given(config: GalaxyImagesConfig) -> Path:
+def _require_path(config: GalaxyImagesConfig) -> Path:
     if config.path is None:
         raise InputError("galaxies.path is not given")
     return config.path
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(config: GalaxyImagesConfig, contents: tuple[Any, ...]) -> GalaxyImages:
+def _load(config: GalaxyImagesConfig, contents: tuple[Any, ...]) -> GalaxyImages:
     stamps, radii, numbers, labels = [], [], [], []
     rejected = dict.fromkeys(REASONS, 0)
-    for number, label, image in read_images(_given(config), config.max_images):
+    for number, label, image in read_images(_require_path(config), config.max_images):
         made = "unreadable" if image is None else prepare(image, config)
         if isinstance(made, str):
             rejected[made] += 1
@@ -189,7 +189,7 @@ def prepare(
     centre = ndimage.center_of_mass(light)
     if half_light_radius(light, centre) < config.min_half_light_radius:
         return "unresolved"
-    stamp = _centred(light, centre, _extent(mask, centre), config.size)
+    stamp = _centre(light, centre, _extent(mask, centre), config.size)
     middle = (config.size - 1) / 2
     return (stamp / stamp.sum()).astype(np.float32), half_light_radius(stamp, (middle, middle))
 
@@ -281,7 +281,7 @@ def _extent(mask: Image, centre: tuple[float, ...]) -> float:
     return float(max(np.abs(rows - centre[0]).max(), np.abs(columns - centre[1]).max()))
 
 
-def _centred(light: Image, centre: tuple[float, ...], extent: float, size: int) -> Image:
+def _centre(light: Image, centre: tuple[float, ...], extent: float, size: int) -> Image:
     """The galaxy in the middle of a stamp, made smaller where it would not fit."""
     step = max(1.0, extent / (_FILL * (size - 1) / 2))
     if step > 1:  # no detail finer than the pixels to come

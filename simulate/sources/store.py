@@ -52,11 +52,11 @@ def read_stored_galaxies(folder: Path) -> GalaxyImages:
     path = folder / SOURCES
     if not path.is_file():
         raise InputError(f"{path} is missing; run the simulate command of the data set again")
-    return _stored(path, path.stat().st_mtime_ns)
+    return _read(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=2)
-def _stored(path: Path, changed: int) -> GalaxyImages:
+def _read(path: Path, changed: int) -> GalaxyImages:
     try:
         with h5py.File(path) as file:
             columns = {name: file[name][()] for name in _COLUMNS}

@@ -17,7 +17,7 @@ from learn.compare.showing.accuracy_by_signal import count_by_signal
 from learn.data import split_for
 from learn.finetune import finetune
 from learn.inference.testing import PREDICTIONS
-from learn.run_files import CONFIG, read_metrics
+from learn.run_files import CHECKPOINTS, CONFIG, read_metrics
 from learn.training.loop import resolve
 
 
@@ -67,7 +67,7 @@ def _train(cell: Cell, materials: Materials) -> dict[str, Any]:
     if made:
         materials.sign(folder, time.monotonic() - start)
     # Only an unfinished run needs them, and a tier has hundreds of runs.
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     metrics = read_metrics(folder)
     if cell.training.task != TASK:
         return metrics
