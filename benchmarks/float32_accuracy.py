@@ -1,4 +1,4 @@
-"""What single precision costs: errors of every mass profile, float32 against float64.
+"""Cost of single precision: errors of every mass profile, float32 against float64.
 
     python benchmarks/float32_accuracy.py [--write docs/reference/float32.md]
 

@@ -35,7 +35,7 @@ from simulate.presets import config_of, make_prior
 from simulate.sources.galaxies import load_galaxies
 
 _SEED, _BATCH = 77, 128
-#: Of images, where it is they that count.
+#: Fraction of look-alikes, in the condition that tests them.
 _NON_LENSES = 0.9
 #: AB magnitudes at theta_E = 1 arcsec.
 _LENS_LIGHT = {"bright": 19.5, "faint": 23.5}
@@ -43,21 +43,21 @@ _LENS_LIGHT = {"bright": 19.5, "faint": 23.5}
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """What is other than in the data that a network was trained on."""
+    """Difference from the data that a network was trained on."""
 
     name: str
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """of the configuration, by dotted key"""
+    """changed keys of the configuration, by dotted key"""
     psf: float = 1.0
-    """width of the PSF over that which the fits take"""
+    """width of the PSF, over that which the fits assume"""
     noise: float = 1.0
-    """of the background, over the same"""
+    """noise of the background, over that which the fits assume"""
     galaxies: Path | None = None
-    """sources"""
+    """file of galaxies as sources"""
 
 
 def conditions(galaxies: Path | None) -> list[Condition]:
-    """What is tried."""
+    """Return all conditions."""
     found = [Condition("as in training")]
     found += [Condition(f"PSF {width:.0%} as wide", psf=width) for width in (1.02, 1.05, 1.1, 1.2)]
     found.append(Condition("background noise 120%", noise=1.2))

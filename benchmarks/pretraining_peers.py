@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from learn.methods.base import Method
 
-#: What makes a loss of views, and then moves what follows; and what is trained.
+#: A function that returns the loss of views, one that moves the teachers, and the network.
 Step = tuple[Callable[..., "Tensor"], Callable[[], None], "nn.Module"]
 
 _COMMON_BATCH = 512
@@ -367,7 +367,7 @@ def foreign_mae(own: Method, path: Path) -> Step:
 def peer_step(
     make: Callable[[Method], Step], method: str, batch: int, sets: list[str], device: str
 ) -> Callable[[], None]:
-    """What trains a peer of a method on the same random batch, a step a call."""
+    """Return a function that trains a peer of a method on one random batch, a step a call."""
     import warnings
 
     import torch

@@ -53,7 +53,7 @@ class Rehearsal:
         kind = method_class(method)
         self.module = kind(config, Stretch("asinh"), 1000).to(device)
         self.module.log_dict = self.module.log = lambda *_, **__: None
-        #: Of the method, checked.
+        #: Parameters of the method, checked.
         self.params = validate(kind.Params, config.params, "params")
         side = config.encoder.image_size
         image = torch.rand(batch, 1, side, side, device=device)
@@ -85,7 +85,7 @@ def method_step(
     half: bool | None = None,
     compiled: bool = False,
 ) -> Callable[[], None]:
-    """What trains a method on the same random batch, a step a call.
+    """Return a function that trains a method on one random batch, a step a call.
 
     ``half``: mixed precision with bfloat16, or not; None: as ``precision: auto`` chooses.
     ``compiled``: the encoders, as ``compile`` does.
@@ -126,7 +126,7 @@ def method_step(
 def data_step(
     method: str, batch: int, sets: list[str], device: str, folder: str
 ) -> Callable[[], None]:
-    """What draws a batch of a data set and makes its views, a batch a call."""
+    """Return a function that draws a batch of a data set and makes its views, a batch a call."""
     import numpy as np
     import torch
     from pytorch_lightning.utilities import move_data_to_device

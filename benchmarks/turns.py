@@ -17,10 +17,10 @@ _TURN = 1.0
 
 
 class Timing(NamedTuple):
-    """Of one process."""
+    """Times of the steps of one process."""
 
     seconds: list[float]
-    """of a step, in each of its turns"""
+    """seconds of a step, in each of its turns"""
     memory: float
     """MiB, at the peak: of the process, or of its device where it uses one"""
 

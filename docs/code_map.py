@@ -18,11 +18,11 @@ class Package:
 
     tagline: str
     colour: str
-    #: What each room holds, in a few words.
+    #: Content of each room, in a few words.
     rooms: dict[str, str]
-    #: What files at the top of the package hold.
+    #: Content of the files at the top of the package.
     top: str
-    #: What the floor above receives.
+    #: Things that the floor above receives.
     hands_up: str
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import lensphys as lp
 
 _N_PIX = 240
-#: What is less is the rounding of zero.
+#: Smaller values are the rounding of zero.
 _NONE = 1e-9
 Map = NDArray[np.float64]
 

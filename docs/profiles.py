@@ -1,4 +1,4 @@
-"""What the page of each profile shows: one example a profile, and how much sky to draw.
+"""Content of the page of each profile: one example, and the width of the sky to draw.
 
 The code of an example defines `mass` or `light`; the page prints it, the figure draws what it
 defines. A profile that is not listed here is shown with the starting values of its fit ranges; one
@@ -21,7 +21,7 @@ class Example:
 
     code: str
     width: float = 4.0
-    #: What the reader should know of it, in one sentence.
+    #: One sentence about the profile.
     caption: str = ""
 
 

@@ -13,12 +13,12 @@ from lensphys.ground.config import Strict
 class LensFitConfig(Strict):
     """The channels of a lens fit that an encoder is given beside the image."""
 
-    steps: int = Field(ge=0, description="of Gauss-Newton, at most; 0: the nearest template alone")
+    steps: int = Field(ge=0, description="Gauss-Newton steps at most; 0: the best template alone")
     residual: Literal["fit", "high-pass", "none"] = Field(
         description="image less model in sigma; or, as a control, image less its local mean"
     )
-    response: bool = Field(description="how the image changes with a deflection")
-    source_plane: bool = Field(description="where in the source plane each patch comes from")
+    response: bool = Field(description="change of the image with a deflection")
+    source_plane: bool = Field(description="origin of each patch in the source plane")
     # Encoders of earlier versions do not say.
     detection: bool = Field(
         False, description="the S/N at which one more mass, in each place, explains the residual"
@@ -115,7 +115,7 @@ class OptimizerConfig(Strict):
     """AdamW with linear warm-up and cosine decay."""
 
     epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0, description="of a step: over all devices and accumulated parts")
+    batch_size: int = Field(gt=0, description="images of a step, over all devices and parts")
     accumulate: int = Field(gt=0, description="parts that a batch is worked through in")
     base_lr: float = Field(gt=0, description="learning rate at a batch of 512")
     weight_decay: float = Field(ge=0)
@@ -142,14 +142,14 @@ class TrainingConfig(Strict):
     out: Path | None
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"]
-    devices: int = Field(gt=0, description="on each node; one process each")
+    devices: int = Field(gt=0, description="number on each node; one process each")
     nodes: int = Field(gt=0)
     precision: Precision
     compile: bool = Field(description="torch.compile the encoder: slow to start, then faster")
     stretch: StretchConfig
     optimizer: OptimizerConfig
     augment: bool = Field(description="random quarter turns, flips and, in pretraining, jitter")
-    params: dict[str, Any] = Field(description="of the method or task; see its file")
+    params: dict[str, Any] = Field(description="keys of the method or task; see its file")
 
     @property
     def processes(self) -> int:

@@ -20,7 +20,7 @@ CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 #: The description of a finished encoder, beside its weights.
 DESCRIPTION = "encoder.json"
-#: What ``evaluate --out`` tested, and on which data set.
+#: The run and the data set of an evaluation, written by ``evaluate --out``.
 EVALUATION = "evaluation.json"
 #: The digest of the data set that a run was begun on.
 DATA = "data.json"

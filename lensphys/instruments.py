@@ -69,7 +69,7 @@ class Instrument:
     psf_truncation: float
     """radius of a Gaussian PSF in standard deviations, of a Moffat in FWHM"""
     source: str
-    """where the numbers come from"""
+    """source of the numbers"""
     version: str
     """the state of the instrument, the release or the edition that they describe"""
     psf_beta: float | None = None
@@ -347,7 +347,7 @@ def _roman(
     )
 
 
-#: What :func:`instrument` knows. The first three are the instruments of the published DeepLense
+#: Instruments by name, see :func:`instrument`. The first three are those of the published DeepLense
 #: data sets, read from DeepLenseSim and copied from lenstronomy, whose presets are mutable and leak
 #: between instances.
 INSTRUMENTS: Mapping[str, Instrument] = MappingProxyType(

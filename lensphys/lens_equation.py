@@ -22,7 +22,7 @@ _MARGIN = 0.5
 #: A cell is halved further where its samples are off a linear mapping by this part of that side.
 _ROUGH = 0.2
 _NEWTON_STEPS = 40
-#: How far a root may be from the cell that it was found from, in half widths of the cell.
+#: Largest distance of a root from the cell that it was found from, in half widths of the cell.
 _FARTHEST = 10.0
 #: Roots nearer than this (arcsec) are one image.
 _SAME = 1e-7

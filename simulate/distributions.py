@@ -88,7 +88,7 @@ class LogNormal(_Bounded):
         return np.power(10.0, _cut_normal(u, middle, self.dex, low, high))
 
 
-#: In a configuration: ``{distribution: normal, mean: 1.2, sigma: 0.3, low: 0.7, high: 1.7}``.
+#: Any of them; in YAML: ``{distribution: normal, mean: 1.2, sigma: 0.3, low: 0.7, high: 1.7}``.
 AnyDistribution = Annotated[
     Uniform | LogUniform | Normal | LogNormal, Field(discriminator="distribution")
 ]

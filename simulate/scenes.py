@@ -25,7 +25,7 @@ class Deflectors:
     profile: str
     """name of a mass profile of :mod:`lensphys`"""
     rows: Tensor
-    """(R,) which images"""
+    """(R,) indices of the images"""
     params: dict[str, Tensor]
     """(R, K) of each deflector, float64; where an image has fewer than K, the rest deflect by 0"""
     in_lenstronomy: Callable[[dict[str, float]], Iterable[tuple[str, dict[str, float]]]] | None = (
@@ -48,11 +48,11 @@ class Scene:
     main: str
     """name of the main lens's mass profile"""
     substructure: tuple[Deflectors, ...] = ()
-    """what deflects beside the main lens and the shear"""
+    """deflectors beside the main lens and the shear"""
     alpha_scale: float = 1.0
     """factor on all deflections, see :func:`lensphys.cosmology.alpha_scale`"""
     lensed: Tensor | None = None
-    """(L,) which images show a lensed source, in rising order; None: all"""
+    """(L,) indices of the images that show a lensed source, in rising order; None: all"""
     foreground: Foreground | None = None
     """light in the image plane"""
 
@@ -104,7 +104,7 @@ class Prior(Protocol):
     alpha_scale: float
     """factor on all deflections"""
     twins: bool
-    """whether a scene without its substructure is the same lens (mass-compensated)"""
+    """true where a scene without its substructure is the same lens (mass-compensated)"""
 
     def draw(self, start: int, stop: int) -> Scene:
         """The scenes of images ``start`` to ``stop - 1``."""

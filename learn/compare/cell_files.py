@@ -15,7 +15,7 @@ from lensphys.ground.errors import InputError
 if TYPE_CHECKING:
     from learn.compare.cell import Cell
 
-#: In the folder of a tier.
+#: The folder of the cells of a tier, and the files made from them.
 CELLS, TABLE = "cells", "table.md"
 LABEL_EFFICIENCY, SENSITIVITY = "label_efficiency.png", "sensitivity.png"
 #: Results depend on these by their rounding alone; a cell names the device that it was computed on.

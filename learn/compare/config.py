@@ -20,8 +20,8 @@ class PretrainSection(Strict):
 
     models: tuple[int, ...] = Field(min_length=1)
     images: int = Field(gt=0)
-    views: float = Field(gt=0, description="of every image; epochs follow from it")
-    anew: bool = Field(description="for every seed; false: all seeds share the first's encoder")
+    views: float = Field(gt=0, description="views of every image; epochs follow from it")
+    anew: bool = Field(description="a pretraining for every seed; false: all share one")
     set: dict[str, Any] = Field(description="overrides of each method's shipped configuration")
 
 
@@ -67,7 +67,7 @@ class WiderSection(Strict):
 class FinetuneSection(Strict):
     """The fine-tuning and probing of encoders."""
 
-    images: int = Field(gt=0, description="of a data set: training, validation and test")
+    images: int = Field(gt=0, description="number in a data set, with validation and test")
     validation_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
     probe_strengths: tuple[float, ...] = Field(
@@ -75,9 +75,9 @@ class FinetuneSection(Strict):
     )
     linear: ModeSection
     full: ModeSection
-    wider: WiderSection | None = Field(description="in place of `full`, for some rows")
-    epochs: int = Field(gt=0, description="of full fine-tuning")
-    least_steps: int = Field(gt=0, description="of it; small budgets get as many more epochs")
+    wider: WiderSection | None = Field(description="section in place of `full`, for some rows")
+    epochs: int = Field(gt=0, description="epochs of full fine-tuning")
+    least_steps: int = Field(gt=0, description="steps at least; small budgets get more epochs")
     set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
 
     def full_of(self, row: str, preset: str) -> ModeSection:

@@ -33,7 +33,7 @@ class ProtocolPretraining(Strict):
     """The pretraining of an earlier system."""
 
     method: MethodName
-    recipe: str | None = Field(description="of configs/pretrain/recipes; null: the shipped one")
+    recipe: str | None = Field(description="in configs/pretrain/recipes; null: the shipped one")
     model: int
     images: int = Field(gt=0)
     classes: tuple[str, ...] | None
@@ -44,7 +44,7 @@ class ProtocolFinetuning(Strict):
     """The task of an earlier system."""
 
     task: TaskName
-    recipe: str | None = Field(description="of configs/finetune/recipes; null: the shipped one")
+    recipe: str | None = Field(description="in configs/finetune/recipes; null: the shipped one")
     model: int
     images: int = Field(gt=0)
     pairs: int | None

@@ -25,7 +25,7 @@ from lensphys.ground.locks import hold
 _log = logging.getLogger(__name__)
 
 CARD, ONNX = "README.md", "model.onnx"
-#: What metrics of a baseline begin with.
+#: Prefixes of the metrics of baselines.
 _BASELINES = ("radial_", "bicubic_", "mean_")
 
 

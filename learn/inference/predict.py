@@ -120,7 +120,7 @@ def predict(
 
 
 def _silent(path: Path, part: float) -> None:
-    """No progress is shown."""
+    """Show no progress."""
 
 
 def _choose_output(config: PredictConfig, model: Model) -> Path:

@@ -1,6 +1,6 @@
 """Channels of a lens fit: the maps that travel beside an image, and their places in a stack.
 
-A stack is what a network is given: flux, and beside it the channels, as one tensor. Everything
+A stack is the input of a network: flux, and beside it the channels, as one tensor. Everything
 that reads or changes a part of it names the part.
 """
 
@@ -45,12 +45,12 @@ class Layout:
         return torch.cat([parts[name] for name in self._slices], 1)
 
 
-#: What a lens fit leaves of an image: the residual, in units of the noise; the response, which is
-#: the change of the image with a deflection along x and along y, in units of the noise per arcsec;
-#: the position in the source plane, in half-light radii from the centre of the source; and the
-#: noise, in the unit of the image.
+#: Channels of a lens fit: the residual, in units of the noise; the response, which is the change
+#: of the image with a deflection along x and along y, in units of the noise per arcsec; the
+#: position in the source plane, in half-light radii from the centre of the source; and the noise,
+#: in the unit of the image.
 CHANNELS = Layout(residual=1, response=2, source_plane=2, sigma=1)
-#: What a network is given: flux first.
+#: Parts of the input of a network: flux first.
 STACK = Layout(flux=1, **CHANNELS.parts)
 #: Parts that are vectors, along x and along y, and turn with the image.
 VECTORS = ("response", "source_plane")

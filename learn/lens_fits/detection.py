@@ -12,7 +12,7 @@ from torch.nn import functional as F
 _PLACES = 40
 #: Core of a mass, in blocks of pixels.
 _CORE = 0.5
-#: Of the largest response to a mass; where there is much less, nothing is seen.
+#: Floor of the response to a mass, over the largest; far below it, nothing is seen.
 _FLOOR = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Features of lens fits: the numbers about a fitted lens that a network's head is given."""
+"""Features of lens fits: the numbers about a fitted lens that the head of a network receives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learn.lens_fits.lens_fits import NAMES, LensFits
 #: that of images without noise, down to the rounding of single precision.
 _LOG_ERROR, _LOG_CHI2, _LOG_CHI2_NOISE_FREE = (-4.0, 1.0), (-1.0, 4.0), (-9.0, -1.0)
 
-#: How many features :func:`fit_features` gives of an image.
+#: Number of features of an image, see :func:`fit_features`.
 FEATURES = 3 * len(NAMES) + 4
 
 

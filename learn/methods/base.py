@@ -35,7 +35,7 @@ class Method(Trained, abc.ABC):
     smallest_batch: ClassVar[int] = 1
     #: True where its views may be stacks with the channels of lens fits.
     sees_fits: ClassVar[bool] = False
-    #: How many views of each image ``loss`` takes.
+    #: Number of views of each image that ``loss`` takes.
     views: int = 1
 
     def __init__(self, config: PretrainConfig, stretch: Stretch, total_steps: int) -> None:

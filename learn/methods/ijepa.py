@@ -32,7 +32,7 @@ class IJEPA(TeacherMethod):
         target_scale: PositiveRange
         target_aspect: PositiveRange
         context_scale: PositiveRange
-        variance_weight: float = Field(ge=0, description="of the guard against collapse")
+        variance_weight: float = Field(ge=0, description="weight of the guard against collapse")
         least_spread: float = Field(
             ge=0, le=1, description="over images, of normalised tokens: what the guard asks for"
         )

@@ -32,13 +32,13 @@ class PhysicsIJEPA(IJEPA):
         """Parameters of the method."""
 
         lens_masking: bool = Field(description="target blocks lie where the lensed light is")
-        prediction_weight: float = Field(ge=0, description="of the loss of I-JEPA, guard included")
-        perturber_weight: float = Field(ge=0, description="of the loss on unknown masses")
+        prediction_weight: float = Field(ge=0, description="weight of I-JEPA's loss with its guard")
+        perturber_weight: float = Field(ge=0, description="weight of the loss on injected masses")
         perturber_share: float = Field(
-            gt=0, le=1, description="of a batch, whose images get unknown masses"
+            gt=0, le=1, description="fraction of a batch with injected masses"
         )
         perturbers: int = Field(gt=0, description="most masses in a group")
-        perturber_snr: PositiveRange = Field(description="of the change that a group makes")
+        perturber_snr: PositiveRange = Field(description="S/N of the change that a group makes")
         perturber_free: float = Field(ge=0, lt=1, description="fraction of images without any")
 
         @model_validator(mode="after")

@@ -18,7 +18,7 @@ from learn.lens_fits.detection import detection_map
 
 #: Units of residual and response: the response is some hundred sigma per arcsec.
 _SCALES = {"residual": 1.0, "response": 0.1}
-#: Of places in the source plane, in half-light radii (of their asinh, far out).
+#: Wavelengths of positions in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -31,7 +31,7 @@ class Prepared(NamedTuple):
     patches: Tensor
     """(B, C, H, W) that patches are cut from"""
     waves: Tensor | None
-    """(B, n, K) of the positions in the source plane, where the encoder is given them"""
+    """(B, n, K) sines and cosines of positions in the source plane, where the encoder has them"""
 
     def first(self, count: int) -> Prepared:
         """The first so many images."""

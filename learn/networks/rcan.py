@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lensphys.ground.config import Strict
 
-#: What ``backbone`` is for this network.
+#: Value of ``backbone`` for this network.
 RCAN = "rcan"
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
 
-#: What ``backbone`` is for the vision transformer that pretraining knows.
+#: Value of ``backbone`` for the vision transformer that pretraining trains.
 VIT = "vit"
 
 

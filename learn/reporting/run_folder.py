@@ -24,7 +24,7 @@ from learn.tasks import TASKS, task_report
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
 
-#: In the description of an encoder, beside the measures of its monitor: the verdict.
+#: Keys of the verdict in the description of an encoder, beside the measures of its monitor.
 _VERDICT = {"collapsed", "signs_of_collapse"}
 
 

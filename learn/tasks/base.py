@@ -69,7 +69,7 @@ class Task(Trained, abc.ABC):
     config: FinetuneConfig
 
     Params: ClassVar[type[Strict]]
-    #: How its results are shown.
+    #: The form in which its results are shown.
     report: ClassVar[TaskReport] = TaskReport()
     #: The data sets that serve it.
     data_needs: ClassVar[DataNeeds]

@@ -36,7 +36,7 @@ class Classify(FeatureTask):
 
         label_smoothing: float = Field(ge=0, lt=1)
         sees_fit: bool = Field(
-            False, description="the head is given parameters, errors and chi^2 of the lens fit"
+            False, description="the head receives parameters, errors and chi^2 of the lens fit"
         )
 
     @classmethod

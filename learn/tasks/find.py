@@ -50,7 +50,7 @@ class Find(FeatureTask):
         """Parameters of the task."""
 
         sees_fit: bool = Field(
-            False, description="the head is given parameters, errors and chi^2 of the lens fit"
+            False, description="the head receives parameters, errors and chi^2 of the lens fit"
         )
 
     @classmethod

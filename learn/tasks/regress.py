@@ -36,7 +36,7 @@ _FITTED = (
 )
 #: Those that mean it only where the deflections of a data set are not scaled.
 _SCALED = ("theta_E", "gamma1", "gamma2")
-#: Of fits, in units of the scatter of a column: their least error, and how far out they may lie.
+#: The least error of a fit, and its largest distance from the mean, in units of the scatter.
 _LEAST_ERROR, _FARTHEST = 1e-4, 5.0
 
 #: Half width of the central 68% of a Gaussian, in sigma, and the least factor on uncertainties.
@@ -70,7 +70,7 @@ class Regress(FeatureTask):
         """Parameters of the task."""
 
         columns: list[str] | None = Field(
-            min_length=1, description="to learn; null: the candidates that vary"
+            min_length=1, description="columns to learn; null: the candidates that vary"
         )
         candidates: list[str]
         beta: float = Field(

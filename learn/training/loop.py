@@ -33,7 +33,7 @@ from lensphys.ground.files import replacing
 from lensphys.ground.locks import remove_leftovers
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
-#: Of an encoder, on a CPU: see docs/benchmarks.md for the table.
+#: Width of an encoder from which a CPU trains it faster in bfloat16: see docs/benchmarks.md.
 _WIDE = 96
 
 

@@ -42,10 +42,10 @@ class Monitor(Callback):
     """Measures every few epochs, and at the last.
 
     Args:
-        config: how often.
+        config: the interval, in epochs, and the number of images.
         image: held-out images (N, 1, H, W).
         label: (N,) their classes.
-        blind_losses: by name, what the losses are where the network sees no difference.
+        blind_losses: losses by name, of a network that sees no difference.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Monitor(Callback):
     ) -> None:
         self._every, self._image, self._label = config.every, image, label
         self._blind = blind_losses
-        #: Of the epoch that has just ended; empty where it was not measured.
+        #: Measures of the epoch that has just ended; empty where it was not measured.
         self.measured: dict[str, float] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

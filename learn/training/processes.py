@@ -8,7 +8,7 @@ from pathlib import Path
 from learn.config import TrainingConfig
 from lensphys.ground.errors import InputError
 
-#: Where the first process tells those that it starts which folder it has chosen.
+#: The variable by which the first process tells those that it starts the folder of the run.
 _FOLDER = "LENSPHYS_RUN_FOLDER"
 _TORCHRUN_RANK, _SLURM_RANK = "RANK", "SLURM_PROCID"
 

@@ -13,7 +13,7 @@ import lensphys as lp
 
 #: The range of masses, heaviest over lightest.
 _MASSES = 30.0
-#: Of the groups, those that are scattered over the whole image instead of lying in a clump.
+#: Fraction of the groups that are scattered over the whole image instead of lying in a clump.
 _SCATTERED = 0.4
 #: Changes below this, before they are scaled, are none.
 _FAINTEST = 1e-6

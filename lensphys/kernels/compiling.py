@@ -19,7 +19,7 @@ from typing import Any
 
 import numba
 
-#: What all loops have in common. Sums may be fused with products (contract), which is a gain in
+#: Settings of all loops. Sums may be fused with products (contract), which is a gain in
 #: speed and in precision; dividing by 0 gives infinity.
 _FLAGS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 

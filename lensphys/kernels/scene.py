@@ -17,7 +17,7 @@ BY_GAMMA1, BY_GAMMA2 = range(6, 8)
 BY_AMPLITUDE, BY_R_SERSIC, BY_N_SERSIC, BY_SOURCE_E1, BY_SOURCE_E2 = range(8, 13)
 BY_SOURCE_X, BY_SOURCE_Y = range(13, 15)
 MAPS = 15
-#: What the same rows of a block hold before: the deflection of a SIE of theta_E = 1 and its
+#: Earlier content of the same rows of a block: the deflection of a SIE of theta_E = 1 and its
 #: derivatives by e1, e2 and the position.
 _UNIT_X, _UNIT_Y, _E1_X, _E1_Y, _E2_X, _E2_Y, _XX, _XY, _YY = range(1, 10)
 

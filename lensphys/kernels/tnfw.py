@@ -57,7 +57,7 @@ def _mean_outside(u, tau, log_tau):  # type: ignore[no-untyped-def]
 #: its scale radius in float32, and the ``tau`` for which it is right to 3e-7 out to x = 150.
 _DEGREE, _LEAST_TAU, _MOST_TAU = 16, 0.1, 32.0
 _MOST_X = 150.0
-#: Where it begins: below the least x of a block that lies outside, the root of 1.2.
+#: Its first x: below the least x of a block that lies outside, the root of 1.2.
 _FIRST_X = 1.09
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 #: Values at the nodes -> coefficients of 1, t, t^2 ...

@@ -14,7 +14,8 @@ from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the logarithmic divergence of the centre is cut off.
 R2_MIN = 1e-16
-#: Where ``|1 - u|`` is below this, the closed forms lose digits to ``0 / 0`` and a series is used.
+#: Least ``|1 - u|`` of the closed forms: below it they lose digits to ``0 / 0``, and a series is
+#: used.
 _NEAR = 0.2
 #: Terms of that series: ``|m| < 0.056`` where it is used, so that the next is below 1e-17 (1e-8).
 _TERMS = {torch.float64: 13, torch.float32: 6}

@@ -29,7 +29,7 @@ class Column:
     values: NDArray[np.float64]
     """a random sample of the values, in large data sets; else all of them"""
     labels: NDArray[np.int64]
-    """of the same images"""
+    """labels of the same images"""
 
     @property
     def median(self) -> float:
@@ -54,15 +54,15 @@ class Summary:
     folder: Path
     manifest: dict[str, Any]
     attrs: dict[str, Any]
-    """of its first shard; empty where there is none"""
+    """attributes of its first shard; empty where there is none"""
     shapes: dict[str, tuple[int, ...]]
-    """of one image under each name: ``image`` and perhaps ``image_lr``"""
+    """shape of one image under each name: ``image`` and perhaps ``image_lr``"""
     counts: dict[str, int]
     """images of each class"""
     columns: list[Column]
-    """in the order of :func:`simulate.dataset.columns.known_columns`"""
+    """columns, in the order of :func:`simulate.dataset.columns.known_columns`"""
     bytes: int
-    """on disk"""
+    """size on disk"""
     samples: dict[str, list[tuple[str, int]]]
     """the first images of each class: shard and position in it"""
     unreadable: list[str]

@@ -79,7 +79,7 @@ class OpenImage:
     """arcsec, along x and y; None without WCS"""
     unit: str | None
     wcs: WCS | None
-    """of the sky; None where the header has none"""
+    """coordinates on the sky; None where the header has none"""
     plane: Callable[[int], NDArray[Any]]
     """one image of a cube, or all of it where it is one image; NaN where a pixel is bad"""
     exposure_time: float

@@ -30,9 +30,9 @@ class Entry(NamedTuple):
     """One image."""
 
     name: str
-    """of its file, relative to the source"""
+    """name of its file, relative to the source"""
     size: int
-    """of the file in bytes"""
+    """size of the file in bytes"""
     label: int
     split: int
     """position in ``Source.split_names``, or -1"""
@@ -47,7 +47,7 @@ class Source:
 
     Attributes:
         path: the folder, or the one file.
-        folder: what the names of files are relative to.
+        folder: the folder that the names of files are relative to.
         layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs`` or ``unlabelled``.
         label_names: names of the classes.
         split_names: ``train``, ``val``, ``test``, as far as they are there.

@@ -33,13 +33,13 @@ class Form:
     factor: int | None
     """pixels of the high resolution to one of the low, in a layout of pairs"""
     pixel_scale: float | None
-    """arcsec, from the FITS header"""
+    """width of a pixel in the FITS header, arcsec"""
     unit: str | None
-    """from the FITS header"""
+    """unit in the FITS header"""
     broken: Mapping[str, str]
-    """why images cannot be imported, by file, as far as the survey saw"""
+    """reasons for which images cannot be imported, by file, as far as the survey saw"""
     exposures: Mapping[str, float]
-    """s, by file, where the FITS header gives it"""
+    """exposure times, s, by file, where the FITS header gives one"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from simulate.light.components import Components
 if TYPE_CHECKING:
     from lensphys.instruments import Instrument
 
-#: Where ellipticities end, for lenses and look-alikes that scatter would make too flat.
+#: Least axis ratio, for lenses and look-alikes that scatter would make too flat.
 _Q_MIN = 0.1
 
 

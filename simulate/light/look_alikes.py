@@ -53,7 +53,7 @@ class FractionsConfig(Strict):
 class BlendConfig(Strict):
     """One or two companions in front of or behind a galaxy."""
 
-    separation: PositiveLimits = Field(description="in units of theta_E")
+    separation: PositiveLimits = Field(description="distance in units of theta_E")
     R_sersic: PositiveLimits = Field(description="arcsec, log-uniform")
     n_sersic: Limits
     axis_ratio: AxisRatio
@@ -71,7 +71,7 @@ class RingConfig(Strict):
     width: PositiveLimits = Field(description="standard deviation over radius")
     axis_ratio: AxisRatio
     knots_max: int = Field(ge=0, le=20)
-    knots_share: Share = Field(description="of the light of the ring that is in the knots")
+    knots_share: Share = Field(description="fraction of the ring's light in the knots")
 
 
 class DiscConfig(Strict):
@@ -118,10 +118,10 @@ class NonLensConfig(Strict):
     arcs together, so that the flux of an image does not give its class away.
     """
 
-    fraction: float = Field(ge=0, lt=1, description="of all images")
+    fraction: float = Field(ge=0, lt=1, description="fraction of all images")
     fractions: FractionsConfig
     magnification: PositiveLimits = Field(
-        description="of the source whose arcs they stand in for, log-uniform"
+        description="magnification of the source whose arcs they stand for, log-uniform"
     )
     center_scatter: float = Field(ge=0, description="arcsec, per axis")
     single: SingleConfig

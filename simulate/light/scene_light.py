@@ -1,4 +1,4 @@
-"""What shines in a scene beside the smooth source: lens galaxies, look-alikes, real galaxies."""
+"""Light in a scene beside the smooth source: lens galaxies, look-alikes, real galaxies."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simulate.config import SimulateConfig
     from simulate.scenes import Prior
 
-#: Where the object of each preset stands; one line a preset.
+#: Name of each preset -> "module:object", one line a preset.
 PRESETS = {
     "published": "simulate.presets.published:PUBLISHED",
     "physical": "simulate.presets.physical:PHYSICAL",
@@ -28,7 +28,7 @@ class Preset:
     """
 
     schema: type[SimulateConfig]
-    """of its configurations, without the sections of the classes"""
+    """schema of its configurations, without the sections of the classes"""
     prior: Callable[[Any], Prior]
     """draws the scenes of a configuration"""
 

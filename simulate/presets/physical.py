@@ -40,7 +40,7 @@ _NONE_WITHOUT = ("substructure_mass", "substructure_fraction_ring", "n_substruct
 class EllipticityPrior(Strict):
     """Two components, each drawn from the same distribution."""
 
-    e: AnyDistribution = Field(description="of e1 and of e2")
+    e: AnyDistribution = Field(description="distribution of e1 and of e2")
 
     @field_validator("e")
     @classmethod
@@ -56,7 +56,7 @@ class LensPrior(EllipticityPrior):
     theta_E: AnyDistribution = Field(description="arcsec, of all mass, substructure included")
     gamma: AnyDistribution = Field(description="slope of the density; 2 is isothermal")
     center: AnyDistribution = Field(description="arcsec, of each coordinate")
-    shear: AnyDistribution = Field(description="of gamma1 and of gamma2")
+    shear: AnyDistribution = Field(description="distribution of gamma1 and of gamma2")
 
     @field_validator("theta_E")
     @classmethod
@@ -107,7 +107,9 @@ class PhysicalConfig(SimulateConfig):
     cosmology: str = Field(description="a name of astropy's")
     lens: LensPrior
     source: SourcePrior
-    substructure_fraction: AnyDistribution = Field(description="of the mass; one for all classes")
+    substructure_fraction: AnyDistribution = Field(
+        description="fraction of the mass; one for all classes"
+    )
 
     @field_validator("observation")
     @classmethod

@@ -21,8 +21,8 @@ class GalaxyImagesConfig(Strict):
     max_images: int | None = Field(
         gt=0, description="look at so many, evenly spaced through the file; null: at all"
     )
-    rgb_weights: tuple[float, float, float] = Field(description="of the channels of a colour image")
-    threshold: float = Field(gt=0, description="of a detection, in sigma of the background")
+    rgb_weights: tuple[float, float, float] = Field(description="weights of the three colours")
+    threshold: float = Field(gt=0, description="least S/N of a pixel that is detected")
     max_saturated: float = Field(ge=0, le=1, description="fraction of the pixels of a galaxy")
     min_half_light_radius: float = Field(ge=1, description="pixels of the image as it is given")
 

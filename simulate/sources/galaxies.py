@@ -61,11 +61,11 @@ class GalaxyImages:
     half_light_radius: NDArray[np.float64]
     """(N,) radius of the circle about the middle that holds half of the light, pixels"""
     number: NDArray[np.int64]
-    """(N,) which image of the file each one is, from 0 on"""
+    """(N,) number of each image in the file, from 0 on"""
     label: NDArray[np.int64]
     """(N,) class as given in the file (`ans`); -1 where there is none"""
     rejected: dict[str, int]
-    """how many images of the file were not used, by reason (:data:`REASONS`)"""
+    """number of images of the file that were not used, by reason (:data:`REASONS`)"""
 
     def __len__(self) -> int:
         return len(self.stamps)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulate.substructure.base import Substructure
 
-#: Where the object of each class stands; one line a class.
+#: Name of each class -> "module:object", one line a class.
 SUBSTRUCTURES = {
     "no_sub": "simulate.substructure.no_sub:NO_SUB",
     "cdm": "simulate.substructure.cdm:CDM",

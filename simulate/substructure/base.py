@@ -111,7 +111,7 @@ class Substructure:
 
     name: str
     draws: Mapping[str, Draw[Any]]
-    """by preset; a preset that is not named here does not have the class"""
+    """ways to draw it, by preset; a preset that is not named here does not have the class"""
     columns: Mapping[str, Meaning] = dataclasses.field(default_factory=dict)
     """columns of the data set that this class brings, in the order in which they are shown"""
     remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)

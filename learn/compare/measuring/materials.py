@@ -44,7 +44,7 @@ from simulate.shards import DataSet
 
 #: Images whose features are extracted at once.
 _BLOCK = 1024
-#: In the folder of a run: the commit of the code that made it, and the seconds that it took.
+#: Files in the folder of a run: the commit of the code that made it, and the seconds it took.
 COMMIT, SECONDS = "commit.txt", "seconds.txt"
 
 

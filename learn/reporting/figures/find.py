@@ -57,7 +57,7 @@ def draw_look_alikes(
     kinds: NDArray[np.float64],
     names: Sequence[str],
 ) -> Path:
-    """For each kind of look-alike, the part that a finder calls a lens; with Wilson intervals.
+    """Draw the part of each kind of look-alike that a finder calls lenses, with Wilson intervals.
 
     Args:
         path: to write to.
