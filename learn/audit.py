@@ -118,7 +118,7 @@ def _parts(data: DataSet, config: AuditConfig) -> Split:
     """Split the images into training and test.
 
     Raises:
-        InputError: where intervals over the test images would be too wide to use.
+        InputError: if intervals over the test images would be too wide to use.
     """
     counts = np.bincount(data.label, minlength=len(data.label_names))
     few = int(counts.argmin())

@@ -135,11 +135,11 @@ def split(
         label: (N,) classes of the images, indices into ``names``.
         names: of the classes.
         validation_fraction, test_fraction: of every class.
-        labels_per_class: how many of each are trained on; None: all that are left.
+        labels_per_class: number of training labels a class; None: all that are left.
         seed: of which images are trained on, and which validated with.
 
     Raises:
-        InputError: where a part would lack a class, or has fewer labels than asked for.
+        InputError: if a part would lack a class, or has fewer labels than asked for.
     """
     fixed, rng = np.random.default_rng(0), np.random.default_rng(seed)
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
@@ -228,8 +228,8 @@ class BatchIndices(Sampler[Tensor]):
         seed: of the shuffle.
         whole: leave out the images of a last step that is not full, others in every epoch.
         accumulate: batches to a step of the optimiser.
-        rank: of this process.
-        processes: how many there are. Several take whole batches only.
+        rank: number of this process.
+        processes: their number. Several take whole batches only.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ def finetune(
     """Fine-tune and test.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         warn: takes lines about what the data set does not allow.
 
     Returns:
@@ -82,7 +82,7 @@ def _find_inputs(config: FinetuneConfig) -> FinetuneConfig:
     """The configuration with the folders of data and encoder.
 
     Raises:
-        InputError: where there are none.
+        InputError: if there are none.
     """
     kind = task_class(config.task)
     validate(kind.Params, config.params, "params")

@@ -74,7 +74,7 @@ def _read_data(config: PretrainConfig) -> shards.DataSet:
     """The images to pretrain on.
 
     Raises:
-        InputError: where there are none, or the encoder is not made for them.
+        InputError: if there are none, or the encoder is not made for them.
     """
     check_pretraining_data(config)
     assert config.data is not None

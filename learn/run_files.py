@@ -30,7 +30,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """Read the metrics of a finished fine-tuning run.
 
     Raises:
-        InputError: where the file is damaged.
+        InputError: if the file is damaged.
     """
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def read_run_config(folder: Path) -> FinetuneConfig:
     """Read the configuration of a fine-tuning run that has left its weights.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     path = folder / CONFIG
     values = read_yaml(path) if path.is_file() else {}

@@ -39,7 +39,7 @@ def run_folder(
     same images under ``runs/<name>``, which is then resumed, or a new one.
 
     Args:
-        config: of the run, resolved.
+        config: configuration of the run, resolved.
         name: method or task.
         marker: the file that a finished run has.
         digest: of the data set; None: not known.
@@ -48,7 +48,7 @@ def run_folder(
         The folder, and whether the run in it is already finished.
 
     Raises:
-        InputError: where ``out`` holds something else, a run that was begun on other images among
+        InputError: if ``out`` holds something else, a run that was begun on other images among
             it, or cannot be written to, or another process works in it.
     """
     if process_rank(config) > 0:
@@ -68,7 +68,7 @@ def find_encoder(name: str) -> Path:
     """The run that ``--encoder`` means: a folder, or ``latest`` for the newest finished one.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     if name != "latest":
         return Path(name)

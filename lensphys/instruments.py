@@ -142,7 +142,7 @@ class Instrument:
         The background is that of the band's own exposure time in either case.
 
         Raises:
-            ValueError: where neither gives an exposure time.
+            ValueError: if neither gives an exposure time.
         """
         from lensphys.noise import Noise
 
@@ -157,7 +157,7 @@ class Instrument:
         Pixels and PSF are wider by the factor, and a pixel collects the sky of a larger area.
 
         Raises:
-            ValueError: where the pixels cannot be divided by the factor.
+            ValueError: if the pixels cannot be divided by the factor.
         """
         if factor < 1 or self.n_pix % factor:
             raise ValueError(f"factor {factor} does not divide images of {self.n_pix} pixels")

@@ -100,7 +100,7 @@ class Lens(abc.ABC):
         """Batch shape of the lens together with further ones.
 
         Raises:
-            ValueError: where they do not go together, naming each.
+            ValueError: if they do not go together, naming each.
         """
         named = self._batches + [(name, tuple(shape)) for name, shape in shapes.items()]
         check_batches(named)

@@ -207,7 +207,7 @@ class PixelPSF:
         kernel: the light of a point source in pixels, a tensor or an array of shape ``(ky, kx)``,
             both odd, with the point source in the central pixel. Images are differentiable in it.
         pixel_scale: width of a pixel of the images to be blurred, arcsec.
-        supersampling: how many times finer the pixels of ``kernel`` are than ``pixel_scale``; the
+        supersampling: number of pixels of ``kernel`` along a side of a pixel of the images; the
             kernel is summed into the wider pixels. To blur a finer grid with it, leave this at 1
             and give the width of the finer pixels as ``pixel_scale``; see
             :func:`lensphys.render`.

@@ -42,7 +42,7 @@ class Pixels:
         x, y, psf, supersampling: see :func:`render`.
 
     Attributes:
-        x, y: where rays are traced, arcsec: the pixel centres, or those of their sub-pixels.
+        x, y: positions of the rays, arcsec: the pixel centres, or those of their sub-pixels.
         shape: of the images, ``(ny, nx)``.
         pixel_scale: width of a pixel, arcsec.
 

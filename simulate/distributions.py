@@ -98,7 +98,7 @@ def check_within(prior: AnyDistribution, low: float, high: float) -> AnyDistribu
     """Return the prior itself where it lies between two limits.
 
     Raises:
-        ValueError: where it reaches outside of ``low`` to ``high``.
+        ValueError: if it reaches outside of ``low`` to ``high``.
     """
     if prior.low < low or prior.high > high:
         raise ValueError(

@@ -43,7 +43,7 @@ def make_images(
         config: of the data set.
         prior: draws the scenes.
         renderers: each with its instrument, the finest first.
-        start, stop: which images.
+        start, stop: number of the first image, and one more than the last.
         galaxies: the sources, where they are real galaxies; the renderers know them too.
 
     Returns:

@@ -37,7 +37,7 @@ def coarser(camera: lp.Instrument, factor: int) -> lp.Instrument:
     """The same field at a resolution lower by ``factor``.
 
     Raises:
-        InputError: where the pixels cannot be divided by the factor.
+        InputError: if the pixels cannot be divided by the factor.
     """
     try:
         return camera.coarsen(factor)

@@ -66,7 +66,7 @@ def write_shard(
         The SHA-256 of the file.
 
     Raises:
-        InputError: where the file cannot be written, as on a full disk.
+        InputError: if the file cannot be written, as on a full disk.
     """
     try:
         with replacing(path) as temporary:
@@ -135,7 +135,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a data set, finished or not.
 
     Raises:
-        InputError: where the folder holds none, or one that cannot be read
+        InputError: if the folder holds none, or one that cannot be read
             (:class:`DamagedManifestError`).
     """
     path = folder / MANIFEST
@@ -187,7 +187,7 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
     """Read a finished data set into memory.
 
     Args:
-        folder: where it lies.
+        folder: its folder.
         classes: keep images of these classes only (labels stay as they are).
 
     Raises:
@@ -231,7 +231,7 @@ def read_shard(path: Path, n: int) -> Part:
     """Read a shard of ``n`` images into memory.
 
     Raises:
-        InputError: where it is missing, cannot be read, or has arrays of wrong shape or pixels that
+        InputError: if it is missing, cannot be read, or has arrays of wrong shape or pixels that
             are not finite.
     """
     if not path.is_file():

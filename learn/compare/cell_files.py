@@ -53,7 +53,7 @@ def read_cell(path: Path) -> CellFile:
     """Read the file of a finished cell.
 
     Raises:
-        InputError: where it is damaged.
+        InputError: if it is damaged.
     """
     try:
         return CellFile.model_validate_json(path.read_bytes())

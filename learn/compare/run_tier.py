@@ -72,7 +72,7 @@ def compare(
         tier: its name, and that of its folder.
         config: of the tier.
         out: the folder of all tiers.
-        wanted: what to run.
+        wanted: the selection of cells to run.
         progress: of simulations; see :func:`simulate.run.simulate`.
         say: called with a line on what begins.
 

@@ -56,7 +56,7 @@ def evaluate(
     Args:
         run: its folder, of which ``model.safetensors`` and ``config.yaml`` are read.
         data: another data set, of the same instrument; None: where that of the run was.
-        out: where to write metrics, predictions and figures; nothing is written without it.
+        out: folder for metrics, predictions and figures; nothing is written without it.
         device: to compute on: cpu, cuda, or auto for cuda where there is one.
 
     Raises:

@@ -23,7 +23,7 @@ class Model(nn.Module):
     Attributes:
         task: with its encoder and head.
         data: the form of the data that it was trained on.
-        folder: of the run.
+        folder: folder of the run.
     """
 
     def __init__(self, task: Task, data: DataDescription, folder: Path) -> None:

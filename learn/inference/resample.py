@@ -28,7 +28,7 @@ class Frame:
         corner: (y, x), the edge where the first such row and column begin, in pixels of the
             original from the edge of its first pixel.
         step: pixels of the original to one of these.
-        notes: what had to be done, for people.
+        notes: the changes that were made, in words.
     """
 
     pixels: NDArray[np.float64]

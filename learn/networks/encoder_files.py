@@ -30,7 +30,7 @@ def describe_encoder(
     """The description that every encoder has, whatever trained it.
 
     Args:
-        config: of the run, whose ``method`` or ``task`` is told.
+        config: configuration of the run; its ``method`` or ``task`` is noted.
         attrs: of the data set that it was trained on.
         encoder: the network.
     """
@@ -92,7 +92,7 @@ def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = 
     """Write the weights of a module as safetensors, whole or not at all.
 
     Raises:
-        InputError: where there is no room for them.
+        InputError: if there is no room for them.
     """
     weights = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
     try:

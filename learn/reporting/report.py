@@ -30,7 +30,7 @@ def report(folder: Path, out: Path | None = None) -> Path:
         The file.
 
     Raises:
-        InputError: where there is nothing to report, something is damaged, or the file cannot be
+        InputError: if there is nothing to report, something is damaged, or the file cannot be
             written.
     """
     if not folder.is_dir():

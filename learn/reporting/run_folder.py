@@ -33,7 +33,7 @@ class Run:
     """The content of a run folder.
 
     Attributes:
-        folder: of the run.
+        folder: folder of the run.
         config: its configuration; empty where another data set was evaluated.
         metrics: of a task; None for a pretraining run, or one that is not finished.
         about: the description of its encoder; None where there is none.
@@ -80,7 +80,7 @@ class Run:
         """The last measures of the monitor, by name; nothing where there is none.
 
         Raises:
-            InputError: where they are no numbers.
+            InputError: if they are no numbers.
         """
         watched = (self.about or {}).get("monitor") or {}
         if not isinstance(watched, dict):

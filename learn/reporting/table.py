@@ -26,7 +26,7 @@ class Table:
     """A table.
 
     Attributes:
-        caption: what is in it.
+        caption: content of the table.
         head: of the columns; the first names the rows.
         rows: each as long as the head.
     """

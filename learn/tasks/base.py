@@ -20,7 +20,7 @@ from learn.data import Batch, InMemory, Split, Stretch
 from learn.data_description import DataDescription
 from learn.lens_fits.channels import bin_stack, stack_channels
 from learn.lens_fits.lens_fits import LensFits
-from learn.lens_fits.part import LensFitting
+from learn.lens_fits.lens_fitting import LensFitting
 from learn.networks.encoder import Encoder
 from learn.networks.encoder_files import Backbone
 from learn.networks.head import Head
@@ -119,7 +119,7 @@ class Task(Trained, abc.ABC):
         """The images (N, 1, H, W) that the encoder will see.
 
         Raises:
-            InputError: where the data set lacks what the task needs.
+            InputError: if the data set lacks what the task needs.
         """
         return data.image
 
@@ -130,7 +130,7 @@ class Task(Trained, abc.ABC):
         """The parameters with what is left to the data filled in; ``warn`` takes notes.
 
         Raises:
-            InputError: where the training images lack what the parameters ask for.
+            InputError: if the training images lack what the parameters ask for.
         """
         return params.model_dump(mode="json")  # type: ignore[no-any-return]
 
@@ -191,7 +191,7 @@ class Task(Trained, abc.ABC):
         Args:
             predictions: of the validation images.
             data: the data set.
-            split: of it.
+            split: its split into training, validation and test images.
         """
 
     @abc.abstractmethod
@@ -343,7 +343,7 @@ def find_binning(params: Strict, encoder: Backbone, size: int) -> int:
         size: pixels on a side of the images.
 
     Raises:
-        InputError: where hardly anything would be left of an image.
+        InputError: if hardly anything would be left of an image.
     """
     wanted = params.binning if isinstance(params, BinnedParams) else 1
     if wanted is None:

@@ -35,7 +35,7 @@ class DataNeeds:
         """Find the first data set in its usual place that serves.
 
         Raises:
-            InputError: where there is none.
+            InputError: if there is none.
         """
         for name in self.places:
             path = Path(name)

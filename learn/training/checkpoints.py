@@ -43,7 +43,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            InputError: where there is no room for it; the one before is kept.
+            InputError: if there is no room for it; the one before is kept.
         """
         path = Path(path)
         try:

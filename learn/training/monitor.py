@@ -156,8 +156,8 @@ def signs_of_collapse(values: Mapping[str, float], blind: Mapping[str, float]) -
     """Signs that a run has collapsed, in plain words; none where it has not.
 
     Args:
-        values: what :func:`measure` returns, and the losses of the epoch (``train_<name>``).
-        blind: what a method's ``blind_losses`` returns.
+        values: measures of :func:`measure`, and the losses of the epoch (``train_<name>``).
+        blind: ``blind_losses`` of the method.
     """
     signs = []
     if not values["rank"] >= RANK_FLOOR:

@@ -18,7 +18,7 @@ def jitter_images(image: Tensor, config: JitterConfig, noise_level: Tensor) -> T
 
     Args:
         image: flux (B, 1, H, W).
-        config: how much of each.
+        config: amount of each.
         noise_level: flux that ``config.noise`` is in units of.
 
     Returns:

@@ -68,7 +68,7 @@ class Spiral(LightProfile):
         amplitude: mean surface brightness at ``R_sersic``, flux per arcsec^2.
         R_sersic: circularised half-light radius, arcsec.
         n_sersic: Sersic index, from 0.3 to 10; 1 for an exponential disc.
-        arm_contrast: how much of the light is in the arms: 0 for none, far out the crest is
+        arm_contrast: strength of the arms: 0 for none, far out the crest is
             ``exp(2 arm_contrast)`` times as bright as between the arms.
         pitch: angle between arms and circles, rad; beyond ``pi / 2`` they wind the other way.
         R_core: radius inside which the arms fade and unwind, arcsec.

@@ -24,7 +24,7 @@ def inspect(folder: Path, console: Console) -> Summary:
     """Print what a data set holds, and draw its picture again.
 
     Raises:
-        InputError: where the folder holds no data set.
+        InputError: if the folder holds no data set.
     """
     summary = summarize(folder)
     console.print(_overview(summary))

@@ -97,7 +97,7 @@ class Photometry:
             config: of the simulation of images like these; empty where they are not simulated.
 
         Raises:
-            InputError: where an attribute is missing, naming it and ``where``.
+            InputError: if an attribute is missing, naming it and ``where``.
         """
         suffix = "_lr" if column == "image_lr" else ""
         values: dict[str, float] = {}

@@ -91,7 +91,7 @@ def write_preview(folder: Path, summary: Summary | None = None) -> Path:
         summary: of the data set, if it has been made already.
 
     Raises:
-        InputError: where the folder holds no data set.
+        InputError: if the folder holds no data set.
     """
     summary = summary or summarize(folder, _COLUMNS)
     rows = _sample_images(summary)

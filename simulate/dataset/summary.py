@@ -105,7 +105,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
         samples: images of each class whose places are noted.
 
     Raises:
-        InputError: where the folder holds no data set.
+        InputError: if the folder holds no data set.
     """
     manifest = read_manifest(folder)
     names = [str(name) for name in manifest["label_names"]]

@@ -51,7 +51,7 @@ class Source:
         layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs`` or ``unlabelled``.
         label_names: names of the classes.
         split_names: ``train``, ``val``, ``test``, as far as they are there.
-        fits: whether the files are FITS, else .npy.
+        fits: true for FITS files, false for .npy.
         entries: one an image; classes take turns.
         left_out: folders of images beside those of the layout, and how many are in each.
     """
@@ -97,7 +97,7 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
         label_names: class folders, in the order of their labels; None: by their names.
 
     Raises:
-        InputError: where nothing is there, or it lies in no known layout, or in two.
+        InputError: if nothing is there, or it lies in no known layout, or in two.
     """
     if path.is_file():
         return _one_file(path, label_names)

@@ -30,7 +30,7 @@ class Stack:
     """The images of one file; each is read when it is asked for.
 
     Attributes:
-        count: how many there are.
+        count: their number.
         plane: the image (ny, nx) with this index, NaN where a pixel is bad.
         pixel_scale: arcsec; None where the file does not give it.
         unit: of the fluxes; None where the file does not give it.
@@ -50,7 +50,7 @@ def find_files(path: Path) -> list[Path]:
     """The files of an input: itself, the shards of a data set, or all images below a folder.
 
     Raises:
-        BrokenFileError: where there is none.
+        BrokenFileError: if there is none.
     """
     if path.is_file():
         return [path]

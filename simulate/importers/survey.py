@@ -77,7 +77,7 @@ def survey(source: Source, config: ImportConfig) -> Form:
     A .npy file that turns out to differ from its like is then a broken one.
 
     Raises:
-        InputError: where no file can be read, or the images do not go together.
+        InputError: if no file can be read, or the images do not go together.
     """
     broken: dict[str, str] = {}
     found = list(_found(source, broken))

@@ -123,8 +123,8 @@ def draw_lens_light(
     """The light of a lens: a Sersic profile aligned with its mass.
 
     Args:
-        config: how light follows mass.
-        rng: of this image.
+        config: relation of light to mass.
+        rng: random numbers of this image.
         camera: turns magnitudes into e-/s.
         theta_E, e1, e2, center_x, center_y: of the mass.
 

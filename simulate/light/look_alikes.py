@@ -165,9 +165,9 @@ def draw_non_lens(
     """A galaxy, or several, that could be taken for a lens.
 
     Args:
-        config: what there is, and how much of it.
+        config: kinds of look-alikes, and the fraction of each.
         early_type: brightness and size of lens galaxies, and so of look-alikes.
-        rng: of this image.
+        rng: random numbers of this image.
         camera: turns magnitudes into e-/s.
         stands_for: sets brightness, size and the radius of rings.
 

@@ -163,11 +163,11 @@ def simulate_config_path(model: int, preset: str) -> Path:
     Raises:
         InputError: for a model or preset that is not offered.
     """
-    from lensphys.ground.config import suggestion
     from lensphys.ground.errors import InputError
+    from lensphys.ground.registry import unknown_name
 
     if preset not in PRESETS:
-        raise InputError(f"unknown preset '{preset}'{suggestion(preset, PRESETS)}")
+        raise InputError(unknown_name(preset, PRESETS, "preset"))
     offered = _configurations().get(preset, {})
     if model not in offered:
         known = ", ".join(str(number) for number in sorted(offered))

@@ -277,7 +277,7 @@ def compensated_theta_E(share: Array, params: dict[str, Array]) -> Array:
         params: of the whole lens.
 
     Raises:
-        InputError: where the substructure is heavier than the whole lens.
+        InputError: if the substructure is heavier than the whole lens.
     """
     if share.max() >= 1:
         raise InputError(

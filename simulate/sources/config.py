@@ -37,7 +37,7 @@ class GalaxyImagesConfig(Strict):
         """All that the stamps depend on: the settings and the digest of the file, not its place.
 
         Raises:
-            InputError: where there is no such file.
+            InputError: if there is no such file.
         """
         settings = self.model_dump(mode="json", exclude={"path"})
         if self.path is None:

@@ -25,7 +25,7 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and digests of the FITS files of a folder.
 
     Raises:
-        InputError: where there is nothing.
+        InputError: if there is nothing.
     """
     return _digest(path, state(path))
 
@@ -42,7 +42,7 @@ def state(path: Path) -> tuple[Any, ...]:
     """Name, size and time of a file or of those in a folder: it changes with their contents.
 
     Raises:
-        InputError: where there is nothing.
+        InputError: if there is nothing.
     """
     if not path.exists():
         raise InputError(f"there are no galaxy images at {path}; give an HDF5 or FITS file")

@@ -47,7 +47,7 @@ def read_stored_galaxies(folder: Path) -> GalaxyImages:
     """The galaxies that are the sources of a data set.
 
     Raises:
-        InputError: where there are none, or the file is damaged.
+        InputError: if there are none, or the file is damaged.
     """
     path = folder / SOURCES
     if not path.is_file():

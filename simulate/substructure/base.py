@@ -58,7 +58,7 @@ class Draw(ABC, Generic[SectionT]):
             largest: Einstein radius, arcsec.
 
         Raises:
-            InputError: where the two contradict each other.
+            InputError: if the two contradict each other.
         """
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Draw(ABC, Generic[SectionT]):
                 :class:`~simulate.substructure.lens_plane.MassScale` in the preset ``published``, a
                 :class:`~simulate.substructure.lens_plane.LensPlane` in ``physical``.
             params: (R,) columns of the lenses, as far as they are drawn.
-            rngs: of the R images.
+            rngs: random numbers of the R images.
 
         Raises:
             InputError: for what cannot be drawn.

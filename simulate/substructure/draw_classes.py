@@ -37,7 +37,7 @@ def draw_classes(
         scale: turns masses into angles, as :meth:`simulate.substructure.base.Draw.draw` takes it.
         label: (B,) position in ``config.classes``; images behind them have no lens.
         params: (B,) columns of the lenses.
-        rngs: of each image.
+        rngs: random numbers of each image.
 
     Yields:
         The (R,) images of a class, and what draws their substructure with what it has drawn; None

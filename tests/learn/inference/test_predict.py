@@ -195,7 +195,7 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
         seen.extend(photometry.exposure)
         return random_fits(len(images))
 
-    monkeypatch.setattr("learn.lens_fits.part.fit_loose_images", fit)
+    monkeypatch.setattr("learn.lens_fits.lens_fitting.fit_loose_images", fit)
     encoder = "{steps: 5, residual: fit, response: false, source_plane: false}"
     task, _ = untrained_task(
         "classify", model2, f"scratch_encoder.lens_fit={encoder}", "params.sees_fit=false"
