@@ -1,4 +1,4 @@
-"""Checks of what a command is given, made before torch is imported, which takes seconds."""
+"""Checks of the input of a command, made before torch is imported, which takes seconds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _log = logging.getLogger(__name__)
 
 
 def announce_torch() -> None:
-    """Tell that torch and what is built on it is imported next, which takes seconds."""
+    """Announce the import of torch and of what is built on it, which takes seconds."""
     if "pytorch_lightning" not in sys.modules:
         _log.info("importing torch ...")
 
 
 def check_pretraining(config: PretrainConfig) -> None:
-    """Refuse what cannot be pretrained.
+    """Refuse a pretraining that cannot run.
 
     Raises:
         InputError: for unknown keys of the method, data that are not there, or a device.
@@ -52,7 +52,7 @@ def check_pretraining_data(config: PretrainConfig) -> None:
 
 
 def check_finetuning(config: FinetuneConfig) -> None:
-    """Refuse what cannot be fine-tuned.
+    """Refuse a fine-tuning that cannot run.
 
     Raises:
         InputError: for unknown keys of the task, data or an encoder that are not there, or a
@@ -78,7 +78,7 @@ def check_data(folder: Path | None) -> None:
 
 
 def check_inputs(paths: list[Path]) -> None:
-    """Refuse inputs none of which is there.
+    """Refuse inputs if none of them exists.
 
     Raises:
         InputError: naming the first.

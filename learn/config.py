@@ -11,7 +11,7 @@ from lensphys.ground.config import Strict
 
 
 class LensFitConfig(Strict):
-    """The channels of a lens fit that an encoder is given beside the image."""
+    """The channels of a lens fit that an encoder receives beside the image."""
 
     steps: int = Field(ge=0, description="Gauss-Newton steps at most; 0: the best template alone")
     residual: Literal["fit", "high-pass", "none"] = Field(
@@ -19,7 +19,7 @@ class LensFitConfig(Strict):
     )
     response: bool = Field(description="change of the image with a deflection")
     source_plane: bool = Field(description="origin of each patch in the source plane")
-    # Encoders of earlier versions do not say.
+    # Encoders of earlier versions do not state it.
     detection: bool = Field(
         False, description="the S/N at which one more mass, in each place, explains the residual"
     )
@@ -208,9 +208,9 @@ class PredictConfig(Strict):
     """Options of ``python cli.py predict``; defaults live in ``configs/predict/predict.yaml``."""
 
     out: Path | None = Field(description="table, or folder of super-resolved images")
-    pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not say it")
+    pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not state it")
     exposure_time: float | None = Field(
-        gt=0, description="s in all, of images that do not say it; null: as in training"
+        gt=0, description="s in all, of images that do not state it; null: as in training"
     )
     fill: Literal["median", "zero"] = Field(description="value of bad pixels")
     batch_size: int = Field(gt=0)

@@ -1,4 +1,4 @@
-"""A data set as a network must know it after training: its form, without its images."""
+"""The form of a data set, without its images, which a network needs after training."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def predict(
 ) -> tuple[Path, int]:
     """Predict all images in files.
 
-    Images that cannot be read are left out, and said so; nothing else is lost with them.
+    Images that cannot be read are named and left out; nothing else is lost with them.
 
     Args:
         run: folder of a finished fine-tuning run, or of what was exported of it.

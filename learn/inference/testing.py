@@ -43,7 +43,7 @@ def measure_rows(
 
 
 def take_first(data: DataSet, count: int | None) -> DataSet:
-    """The first images of a data set, all where no count is given."""
+    """The first images of a data set; all of them if no count is given."""
     if count is None:
         return data
     return dataclasses.replace(

@@ -34,7 +34,7 @@ def measure_fits(data: DataSet, fits: LensFits) -> dict[str, Any]:
     """Quality of the lens fits of a data set.
 
     Returns:
-        ``images``, the fraction ``converged``, quantiles of ``chi2_dof``, and where the labels know
+        ``images``, the fraction ``converged``, quantiles of ``chi2_dof``, and if the labels hold
         the Einstein radius ``theta_E_error``, the median of the modulus of the error in arcsec, and
         ``theta_E_pull``, the median of that in units of the errors that the fits state.
     """

@@ -84,7 +84,7 @@ def fit_data_set(
         device: to fit on.
 
     Raises:
-        InputError: for a data set that does not say its pixel scale, PSF or noise, and where
+        InputError: for a data set that does not state its pixel scale, PSF or noise, or if
             nothing can be written beside it.
     """
     images = data.image if column == "image" else data.image_lr

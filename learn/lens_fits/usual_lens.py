@@ -27,9 +27,9 @@ class UsualLens(nn.Module):
 
     They are those of the third of the lenses that are most alike, found by the concentration steps
     of the minimum covariance determinant (Rousseeuw & Van Driessen 1999, Technometrics 41, 212),
-    with each lens's own errors taken off the scatter. Where one lens stands behind all images, as
-    in the published data sets, hardly more than the position of the source scatters, and what
-    substructure does to the parameters of a fit stands out in units of their errors.
+    with each lens's own errors taken off the scatter. If all images show one lens, as in the
+    published data sets, hardly more than the position of the source scatters, and the effect of
+    substructure on the parameters of a fit stands out in units of their errors.
     """
 
     mean: Tensor

@@ -82,8 +82,8 @@ class IJEPA(TeacherMethod):
         seen = self.encoder(image, context)
         predicted = self.predictor(seen, context, targets)
         prediction = F.smooth_l1_loss(predicted, hidden)
-        # VICReg's hinge (Bardes et al. 2022, eq. 1): what is the same for all images tells nothing
-        # about any of them.
+        # VICReg's hinge (Bardes et al. 2022, eq. 1): what is the same for all images carries
+        # no information about any of them.
         spread = spread_over_images(F.layer_norm(seen, seen.shape[-1:]), context)
         variance = F.relu(params.least_spread - spread).mean()
         return {

@@ -22,8 +22,8 @@ class FitEncoder(nn.Module):
 
     Fits that have not been compared with the usual lens of the training images are compared here.
 
-    Where images hardly differ, as those of one lens, a small part of a number tells them apart; and
-    the combination of the numbers matters, not each by itself.
+    Images of one lens hardly differ: they are told apart by small parts of the numbers, and by
+    combinations of them.
     """
 
     mean: Tensor
@@ -66,8 +66,8 @@ class Head(nn.Module):
 
     Args:
         width: of the features of an image.
-        outputs: numbers that an image is given.
-        sees_fit: the head is given the lens fits too.
+        outputs: number of outputs for an image.
+        sees_fit: the head also receives the lens fits.
     """
 
     def __init__(self, width: int, outputs: int, *, sees_fit: bool) -> None:
@@ -85,7 +85,7 @@ class Head(nn.Module):
             turned: the images are shown in all eight symmetries.
 
         Returns:
-            The fits of all images, compared with the usual lens where the head is given fits.
+            The fits of all images, compared with the usual lens if the head receives fits.
         """
         if self.fit_encoder is None:
             return fits

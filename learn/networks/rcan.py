@@ -62,7 +62,7 @@ class _Skipped(nn.Sequential):
 
 
 class _ChannelAttention(nn.Module):
-    """Weights each channel by what the means of all channels say (eqs. 8 to 10)."""
+    """Weights each channel by a function of the means of all channels (eqs. 8 to 10)."""
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ class TimmBackbone(nn.Module):
 
     @torch.no_grad()
     def _features_of_nothing(self) -> Tensor:
-        """Features of one dark image: not every model says truly how many it has."""
+        """Features of one dark image: not every model states their number correctly."""
         self.model.eval()
         size = self.config.image_size
         features: Tensor = self.model(torch.zeros(1, 1, size, size))

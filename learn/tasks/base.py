@@ -150,7 +150,7 @@ class Task(Trained, abc.ABC):
 
     @abc.abstractmethod
     def build_head(self, params: Any, data: DataDescription) -> None:
-        """Build the head, with buffers for whatever is learnt of the data."""
+        """Build the head, with buffers for the constants that it takes from the data."""
 
     def learn_data(self, data: DataSet, train: NDArray[np.int64]) -> None:
         """Take the constants that the network needs from the training images, into buffers."""
@@ -160,7 +160,7 @@ class Task(Trained, abc.ABC):
             self.lens_fitting.learn(data, train)
 
     def learn_fits(self, fits: LensFits, train: Tensor) -> LensFits:
-        """Take what the head must know of lens fits from those of the training images.
+        """Take the constants of the head from the lens fits of the training images.
 
         Args:
             fits: of all images.
@@ -241,7 +241,7 @@ class Task(Trained, abc.ABC):
         return {"prediction": predictions.numpy()}, {}
 
     def table(self, predictions: Tensor) -> dict[str, NDArray[Any]]:
-        """Predictions (N, n) as named columns (N,), for whoever reads them without the program."""
+        """Predictions (N, n) as named columns (N,), for readers without the program."""
         columns = predictions.flatten(1).numpy().T
         return {f"prediction_{i}": column for i, column in enumerate(columns)}
 

@@ -1,6 +1,6 @@
 """Data that the tasks need: where they look for some, and the command that makes it.
 
-Apart from the tasks themselves, so that a lack of data is told before torch is imported.
+This file is apart from the tasks, so that a command can refuse before it imports torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DataNeeds:
     simulate: str
     """options of the simulate command that makes such data"""
     serves: Callable[[dict[str, Any]], bool]
-    """tells whether a data set with this configuration has what the task needs"""
+    """true for the configuration of a data set that has what the task needs"""
 
     @property
     def command(self) -> str:

@@ -27,7 +27,7 @@ from simulate.config import NON_LENS
 from simulate.light.look_alikes import NON_LENS_KINDS
 from simulate.shards import Array, DataSet
 
-#: The column that says what a look-alike is.
+#: The column with the kind of a look-alike.
 _KIND = "non_lens_kind"
 #: Lenses are few among galaxies, so a finder is used where few of these pass.
 _RATES = {"1e-2": 1e-2, "1e-3": 1e-3}

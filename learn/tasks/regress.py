@@ -50,7 +50,7 @@ class Regress(FeatureTask):
     Trained by the likelihood of the images where a column has a value, in units of the scatter of
     the training images, weighted as in Seitzer et al. 2022 (arXiv:2203.09168): plain likelihood
     learns slowly where the variance is still large. Images are turned together with their columns.
-    Where a lens was fitted to each image, the heads of columns that the fit has start from it: an
+    If a lens was fitted to each image, the heads of columns that the fit has start from it: an
     untrained network predicts the fit, with its errors, and learns the rest in units of them.
     After training, the uncertainties of each column are multiplied by one number, with which the
     68% intervals hold 68% of the validation images: unlike that of greatest likelihood (Levi et al.
@@ -245,7 +245,7 @@ class Regress(FeatureTask):
     def _standardise(self, fits: LensFits) -> tuple[Tensor, Tensor]:
         """Fits and their errors (B, K) in units of the scatter of the columns.
 
-        A fit that has not converged knows its error no better than the scatter.
+        The error of a fit that has not converged is the scatter.
         """
         values, errors = _take(fits, self.columns)
         value = ((values - self.mean) / self.std).clamp(-_FARTHEST, _FARTHEST)

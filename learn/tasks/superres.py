@@ -49,11 +49,11 @@ class SuperResolve(Task):
     telescopes collect the same light, the bicubic image has the total of its pixels, and the mean
     of every correction is taken off. Parts of an image do not keep theirs: the two PSFs
     differ, so that light crosses the edge of every coarse pixel, and noise of one image is not in
-    the other. Where counts are clipped at zero (Model 1 as published) the sky of the
+    the other. If counts are clipped at zero (Model 1 as published), the sky of the
     high-resolution image holds more flux, which no light has brought: it is left out.
 
-    Where a lens was fitted to each low-resolution image, it is rendered at high resolution too, and
-    what that shows beyond the bicubic image of itself is added: training starts from there.
+    If a lens was fitted to each low-resolution image, it is rendered at high resolution too. Its
+    difference from the bicubic image of itself is added, and training starts from there.
     """
 
     report = REPORT
@@ -259,8 +259,8 @@ class _Spread(nn.Module):
 def _room(fits: LensFits | None) -> Tensor:
     """Factor on what a network adds to the fits of a batch, (B, 1, 1, 1).
 
-    A lens that explains an image to a part of its noise, as in images without any, is right at high
-    resolution to that part too: there the network has as little to say.
+    A lens that explains an image to a fraction of its noise, as in images without noise, is right
+    to that fraction at high resolution too, so the network adds as little.
     """
     assert fits is not None
     room = torch.where(fits.converged, fits.chi2_dof.clamp(max=1.0).sqrt(), 1.0)
@@ -271,7 +271,7 @@ def _room(fits: LensFits | None) -> Tensor:
 def render_detail(
     fits: LensFits, shape: tuple[int, int], low: Photometry, high: Photometry, factor: int
 ) -> Tensor:
-    """Render what fitted lenses show at high resolution beyond the bicubic images of themselves.
+    """Render fitted lenses at high resolution, less the bicubic images of themselves.
 
     Args:
         fits: of N images at low resolution.

@@ -107,7 +107,7 @@ def prefers_half_precision(config: TrainingConfig, device: str) -> bool:
     if device == "cuda":
         return True
     wide = isinstance(config, PretrainConfig) and config.encoder.embed_dim >= _WIDE
-    # Older versions of torch do not tell what a CPU can do.
+    # Older versions of torch lack this function.
     capabilities: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return wide and bool(capabilities.get("amx_bf16"))
 

@@ -26,7 +26,7 @@ _NEEDED = ("theta_E", *_CENTER)
 #: Starts of the light of a lens, an elliptical galaxy, in the units of the fit range; those of the
 #: profile suit a source, which is smaller and more like a disc.
 _LENS_LIGHT_STARTS = {"n_sersic": 3.0, "R_sersic": 0.2}
-#: Einstein radii from the lens within which a ray does not tell its centre: behind a singular
+#: Einstein radii from the lens within which a ray does not constrain its centre: behind a singular
 #: centre light jumps from one side of the source to the other, and its slope there would outweigh
 #: all other pixels of an image.
 _NEAR = 1e-4
@@ -184,7 +184,7 @@ class LensScene:
 
 
 def _is_near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
-    """Mask of the rays that are too near to a lens to tell its centre."""
+    """Mask of the rays that are too near to a lens to constrain its centre."""
     p = lens.align(x)
     dx, dy = x - p["center_x"], y - p["center_y"]
     return dx * dx + dy * dy < (_NEAR * p["theta_E"]).square()

@@ -36,7 +36,7 @@ def fill_jacobian(slope, intercept, near, x, y, lens, shear, source, maps):  # t
 
     Args:
         slope, intercept: of ``b_n``.
-        near: Einstein radii from the lens within which the image tells nothing of its centre.
+        near: Einstein radii from the lens within which the image does not constrain its centre.
         x, y: ``(1, N)`` or ``(B, N)``.
         lens, shear, source: parameters ``(B, 5)``, ``(B, 2)`` and ``(B, 7)``.
         maps: ``(B, MAPS or more, N)``; the first ``MAPS`` are written.
