@@ -89,7 +89,7 @@ def build_site(pages: Path) -> None:
 
 @pytest.fixture(scope="session")
 def shows_something() -> Callable[[Path], bool]:
-    """Whether a picture holds more than a frame: many colours, none of which fills it."""
+    """Return a check that a picture is more than a frame: many colours, none of which fills it."""
 
     def check(path: Path) -> bool:
         pixels = (255 * plt.imread(path)[..., :3]).astype(np.uint32)

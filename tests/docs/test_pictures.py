@@ -33,7 +33,7 @@ def pictures_of(page: Path) -> set[Path]:
 
 
 def ignored(path: Path) -> bool:
-    """By git, so that whoever clones the repository does not get it."""
+    """Tell whether git ignores a file, so that a clone does not have it."""
     found = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
     return found.returncode == 0
 

@@ -1,4 +1,4 @@
-"""What the tests of several modules share: a grid, and ways to look at gradients."""
+"""Fixtures of several modules: a grid, and checks of gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

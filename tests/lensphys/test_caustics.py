@@ -48,7 +48,7 @@ ellipticities = st.tuples(st.floats(0, 0.6), st.floats(0, 2 * math.pi))
 @settings(max_examples=10, deadline=None)
 @given(theta_E=st.floats(0.3, 1.5), ellipticity=ellipticities, center=st.floats(-0.3, 0.3))
 def test_the_critical_curve_of_an_sie_is_an_ellipse(theta_E, ellipticity, center):
-    """Where kappa = 1/2; Kormann, Schneider & Bartelmann 1994, sect. 3. And it is the only one."""
+    """It lies at kappa = 1/2, and is the only one (Kormann et al. 1994, sect. 3)."""
     modulus, angle = ellipticity
     e1, e2 = modulus * math.cos(angle), modulus * math.sin(angle)
     lens = ThinLens([SIE(theta_E=theta_E, e1=e1, e2=e2, center_x=center, center_y=-0.1)])

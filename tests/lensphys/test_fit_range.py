@@ -1,4 +1,4 @@
-"""What a profile declares of a parameter that can be fitted."""
+"""Declared ranges of parameters that can be fitted."""
 
 import dataclasses
 import math

@@ -258,7 +258,7 @@ def test_vmap_over_lenses_is_a_batch_of_them(name, grid):
 
 
 def test_jacobians_of_a_batch_by_vmap_of_jvp(grid):
-    """What a batched Gauss-Newton fit asks for."""
+    """A batched Gauss-Newton fit needs them."""
     values = torch.tensor([[1.1, 0.1, 0.0], [0.9, 0.0, 0.0]], dtype=torch.float64)
 
     def deflection(value):

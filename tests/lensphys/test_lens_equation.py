@@ -203,7 +203,7 @@ def test_a_lens_without_singularity_has_an_odd_number_of_images(seed, clumps, co
 
 
 def test_every_subhalo_of_points_has_an_image_of_its_own():
-    """With n point masses over a smooth lens at least n images more (Petters 1992)."""
+    """Each of n point masses on a smooth lens adds at least one image (Petters 1992)."""
     at = torch.tensor([[0.9, 0.5], [-0.8, -0.9], [0.3, -0.4]], dtype=torch.float64)
     points = PointMass(theta_E=torch.full((3,), 0.02), center_x=at[:, 0], center_y=at[:, 1])
     lens = ThinLens([SIE(**MACRO), Population(points)])
@@ -336,7 +336,7 @@ def test_a_source_is_at_a_finite_position(bad):
 
 
 def test_the_batch_may_be_that_of_a_convergence_map():
-    """Of a deflector whose batch no parameter carries."""
+    """No parameter of this deflector carries the batch."""
     y, x = torch.meshgrid(*[torch.linspace(-2, 2, 41, dtype=torch.float64)] * 2, indexing="ij")
     kappa = torch.stack([s * torch.exp(-(x**2 + y**2)) for s in (1.2, 1.6)])
     maps = PixelatedConvergence(kappa=kappa, pixel_scale=0.1)

@@ -1,4 +1,4 @@
-"""From a lens and a source to an image."""
+"""Rendering, from a lens and a source to an image."""
 
 import math
 

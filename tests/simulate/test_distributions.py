@@ -1,4 +1,4 @@
-"""Priors are what they say: their draws follow them, and stay within their limits."""
+"""Draws follow their priors, and stay within their limits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Who does the work, and what happens when workers die: on this machine and on a Dask cluster."""
+"""Workers, and their deaths: on this machine and on a Dask cluster."""
 
 import contextlib
 import functools

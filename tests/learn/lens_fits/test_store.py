@@ -108,7 +108,7 @@ def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
     count, batch = 512, 16
 
     def marked(images: torch.Tensor, *_: Any) -> LensFits:
-        """In place of a fit: channels with the number of the image in every pixel."""
+        """Fits whose channels hold the number of the image in every pixel."""
         channels = images[:, :1, :1, None].expand(-1, 6, 64, 64).half()
         zeros = torch.zeros(len(images), len(NAMES))
         covariance = zeros[:, :, None] * zeros[:, None]

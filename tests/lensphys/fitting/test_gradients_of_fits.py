@@ -1,4 +1,4 @@
-"""What is fitted is differentiable with respect to images and noise."""
+"""Fits are differentiable with respect to images and noise."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How tests leave the compiled loops out."""
+"""A fixture that leaves the compiled loops out."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What tests of compiled loops share: random parameters, and comparisons with torch."""
+"""Tools for the tests of compiled loops: random parameters, and comparisons with torch."""
 
 import math
 

@@ -132,7 +132,7 @@ each_method = pytest.mark.parametrize("method", METHODS)
 
 
 def maps(profile, method, x, y):
-    """What a profile says at ``x, y``, as a tuple of one, two or three maps."""
+    """Return the maps of a profile at ``x, y``, as a tuple of one, two or three maps."""
     found = getattr(profile, method)(x, y)
     return (found,) if isinstance(found, torch.Tensor) else found
 

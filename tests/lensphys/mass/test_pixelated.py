@@ -20,7 +20,7 @@ METHODS = {
 
 
 def random_map(*shape):
-    """Of both signs."""
+    """A map of both signs."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
 

@@ -112,7 +112,7 @@ class TestAgainstTheSimulator:
         assert off(new.image_lr, low, border=3) < 2e-3  # its PSF is barely wider than a pixel
 
     def test_the_pixels_of_a_narrow_gaussian_would_not_do(self) -> None:
-        """Why the blur is not :class:`lensphys.GaussianPSF`."""
+        """The reason why the blur is not :class:`lensphys.GaussianPSF`."""
         batch, wider = scenes(8), 1.05
         sampled = lp.GaussianPSF(FWHM * math.sqrt(wider**2 - 1), SCALE).convolve(batch.image)
         expected = render(batch.params, fwhm=wider * FWHM)

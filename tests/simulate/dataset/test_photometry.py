@@ -86,7 +86,7 @@ def test_mean_and_noise_are_those_of_the_observation(unit: str) -> None:
 
 
 def test_photometry_of_a_data_set_is_that_of_images_like_its_own(tmp_path: Path) -> None:
-    """What is new to a network is read as the images that it was trained on."""
+    """Images that are new to a network are read like those that it was trained on."""
     config = data_set(tmp_path, 2, "physical").config
     for observation, noisy in (("noise_free", False), ("detector", True)):
         like = config | {"observation": observation, "supersampling": 3}

@@ -21,7 +21,7 @@ def test_cutouts_bring_their_pixel_scale_and_unit(rotated, tmp_path, importing):
 
 
 def test_cutouts_bring_their_exposure_times(tmp_path, importing):
-    """From the header of the image, else from the first of the file; what is no time is unknown."""
+    """They are in the header of the image, else in the first one; what is no time is unknown."""
     for i, value in enumerate([100.0, 200, "long", -1.0]):
         header = wcs_header()
         header["EXPTIME"] = value

@@ -68,7 +68,7 @@ def test_sources_lie_in_a_disc_of_part_of_the_einstein_radius(configure, scene):
 
 
 def mean_radial_deflection(scene, rows, points=2000):
-    """Of the substructure, over the Einstein ring, arcsec: a sum over each image on its own."""
+    """Mean over the Einstein ring, arcsec: the substructure of each image on its own."""
     angle = torch.arange(points, dtype=torch.float64) * (2 * np.pi / points)
     cos, sin = torch.cos(angle)[None], torch.sin(angle)[None]
     (part,) = scene.select(rows).substructure
@@ -85,7 +85,7 @@ def mean_radial_deflection(scene, rows, points=2000):
 
 @pytest.mark.parametrize(("label", "tolerance"), [(1, 3e-6), (2, 1e-3)])
 def test_the_mass_inside_the_ring_is_that_of_theta_E_in_every_class(scene, label, tolerance):
-    """What the substructure adds inside the ring, the main lens lacks: Gauss' theorem.
+    """The main lens lacks the mass of the substructure inside the ring: Gauss' theorem.
 
     The mean over the ring of a line that crosses it, where its deflection jumps, converges slowly:
     what tolerance there is for it is of this test.
