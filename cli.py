@@ -55,8 +55,8 @@ def _known(place: str, *arguments: Any) -> _Names:
     def find() -> Iterable[Any]:
         module, _, attribute = place.partition(":")
         found = getattr(importlib.import_module(module), attribute)
-        names: Iterable[Any] = found(*arguments) if callable(found) else found
-        return names
+        names = found(*arguments) if callable(found) else found
+        return [names] if isinstance(names, str) else names
 
     return _Names(find)
 
@@ -65,6 +65,7 @@ def _known(place: str, *arguments: Any) -> _Names:
 NAMES = {
     "methods": _known("learn.methods:METHODS"),
     "tasks": _known("learn.tasks:TASKS"),
+    "described_tasks": _known("lensphys.ground.config:describe_files", "finetune"),
     "modes": _known("learn.config:MODES"),
     "tiers": _known("lensphys.ground.config:config_files", "compare"),
     "models": _known("simulate.presets:known_models"),
@@ -90,7 +91,7 @@ class _KnowsNames:
 
     def fill_help(self) -> None:
         """Put in names of the registries and of the program."""
-        self.help = (self.help or "").replace("python cli.py", program())
+        self.help = (self.help or "").replace("python cli.py", program()).format_map(NAMES)
         for param in self.params:
             param.help = (param.help or "").format_map(NAMES)
             param.metavar = param.metavar and param.metavar.format_map(NAMES)
@@ -434,9 +435,7 @@ def finetune_command(
 ) -> None:
     """Fine-tune an encoder for a task, and test it on images it has never seen.
 
-    classify: into the classes of the data set. regress: columns of the data set, each with its
-    uncertainty; by default those that vary, or --set params.columns=[theta_E,e1,e2]. find: lens or
-    not, on data made with --non-lens. superres: high resolution from low, on data with --pairs.
+    {described_tasks}
 
     Run the same command again to go on after an interruption.
 
@@ -539,7 +538,7 @@ def predict_command(
     config: Config = None,
     sets: Sets = None,
 ) -> None:
-    """Let a fine-tuned network look at images: a table with a row each, or super-resolved FITS.
+    """Predict images with a fine-tuned network: a table with a row each, or super-resolved FITS.
 
     Images on other pixels than the network knows are resampled, those of another size cropped or
     padded about their centres. Broken files are named and left out.
@@ -630,7 +629,7 @@ def demo_command(
     config: Config = None,
     sets: Sets = None,
 ) -> None:
-    """The main job in minutes: simulate, pretrain, fine-tune, and a table at the end.
+    """Run the main job in minutes: simulate, pretrain, fine-tune, and a table at the end.
 
     Example: `python cli.py demo`
     """

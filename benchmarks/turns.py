@@ -30,7 +30,7 @@ class Timing(NamedTuple):
         return statistics.median(self.seconds)
 
     def over(self, other: Timing) -> tuple[float, float, float]:
-        """Its time over another's: the median over pairs of turns, and both quartiles."""
+        """Ratio to the time of another: the median over pairs of turns, and both quartiles."""
         ratios = [own / of for own, of in zip(self.seconds, other.seconds, strict=True)]
         if len(ratios) < 2:
             return ratios[0], ratios[0], ratios[0]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 from learn.config import FinetuneConfig
 from lensphys.ground.config import read_yaml, validate
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import read_json
 from lensphys.ground.program import program
 
 #: The configuration of a run, the metrics of a finished task, and the curves of its training.
@@ -33,14 +33,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         InputError: if the file is damaged.
     """
     try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        return read_json(folder / METRICS)
     except ValueError:
-        metrics = None
-    if not isinstance(metrics, dict):
         raise InputError(
             f"{folder / METRICS} is damaged; delete it and run the finetune command again"
-        )
-    return metrics
+        ) from None
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:

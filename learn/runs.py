@@ -16,7 +16,7 @@ from learn.run_files import CONFIG, DATA, DESCRIPTION
 from learn.training.processes import announced_folder, process_rank
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import write_text
+from lensphys.ground.files import read_json, write_text
 from lensphys.ground.locks import hold
 from lensphys.ground.program import program
 
@@ -136,8 +136,8 @@ def _claim_data(folder: Path, config: TrainingConfig, digest: str | None) -> Non
 def _read_digest(folder: Path) -> str | None:
     """The digest of the images that a run was begun on; None where it is not known."""
     try:
-        return str(json.loads((folder / DATA).read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(folder / DATA)["sha256"])
+    except (OSError, ValueError, KeyError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""Who does the work: this process, processes of this machine, or the workers of a Dask cluster.
+"""Workers: this process, processes of this machine, or those of a Dask cluster.
 
 Each way takes a job and the items to do it for, and yields each item with its result, in the order
 they are finished. Jobs may be done twice (a worker is lost when it had all but finished), so they
@@ -77,7 +77,7 @@ def on_processes(
     prepare: Callable[[], object] = _nothing,
     ready: Callable[[], object] = _nothing,
 ) -> Results[Item, Result]:
-    """In processes of this machine, each with one thread.
+    """Work in processes of this machine, each with one thread.
 
     One server process imports and compiles; the workers are forked from it. Where a process dies,
     as by the kernel for want of memory, its pool is lost. What is missing is then given to a fresh
@@ -121,7 +121,7 @@ def _one_pool(
     prepare: Callable[[], object],
     ready: Callable[[], object],
 ) -> Results[Item, Result]:
-    """What a server and its workers get done before one of them dies."""
+    """Yield the results of a server and its workers until one of them dies."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     arguments = os.getpid(), sender, job, items, workers, prepare
@@ -145,7 +145,7 @@ def _one_pool(
 
 
 def _messages(receiver: Connection) -> Iterator[Any]:
-    """What arrives until the other end is closed."""
+    """Messages that arrive until the other end is closed."""
     with suppress(EOFError):
         while True:
             yield receiver.recv()
@@ -238,7 +238,7 @@ def _one_thread() -> Iterator[None]:
 def on_cluster(
     job: Callable[[Item], Result], items: Iterable[Item], scheduler: str, folder: Path
 ) -> Results[Item, Result]:
-    """On the workers of a Dask cluster, however many there are, come and go.
+    """Work on a Dask cluster, however many workers there are, come and go.
 
     Dask gives the items of a lost worker to the others. Workers write to ``folder`` themselves.
 

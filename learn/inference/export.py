@@ -17,7 +17,9 @@ import yaml
 from learn.data_description import strip_paths
 from learn.inference.model import Model, load_model
 from learn.networks.encoder_files import describe_encoder
+from learn.reporting.task_report import TaskReport
 from learn.run_files import CHECKPOINTS, CONFIG, DESCRIPTION, METRICS, MODEL, read_metrics
+from learn.tasks import task_report
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import hold
@@ -25,8 +27,6 @@ from lensphys.ground.locks import hold
 _log = logging.getLogger(__name__)
 
 CARD, ONNX = "README.md", "model.onnx"
-#: Prefixes of the metrics of baselines.
-_BASELINES = ("radial_", "bicubic_", "mean_")
 
 
 def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
@@ -126,7 +126,7 @@ def model_card(model: Model, onnx: bool) -> str:
         f"On test images that it has never seen, {config.test_fraction:.0%} of the {data.images} "
         f"images of its data set; one run, seed {config.seed}.",
         "",
-        *_scores(metrics),
+        *_scores(metrics, task_report(config.task)),
         "",
         "## Use",
         "",
@@ -188,10 +188,11 @@ def _data(model: Model) -> dict[str, Any]:
     }
 
 
-def _scores(metrics: dict[str, Any]) -> Iterator[str]:
+def _scores(metrics: dict[str, Any], report: TaskReport) -> Iterator[str]:
     """A table of all numbers, each beside that of the baseline where there is one."""
     scores = dict(_numbers(metrics))
-    prefixes = [p for p in _BASELINES if any(p + name in scores for name in scores)]
+    known = [f"{prefix}_" for prefix in report.prefixes]
+    prefixes = [p for p in known if any(p + name in scores for name in scores)]
     names = [name for name in scores if not name.startswith(tuple(prefixes))]
     yield f"| | this model | {' | '.join(prefix[:-1] for prefix in prefixes)} |"
     yield "|---|---:|" + "---:|" * len(prefixes)

@@ -17,7 +17,7 @@ from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.run_files import DESCRIPTION, no_encoder
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing, write_text
+from lensphys.ground.files import read_json, replacing, write_text
 
 WEIGHTS = "encoder.safetensors"
 #: The networks that a task can be built on.
@@ -67,8 +67,8 @@ def load_encoder(folder: Path) -> Backbone:
     if not (path.is_file() and (folder / WEIGHTS).is_file()):
         raise no_encoder(folder)
     try:
-        section = json.loads(path.read_text(encoding="utf-8"))["encoder"]
-    except (ValueError, KeyError, TypeError):
+        section = read_json(path)["encoder"]
+    except (ValueError, KeyError):
         raise InputError(f"{path} is damaged; run its pretrain command again") from None
     encoder = build_encoder(section, str(path))
     load_weights(encoder, folder / WEIGHTS)

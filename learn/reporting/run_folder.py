@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from learn.run_files import (
 from learn.tasks import TASKS, task_report
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import read_json
 
 #: Keys of the verdict in the description of an encoder, beside the measures of its monitor.
 _VERDICT = {"collapsed", "signs_of_collapse"}
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def data(self) -> str | None:
-        """Its data set."""
+        """The data set of the run."""
         return self.config.get("data") or self.evaluation.get("data")
 
     def monitored(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     with reading(path):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return read_json(path)
 
 
 @contextmanager

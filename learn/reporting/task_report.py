@@ -50,6 +50,7 @@ class TaskReport:
             the headline.
         labels: names of measures in words; others are called as they are, with blanks.
         formats: of numbers; others have three digits.
+        other_baselines: prefixes of the metrics of further baselines.
         page_only: measures that would make a table wider than a terminal.
         captions: of the figures that the task draws, by their file names without ``.png``.
     """
@@ -59,8 +60,15 @@ class TaskReport:
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    other_baselines: tuple[str, ...] = ()
     page_only: tuple[str, ...] = ()
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Prefixes of the metrics of all baselines."""
+        first = [self.baseline.prefix] if self.baseline else []
+        return [*first, *self.other_baselines]
 
     def table(self, title: str, metrics: Metrics) -> Table:
         """The result of one run: a row a measure, beside the baseline.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from learn.reporting.run_folder import monitor_measures
 from learn.reporting.table import Table
 from learn.reporting.task_report import Metrics, TaskReport
 from learn.run_files import DESCRIPTION, read_metrics
+from lensphys.ground.files import read_json
 
 _VERDICTS = {True: "passed", False: "[bold red]failed[/]"}
 
 
 def print_monitor(folder: Path) -> None:
     """Print the last measures of an encoder in training, and the signs of a collapse."""
-    watched = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["monitor"]
+    watched = read_json(folder / DESCRIPTION)["monitor"]
     if watched is None:
         return
     console = Console(stderr=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -42,6 +43,17 @@ def config_files(command: str) -> dict[str, Path]:
     files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
     shipped = sorted(config_folder(command).glob("*.yaml"))
     return {path.stem: path for path in (*files, *shipped)}
+
+
+def describe_files(command: str) -> str:
+    """Describe the YAML files of a command in the words of the comment that each begins with."""
+    described = []
+    for name, path in config_files(command).items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+        words = " ".join(line.lstrip("# ") for line in comment)
+        described.append(f"{name}: {words}." if words else f"{name}.")
+    return " ".join(described)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -194,7 +206,7 @@ def _apply_set(values: dict[str, Any], item: str) -> None:
 def _section(
     schema: type[BaseModel], location: tuple[int | str, ...]
 ) -> tuple[list[str], list[str]]:
-    """Where pydantic means, by the names of keys alone, and the keys that are known there."""
+    """Place that pydantic means, by names of keys alone, and the keys that are known there."""
     models, place = [schema], []
     for part in location:
         kind = [model for model in models if part in _tags(model)]

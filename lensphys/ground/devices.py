@@ -1,4 +1,4 @@
-"""Where to compute: the device that a configuration names, and what this machine has."""
+"""Devices: the one that a configuration names, and those that this machine has."""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ class RegressReport(TaskReport):
 REPORT = RegressReport(
     baseline=Baseline("radial", "radial features"),
     headline={"mae": "mae"},
+    other_baselines=("mean",),
     formats=dict.fromkeys(_HEAD, "{:.3g}"),
     captions={
         "regression": "Predicted against true values, with error bars of 1 sigma.",

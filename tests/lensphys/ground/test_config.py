@@ -1,5 +1,7 @@
 """Configurations are read from YAML files, shipped ones and those of an extension."""
 
+from pathlib import Path
+
 import pytest
 
 from lensphys.ground import config
@@ -132,3 +134,17 @@ def test_a_section_can_be_switched_off_and_options_come_after_overrides(nested):
 def test_an_unknown_key_among_overrides_is_answered_with_the_nearest(nested):
     with pytest.raises(InputError, match=r"unknown key 'more.aa' .did you mean 'a'"):
         load_config(Outer, nested, overrides={"more.aa": 1})
+
+
+def test_files_are_described_by_the_comment_that_they_begin_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "finetune"
+    folder.mkdir()
+    (folder / "count.yaml").write_text("# images of a lens,\n# counted\ntask: count\n# more\n")
+    (folder / "bare.yaml").write_text("task: bare\n")
+    monkeypatch.setattr(config, "CONFIG_PATH", [tmp_path])
+    described = config.describe_files("finetune")
+    assert "count: images of a lens, counted." in described
+    assert "bare." in described
+    assert "classify: into the classes of the data set." in described

@@ -1,10 +1,11 @@
 """Files are written whole or not at all."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
-from lensphys.ground.files import replacing, settle, sha256, write_text
+from lensphys.ground.files import read_json, replacing, settle, sha256, write_text
 
 
 def test_the_file_is_there_once_all_is_written(tmp_path):
@@ -32,3 +33,17 @@ def test_the_checksum_is_that_of_the_content(tmp_path):
 
 def test_a_folder_can_be_waited_for(tmp_path):
     settle(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": ', "[" * 100_000])
+def test_a_json_file_without_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "values.json"
+    path.write_text(text)
+    with pytest.raises(ValueError):  # noqa: PT011 - each parser has words of its own
+        read_json(path)
+
+
+def test_a_json_file_gives_its_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "values.json"
+    path.write_text('{"a": [1, null]}')
+    assert read_json(path) == {"a": [1, None]}
