@@ -38,7 +38,10 @@ _WIDE = 96
 
 
 class Curves(Callback):
-    """Appends the metrics of every epoch to ``metrics.csv``; a resumed run goes on in it."""
+    """Appends the metrics of every epoch to ``metrics.csv``; a resumed run goes on in it.
+
+    Lightning's logger of CSV files starts a new one where a run is resumed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / CURVES
