@@ -23,8 +23,8 @@ def adamw_with_cosine(
 
     Weight decay is left off vectors: biases, norms and mask tokens.
     """
-    # Not timm's groups, whose other order rounds the weights anew, nor its schedule, which Lightning
-    # cannot step; lightly's schedule ends a step sooner.
+    # Not timm's groups, whose other order rounds the weights anew, nor its schedule, which
+    # Lightning cannot step; lightly's schedule ends a step sooner.
     trained = [p for p in module.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.squeeze().ndim > 1]},
