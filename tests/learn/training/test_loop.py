@@ -14,6 +14,7 @@ from learn.pretrain import pretrain
 from learn.run_files import read_curves
 from learn.training.loop import Stop, prefers_half_precision, resolve
 from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
 
 
 def test_precision_is_chosen_by_what_is_faster(pretrain_config: Any, monkeypatch: Any) -> None:
@@ -90,3 +91,13 @@ def test_a_run_that_had_stopped_early_stays_stopped_when_it_is_resumed(
     trainer: Any = SimpleNamespace(should_stop=False)
     after.on_train_start(trainer, torch.nn.Module())  # type: ignore[arg-type]
     assert trainer.should_stop == stops
+
+
+def test_a_training_that_diverges_leaves_no_encoder(
+    model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    config = pretrain_config("mae", ("optimizer.base_lr=1e30",), data=model2, out=tmp_path / "run")
+    with pytest.raises(InputError, match="has diverged in epoch 1: its loss is nan"):
+        pretrain(config)
+    assert not (tmp_path / "run/encoder.json").exists()
+    assert not (tmp_path / "run/checkpoints/last.ckpt").exists()
