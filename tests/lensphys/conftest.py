@@ -20,7 +20,7 @@ def _leaves(parameters: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Tens
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def grid() -> tuple[Tensor, Tensor]:
     """Five by seven pixels, float64: not square, and with a pixel at the origin."""
     return pixel_grid((5, 7), 0.31, dtype=torch.float64)

@@ -48,7 +48,7 @@ def test_parameters_stand_in_the_order_of_the_table_with_their_units(tmp_path):
 
 
 def test_the_table_fits_on_a_terminal_of_80_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr("simulate.dataset.inspection.write_preview", lambda folder, summary: folder)
+    monkeypatch.setattr("simulate.dataset.preview.write_preview", lambda folder, summary: folder)
     rng = np.random.default_rng(0)
     params = {name: -1e-3 * rng.uniform(0.1, 1, 2) for name in columns.known_columns()}
     console = Console(width=80)
