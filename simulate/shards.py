@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,11 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 #: The file that holds the sources of a data set, where they are real galaxies.
 SOURCES = "sources.h5"
+
+_log = logging.getLogger(__name__)
+
+#: Bytes of a data set from which reading it takes seconds.
+_LARGE = 2**28
 
 Array = NDArray[Any]
 #: Columns, parameters and attributes of a shard.
@@ -196,6 +202,9 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
     """
     manifest = read_finished_manifest(folder, classes)
     names = manifest["label_names"]
+    paths = [folder / shard["file"] for shard in manifest["shards"]]
+    if sum(path.stat().st_size for path in paths if path.is_file()) > _LARGE:
+        _log.info(f"reading {folder} ...")
     parts = [read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
     columns, params, attrs = parts[0]
     for shard, part in zip(manifest["shards"], parts, strict=True):

@@ -33,6 +33,8 @@ from lensphys.ground.files import replacing
 from lensphys.ground.locks import remove_leftovers
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+
+_log = logging.getLogger(__name__)
 #: Width of an encoder from which a CPU trains it faster in bfloat16: see docs/benchmarks.md.
 _WIDE = 96
 
@@ -166,6 +168,7 @@ def train(
         save_on_train_epoch_end=True,
     )
     if config.compile:
+        _log.info("compiling the encoder, which takes minutes in the first steps ...")
         for part in module.modules():
             if isinstance(part, Encoder | Rcan):
                 part.compile()

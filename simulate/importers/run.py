@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +31,10 @@ from simulate.shards import (
 )
 from simulate.substructure import SUBSTRUCTURES, substructure
 
-#: Broken files that are named one by one.
-_NAMED = 10
+_log = logging.getLogger(__name__)
+
+#: Broken files that are named one by one, and files from which a first look takes seconds.
+_NAMED, _MANY = 10, 1000
 
 #: Called with the number of files that have just been dealt with.
 Progress = Callable[[int], None]
@@ -67,6 +70,8 @@ def import_images(
             and a folder that holds something else or cannot be written to.
     """
     source = find_images(path, config.label_names)
+    if len(source.entries) > _MANY:
+        _log.info(f"looking at the {len(source.entries)} files of {path} ...")
     form = survey(source, config)
     attrs = attributes(source, config, form)
     identity = _identity(source, config, form)
