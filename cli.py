@@ -6,7 +6,6 @@ configuration fills it. Names in braces in a help text are those that a registry
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -53,8 +52,9 @@ def _known(place: str, *arguments: Any) -> _Names:
     """The names at "module:attribute", or those that a function there returns."""
 
     def find() -> Iterable[Any]:
-        module, _, attribute = place.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
+        from lensphys.ground.registry import load
+
+        found = load(place)
         names = found(*arguments) if callable(found) else found
         return [names] if isinstance(names, str) else names
 

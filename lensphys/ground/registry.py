@@ -18,7 +18,12 @@ def find(registry: Mapping[str, str], name: str, kind: str) -> Any:
     """
     if name not in registry:
         raise InputError(unknown_name(name, registry, kind))
-    module, _, attribute = registry[name].partition(":")
+    return load(registry[name])
+
+
+def load(place: str) -> Any:
+    """Import what stands at ``"module:attribute"``."""
+    module, _, attribute = place.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
