@@ -6,10 +6,40 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+
+from lensphys.ground.errors import InputError
+
+
+def path_inside(folder: Path, name: object) -> Path:
+    """Path of a file that a manifest, a run or a catalogue names; it lies inside of its folder.
+
+    A name comes from a file that a stranger may have written. It is refused where it leads out of
+    the folder, also through a link, or to something that is no regular file. The file itself need
+    not exist.
+
+    Raises:
+        InputError: for such a name.
+    """
+    refusal = InputError(f"{folder} names a file that is not inside of it: {name!a:.200}")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise refusal
+    path = folder / name
+    try:
+        inside = folder.resolve() in path.resolve().parents
+        regular = path.is_file() or not os.path.lexists(path)
+    except PermissionError:  # what opens it has more to tell
+        return path
+    except (OSError, RuntimeError, ValueError):  # a name that is too long; links in a circle
+        raise refusal from None
+    if not inside or ".." in PurePath(name).parts:
+        raise refusal
+    if not regular:
+        raise InputError(f"{path} is no regular file")
+    return path
 
 
 @contextmanager
@@ -28,6 +58,69 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(
+    path: Path,
+    kind: str,
+    is_ours: Callable[[Path], bool],
+    *,
+    inputs: Iterable[Path] = (),
+    overwrite: bool = False,
+) -> Path:
+    """Return the file to write an output to, links followed; refuse one that would be lost.
+
+    A file that is there is replaced if the command has made one of its kind, or with
+    ``--overwrite``.
+
+    Args:
+        path: given with ``--out``, or the default.
+        kind: of the output, for the message: "a table of predictions".
+        is_ours: tell by the content of a file whether it is of that kind; OSError and ValueError
+            mean no.
+        inputs: files that the command reads; none of them is replaced.
+        overwrite: replace them, and files of any kind.
+
+    Raises:
+        InputError: for an input, a file of another kind, a folder, a device.
+    """
+    try:
+        target = path.resolve()
+        if path.is_symlink() and not target.exists():
+            target.parent.stat()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no name of a file"
+        raise InputError(f"cannot write to {path}: {reason}; choose another --out") from None
+    if target.is_dir():
+        raise InputError(f"--out {path} is a folder; name a file, as in --out FOLDER/FILE")
+    if not target.exists():
+        return target
+    if not target.is_file():
+        raise InputError(f"--out {path} is a device, not a file; choose another --out")
+    if overwrite:
+        return target
+    if any(_is_same_file(target, name) for name in inputs):
+        raise InputError(
+            f"--out {path} is one of the inputs; choose another --out, or replace it with "
+            "--overwrite (after --out *, the first file is taken for the output)"
+        )
+    try:
+        ours = is_ours(target)
+    except (OSError, ValueError):
+        ours = False
+    if not ours:
+        raise InputError(
+            f"--out {path} is there already and is no {kind}; choose another --out, or replace it "
+            "with --overwrite"
+        )
+    return target
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def settle(folder: Path) -> None:

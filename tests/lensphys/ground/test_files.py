@@ -1,11 +1,13 @@
 """Files are written whole or not at all."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from lensphys.ground.files import read_json, replacing, settle, sha256, write_text
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import path_inside, read_json, replacing, settle, sha256, write_text
 
 
 def test_the_file_is_there_once_all_is_written(tmp_path):
@@ -47,3 +49,45 @@ def test_a_json_file_gives_its_mapping(tmp_path: Path) -> None:
     path = tmp_path / "values.json"
     path.write_text('{"a": [1, null]}')
     assert read_json(path) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../mine.txt", "/etc/passwd", "a/../../mine.txt", "link", "folder-link/mine.txt", "circle",
+        "", ".", "..", "a/..", "nul\0", "x" * 5000, None, 7, ["a"], b"a",
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path: Path, name: object) -> None:
+    folder = tmp_path / "data"
+    (folder / "a").mkdir(parents=True)
+    (tmp_path / "mine.txt").write_text("my thesis")
+    (folder / "link").symlink_to(tmp_path / "mine.txt")
+    (folder / "folder-link").symlink_to(tmp_path)
+    (folder / "circle").symlink_to(folder / "circle")
+    with pytest.raises(InputError, match="not inside of it"):
+        path_inside(folder, name)
+
+
+def test_a_name_of_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
+    for name in ("folder", "pipe"):
+        with pytest.raises(InputError, match="no regular file"):
+            path_inside(tmp_path, name)
+
+
+def test_a_name_inside_of_its_folder_is_a_path_there(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "data")
+    write_text(tmp_path / "data" / "there", "x")
+    (tmp_path / "data" / "link").symlink_to("there")
+    for folder in (tmp_path / "data", tmp_path / "linked"):
+        for name in ("there", "link", "not-yet", "below/not-yet"):
+            assert path_inside(folder, name) == folder / name
+
+
+def test_a_name_is_shown_without_escape_sequences(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        path_inside(tmp_path, "../\x1b]0;pwned\x07")
+    assert "\x1b" not in str(caught.value)
