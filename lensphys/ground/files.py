@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -75,7 +76,7 @@ def check_output(
 
     Args:
         path: given with ``--out``, or the default.
-        kind: of the output, for the message: "a table of predictions".
+        kind: of the output, for the message: "table of predictions".
         is_ours: tell by the content of a file whether it is of that kind; OSError and ValueError
             mean no.
         inputs: files that the command reads; none of them is replaced.
@@ -86,15 +87,18 @@ def check_output(
     """
     try:
         target = path.resolve()
-        if path.is_symlink() and not target.exists():
-            target.parent.stat()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no name of a file"
+        folder = next(parent for parent in target.parents if parent.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder")
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "permission denied")
+        if not target.exists():
+            return target
+    except (OSError, RuntimeError, ValueError) as error:  # also links in a circle
+        reason = getattr(error, "strerror", None) or "it is no name of a file"
         raise InputError(f"cannot write to {path}: {reason}; choose another --out") from None
     if target.is_dir():
         raise InputError(f"--out {path} is a folder; name a file, as in --out FOLDER/FILE")
-    if not target.exists():
-        return target
     if not target.is_file():
         raise InputError(f"--out {path} is a device, not a file; choose another --out")
     if overwrite:

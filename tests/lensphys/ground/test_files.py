@@ -3,11 +3,20 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import path_inside, read_json, replacing, settle, sha256, write_text
+from lensphys.ground.files import (
+    check_output,
+    path_inside,
+    read_json,
+    replacing,
+    settle,
+    sha256,
+    write_text,
+)
 
 
 def test_the_file_is_there_once_all_is_written(tmp_path):
@@ -91,3 +100,58 @@ def test_a_name_is_shown_without_escape_sequences(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         path_inside(tmp_path, "../\x1b]0;pwned\x07")
     assert "\x1b" not in str(caught.value)
+
+
+def _is_page(path: Path) -> bool:
+    return path.read_text(encoding="utf-8").startswith("page")
+
+
+def _check(path: Path, **settings: Any) -> Path:
+    return check_output(path, "page", _is_page, **settings)
+
+
+def test_an_output_goes_to_a_new_file_or_over_one_of_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out"
+    assert _check(path) == path
+    write_text(tmp_path / "out", "page of old")
+    link = tmp_path / "link"
+    link.symlink_to("out")
+    assert _check(link) == tmp_path / "out"
+
+
+@pytest.mark.parametrize("content", [b"", b"weights", b"\xff\xfe"])
+def test_an_output_replaces_nothing_else_unless_it_is_asked_to(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is no page; .* --overwrite"):
+        _check(path)
+    assert _check(path, overwrite=True) == path
+
+
+def test_an_output_replaces_no_input(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    write_text(path, "page")
+    (tmp_path / "hard").hardlink_to(path)
+    (tmp_path / "soft").symlink_to(path)
+    for name in ("in", "hard", "soft"):
+        with pytest.raises(InputError, match="one of the inputs"):
+            _check(tmp_path / name, inputs=[tmp_path / "gone", path])
+
+
+def test_an_output_is_a_file_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    refused = {
+        tmp_path: "is a folder",
+        tmp_path / "file" / "out": "is no folder",
+        tmp_path / "circle": "cannot write",
+        tmp_path / ("n" * 300): "cannot write",
+        tmp_path / "pipe": "is a device",
+        Path(os.devnull): "is a device",
+    }
+    for path, words in refused.items():
+        with pytest.raises(InputError, match=words):
+            _check(path, overwrite=True)
