@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from lensphys.ground.config import Strict, suggestion
+from lensphys.ground.config import Strict, load_config, shipped_config, suggestion
 from simulate.light.lens_light import LensLightConfig
 from simulate.light.look_alikes import NonLensConfig
 from simulate.sources.config import GalaxyImagesConfig
@@ -17,6 +17,17 @@ from simulate.substructure import known_classes, substructure
 
 if TYPE_CHECKING:
     from simulate.substructure.base import Draw
+
+#: Also the way to read a configuration, for those who look for it beside its schema.
+__all__ = [
+    "NON_LENS",
+    "CosmologyConfig",
+    "EllipticalConfig",
+    "MultiPlaneConfig",
+    "SimulateConfig",
+    "load_config",
+    "shipped_config",
+]
 
 #: Label of images without a lens.
 NON_LENS = "non_lens"

@@ -87,7 +87,7 @@ class OpenImage:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[OpenImage]:
+def opened_image(path: Path) -> Iterator[OpenImage]:
     """The image or cube in a FITS file, of which only the planes that are asked for are read.
 
     Raises:

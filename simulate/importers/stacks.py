@@ -139,9 +139,9 @@ def _npy(path: Path) -> Stack:
 
 @contextmanager
 def _fits(path: Path) -> Iterator[Stack]:
-    from simulate.importers.fits import open_image
+    from simulate.importers.fits import opened_image
 
-    with open_image(path) as image:
+    with opened_image(path) as image:
         count, shape = _planes(image.shape)
         scale = None
         if image.pixel_widths:
