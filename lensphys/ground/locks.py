@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import replacing
 
 #: Names of temporary files, as :func:`lensphys.ground.files.replacing` gives them.
-_OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_OURS = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
@@ -50,11 +51,34 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes have left in a folder."""
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files that killed processes have left in a folder.
+
+    Args:
+        folder: that nobody else writes to.
+        name: of the only file whose temporary files are removed; None: those of all files.
+    """
     for leftover in folder.glob(".*.tmp"):
-        if _OURS.fullmatch(leftover.name):
+        ours = _OURS.fullmatch(leftover.name)
+        if ours and name in (None, ours[1]):
             leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_alone(path: Path) -> Iterator[Path]:
+    """As :func:`lensphys.ground.files.replacing`, in a folder that no command holds for long.
+
+    Temporary files that killed processes have left of this file are removed first, unless another
+    process holds the folder: it may be writing one.
+    """
+    descriptor = _open_folder(path.parent)
+    try:
+        if _lock(descriptor, wait=False):
+            remove_leftovers(path.parent, path.name)
+        with replacing(path) as temporary:
+            yield temporary
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

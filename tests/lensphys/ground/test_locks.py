@@ -10,7 +10,7 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import hold, hold_in_turn
+from lensphys.ground.locks import hold, hold_in_turn, replacing_alone
 
 LEFTOVER = f".shard.h5.{'0' * 32}.tmp"
 
@@ -89,3 +89,23 @@ def test_holders_in_turn_wait_for_one_another(tmp_path):
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
+
+
+def test_a_single_file_is_replaced_and_what_was_left_of_it_removed(tmp_path):
+    left, other = tmp_path / LEFTOVER, tmp_path / f".shard.h5.old.{'0' * 32}.tmp"
+    for path in (left, other):
+        path.touch()
+    with hold(tmp_path / "held"), replacing_alone(tmp_path / "shard.h5") as temporary:
+        temporary.touch()
+        assert not left.exists()
+    assert (tmp_path / "shard.h5").is_file()
+    assert other.exists()
+
+
+def test_a_single_file_is_replaced_in_a_folder_that_is_held(tmp_path):
+    with hold(tmp_path):
+        (tmp_path / LEFTOVER).touch()
+        with replacing_alone(tmp_path / "shard.h5") as temporary:
+            temporary.touch()
+            assert (tmp_path / LEFTOVER).exists(), "the holder may be writing it"
+    assert (tmp_path / "shard.h5").is_file()
