@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lensphys.ground.names import plain_text, shorten
+
 
 class BrokenFileError(Exception):
     """A file that cannot be imported. The message is the reason, in less than a line."""
@@ -9,5 +11,4 @@ class BrokenFileError(Exception):
 
 def escape(text: str) -> str:
     """Write text of a stranger so that nothing in it moves the cursor of a terminal."""
-    shown = text if text.isprintable() else ascii(text)[1:-1]
-    return shown if len(shown) <= 200 else f"{shown[:197]}..."
+    return shorten(plain_text(text), 200)

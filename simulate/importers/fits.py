@@ -1,4 +1,4 @@
-"""FITS cutouts: the image extension, its pixel scale from the WCS, and its bad pixels."""
+"""FITS cutouts: the image of the sky, its pixel scale from the WCS, and its bad pixels."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS, FITSFixedWarning
-from astropy.wcs.utils import proj_plane_pixel_scales
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from simulate.importers.beside import find_flags
 from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.extensions import Choice, choose_image
+from simulate.importers.flags import Bad, bad_pixels, flagged
 from simulate.importers.npy import image_shape, one_image
-
-_SCIENCE = ("SCI", "SCIENCE", "IMAGE")
-_MASK = "MASK"
-#: Planes of a mask that are named in its header (``MP_BAD``) and make a pixel useless. Others mark
-#: detections, as Rubin's and Subaru's DETECTED, which covers every lens.
-_BAD_PLANES = ("BAD", "NO_DATA", "SAT", "CR")
+from simulate.importers.packed import MAX_UNPACKED, check_header, open_packed
+from simulate.importers.roles import split_extension
+from simulate.importers.sky import find_wcs, pixel_widths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,36 +37,52 @@ class ImageHeader:
     unit: str | None
     exposure_time: float
     """s; NaN where it is not given"""
+    note: str = ""
+    """other images of the sky in the file that are not taken; empty where there are none"""
 
 
-def read_header(path: Path) -> ImageHeader:
+def read_header(path: Path, hdu: str | None = None) -> ImageHeader:
     """The header of the image in a FITS file; no pixel is read.
 
-    Raises:
-        BrokenFileError: for a file that is damaged or has no image in one band.
-    """
-    with _open(path) as file:
-        image = _image(file)
-        unit = str(image.header.get("BUNIT", "")).strip()
-        widths, exposure = _pixel_widths(image.header), _exposure_time(file, image)
-        return ImageHeader(image_shape(image.shape), widths, unit or None, exposure)
-
-
-def read_fits(path: Path) -> NDArray[Any]:
-    """The image (ny, nx) in a FITS file, NaN where its mask marks a bad pixel.
+    Args:
+        path: of the file, also as ``cutout.fits[EXTENSION]``.
+        hdu: name or number of the extension to take.
 
     Raises:
         BrokenFileError: for a file that is damaged or has no image in one band.
     """
+    path, named = split_extension(path)
     with _open(path) as file:
-        image = _image(file)
-        shape = image_shape(image.shape)
-        _check_complete(path, image)
-        bad = _bad_pixels(file, image.shape)
-        pixels = one_image(np.asarray(image.data)).astype(np.float64)
-        if bad is not None:
-            pixels[bad.reshape(shape)] = np.nan
-        return pixels
+        choice = choose_image(file, hdu or named)
+        header = choice.image.header
+        return ImageHeader(
+            image_shape(choice.image.shape),
+            pixel_widths(find_wcs(header)),
+            _unit(header),
+            _exposure_time(file, choice.image),
+            choice.note,
+        )
+
+
+def read_fits(
+    path: Path, hdu: str | None = None, remark: Callable[[str], None] | None = None
+) -> NDArray[Any]:
+    """The image (ny, nx) in a FITS file, NaN where its mask or weight calls a pixel bad.
+
+    Args:
+        path: of the file, also as ``cutout.fits[EXTENSION]``.
+        hdu: name or number of the extension to take.
+        remark: called with what could not be applied, and the bad pixels of a file beside it.
+
+    Raises:
+        BrokenFileError: for a file that is damaged or has no image in one band.
+    """
+    with opened_image(path, hdu) as image:
+        for line in image.remarks:
+            if remark:
+                remark(line)
+        image_shape(image.shape)
+        return one_image(image.whole())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,33 +99,63 @@ class OpenImage:
     """one image of a cube, or all of it where it is one image; NaN where a pixel is bad"""
     exposure_time: float
     """s; NaN where it is not given"""
+    whole: Callable[[], NDArray[Any]]
+    """all of it; NaN where a pixel is bad"""
+    note: str = ""
+    """other images of the sky in the file that are not taken; empty where there are none"""
+    remarks: tuple[str, ...] = ()
+    """masks that are not applied, and those of files beside that are"""
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[OpenImage]:
+def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
     """The image or cube in a FITS file, of which only the planes that are asked for are read.
+
+    Args:
+        path: of the file, also as ``cutout.fits[EXTENSION]``.
+        hdu: name or number of the extension to take.
 
     Raises:
         BrokenFileError: for a file that is damaged or has no image.
     """
+    path, named = split_extension(path)
     with _open(path) as file:
-        image = _image(file)
-        _check_complete(path, image)
+        choice = choose_image(file, hdu or named)
+        image = choice.image
         shape = tuple(image.shape)
-        bad = _bad_pixels(file, shape)
+        bad, remarks = _bad_pixels(path, file, choice)
 
-        def plane(index: int) -> NDArray[Any]:
-            # Two axes, or a first one of length one: the whole.
-            where = (index,) if len(shape) > 2 and shape[-1] != 1 else (slice(None),)
+        def read(where: tuple[Any, ...]) -> NDArray[Any]:
             pixels = np.asarray(image.section[where]).astype(np.float64)
             if bad is not None:
                 pixels[bad[where]] = np.nan
             return pixels
 
-        unit = str(image.header.get("BUNIT", "")).strip()
-        widths = _pixel_widths(image.header)
-        exposure = _exposure_time(file, image)
-        yield OpenImage(shape, widths, unit or None, _celestial(image.header), plane, exposure)
+        # Two axes, or a first one of length one: the whole.
+        is_cube = len(shape) > 2 and shape[-1] != 1
+        wcs = find_wcs(image.header)
+        yield OpenImage(
+            shape,
+            pixel_widths(wcs),
+            _unit(image.header),
+            wcs,
+            lambda index: read((index,) if is_cube else (slice(None),)),
+            _exposure_time(file, image),
+            lambda: read((slice(None),)),
+            choice.note,
+            tuple(remarks),
+        )
+
+
+@contextmanager
+def opened_fits(path: Path) -> Iterator[fits.HDUList]:
+    """A FITS file with all its extensions.
+
+    Raises:
+        BrokenFileError: for a file that is damaged, or that unpacks to too much.
+    """
+    with _open(path) as file:
+        yield file
 
 
 @contextmanager
@@ -118,45 +163,74 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
-            with fits.open(path, memmap=False) as file:
-                yield file
-    except BrokenFileError:
+            with open_packed(path) as source:
+                check_header(source)
+                with fits.open(source, memmap=False) as file:
+                    yield file
+    except (BrokenFileError, PermissionError):
         raise
+    except FileNotFoundError:
+        raise BrokenFileError("there is no such file") from None
     except Exception as error:  # a damaged file makes astropy raise anything
         reason = escape(" ".join(str(error).split())) or type(error).__name__
         raise BrokenFileError(f"it cannot be read as FITS: {reason}") from None
 
 
-def _image(file: fits.HDUList) -> Any:
-    """The extension called SCI or IMAGE, else the first that holds an image."""
-    images = [hdu for hdu in file if hdu.is_image and len(hdu.shape) >= 2]
-    named = [hdu for hdu in images if hdu.name in _SCIENCE]
-    if not images:
-        raise BrokenFileError("it has no image extension")
-    return (named or images)[0]
+def check_complete(image: Any) -> None:
+    """Refuse an image that ends before its last pixel, or that unpacks to too much.
 
+    Astropy may fill up a truncated one with zeros.
 
-def _check_complete(path: Path, image: Any) -> None:
-    """Refuse an image that ends before its last pixel; astropy may fill it up with zeros."""
-    if path.name.lower().endswith(".gz") or isinstance(image, fits.CompImageHDU):
-        return  # their decompression finds it
-    missing = image.fileinfo()["datLoc"] + image.size - path.stat().st_size
+    Raises:
+        BrokenFileError: for such an image.
+    """
+    size = math.prod(image.shape) * abs(int(image.header.get("BITPIX", 8))) // 8
+    if isinstance(image, fits.CompImageHDU):
+        if size > MAX_UNPACKED:
+            raise BrokenFileError(
+                f"its image unpacks to {size >> 20} MiB, more than {MAX_UNPACKED >> 20} MiB; "
+                "cut images from it"
+            )
+        return  # decompression finds what is missing
+    source: IO[bytes] = image._file._file
+    place = source.tell()
+    missing = image.fileinfo()["datLoc"] + size - source.seek(0, 2)
+    source.seek(place)
     if missing > 0:
         raise BrokenFileError(f"it is truncated: {missing} bytes of its image are missing")
 
 
-def _bad_pixels(file: fits.HDUList, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    for hdu in file:
-        if hdu.name != _MASK or not hdu.is_image or tuple(hdu.shape) != tuple(shape):
-            continue
-        mask = np.asarray(hdu.data)
-        named = any(str(key).startswith("MP_") for key in hdu.header)
-        if not named or mask.dtype.kind not in "iu":
-            return np.asarray(mask != 0)
-        planes = [hdu.header[f"MP_{name}"] for name in _BAD_PLANES if f"MP_{name}" in hdu.header]
-        bits = sum(1 << int(plane) for plane in planes)
-        return np.asarray((mask.astype(np.int64) & bits) != 0)
-    return None
+def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | None, list[str]]:
+    """Pixels that planes of the file, or a mask in a file beside it, call bad; and remarks."""
+    shape = tuple(choice.image.shape)
+    for hdu in (choice.image, *(hdu for hdu, _ in choice.planes)):
+        check_complete(hdu)
+    telescope = choice.image.header.get("TELESCOP") or file[0].header.get("TELESCOP", "")
+    bad, remarks = bad_pixels(choice.planes, shape, str(telescope))
+    beside = find_flags(path)
+    if beside is None:
+        return bad, remarks
+    try:
+        found = _read_flags(beside, shape, str(telescope))
+    except (BrokenFileError, OSError) as error:
+        return bad, [*remarks, f"the mask in a file beside is not applied: {error}"]
+    return found if bad is None else bad | found, [*remarks, "have the bad pixels of a file beside"]
+
+
+def _read_flags(path: Path, shape: tuple[int, ...], telescope: str) -> Bad:
+    with _open(path) as file:
+        images = [hdu for hdu in file if hdu.is_image and len(hdu.shape) >= 2]
+        if not images or tuple(images[0].shape)[-2:] != shape[-2:]:
+            raise BrokenFileError("it has other pixels")
+        check_complete(images[0])
+        bad = flagged(np.asarray(images[0].data), images[0], telescope)
+        if bad.mean() > 0.5:
+            raise BrokenFileError("it marks more than half of the image")
+        return np.broadcast_to(bad, shape)
+
+
+def _unit(header: fits.Header) -> str | None:
+    return str(header.get("BUNIT", "")).strip() or None
 
 
 def _exposure_time(file: fits.HDUList, image: Any) -> float:
@@ -166,23 +240,3 @@ def _exposure_time(file: fits.HDUList, image: Any) -> float:
         if isinstance(value, int | float) and 0 < value < math.inf:
             return float(value)
     return math.nan
-
-
-def _pixel_widths(header: fits.Header) -> tuple[float, float] | None:
-    wcs = _celestial(header)
-    # Without these, pixels would be one degree wide.
-    says_how_large = any(key in header for key in ("CD1_1", "CD1_2", "CDELT1"))
-    if wcs is None or not says_how_large:
-        return None
-    x, y = (float(scale) * 3600 for scale in proj_plane_pixel_scales(wcs))
-    if not (np.isfinite([x, y]).all() and min(x, y) > 0):
-        raise BrokenFileError("its WCS gives no pixel scale")
-    return x, y
-
-
-def _celestial(header: fits.Header) -> WCS | None:
-    """The axes of the sky, None where a header has none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(header)
-    return wcs.celestial if wcs.has_celestial else None

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from lensphys.ground.errors import InputError
 from simulate.importers.errors import escape
+from simulate.importers.roles import is_fits
 from simulate.substructure import known_classes
 
 HIGH, LOW = "HR", "LR"
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
-_FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 _KNOWN = (
     "known are no_sub/ cdm/ axion/ and no/ sphere/ vort/ with .npy or FITS files, HR/ LR/ with "
     "files of the same names, each of these also below train/ val/ test/, and FITS files or "
@@ -155,7 +155,7 @@ def _folders(path: Path) -> set[str]:
 
 
 def _one_file(path: Path, label_names: tuple[str, ...] | None) -> Source:
-    if not path.name.lower().endswith(_FITS):
+    if not is_fits(path.name):
         raise InputError(f"{escape(str(path))} is not a FITS file; import a folder of .npy files")
     if label_names and len(label_names) > 1:
         raise InputError("--label-names: one file is of one class")
@@ -269,13 +269,8 @@ def _has_images(folder: Path, *, fits: bool = False) -> bool:
 
 def _is_image(name: str, child: os.DirEntry[str]) -> bool:
     # Archives made on a Mac bring a "._1.npy" beside each "1.npy".
-    wanted = name.lower().endswith((".npy", *_FITS)) and not name.startswith(".")
+    wanted = (name.lower().endswith(".npy") or is_fits(name)) and not name.startswith(".")
     return wanted and child.is_file()
-
-
-def is_fits(name: str) -> bool:
-    """True for the name of a FITS file."""
-    return name.lower().endswith(_FITS) and not Path(name).name.startswith(".")
 
 
 def _join(folder: str, name: str) -> str:

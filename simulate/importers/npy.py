@@ -6,6 +6,7 @@ import functools
 import io
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from simulate.importers.errors import BrokenFileError
+from simulate.importers.packed import check_regular
 from simulate.importers.pickled import read_image_and_mass
 
 #: An image of more pixels is no cutout.
 MAX_PIXELS = 4096**2
 #: So many pixels in double precision, and a header.
 _MAX_BYTES = 8 * MAX_PIXELS + 65536
+#: Bytes of a header; that of a plain array has about a hundred.
+_MAX_HEADER = 10_000
 _MAGIC = b"\x93NUMPY"
 
 
@@ -31,27 +35,57 @@ def read_npy(path: Path) -> tuple[NDArray[Any], float]:
     Raises:
         BrokenFileError: for a file that is damaged, too large, or holds anything else.
     """
+    check_regular(path)
     with path.open("rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > _MAX_BYTES:
+        size = os.fstat(file.fileno()).st_size
+        if size > _MAX_BYTES:
             raise BrokenFileError(f"it has more than {_MAX_BYTES} bytes, too many for one image")
+        shape, fortran, dtype, start = _header(file.read(_MAX_HEADER + 12))
+        if dtype.kind != "O":
+            _check_size(shape, dtype, size - start)
+            image_shape(shape)
+        file.seek(0)
         data = file.read()
-    shape, fortran, dtype, start = _header(data)
     if dtype.kind == "O":
         if shape != (2,):
             raise BrokenFileError(f"it holds an object array of shape {shape}, not [image, mass]")
         pixels, mass = read_image_and_mass(data[start:])
     else:
-        if dtype.kind not in "fiub":
-            raise BrokenFileError(f"it holds {dtype.name}, not numbers")
-        claimed, there = math.prod(shape) * dtype.itemsize, len(data) - start
-        if claimed != there:
-            raise BrokenFileError(
-                f"its header claims {claimed} bytes of pixels, it has {there}: damaged or truncated"
-            )
         pixels = np.frombuffer(data, dtype, offset=start)
         pixels = pixels.reshape(shape, order="F" if fortran else "C")
         mass = math.nan
     return one_image(pixels), mass
+
+
+def map_npy(path: Path) -> NDArray[Any] | None:
+    """The array of numbers in a file, of which only the parts that are used are read.
+
+    None for an object array.
+
+    Raises:
+        BrokenFileError: for a file that is damaged, truncated or holds no numbers.
+    """
+    check_regular(path)
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        shape, fortran, dtype, start = _header(file.read(_MAX_HEADER + 12))
+    if dtype.kind == "O":
+        return None
+    _check_size(shape, dtype, size - start)
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", start, shape, order="F" if fortran else "C")
+
+
+def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], there: int) -> None:
+    """Refuse an array that is not of numbers, or of other size than its file."""
+    if dtype.kind not in "fiub":
+        raise BrokenFileError(f"it holds {dtype.name}, not numbers")
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed != there:
+        raise BrokenFileError(
+            f"its header claims {claimed} bytes of pixels, it has {there}: damaged or truncated"
+        )
 
 
 def one_image(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -83,6 +117,19 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return plane[0], plane[1]
 
 
+def planes(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+    """Number of images in an array, and (ny, nx) of each.
+
+    Raises:
+        BrokenFileError: for an array of any other form.
+    """
+    if len(shape) == 4 and shape[1] == 1:
+        return shape[0], image_shape(shape[2:])
+    if len(shape) == 3 and shape[2] != 1:
+        return shape[0], image_shape(shape[1:])
+    return 1, image_shape(shape)
+
+
 def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether in Fortran's order, data type, and where the data start."""
     if not data.startswith(_MAGIC):
@@ -91,7 +138,7 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     if width is None:
         raise BrokenFileError("it has an .npy format that no plain array needs")
     start = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
-    if len(data) < start or start > 10_000:
+    if len(data) < start or start > _MAX_HEADER:
         raise BrokenFileError("its header is damaged or truncated")
     return *_parse_header(data[:start]), start
 
@@ -106,7 +153,9 @@ def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
             (1, 0): npy_format.read_array_header_1_0,
             (2, 0): npy_format.read_array_header_2_0,
         }[version]
-        shape, fortran, dtype = read(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on escapes in its text
+            shape, fortran, dtype = read(file)
     except Exception:  # numpy parses Python text here, and a damaged one can raise anything
         raise BrokenFileError("its header is damaged") from None
     if not all(n >= 0 for n in shape):

@@ -2,147 +2,147 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from simulate.importers.errors import BrokenFileError, escape
-from simulate.importers.layouts import is_fits
-from simulate.importers.npy import image_shape, read_npy
+from simulate.importers.hdf5 import open_hdf5
+from simulate.importers.npy import map_npy, planes, read_npy
+from simulate.importers.packed import check_regular
+from simulate.importers.roles import (
+    Neighbours,
+    file_role,
+    folder_role,
+    is_fits,
+    split_extension,
+)
+from simulate.importers.stack import Stack
 from simulate.shards import MANIFEST
-
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
 
 _HDF5 = (".h5", ".hdf5")
 #: Relative, of the two sides of a pixel that count as equal.
 _SQUARE = 0.01
 
 
-@dataclasses.dataclass(frozen=True)
-class Stack:
-    """The images of one file; each is read when it is asked for.
-
-    Attributes:
-        count: their number.
-        plane: the image (ny, nx) with this index, NaN where a pixel is bad.
-        pixel_scale: arcsec; None where the file does not give it.
-        unit: of the fluxes; None where the file does not give it.
-        wcs: of the sky, None where the file has none.
-        exposure_time: (count,) total, s; None where the file has none, NaN for single images.
-    """
-
-    count: int
-    plane: Callable[[int], NDArray[Any]]
-    pixel_scale: float | None = None
-    unit: str | None = None
-    wcs: WCS | None = None
-    exposure_time: NDArray[np.float64] | None = None
-
-
-def find_files(path: Path) -> list[Path]:
+def find_files(path: Path, leave_out: Callable[[Path, str], None] | None = None) -> list[Path]:
     """The files of an input: itself, the shards of a data set, or all images below a folder.
+
+    Noise maps, PSFs, masks and the like are left out, as far as their names tell. An extension may
+    be chosen, ``cutout.fits[SCI]``.
+
+    Args:
+        path: of a file, a data set or a folder.
+        leave_out: called with each file that is left out, and with the reason.
 
     Raises:
         BrokenFileError: if there is none.
     """
-    if path.is_file():
+    file, extension = split_extension(path)
+    if extension is not None and not file.is_dir():
         return [path]
     if not path.is_dir():
-        raise BrokenFileError("there is no such file or folder")
+        if not os.path.lexists(path):
+            raise BrokenFileError("there is no such file or folder")
+        if role := file_role(path.name, _neighbours(path)):
+            raise BrokenFileError(_refusal(path.name, role))
+        return [path]
     if (path / MANIFEST).is_file():
         found = sorted(path.glob("shard-*.h5"))
     else:
-        found = sorted(p for p in path.rglob("*") if _is_image(p) and p.is_file())
+        found = sorted(_images_below(path, leave_out))
     if not found:
         raise BrokenFileError("there are no images (.fits, .npy, .h5) in it")
     return found
 
 
+def _images_below(path: Path, leave_out: Callable[[Path, str], None] | None) -> Iterator[Path]:
+    """Images of the sky below a folder, in the order of their names."""
+    omit = leave_out or (lambda file, reason: None)
+
+    def refuse(error: OSError) -> None:
+        omit(Path(error.filename), f"it cannot be read: {error.strerror}")
+
+    for name, folders, files in os.walk(path, onerror=refuse):
+        folders.sort()
+        folder, images = Path(name), sorted(filter(_is_image, files))
+        beside = Neighbours(images)
+        between = folder.relative_to(path).parts
+        of_folder = next((role for part in between if (role := folder_role(part))), None)
+        for image in images:
+            role = of_folder or file_role(image, beside)
+            if role is None:
+                yield folder / image
+            else:
+                omit(folder / image, _refusal(image, role))
+
+
+def _neighbours(path: Path) -> Neighbours:
+    try:
+        return Neighbours([child.name for child in path.parent.iterdir() if _is_image(child.name)])
+    except OSError:
+        return Neighbours(())
+
+
+def _refusal(name: str, role: str) -> str:
+    choose = f"; {escape(name)}[0] takes it nevertheless" if is_fits(name) else ""
+    return f"by its name it is a {role}, no image of the sky{choose}"
+
+
 @contextmanager
-def open_stack(path: Path, column: str = "image") -> Iterator[Stack]:
+def open_stack(path: Path, column: str = "image", hdu: str | None = None) -> Iterator[Stack]:
     """The images of a file.
 
     Args:
         path: an HDF5 shard; a .npy file of an image (ny, nx), images (N, ny, nx) or (N, 1, ny, nx),
             or of the published ``[image, mass]``; a FITS file of an image or a cube of images.
         column: of a shard; one that has no such column shows its ``image``.
+        hdu: name or number of the extension of a FITS file to take.
 
     Raises:
         BrokenFileError: for a file that cannot be read, here or when a plane is asked for.
     """
     try:
-        if path.name.lower().endswith(_HDF5):
-            with _shard(path, column) as stack:
+        file, extension = split_extension(path)
+        check_regular(file)
+        if file.name.lower().endswith(_HDF5):
+            with open_hdf5(file, column) as stack:
                 yield stack
-        elif is_fits(path.name):
-            with _fits(path) as stack:
+        elif is_fits(file.name):
+            with _fits(file, hdu or extension) as stack:
                 yield stack
-        elif path.name.lower().endswith(".npy"):
-            yield _npy(path)
+        elif file.name.lower().endswith(".npy"):
+            yield _npy(file)
         else:
             raise BrokenFileError("it is no .fits, .npy or .h5 file")
     except OSError as error:
         raise BrokenFileError(f"it cannot be read: {error.strerror or error}") from None
 
 
-def _is_image(path: Path) -> bool:
-    known = is_fits(path.name) or path.name.lower().endswith((".npy", *_HDF5))
-    return known and not path.name.startswith(".")
-
-
-@contextmanager
-def _shard(path: Path, column: str) -> Iterator[Stack]:
-    try:
-        with h5py.File(path, "r") as file:
-            name = column if column in file else "image"
-            attribute = "pixel_scale_lr" if name == "image_lr" else "pixel_scale"
-            images, scale = file[name], file.attrs.get(attribute)
-            count, planes = _planes(images.shape)
-            unit = file.attrs.get("unit")
-            times = file.get("params/exposure_time")
-            yield Stack(
-                count,
-                lambda index: np.asarray(images[index]).reshape(planes),
-                None if scale is None else float(scale),
-                None if unit is None else str(unit),
-                exposure_time=None if times is None else times[()].astype(float).reshape(count),
-            )
-    except BrokenFileError:
-        raise
-    # h5py answers damaged metadata with a RuntimeError.
-    except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError):
-        raise BrokenFileError("it is damaged or not a shard of this program") from None
+def _is_image(name: str) -> bool:
+    known = is_fits(name) or name.lower().endswith((".npy", *_HDF5))
+    return known and not name.startswith(".")
 
 
 def _npy(path: Path) -> Stack:
-    try:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError):
-        # One image in one object array, or damaged: this reader finds out.
+    pixels = map_npy(path)
+    if pixels is None:  # one image in one object array
         image = read_npy(path)[0]
         return Stack(1, lambda index: image)
-    if not isinstance(pixels, np.ndarray):
-        raise BrokenFileError("it is not an .npy file")
-    if pixels.dtype.kind not in "fiub":
-        raise BrokenFileError(f"it holds {pixels.dtype.name}, not numbers")
-    count, shape = _planes(pixels.shape)
+    count, shape = planes(pixels.shape)
     images = pixels.reshape(count, *shape)
     return Stack(count, lambda index: np.asarray(images[index]))
 
 
 @contextmanager
-def _fits(path: Path) -> Iterator[Stack]:
+def _fits(path: Path, hdu: str | None) -> Iterator[Stack]:
     from simulate.importers.fits import opened_image
 
-    with opened_image(path) as image:
-        count, shape = _planes(image.shape)
+    with opened_image(path, hdu) as image:
+        count, shape = planes(image.shape)
         scale = None
         if image.pixel_widths:
             x, y = image.pixel_widths
@@ -152,17 +152,5 @@ def _fits(path: Path) -> Iterator[Stack]:
         unit = escape(image.unit) if image.unit else None
         wcs = image.wcs if scale else None
         times = np.full(count, image.exposure_time)
-        yield Stack(count, lambda i: image.plane(i).reshape(shape), scale, unit, wcs, times)
-
-
-def _planes(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
-    """Number of images in an array, and (ny, nx) of each.
-
-    Raises:
-        BrokenFileError: for an array of any other form.
-    """
-    if len(shape) == 4 and shape[1] == 1:
-        return shape[0], image_shape(shape[2:])
-    if len(shape) == 3 and shape[2] != 1:
-        return shape[0], image_shape(shape[1:])
-    return 1, image_shape(shape)
+        notes = tuple(note for note in (image.note, *image.remarks) if note)
+        yield Stack(count, lambda i: image.plane(i).reshape(shape), scale, unit, wcs, times, notes)

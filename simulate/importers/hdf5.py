@@ -1,0 +1,138 @@
+"""Images in HDF5 files: shards of data sets, and single images as lenstronomy keeps them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.npy import planes
+from simulate.importers.stack import Stack
+
+#: Names that lenstronomy and programs around it give to the image, the PSF and a finished fit.
+_IMAGE, _PSF, _FIT = "image_data", "kernel_point_source", "kwargs_result"
+#: Times the size of the file that its images may have, and bytes that they may have anyway.
+_MAX_RATIO, _FREE = 200, 2**26
+_SHOWN = 5
+
+
+@contextmanager
+def open_hdf5(path: Path, column: str = "image") -> Iterator[Stack]:
+    """The images of an HDF5 file.
+
+    Args:
+        path: a shard, or a file of one image with ``image_data`` and ``transform_pix2angle``.
+        column: of a shard; one that has no such column shows its ``image``.
+
+    Raises:
+        BrokenFileError: for a file that is damaged, has no images or declares far more than it
+            holds.
+        OSError: for one that cannot be opened.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield _shard(path, file, column) if "image" in file else _single(path, file)
+    except BrokenFileError:
+        raise
+    except OSError as error:
+        if error.errno is not None and not isinstance(error, BlockingIOError):
+            raise
+        raise BrokenFileError("it is damaged or not an HDF5 file") from None
+    # h5py answers damaged metadata with a RuntimeError.
+    except (KeyError, AttributeError, TypeError, ValueError, RuntimeError):
+        raise BrokenFileError("it is damaged or not a shard of this program") from None
+
+
+def _shard(path: Path, file: h5py.File, column: str) -> Stack:
+    name = column if column in file else "image"
+    attribute = "pixel_scale_lr" if name == "image_lr" else "pixel_scale"
+    images, scale = _inside(file, name), file.attrs.get(attribute)
+    count, shape = planes(images.shape)
+    _check_images(path, images)
+    unit = file.attrs.get("unit")
+    times = _inside(file, "params/exposure_time")
+    if times is not None and times.shape != (count,):
+        raise BrokenFileError("its exposure times are not those of its images")
+    return Stack(
+        count,
+        lambda index: np.asarray(images[index]).reshape(shape),
+        _as_scale(scale),
+        None if unit is None else escape(str(unit)),
+        exposure_time=None if times is None else times[()].astype(float),
+    )
+
+
+def _single(path: Path, file: h5py.File) -> Stack:
+    """One image with its map from pixels to angles."""
+    if _IMAGE not in file:
+        raise BrokenFileError(_name_contents(file))
+    images = _inside(file, _IMAGE)
+    count, shape = planes(images.shape)
+    if count != 1:
+        raise BrokenFileError(f"its '{_IMAGE}' is not one image")
+    _check_images(path, images)
+    matrix, time = (_inside(file, name) for name in ("transform_pix2angle", "exposure_time"))
+    scale = None
+    if matrix is not None and matrix.shape == (2, 2):
+        scale = math.sqrt(abs(float(np.linalg.det(matrix[()]))))
+    known = time is not None and time.shape == ()
+    seconds = np.array([float(time[()]) if known else math.nan])
+    return Stack(
+        1,
+        lambda index: np.asarray(images[()]).reshape(shape),
+        _as_scale(scale),
+        exposure_time=seconds,
+    )
+
+
+def _name_contents(file: h5py.File) -> str:
+    names = [escape(str(name)) for name in file]
+    if _PSF in file:
+        return f"it holds a PSF ('{_PSF}'), no image of the sky"
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    of_fit = " (the result of a lens model; give the image that was fitted)" if _FIT in file else ""
+    return f"it has neither 'image' nor '{_IMAGE}', but {shown or 'nothing'}{of_fit}"
+
+
+def _inside(file: h5py.File, name: str) -> Any:
+    """What a file has under a name; None where it has nothing.
+
+    Raises:
+        BrokenFileError: where it leads out of the file, to others that a stranger may not know.
+    """
+    group: Any = file
+    for part in name.split("/"):
+        if part not in group:
+            return None
+        if isinstance(group.get(part, getlink=True), h5py.ExternalLink):
+            raise BrokenFileError("it leads to another file")
+        group = group[part]
+    if isinstance(group, h5py.Dataset) and (group.external or group.is_virtual):
+        raise BrokenFileError("its numbers lie in another file")
+    return group
+
+
+def _as_scale(scale: Any) -> float | None:
+    value = math.nan if scale is None else float(scale)
+    return value if 0 < value < math.inf else None
+
+
+def _check_images(path: Path, images: h5py.Dataset) -> None:
+    """Refuse images that are not numbers, or that are far more than their file holds."""
+    if images.dtype.kind not in "fiub":
+        raise BrokenFileError(f"it holds {images.dtype.name}, not numbers")
+    declared, stored = images.size * images.dtype.itemsize, path.stat().st_size
+    limit = max(_FREE, _MAX_RATIO * stored)
+    if declared > limit or (images.size and not images.id.get_storage_size()):
+        raise BrokenFileError(
+            f"it declares {images.shape[0]:,} images of {declared / 1e6:,.0f} MB in a file of "
+            f"{stored / 1e3:,.0f} kB; up to {limit / 1e6:,.0f} MB are read from such a file"
+        )
+    if images.chunks and math.prod(images.chunks) * images.dtype.itemsize > limit:
+        raise BrokenFileError("its images are packed in blocks that are larger than the file")

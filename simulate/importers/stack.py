@@ -1,0 +1,36 @@
+"""The images of one file, each read when it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """The images of one file; each is read when it is asked for.
+
+    Attributes:
+        count: their number.
+        plane: the image (ny, nx) with this index, NaN where a pixel is bad.
+        pixel_scale: arcsec; None where the file does not give it.
+        unit: of the fluxes; None where the file does not give it.
+        wcs: of the sky, None where the file has none.
+        exposure_time: (count,) total, s; None where the file has none, NaN for single images.
+        notes: other images in the file that are not taken, and what became of masks.
+    """
+
+    count: int
+    plane: Callable[[int], NDArray[Any]]
+    pixel_scale: float | None = None
+    unit: str | None = None
+    wcs: WCS | None = None
+    exposure_time: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
