@@ -41,7 +41,8 @@ class Choice:
         image: its extension.
         index: number of this.
         planes: extensions that may describe its pixels (noise, weights, masks), and their roles.
-        note: the images that are not taken, in words; empty where there is no other of the sky.
+        note: the origin of the image and those that are not taken, to follow "3 images"; empty where
+            there is no other of the sky.
     """
 
     image: Any
@@ -150,7 +151,7 @@ def _describe_choice(taken: _Place, others: list[_Place], rest: Counter[str], co
     more = f" and {len(names) - _SHOWN} other images" if len(names) > 10 else ""
     beside = f", {_list_roles(rest)}" if rest else ""
     return (
-        f"took {_label(*taken)} (extension {taken[0]}), one of the {count} images in the file; "
+        f"from {_label(*taken)} (extension {taken[0]}), one of the {count} images in the file; "
         f"not taken: {shown}{more}{beside}; {_CHOOSE}"
     )
 

@@ -213,8 +213,8 @@ def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | N
     try:
         found = _read_flags(beside, shape, str(telescope))
     except (BrokenFileError, OSError) as error:
-        return bad, [*remarks, f"the mask in a file beside is not applied: {error}"]
-    return found if bad is None else bad | found, [*remarks, "have the bad pixels of a file beside"]
+        return bad, [*remarks, f"whose mask in a file beside is not applied: {error}"]
+    return found if bad is None else bad | found, [*remarks, "whose mask in a file beside is applied"]
 
 
 def _read_flags(path: Path, shape: tuple[int, ...], telescope: str) -> Bad:

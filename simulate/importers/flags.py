@@ -33,6 +33,8 @@ def bad_pixels(
 ) -> tuple[Bad | None, list[str]]:
     """Pixels that a mask calls bad, or that have no weight or noise, and remarks.
 
+    Remarks follow the number of images: "3 images whose mask ...".
+
     Args:
         planes: extensions that describe the image, and their roles.
         shape: of the image, or of the cube of images.
@@ -46,16 +48,16 @@ def bad_pixels(
         name = escape(hdu.name)
         if any(word in hdu.name for word in _OTHER_MEANING):
             if role == MASK:
-                remarks.append(f"the mask {name} is not applied: its bits have many meanings")
+                remarks.append(f"whose mask {name} is not applied: its bits have many meanings")
             continue
         values = _on_pixels(hdu, shape)
         if values is None:
             if role == MASK:
-                remarks.append(f"the mask {name} is not applied: it has other pixels")
+                remarks.append(f"whose mask {name} is not applied: it has other pixels")
             continue
         found = flagged(values, hdu, telescope) if role == MASK else _without_data(values, role)
         if role != MASK and found.all():
-            remarks.append(f"the {role} {name} is not used: it has no value above 0")
+            remarks.append(f"whose {role} {name} is not used: it has no value above 0")
             continue
         bad = found if bad is None else bad | found
     return bad, remarks
