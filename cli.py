@@ -6,6 +6,7 @@ configuration fills it. Names in braces in a help text are those that a registry
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
 from lensphys.ground.progress import show_files, show_images, write_note
 
@@ -170,6 +172,9 @@ Device = Annotated[
 ]
 Devices = Annotated[int | None, _option("Train on so many devices of each machine.", "N")]
 Nodes = Annotated[int | None, _option("Train on so many machines of a cluster.", "N")]
+Overwrite = Annotated[
+    bool, _flag("--overwrite", "Replace inputs, and files that this program has not made.")
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")]
 Data = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set.")]
 
@@ -340,19 +345,18 @@ def inspect_command(
 
     Example: `python cli.py inspect data/model2 --verify`
     """
-    from rich.console import Console
-
+    from lensphys.ground.console import PlainConsole
     from simulate.dataset.inspection import inspect
     from simulate.dataset.inspection import verify as damages
 
-    summary = inspect(folder, Console())
+    summary = inspect(folder, PlainConsole())
     damaged = [f"{folder / name} cannot be read" for name in summary.unreadable]
     if verify:
         damaged = list(damages(summary, _bars(context, "verify")(summary.total, 0)))
         if not damaged:
-            typer.echo(f"all {len(summary.manifest['shards'])} shards are intact")
+            _say(f"all {len(summary.manifest['shards'])} shards are intact")
     for line in damaged:
-        typer.echo(f"error: {line}", err=True)
+        _say(f"error: {line}", err=True)
     if damaged:
         raise typer.Exit(2)
 
@@ -496,7 +500,7 @@ def evaluate_command(
     print_result(f"{run} on {count}", result.metrics, task_report(result.task))
     if out is not None:
         print_pictures(out)
-        typer.echo(f"wrote {out}")
+        _say(f"wrote {out}")
 
 
 @_command("predict")
@@ -534,6 +538,7 @@ def predict_command(
         ),
     ] = None,
     batch_size: Annotated[int | None, _option("Images to predict at a time.", "N")] = None,
+    overwrite: Overwrite = False,
     device: Device = None,
     config: Config = None,
     sets: Sets = None,
@@ -547,17 +552,19 @@ def predict_command(
     """
     from learn.checks import announce_torch, check_inputs
     from learn.config import PredictConfig
+    from learn.inference.outputs import check_early
     from learn.run_files import read_run_config
 
     settings = _settings(context, PredictConfig, "predict", "predict", "command")
     read_run_config(run)
     check_inputs(inputs)
+    check_early(settings.out, inputs, overwrite=overwrite)
     announce_torch()
     from learn.inference.predict import predict
 
     bar = partial(show_files, context.call_on_close, what="predict")
-    place, count = predict(run, inputs, settings, bar, write_note)
-    typer.echo(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
+    place, count = predict(run, inputs, settings, bar, write_note, overwrite=overwrite)
+    _say(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
 
 
 @_command("export")
@@ -577,7 +584,7 @@ def export_command(
     announce_torch()
     from learn.inference.export import export
 
-    typer.echo(f"wrote {export(run, out, onnx=onnx)}")
+    _say(f"wrote {export(run, out, onnx=onnx)}")
 
 
 @_command("audit")
@@ -612,12 +619,12 @@ def audit_command(
     print_audit(result)
     folder = settings.out or data
     if result["twin_skipped"]:
-        typer.echo(f"no check of the signal: {result['twin_skipped']}")
+        _say(f"no check of the signal: {result['twin_skipped']}")
     else:
-        typer.echo(f"picture: {folder / 'audit.png'}")
-    typer.echo(f"wrote {folder / 'audit.json'}")
+        _say(f"picture: {folder / 'audit.png'}")
+    _say(f"wrote {folder / 'audit.json'}")
     for line in failures(result):
-        typer.echo(f"failed: {line}", err=True)
+        _say(f"failed: {line}", err=True)
     if failures(result):
         raise typer.Exit(1)
 
@@ -693,8 +700,8 @@ def compare_command(
     outcome = compare(tier, settings, out, wanted, _bars(context), write_note)
     for kind, name in (("table", TABLE), ("picture", LABEL_EFFICIENCY), ("picture", SENSITIVITY)):
         if (outcome.folder / name).is_file():
-            typer.echo(f"{kind}: {outcome.folder / name}")
-    typer.echo(outcome.line)
+            _say(f"{kind}: {outcome.folder / name}")
+    _say(outcome.line)
 
 
 @_command("report")
@@ -715,7 +722,7 @@ def report_command(
     """
     from learn.reporting.report import report
 
-    typer.echo(f"wrote {report(folder, out)}")
+    _say(f"wrote {report(folder, out)}")
 
 
 def _settings(
@@ -748,13 +755,18 @@ def _bars(context: typer.Context, what: str = "simulate") -> Callable[[int, int]
     return partial(show_images, context.call_on_close, what=what)
 
 
+def _say(line: str, err: bool = False) -> None:
+    """Print a line, which may hold names of other people's data."""
+    typer.echo(plain_text(line), err=err)
+
+
 def _print_written(folder: Path, made: bool) -> None:
-    typer.echo(f"{'wrote' if made else 'already complete:'} {folder}")
+    _say(f"{'wrote' if made else 'already complete:'} {folder}")
 
 
 def _print_data_set(folder: Path, made: bool) -> None:
     _print_written(folder, made)
-    typer.echo(f"picture: {folder / 'preview.png'}")
+    _say(f"picture: {folder / 'preview.png'}")
 
 
 class _Notes(logging.Handler):
@@ -766,7 +778,7 @@ class _Notes(logging.Handler):
 
 def _fail(message: str, code: int) -> None:
     """Print one line to standard error and exit."""
-    typer.echo(" ".join(message.split()), err=True)
+    _say(" ".join(line.strip() for line in message.splitlines()), err=True)
     sys.exit(code)
 
 
@@ -774,6 +786,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of the user end in one line and exit code 2."""
     from lensphys.ground.errors import InputError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack letters of a name
+            stream.reconfigure(errors="backslashreplace")
     for package in ("lensphys", "simulate", "learn"):
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import model_validator
-from rich.console import Console
+from rich.text import Text
 
 from learn.checks import announce_torch
 from learn.config import FinetuneConfig, PretrainConfig
@@ -16,6 +16,8 @@ from learn.reporting.terminal import print_monitor, print_runs
 from learn.run_files import read_metrics
 from learn.tasks import task_report
 from lensphys.ground.config import Strict, load_config, shipped_config
+from lensphys.ground.console import PlainConsole
+from lensphys.ground.names import plain_text
 from simulate.presets import load_simulate_config
 from simulate.run import Progress, simulate
 
@@ -55,7 +57,7 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
     Raises:
         InputError: for a configuration that a step cannot work with, before the first step.
     """
-    console = Console()
+    console = PlainConsole()
     method = config.pretrain["method"]
     simulations = [_simulation(step, out, progress) for step in config.simulate]
     pretraining = _pretraining(config.pretrain, out)
@@ -66,7 +68,8 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
     }
     steps = [*simulations, pretraining, *runs.values()]
     for number, step in enumerate(steps, 1):
-        console.rule(f"[bold]step {number} of {len(steps)}: {step.what}", align="left")
+        words = plain_text(f"step {number} of {len(steps)}: {step.what}")
+        console.rule(Text(words, "bold"), align="left")
         step.do()
 
     console.rule()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -13,6 +14,9 @@ from learn.methods import METHODS
 from lensphys.ground.config import Strict
 from simulate.presets import PRESETS
 from simulate.substructure import DEEPLENSE_CLASSES
+
+#: Names of rows, which become names of files.
+_NAME = re.compile(r"[^\W_][\w.:+-]{0,63}")
 
 
 class PretrainSection(Strict):
@@ -136,6 +140,16 @@ class CompareConfig(Strict):
             if sets and mode == "linear":
                 raise ValueError(f"{name} is measured by a probe, which takes no overrides")
         return rows
+
+    @model_validator(mode="after")
+    def _names_that_files_can_bear(self) -> Self:
+        for name in (*self.methods, *self.ablations.methods, *self.protocols):
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!a:.80} is no name of a row, which names files too: letters, digits "
+                    "and any of _ - + . : after the first, up to 64"
+                )
+        return self
 
     @model_validator(mode="after")
     def _known_methods(self) -> Self:

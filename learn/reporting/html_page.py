@@ -10,10 +10,12 @@ from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 from PIL import Image
 
 from learn.reporting.table import Table
 from lensphys.ground.errors import InputError
+from lensphys.ground.names import plain_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +97,18 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_printable,
     )
     environment.filters["sortable"] = _sortable
     text = resources.files("learn.reporting").joinpath("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(text)
+
+
+def _printable(value: object) -> object:
+    """A value as it can be shown: names of other people's data may hold any character."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(map(plain_text, value.split("\n")))
+    return value
 
 
 def _sortable(value: float | None) -> str | None:

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import rich.table
-from rich.console import Console
+from rich.text import Text
 
 from learn.reporting.run_folder import monitor_measures
 from learn.reporting.table import Table
 from learn.reporting.task_report import Metrics, TaskReport
 from learn.run_files import DESCRIPTION, read_metrics
+from lensphys.ground.console import PlainConsole
 from lensphys.ground.files import read_json
+from lensphys.ground.names import plain_text, shorten
 
-_VERDICTS = {True: "passed", False: "[bold red]failed[/]"}
+_ALARM = "bold red"
+_VERDICTS = {True: Text("passed"), False: Text("failed", _ALARM)}
+#: Characters of the head of a column, where a longer name would leave no room for numbers.
+_LONGEST = 40
 
 
 def print_monitor(folder: Path) -> None:
@@ -23,12 +28,13 @@ def print_monitor(folder: Path) -> None:
     watched = read_json(folder / DESCRIPTION)["monitor"]
     if watched is None:
         return
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     measures = monitor_measures(watched).items()
     values = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measures)
     console.print(f"held-out images: {values}", soft_wrap=True, highlight=False)
     for sign in watched["signs_of_collapse"]:
-        console.print(f"[bold red]collapsed[/]: {sign}", soft_wrap=True, highlight=False)
+        words = Text.assemble(("collapsed", _ALARM), f": {plain_text(sign)}")
+        console.print(words, soft_wrap=True, highlight=False)
 
 
 def print_run(folder: Path, report: TaskReport) -> None:
@@ -40,14 +46,14 @@ def print_run(folder: Path, report: TaskReport) -> None:
 def print_pictures(folder: Path) -> None:
     """Print where the pictures in a folder lie."""
     for picture in sorted(folder.glob("*.png")):
-        Console().print(f"picture: {picture}", soft_wrap=True)
+        PlainConsole().print(f"picture: {picture}", soft_wrap=True)
 
 
 def print_result(title: str, metrics: Metrics, report: TaskReport) -> None:
     """Print the metrics of one run beside its baseline, as its task shows them."""
     _print_table(report.terminal_table(title, metrics))
     for note in report.notes(metrics):
-        Console().print(note, soft_wrap=True)
+        PlainConsole().print(note, soft_wrap=True)
 
 
 def print_runs(title: str, runs: Mapping[str, Metrics], report: TaskReport) -> None:
@@ -57,7 +63,8 @@ def print_runs(title: str, runs: Mapping[str, Metrics], report: TaskReport) -> N
 
 def _print_table(table: Table) -> None:
     printed = rich.table.Table(title=table.caption, title_justify="left", show_edge=False)
-    for number, name in enumerate(table.head):
+    for number, head in enumerate(table.head):
+        name = shorten(head, _LONGEST)
         # Neither the name of a row nor a word of a head is broken.
         width = max(map(len, name.split()), default=0)
         first = number == 0
@@ -66,7 +73,7 @@ def _print_table(table: Table) -> None:
         )
     for row in table.rows:
         printed.add_row(*(entry.text for entry in row))
-    Console().print(printed)
+    PlainConsole().print(printed)
 
 
 def print_audit(result: dict[str, Any]) -> None:
@@ -90,7 +97,7 @@ def print_audit(result: dict[str, Any]) -> None:
         verdict = _VERDICTS[result["passed"]["twin"]]
         accuracy = f"{result['twin_accuracy']:.3f}"
         table.add_row("signal: accuracy on twin residuals", accuracy, interval, allowed, verdict)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def _between(limits: Sequence[float]) -> str:

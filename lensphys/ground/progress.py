@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from lensphys.ground.names import plain_text
+
 #: Seconds between lines in a log file.
 _EVERY = 10.0
 _LINE = (
@@ -143,6 +145,7 @@ def show_files(on_close: OnClose, files: list[Path], what: str) -> Callable[[Pat
 
 def write_note(line: str) -> None:
     """Write a line to standard error; on a terminal above the bars."""
+    line = plain_text(line)  # it may hold names of other people's data
     if sys.stderr.isatty():
         tqdm.write(line, file=sys.stderr)
     else:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lensphys.ground.names import figure_text
 from simulate.dataset.preview import save_figure
 
 
@@ -22,7 +23,7 @@ def draw_sensitivity(
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     correct = probability.argmax(1) == truth
-    for i, name in enumerate(names):
+    for i, name in enumerate(map(figure_text, names)):
         members = truth == i
         if not (snr[members] > 0).any():
             ax.axhline(correct[members].mean(), color="0.5", linestyle="--", label=name)

@@ -9,7 +9,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import auc, roc_curve
 
+from lensphys.ground.names import figure_text
 from simulate.dataset.preview import save_figure
+
+#: Characters of the name of a class, where a longer one would hide its neighbour's.
+_LONGEST = 24
 
 
 def draw_roc(
@@ -27,7 +31,11 @@ def draw_roc(
         for who, probability in probabilities.items() if both else ():
             false, true, _ = roc_curve(truth == i, probability[:, i])
             ax.plot(false, true, label=f"{who}, AUC {auc(false, true):.3f}")
-        ax.set(title=f"{name} against the rest", xlabel="false-positive rate", box_aspect=1)
+        ax.set(
+            title=f"{figure_text(name, _LONGEST)} against the rest",
+            xlabel="false-positive rate",
+            box_aspect=1,
+        )
         ax.legend(loc="lower right", fontsize=8)
     axes[0].set_ylabel("true-positive rate")
     save_figure(figure, path)
@@ -44,8 +52,9 @@ def draw_confusion(path: Path, matrix: NDArray[np.int64], names: list[str]) -> P
         for j in range(len(names)):
             colour = "white" if fraction[i, j] > 0.5 else "black"
             ax.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour)
-    ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(names)), names)
+    shown = [figure_text(name, _LONGEST) for name in names]
+    ax.set_xticks(range(len(names)), shown)
+    ax.set_yticks(range(len(names)), shown)
     ax.set(xlabel="predicted", ylabel="true")
     figure.colorbar(drawn, label="fraction of the true class")
     save_figure(figure, path)

@@ -10,7 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import auc, roc_curve
 
+from lensphys.ground.names import figure_text
 from simulate.dataset.preview import save_figure
+
+#: Characters of the name of a kind, where a longer one would hide its neighbour's.
+_LONGEST = 24
 
 
 def draw_finder(
@@ -76,7 +80,7 @@ def draw_look_alikes(
         error = np.maximum([rate - low, high - rate], 0)
         ax.bar(x, rate, width, label=who, alpha=0.8)
         ax.errorbar(x, rate, error, fmt="none", ecolor="0.2", capsize=3)
-    labels = [f"{names[k]}\n{(kinds == k).sum()} images" for k in present]
+    labels = [f"{figure_text(names[k], _LONGEST)}\n{(kinds == k).sum()} images" for k in present]
     ax.set_xticks(range(len(present)), labels)
     ax.set(ylabel="called a lens", ylim=(0, None), title="false positives by kind of look-alike")
     ax.legend()

@@ -10,10 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from lensphys.ground.names import figure_text
 from simulate.dataset.preview import save_figure
 
 #: Points with error bars that a panel shows; more would hide each other.
 _POINTS = 300
+#: Characters of the name of a column, where a longer one would leave its panel.
+_LONGEST = 32
 
 
 def draw_regression(
@@ -51,7 +54,9 @@ def draw_regression(
         ax.plot(ends, ends, color="0.3", linewidth=1, zorder=3)
         explained = metrics["r2"].get(name)
         score = "" if explained is None else f", R$^2$ {explained:.3f}"
-        ax.set_title(f"{name}\nMAE {metrics['mae'][name]:.3g}{score}", fontsize=9)
+        ax.set_title(
+            f"{figure_text(name, _LONGEST)}\nMAE {metrics['mae'][name]:.3g}{score}", fontsize=9
+        )
         # Where nothing is learnt all predictions lie at the mean, and error bars fill the panel.
         top, bottom = max(ends[1], y.max() + pad), min(ends[0], y.min() - pad)
         ax.set(xlim=ends, ylim=(bottom, top), xlabel="true", box_aspect=1)
@@ -82,7 +87,7 @@ def draw_calibration(path: Path, z: NDArray[np.float64], columns: list[str]) -> 
         if len(known):
             held = (known[:, None] <= limits).mean(0)
             style = "-" if k < 10 else "--"  # colours repeat after ten
-            ax.plot(nominal, held, style, linewidth=1.3, label=name)
+            ax.plot(nominal, held, style, linewidth=1.3, label=figure_text(name))
     ax.set(xlim=(0, 1), ylim=(0, 1), box_aspect=1)
     ax.set(xlabel="nominal coverage of the interval", ylabel="observed on the test images")
     ax.grid(alpha=0.3)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lensphys.ground.names import figure_text
 from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
 
 
@@ -47,7 +48,9 @@ def draw_triptychs(
                 ax.set_xlabel("x [arcsec]")
         axes[i, 0].set_ylabel("y [arcsec]")
     if drawn is not None:
-        bar = figure.colorbar(drawn, ax=axes, label=f"flux per pixel [{attrs['unit']}]")
+        bar = figure.colorbar(
+            drawn, ax=axes, label=f"flux per pixel [{figure_text(attrs['unit'])}]"
+        )
         flux_ticks(bar, *drawn.get_clim())
     save_figure(figure, path)
     return path

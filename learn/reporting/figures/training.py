@@ -7,7 +7,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from learn.run_files import CURVES, read_curves
+from lensphys.ground.names import figure_text
 from simulate.dataset.preview import save_figure
+
+#: Characters of a title, which has the folder of a data set in it.
+_LONGEST = 80
 
 
 def draw_curves(folder: Path, title: str) -> Path:
@@ -18,9 +22,9 @@ def draw_curves(folder: Path, title: str) -> Path:
     ax = figure.subplots()
     for name in names:
         points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if row[name]]
-        label = {"train_loss": "training", "val_loss": "validation"}.get(name, name)
+        label = {"train_loss": "training", "val_loss": "validation"}.get(name) or figure_text(name)
         ax.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
-    ax.set(xlabel="epoch", ylabel="loss", title=title)
+    ax.set(xlabel="epoch", ylabel="loss", title=figure_text(title, _LONGEST))
     if all(float(row[name]) > 0 for row in rows for name in names if row[name]):
         ax.set_yscale("log")
     ax.grid(alpha=0.3)

@@ -32,6 +32,8 @@ def test_small_budgets_get_more_epochs() -> None:
         ("--tier smoke --set finetune.full.labels_per_class=[22]", "too few for a budget of 22"),
         ("--tier smoke --set finetune.full.labels_per_class=[0]", "labels a class from 1"),
         ("--tier smoke --set finetune.full.labels_per_class=[5,5]", "name each value once"),
+        ("--tier smoke --set 'methods={\"mae:../x\": {}}'", "no name of a row"),
+        ("--tier smoke --set 'methods={\"mae:a|b\": {}}'", "no name of a row"),
         ("--tier smoke --set finetune_data_seed=0", "must differ"),
         ("--tier smoke --set finetune.wider.rows=[radial]", "unknown row that is trained whole"),
         ("--tier smoke --set pretrain.vews=3", "(did you mean 'views'?)"),
