@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from lensphys.grid import grid_spacing, is_regular
+from lensphys.grid import measure_pixels
 from lensphys.ground.numbers import check_count
 from lensphys.kernels import launch
 from lensphys.parameters import check_batches, check_positions
@@ -40,30 +40,35 @@ class Pixels:
 
     Args:
         x, y, psf, supersampling: see :func:`render`.
+        integrate_cores: integrate the steep centres of unlensed light over the pixels, rather than
+            take the brightness that rays meet.
 
     Attributes:
         x, y: positions of the rays, arcsec: the pixel centres, or those of their sub-pixels.
         shape: of the images, ``(ny, nx)``.
         pixel_scale: width of a pixel, arcsec.
+        ray_spacing: distance of neighbouring rays, arcsec.
 
     Raises:
         ValueError: see :func:`render`.
     """
 
     def __init__(
-        self, x: Tensor, y: Tensor, *, psf: PSF | None = None, supersampling: int = 1
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        psf: PSF | None = None,
+        supersampling: int = 1,
+        integrate_cores: bool = False,
     ) -> None:
         check_positions(x, y)
-        dx, dy = grid_spacing(x, y)
-        if not math.isclose(dx, dy, rel_tol=1e-5) or dx <= 0 or not is_regular(x, y):
-            raise ValueError(
-                f"the grid must be regular and of square pixels, got {dx:g} x {dy:g} arcsec"
-            )
+        dx, precision = measure_pixels(x, y)
         check_count("supersampling", supersampling)
-        on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=1e-5)
+        on_grid = psf is not None and math.isclose(psf.pixel_scale, dx, rel_tol=precision)
         if psf is not None and not on_grid:
             fine = dx / supersampling
-            if not math.isclose(psf.pixel_scale, fine, rel_tol=1e-5):
+            if not math.isclose(psf.pixel_scale, fine, rel_tol=precision):
                 finer = "" if supersampling == 1 else f" and, supersampled, of {fine:g} arcsec"
                 raise ValueError(
                     f"psf.pixel_scale is {psf.pixel_scale:g} arcsec but the grid has pixels of "
@@ -76,6 +81,17 @@ class Pixels:
         self._before = None if on_grid else psf
         self._after = psf if on_grid else None
         self._factor = supersampling
+        self.ray_spacing = dx / supersampling
+        self._integrate_cores = integrate_cores
+
+    def brightness(self, light: Luminous) -> Tensor:
+        """Unlensed brightness that stands for each ray, flux per arcsec^2."""
+        steep = self._integrate_cores and getattr(light, "steep", False)
+        mean = getattr(light, "mean_brightness", None) if steep else None
+        if mean is None:
+            return light.surface_brightness(self.x, self.y)
+        found: Tensor = mean(self.x, self.y, self.ray_spacing)
+        return found
 
     def collect(self, brightness: Tensor) -> Tensor:
         """Average and blur the brightness that rays meet: flux per pixel ``(..., ny, nx)``."""
@@ -121,7 +137,9 @@ def render(
         supersampling: ``s`` traces ``s x s`` rays per pixel and averages them; 1 takes the surface
             brightness at the pixel centre for that of the pixel.
         lens_light: surface brightness in the image plane, which is not lensed; one light profile
-            or several.
+            or several. The steep centre of a :class:`lensphys.Sersic` or :class:`lensphys.Spiral`,
+            where one ray meets several times the mean of its pixel, is integrated over the pixels
+            for any ``supersampling``.
 
     Returns:
         Flux per pixel (mean surface brightness times pixel area), of shape ``(B, ny, nx)``, or
@@ -133,7 +151,8 @@ def render(
             empty list of light profiles, what is no lens or no light profile, and batches that do
             not go together.
     """
-    return render_on(Pixels(x, y, psf=psf, supersampling=supersampling), lens, source, lens_light)
+    pixels = Pixels(x, y, psf=psf, supersampling=supersampling, integrate_cores=True)
+    return render_on(pixels, lens, source, lens_light)
 
 
 def render_on(
@@ -143,16 +162,17 @@ def render_on(
     if not hasattr(lens, "ray_trace"):
         kind = type(lens).__name__
         raise ValueError(f"lens must be a ThinLens or another that traces rays, got {kind}")
-    image = _brightness("source", source, *lens.ray_trace(pixels.x, pixels.y))
+    beta = lens.ray_trace(pixels.x, pixels.y)
+    image = _sum("source", source, lambda light: light.surface_brightness(*beta))
     if lens_light is not None:
-        shine = _brightness("lens_light", lens_light, pixels.x, pixels.y)
+        shine = _sum("lens_light", lens_light, pixels.brightness)
         batches = [("lens_light", tuple(shine.shape[:-2])), ("rays", tuple(image.shape[:-2]))]
         check_batches(batches)
         image = image + shine
     return pixels.collect(image)
 
 
-def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:
+def _sum(name: str, light: Light, evaluate: Callable[[Luminous], Tensor]) -> Tensor:
     """Sum the surface brightness of one or more light profiles."""
     profiles = light if isinstance(light, Sequence) else (light,)
     if not profiles:
@@ -160,7 +180,7 @@ def _brightness(name: str, light: Light, x: Tensor, y: Tensor) -> Tensor:
     for profile in profiles:
         if not hasattr(profile, "surface_brightness"):
             raise ValueError(f"{name} must be a light profile, got {type(profile).__name__}")
-    maps = [profile.surface_brightness(x, y) for profile in profiles]
+    maps = [evaluate(profile) for profile in profiles]
     return sum(maps[1:], start=maps[0])
 
 

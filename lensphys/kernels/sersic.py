@@ -47,6 +47,12 @@ def _parts(dx, dy, frame):  # type: ignore[no-untyped-def]
     return u, v, r2, power_log, power, exp(b - b * power)
 
 
+@inline
+def brightness_at(dx, dy, frame):  # type: ignore[no-untyped-def]
+    """Brightness of unit amplitude at a place, counted from the centre."""
+    return _parts(dx, dy, frame)[5]
+
+
 @kernel
 def fill_brightness(  # type: ignore[no-untyped-def]
     slope, intercept, x, y, amplitude, R_sersic, n_sersic, e1, e2, center_x, center_y, brightness

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import stretch
-from lensphys.light.base import LightProfile
+from lensphys.light.base import LightProfile, count_points
 from lensphys.parameters import Parameter, parameter
 
 
@@ -51,3 +51,6 @@ class Gaussian(LightProfile):
         p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return gaussian_brightness(x, y, p["amp"], p["sigma"], p["e1"], p["e2"])
+
+    def points_along(self, width: float) -> int:
+        return count_points(width, self.sigma, self.e1, self.e2)

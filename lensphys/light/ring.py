@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import elliptical_radius
-from lensphys.light.base import LightProfile
+from lensphys.light.base import LightProfile, count_points
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the profile is flat: it comes to a shallow point at the centre.
@@ -68,3 +68,6 @@ class Ring(LightProfile):
         p = self.align(x)
         x, y = x - p["center_x"], y - p["center_y"]
         return ring_brightness(x, y, p["amp"], p["R_ring"], p["sigma"], p["e1"], p["e2"])
+
+    def points_along(self, width: float) -> int:
+        return count_points(width, self.sigma, self.e1, self.e2)

@@ -76,7 +76,7 @@ class LenstronomyRenderer:
         from simulate.backends.torch import pixels_of
 
         pixels = pixels_of(self._camera, self._supersampling, torch.empty(0, dtype=torch.float64))
-        return pixels.collect(foreground.surface_brightness(pixels.x, pixels.y)).numpy()
+        return pixels.collect(pixels.brightness(foreground)).numpy()
 
     def _render_one(self, scene: Scene, i: int) -> NDArray[np.float64]:
         p = {name: float(values[i]) for name, values in scene.params.items()}

@@ -49,7 +49,7 @@ class TorchRenderer:
         """Noise-free images (B, ny, nx), flux per pixel."""
         image = self._lensed(scene)
         if scene.foreground is not None:
-            light = scene.foreground.surface_brightness(self._pixels.x, self._pixels.y)
+            light = self._pixels.brightness(scene.foreground)
             image = image + self._pixels.collect(light)
         return image.cpu().numpy()
 
@@ -114,7 +114,7 @@ class TorchRenderer:
 def pixels_of(camera: Instrument, supersampling: int, like: Tensor) -> Pixels:
     """Pixels and PSF of an instrument, in the precision and on the device of a tensor."""
     x, y = lp.pixel_grid(camera.n_pix, camera.pixel_scale, dtype=like.dtype, device=like.device)
-    return Pixels(x, y, psf=camera.psf(), supersampling=supersampling)
+    return Pixels(x, y, psf=camera.psf(), supersampling=supersampling, integrate_cores=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -28,8 +28,12 @@ PROFILES: dict[str, tuple[Callable[..., lp.LightProfile], str]] = {
 class Foreground:
     """Light in the image plane of a batch of B images; float64 on the CPU, angles in arcsec.
 
-    It is a light profile: ``lp.render(..., lens_light=foreground)`` takes it.
+    It is a light profile: ``lp.render(..., lens_light=foreground)`` takes it, and integrates it
+    over the pixels.
     """
+
+    #: The middle of a pixel does not stand for all of it at the centre of a galaxy.
+    steep: ClassVar[bool] = True
 
     columns: Mapping[str, Mapping[str, Tensor]]
     """parameters (B, K) of each profile in :data:`PROFILES`; images with fewer than K of them are
@@ -111,6 +115,15 @@ class Foreground:
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         """Flux per arcsec^2, (B, ny, nx), at ``x, y`` (arcsec) of shape (ny, nx) or (B, ny, nx)."""
+        return self._sum(lambda light, x, y: light.surface_brightness(x, y), x, y)
+
+    def mean_brightness(self, x: Tensor, y: Tensor, width: float) -> Tensor:
+        """Mean flux per arcsec^2, (B, ny, nx), over square pixels about ``x, y`` (arcsec)."""
+        return self._sum(lambda light, x, y: light.mean_brightness(x, y, width), x, y)
+
+    def _sum(
+        self, evaluate: Callable[[lp.LightProfile, Tensor, Tensor], Tensor], x: Tensor, y: Tensor
+    ) -> Tensor:
         total = x.new_zeros(self.n, *x.shape[-2:])
         for kind, (profile, amplitude) in PROFILES.items():
             table = self.columns[kind]
@@ -119,7 +132,7 @@ class Foreground:
                 rows = torch.nonzero(table[amplitude][:, k])[:, 0]
                 light = profile(**{name: values[rows, k] for name, values in table.items()})
                 at = (v if v.ndim == 2 else v[rows.to(v.device)] for v in (x, y))
-                total.index_add_(0, rows.to(x.device), light.surface_brightness(*at))
+                total.index_add_(0, rows.to(x.device), evaluate(light, *at))
         return total
 
 
