@@ -276,7 +276,7 @@ def simulate_command(
 def import_command(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="A folder of images, or one FITS file.")
+        Path, typer.Argument(metavar="SOURCE", help="A folder of images, or one .npy or FITS file.")
     ],
     out: Annotated[
         Path | None, _option("Folder to write to. Default: data/imported/SOURCE.", "DIR")
@@ -309,14 +309,18 @@ def import_command(
     label_names: Annotated[
         Any, _several("Import these class folders alone, in the order of their labels.")
     ] = None,
+    hdu: Annotated[
+        str | None,
+        _option("Extension of FITS files to take. Default: SCI, or the first image.", "NAME"),
+    ] = None,
     config: Config = None,
     sets: Sets = None,
 ) -> None:
     """Bring published images into the form of a data set: .npy folders and FITS cutouts.
 
     Folders: no_sub/ cdm/ axion/ (DeepLenseSim), no/ sphere/ vort/ (DeepLense tests), HR/ LR/
-    (pairs), each also below train/ val/ test/; FITS files, or folders of them. Nothing in a file
-    is executed.
+    (pairs), each also below train/ val/ test/; .npy or FITS files, or folders of FITS files. Noise
+    maps, PSFs and masks beside images are left out. Nothing in a file is executed.
 
     Run the same command again to go on after an interruption.
 
@@ -350,7 +354,7 @@ def inspect_command(
     from simulate.dataset.inspection import verify as damages
 
     summary = inspect(folder, PlainConsole())
-    damaged = [f"{folder / name} cannot be read" for name in summary.unreadable]
+    damaged = list(summary.damaged.values())
     if verify:
         damaged = list(damages(summary, _bars(context, "verify")(summary.total, 0)))
         if not damaged:
@@ -537,6 +541,10 @@ def predict_command(
             "SECONDS",
         ),
     ] = None,
+    hdu: Annotated[
+        str | None,
+        _option("Extension of FITS files to take; of one file: 'a.fits[NAME]'.", "NAME|NUMBER"),
+    ] = None,
     batch_size: Annotated[int | None, _option("Images to predict at a time.", "N")] = None,
     overwrite: Overwrite = False,
     device: Device = None,
@@ -713,6 +721,7 @@ def report_command(
         ),
     ],
     out: Annotated[Path | None, _option("Page to write. Default: DIR/report.html.", "FILE")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make one HTML page of a run or a comparison: tables, pictures and configuration.
 
@@ -722,7 +731,7 @@ def report_command(
     """
     from learn.reporting.report import report
 
-    _say(f"wrote {report(folder, out)}")
+    _say(f"wrote {report(folder, out, overwrite=overwrite)}")
 
 
 def _settings(

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing, sha256, write_text
+from lensphys.ground.files import path_inside, replacing, sha256, write_text
+from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
+from lensphys.ground.room import check_memory, describe_bytes
+from simulate.hdf5 import DamagedFileError, describe_failure, explain, held, is_held, read_hdf5
+from simulate.shard_form import AGAIN, ShardForm
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -29,16 +34,17 @@ _log = logging.getLogger(__name__)
 
 #: Bytes of a data set from which reading it takes seconds.
 _LARGE = 2**28
+#: Bytes that a manifest may have: a million shards are listed in fewer.
+_LARGEST_MANIFEST = 2**28
 
 Array = NDArray[Any]
 #: Columns, parameters and attributes of a shard.
 Part = tuple[dict[str, Array], dict[str, Array], dict[str, Any]]
-_AGAIN = "run the command that made it again to repair the data set"
 #: The key of a manifest that holds the checksum of the others.
 _CHECKSUM = "manifest_sha256"
 
 
-class DamagedManifestError(InputError):
+class DamagedManifestError(DamagedFileError):
     """A manifest that is not as it was written."""
 
 
@@ -58,9 +64,22 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def is_shard_intact(folder: Path, entry: dict[str, Any]) -> bool:
-    """True where the file of an entry of a manifest is as it was written."""
-    path = folder / entry["file"]
-    return path.is_file() and sha256(path) == str(entry["sha256"])
+    """True where the file of an entry of a manifest is as it was written.
+
+    Raises:
+        InputError: for a file that cannot be read now, or that another program is writing to: it
+            is not known to be damaged.
+    """
+    path = path_inside(folder, entry["file"])
+    if not path.is_file():
+        return False
+    try:
+        intact = sha256(path) == entry["sha256"]
+    except OSError as error:
+        raise explain(path, error, AGAIN) from None
+    if not intact and is_held(path):
+        raise held(path)
+    return intact
 
 
 def write_shard(
@@ -76,7 +95,7 @@ def write_shard(
     """
     try:
         with replacing(path) as temporary:
-            with h5py.File(temporary, "w") as file:
+            with h5py.File(temporary, "w", locking=False) as file:
                 for name, values in columns.items():
                     file.create_dataset(name, data=values)
                 group = file.create_group("params")
@@ -87,7 +106,8 @@ def write_shard(
             return _settle_and_digest(temporary)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either of the two
         raise InputError(
-            f"cannot write {path}: {error}; make room and run the same command again to go on"
+            f"cannot write {path}: {describe_failure(error)}; make room and run the same command "
+            "again to go on"
         ) from None
 
 
@@ -151,22 +171,55 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"`{program()} simulate`"
         )
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["schema_version"] != SCHEMA_VERSION:
+        manifest = json.loads(_manifest_bytes(path))
+        version = manifest["schema_version"]
+        if version != SCHEMA_VERSION:
             raise InputError(
-                f"{path} has schema version {manifest['schema_version']}, this program reads "
+                f"{path} has schema version {plain_text(version)[:40]}, this program reads "
                 f"{SCHEMA_VERSION}; make the data set again"
             )
-        for key in ("config", "complete", "label_names"):
-            manifest[key]
-        for shard in manifest["shards"]:
-            shard["file"], shard["n"], shard["sha256"]
         checksum = manifest.pop(_CHECKSUM, None)  # earlier versions wrote none
-        if checksum is not None and checksum != _checksum(manifest):
-            raise DamagedManifestError(f"{path} is damaged; {_AGAIN}")
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        raise DamagedManifestError(f"{path} is damaged; {_AGAIN}") from None
+        whole = checksum is None or checksum == _checksum(manifest)
+        whole = whole and _has_form(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise DamagedManifestError(f"{path} is damaged; {AGAIN}")
+    for entry in manifest["shards"]:
+        path_inside(folder, entry["file"])
     return manifest  # type: ignore[no-any-return]
+
+
+def _manifest_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_MANIFEST + 1)
+    except OSError as error:
+        raise explain(path, error, AGAIN) from None
+    if len(content) > _LARGEST_MANIFEST:
+        raise InputError(
+            f"{path} is larger than {describe_bytes(_LARGEST_MANIFEST)}; it is not a manifest of "
+            "this program"
+        )
+    return content
+
+
+def _has_form(manifest: dict[str, Any]) -> bool:
+    """True where the entries that every reader needs are there, and of their kind."""
+    names, shards = manifest["label_names"], manifest["shards"]
+    files = {shard["file"] for shard in shards}
+    return (
+        isinstance(manifest["config"], dict)
+        and isinstance(manifest["complete"], bool)
+        and isinstance(manifest.get("n", 0), int)
+        and isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names) > 0
+        and isinstance(shards, list)
+        and len(files) == len(shards)
+        and all(type(shard["n"]) is int and 0 <= shard["n"] < 2**40 for shard in shards)
+        and all(isinstance(shard["sha256"], str) for shard in shards)
+    )
 
 
 def read_finished_manifest(folder: Path, classes: Sequence[str] | None = None) -> dict[str, Any]:
@@ -185,7 +238,8 @@ def read_finished_manifest(folder: Path, classes: Sequence[str] | None = None) -
     names = manifest["label_names"]
     for name in classes or ():
         if name not in names:
-            raise InputError(f"{folder} has no class '{name}'; it has {', '.join(names)}")
+            known = ", ".join(plain_text(name) for name in names)
+            raise InputError(f"{folder} has no class '{name}'; it has {known}")
     return manifest
 
 
@@ -205,11 +259,17 @@ def read(folder: Path, classes: Sequence[str] | None = None) -> DataSet:
     paths = [folder / shard["file"] for shard in manifest["shards"]]
     if sum(path.stat().st_size for path in paths if path.is_file()) > _LARGE:
         _log.info(f"reading {folder} ...")
-    parts = [read_shard(folder / shard["file"], shard["n"]) for shard in manifest["shards"]]
+    parts: list[Part] = []
+    for shard in manifest["shards"]:
+        path = folder / shard["file"]
+        parts.append(read_shard(path, shard["n"]))
+        if shapes(parts[-1]) != shapes(parts[0]):
+            raise DamagedFileError(f"{path} is not a shard of this data set; {AGAIN}")
+        if parts[-1][2]["label_names"] != names:
+            raise DamagedFileError(f"{path} has other classes than {MANIFEST}; {AGAIN}")
+        if len(parts) == 1:
+            _check_memory(folder, manifest, parts[0])
     columns, params, attrs = parts[0]
-    for shard, part in zip(manifest["shards"], parts, strict=True):
-        if shapes(part) != shapes(parts[0]):
-            raise InputError(f"{folder / shard['file']} is not a shard of this data set; {_AGAIN}")
     joined = {name: np.concatenate([part[0][name] for part in parts]) for name in columns}
     joined_params = {name: np.concatenate([part[1][name] for part in parts]) for name in params}
     numbers = np.arange(len(joined["label"]))
@@ -240,34 +300,30 @@ def read_shard(path: Path, n: int) -> Part:
     """Read a shard of ``n`` images into memory.
 
     Raises:
-        InputError: if it is missing, cannot be read, or has arrays of wrong shape or pixels that
-            are not finite.
+        DamagedFileError: if it is missing, or has arrays of another kind or shape, labels of no
+            class, attributes that are missing, or pixels that are not finite.
+        InputError: if it cannot be read now.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is missing; {_AGAIN}")
-    if not path.stat().st_size:
-        raise InputError(f"{path} is empty; {_AGAIN}")
-    try:
-        with h5py.File(path, "r") as file:
-            names = [name for name in ("image", "label", "image_lr") if name in file]
-            columns = {name: file[name][()] for name in names}
-            params = {name: values[()] for name, values in file["params"].items()}
-            attrs = {
-                key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-                for key, value in file.attrs.items()
-            }
-        image, label = columns["image"], columns["label"]
-        attrs["label_names"], attrs["pixel_scale"]
-    # h5py answers damaged metadata with a RuntimeError.
-    except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError):
-        raise InputError(f"{path} is truncated or not a shard of this program; {_AGAIN}") from None
-    lengths = {values.shape[:1] for values in (*columns.values(), *params.values())}
-    if image.ndim != 4 or image.shape[1] != 1 or label.ndim != 1 or lengths != {(n,)}:
-        raise InputError(f"{path} has arrays of the wrong shape, image {image.shape}; {_AGAIN}")
-    for name in columns.keys() - {"label"}:
-        bad = np.count_nonzero(~np.isfinite(columns[name]).all(axis=(1, 2, 3)))
-        if bad:
-            raise InputError(
-                f"{path} has {bad} images in '{name}' with NaN or infinite pixels; {_AGAIN}"
-            )
-    return columns, params, attrs
+    if path.is_file() and not path.stat().st_size:
+        raise DamagedFileError(f"{path} is empty; {AGAIN}")
+    with read_hdf5(path, AGAIN) as file:
+        form = ShardForm.of_file(path, file, n)
+        columns: dict[str, Array] = {"label": form.read_labels(), **form.read_images()}
+        return columns, form.read_params(), form.attrs
+
+
+def _check_memory(folder: Path, manifest: Mapping[str, Any], first: Part) -> None:
+    """Refuse a data set that does not fit into memory, known from the first of its shards."""
+    rows = sum(shard["n"] for shard in manifest["shards"])
+    each = sum(
+        math.prod(values.shape[1:]) * values.itemsize
+        for part in first[:2]
+        for values in part.values()
+    )
+    more = rows - len(first[0]["label"])
+    # Shards and, beside them, what they are joined to.
+    check_memory(
+        (rows + more) * each,
+        f"the {rows:,} images of {folder}",
+        "make a smaller data set with `--n`, or give the machine more memory",
+    )

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import sha256
+from lensphys.ground.names import plain_text
+from lensphys.ground.room import describe_bytes
 from simulate.dataset.columns import unit
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 from simulate.run import Progress
@@ -44,7 +46,7 @@ def inspect(folder: Path, console: Console) -> Summary:
 def _say(console: Console, words: str) -> None:
     """Lines that break between words, without colours or markup."""
     console.print(
-        textwrap.fill(words, max(console.width, 60), break_long_words=False),
+        textwrap.fill(plain_text(words), max(console.width, 60), break_long_words=False),
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -63,7 +65,7 @@ def _picture(summary: Summary) -> str:
 
 def _overview(summary: Summary) -> Table:
     table = Table(
-        title=str(summary.folder), box=box.SIMPLE, show_header=False, title_justify="left"
+        title=plain_text(summary.folder), box=box.SIMPLE, show_header=False, title_justify="left"
     )
     for name, value in _facts(summary).items():
         table.add_row(name, value)
@@ -75,10 +77,10 @@ def _facts(summary: Summary) -> dict[str, str]:
     facts: dict[str, str] = {}
     for name in ("model", "preset", "instrument"):
         if name in attrs:
-            facts[name] = str(attrs[name])
+            facts[name] = plain_text(attrs[name])
     facts["images"] = f"{summary.images:,}"
     for name, count in summary.counts.items():
-        facts[f"  {name}"] = f"{count:,}"
+        facts[f"  {plain_text(name)}"] = f"{count:,}"
     for name, column, scale in (
         ("image", "image", "pixel_scale"),
         ("low resolution", "image_lr", "pixel_scale_lr"),
@@ -86,10 +88,10 @@ def _facts(summary: Summary) -> dict[str, str]:
         if column in summary.shapes:
             facts[name] = _of_image(summary.shapes[column], attrs.get(scale))
     if "unit" in attrs:
-        facts["unit"] = str(attrs["unit"])
+        facts["unit"] = plain_text(attrs["unit"])
     if words := deflection_scale(summary):
         facts["deflections"] = words
-    facts["shards"] = f"{len(manifest['shards']):,}, with all files {_size(summary.bytes)}"
+    facts["shards"] = f"{len(manifest['shards']):,}, with all files {describe_bytes(summary.bytes)}"
     facts["state"] = _state(summary)
     if skipped := _skipped(manifest.get("skipped")):
         facts["skipped"] = f"{skipped:,} files that could not be imported"
@@ -104,18 +106,10 @@ def _of_image(shape: tuple[int, ...], scale: Any) -> str:
     return f"{words} of {scale:g} arcsec: {columns * scale:.3g} x {rows * scale:.3g} arcsec"
 
 
-def _size(count: float) -> str:
-    for of_size in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {of_size}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def _state(summary: Summary) -> str:
     manifest = summary.manifest
-    if summary.unreadable:
-        return f"damaged: {len(summary.unreadable)} of its shards cannot be read"
+    if summary.damaged:
+        return f"damaged: {len(summary.damaged)} of its shards cannot be used"
     if manifest["complete"]:
         return "complete"
     total = manifest.get("n")
@@ -142,7 +136,8 @@ def _ranges(columns: list[Column]) -> Table:
         table.add_column(name, justify="right")
     for column in columns:
         numbers = (f"{value:.4g}" for value in (column.low, column.median, column.high))
-        of_name = [column.name, unit(column.name)] if units else [column.name]
+        name = plain_text(column.name)
+        of_name = [name, unit(column.name)] if units else [name]
         table.add_row(*of_name, f"{column.count:,}", *numbers)
     return table
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -21,11 +22,17 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from lensphys.ground.files import replacing
+from lensphys.ground.errors import InputError
+from lensphys.ground.locks import replacing_alone
+from lensphys.ground.names import figure_text
 from simulate.dataset.class_differences import class_difference
 from simulate.dataset.columns import known_columns, unit
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
+from simulate.hdf5 import read_hdf5
+from simulate.shard_form import AGAIN
 
+#: Characters of a constant column and its value.
+_NOTED = 100
 #: Images of a class, and classes that are shown.
 _COLUMNS, _CLASSES = 6, 8
 #: Histograms below the images, and how many stand beside one another.
@@ -65,16 +72,28 @@ def flux_ticks(bar: Colorbar, low: float, high: float) -> None:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all, the same bytes every time."""
     FigureCanvasAgg(figure)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+    drawn = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters without a font
+        figure.savefig(drawn, format="png", dpi=130, metadata={"Software": None})
+    with replacing_alone(path) as temporary:
+        temporary.write_bytes(drawn.getvalue())
 
 
 def is_intact(folder: Path) -> bool:
-    """The preview is there, and whole: PNG files carry checksums."""
+    """The preview is there, and whole: PNG files carry checksums.
+
+    Raises:
+        OSError: for one that cannot be read, as for want of permission.
+    """
     try:
         with Image.open(folder / "preview.png") as image:
             image.verify()
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except FileNotFoundError:
+        return False
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise
         return False
     return True
 
@@ -189,10 +208,10 @@ def _sample_images(summary: Summary) -> dict[str, list[NDArray[np.float32]]]:
     for name, places in summary.samples.items():
         for shard, index in places:
             with (
-                contextlib.suppress(OSError, KeyError, ValueError, RuntimeError),
-                h5py.File(summary.folder / shard, "r") as file,
+                contextlib.suppress(InputError),  # what is damaged is told elsewhere
+                read_hdf5(summary.folder / shard, AGAIN) as file,
             ):
-                image = file["image"][index, 0]
+                image = np.asarray(file["image"][index, 0], np.float32)
                 if np.isfinite(image).any() and (name in rows or len(rows) < _CLASSES):
                     rows.setdefault(name, []).append(image)
     return rows
@@ -203,22 +222,21 @@ def _notes(drawn: list[str], summary: Summary, rest: list[str]) -> list[str]:
     classes = [name for name, count in summary.counts.items() if count and name not in drawn]
     notes = []
     if constant := [column for column in summary.columns if column.constant]:
-        notes.append(f"Constant: {', '.join(column.in_words for column in constant)}.")
+        words = ", ".join(figure_text(column.in_words, _NOTED) for column in constant)
+        notes.append(f"Constant: {words}.")
     if words := deflection_scale(summary):
         notes.append(f"Deflections: {words}.")
     if len(summary.counts) > _CLASSES:
         notes.append(f"Colours are of the first {_CLASSES} of {len(summary.counts)} classes.")
     if classes:
-        notes.append(f"Classes without images here: {', '.join(classes)}.")
+        names = ", ".join(figure_text(name) for name in classes)
+        notes.append(f"Classes without images here: {names}.")
     if rest:
-        notes.append(f"Parameters that vary too: {', '.join(rest)}.")
+        names = ", ".join(figure_text(name) for name in rest)
+        notes.append(f"Parameters that vary too: {names}.")
     if summary.sampled:
         notes.append("Histograms are of a random sample of the images.")
     return [line for note in notes for line in textwrap.wrap(note, 150)]
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _title(summary: Summary) -> str:
@@ -228,7 +246,7 @@ def _title(summary: Summary) -> str:
     scale = _pixel_scale(attrs)
     words.append(f"{scale:g} arcsec/px" if scale else "")
     words.append(f"{summary.images:,} images")
-    return _short(", ".join(word for word in words if word), 110)
+    return figure_text(", ".join(word for word in words if word), 110)
 
 
 def _pixel_scale(attrs: dict[str, Any]) -> float | None:
@@ -264,7 +282,7 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
                 )  # fmt: skip
             length = "arcsec" if scale else "pixels"
             if not place:
-                ax.set_ylabel(f"{_short(name, 18)}\ny [{length}]", fontsize=9)
+                ax.set_ylabel(f"{figure_text(name, 18)}\ny [{length}]", fontsize=9)
             if row == len(rows) - 1:
                 ax.set_xlabel(f"x [{length}]", fontsize=9)
     if drawn is None:
@@ -274,7 +292,7 @@ def _draw_images(page: _Page, rows: dict[str, list[NDArray[np.float32]]], attrs:
     low, high = next(iter(limits.values()))[0] if shared else (0.0, 1.0)
     flux_ticks(bar, low, high)
     bar.ax.tick_params(labelsize=8)
-    flux = attrs.get("unit", "?")
+    flux = figure_text(attrs.get("unit", "?"))
     each = f"from the sky to the peak of each image;\npeaks in {flux}"
     bar.set_label(f"flux per pixel [{flux}]" if shared else each, fontsize=9)
 
@@ -305,7 +323,7 @@ def _draw_legend(page: _Page, top: float, summary: Summary) -> None:
     names = list(summary.counts)[:_CLASSES]
     entries = [
         (
-            f"{_short(name, 24)}: {summary.counts[name]:,} images",
+            f"{figure_text(name, 24)}: {summary.counts[name]:,} images",
             _colour(i) if len(names) > 1 else _GREY,
         )
         for i, name in enumerate(names)
@@ -351,9 +369,9 @@ def _draw_histogram(ax: Axes, column: Column, summary: Summary, apart: bool) -> 
     words = [f"[{unit(column.name)}]" if unit(column.name) else ""]
     words.append(f"(0 in {zeros:.0%})" if zeros else "")
     if len(present := np.unique(labels)) == 1 < len(summary.counts) and present[0] >= 0:
-        words.append(f"({_short(list(summary.counts)[present[0]], 18)})")
+        words.append(f"({figure_text(list(summary.counts)[present[0]], 18)})")
     below = " ".join(word for word in words if word)
-    ax.set_xlabel(f"{_short(column.name, 30)}\n{below}".rstrip(), fontsize=9)
+    ax.set_xlabel(f"{figure_text(column.name, 30)}\n{below}".rstrip(), fontsize=9)
 
 
 def _sparse_ticks(ax: Axes, ratio: float) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from simulate.dataset.columns import in_order, unit
+from simulate.hdf5 import DamagedFileError, read_hdf5
+from simulate.shard_form import AGAIN, ShardForm
 from simulate.shards import read_manifest
 
 #: Values of a column that are kept for medians and histograms, whatever the number of images.
@@ -65,8 +67,8 @@ class Summary:
     """size on disk"""
     samples: dict[str, list[tuple[str, int]]]
     """the first images of each class: shard and position in it"""
-    unreadable: list[str]
-    """shards that cannot be read"""
+    damaged: dict[str, str]
+    """what is wrong with each shard that cannot be used"""
 
     @property
     def images(self) -> int:
@@ -105,13 +107,13 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
         samples: images of each class whose places are noted.
 
     Raises:
-        InputError: if the folder holds no data set.
+        InputError: if the folder holds no data set, or a shard that cannot be read now.
     """
     manifest = read_manifest(folder)
     names = [str(name) for name in manifest["label_names"]]
     attrs: dict[str, Any] = {}
     shapes: dict[str, tuple[int, ...]] = {}
-    unreadable: list[str] = []
+    damaged: dict[str, str] = {}
     counts = np.zeros(len(names), np.int64)
     places: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     columns: dict[str, _Collector] = {}
@@ -119,19 +121,18 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
     total = sum(entry["n"] for entry in manifest["shards"])
     rng = np.random.default_rng(0)
     for entry in manifest["shards"]:
+        path = folder / entry["file"]
         try:
-            with h5py.File(folder / entry["file"], "r") as file:
-                label = file["label"][()]
-                params = {name: values[()] for name, values in file["params"].items()}
-                found = {
-                    name: file[name].shape[1:] for name in ("image", "image_lr") if name in file
-                }
-                shapes = shapes or found
-                attrs = attrs or dict(file.attrs)
-        # h5py answers damaged metadata with a RuntimeError.
-        except (OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError):
-            unreadable.append(entry["file"])
+            with read_hdf5(path, AGAIN) as file:
+                form = ShardForm.of_file(path, file, entry["n"])
+                label, params = form.read_labels(), form.read_params()
+                if len(form.attrs["label_names"]) != len(names):
+                    raise DamagedFileError(f"{path} has other classes than the manifest; {AGAIN}")
+                images = {name: v.shape[1:] for name, v in form.columns.items() if name != "label"}
+        except DamagedFileError as error:
+            damaged[entry["file"]] = str(error)
             continue
+        shapes, attrs = shapes or images, attrs or form.attrs
         for index, name in enumerate(names):
             here = np.flatnonzero(label == index)
             counts[index] += len(here)
@@ -147,10 +148,18 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
         shapes,
         dict(zip(names, counts.tolist(), strict=True)),
         [column for name in in_order(columns) if (column := columns[name].column(name))],
-        sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        _bytes_in(folder),
         places,
-        unreadable,
+        damaged,
     )
+
+
+def _bytes_in(folder: Path) -> int:
+    size = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process may have just removed it
+            size += path.stat().st_size if path.is_file() else 0
+    return size
 
 
 @dataclasses.dataclass

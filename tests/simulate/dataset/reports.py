@@ -31,6 +31,7 @@ def foreign(folder, labels, names, params=None, image=None, shards=1):
         columns = {"image": pixels.astype(np.float32), "label": labels[part]}
         values = {name: column[part] for name, column in (params or {}).items()}
         attrs = {"label_names": names, "pixel_scale": 0.1, "unit": "counts", "preset": "imported"}
+        attrs["model"] = "unknown"
         file = f"shard-{number:05d}.h5"
         digest = write_shard(folder / file, columns, values, attrs)
         entries.append({"file": file, "n": len(part), "sha256": digest})

@@ -113,7 +113,8 @@ def test_pixels_and_shapes_are_verified_though_the_checksum_is_right(tmp_path):
 
     folder = foreign(tmp_path / "other", [0] * 4, ["a"], shards=2)
     columns = {"image": np.ones((2, 1, 9, 9), np.float32), "label": np.zeros(2, np.int64)}
-    attrs = {"label_names": ["a"], "pixel_scale": 0.1}
+    attrs = {"label_names": ["a"], "pixel_scale": 0.1, "unit": "counts", "preset": "imported"}
+    attrs["model"] = "unknown"
     digest = write_shard(folder / "shard-00001.h5", columns, {}, attrs)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["shards"][1]["sha256"] = digest
