@@ -1,14 +1,19 @@
 """Ray tracing, lensing and de-lensing of pixel images, and rendering, as layers of a network.
 
 A layer holds the grid, in buffers that follow ``.to(device, dtype)`` and stay out of the state
-dictionary; the lens comes with each call, so that gradients reach every parameter of it.
+dictionary; the lens comes with each call, so that gradients reach every parameter of it. In a
+network of half precision, or under autocast, layers compute and answer in single precision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
 
+from lensphys.arrays import PRECISIONS, in_precision, is_traced
 from lensphys.grid import pixel_grid
 from lensphys.lens import Lens
 from lensphys.psf import PSF
@@ -31,11 +36,29 @@ class _OnGrid(nn.Module):
         self, *, pixel_scale: float, shape: Shape, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
-        self.pixel_scale = pixel_scale
         x, y = pixel_grid(shape, pixel_scale, dtype=dtype)
-        self.shape = (int(x.shape[0]), int(x.shape[1]))
+        self._pixel_scale = float(pixel_scale)
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("y", y, persistent=False)
+
+    @property
+    def pixel_scale(self) -> float:
+        """Width of a pixel, arcsec."""
+        return self._pixel_scale
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels of the image, ``(ny, nx)``."""
+        return self.x.shape[0], self.x.shape[1]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        grid = self.x, self.y
+        super()._apply(fn, recurse)
+        if self.x.dtype not in PRECISIONS:
+            # Half precision would move the pixels.
+            device = self.x.device
+            self.x, self.y = (v.to(device, torch.float32) for v in grid)
+        return self
 
     def extra_repr(self) -> str:
         return f"pixel_scale={self.pixel_scale:g}, shape={self.shape}"
@@ -79,16 +102,34 @@ class Render(_OnGrid):
     ) -> None:
         super().__init__(pixel_scale=pixel_scale, shape=shape, dtype=dtype)
         self.psf, self.supersampling = psf, supersampling
-        self._pixels = self._on_device()
+        self._prepare()
 
-    def _on_device(self) -> Pixels:
-        return Pixels(self.x, self.y, psf=self.psf, supersampling=self.supersampling)
+    def _prepare(self) -> None:
+        self._pixels = Pixels(
+            self.x,
+            self.y,
+            psf=self.psf,
+            supersampling=self.supersampling,
+            integrate_cores=True,
+        )
+        self._made_of = self._inputs()
+
+    def _inputs(self) -> tuple[Any, ...]:
+        """List what the pixels are made of: settings, and the state of the grid."""
+        device = self.x.device, self.x.dtype
+        if is_traced(self.x):
+            return self.psf, self.supersampling, device
+        # Also a change in place, and of the data behind a tensor.
+        grid = [(v.data_ptr(), 0 if v.is_inference() else v._version) for v in (self.x, self.y)]
+        return self.psf, self.supersampling, device, *grid
 
     def forward(self, lens: Lens, source: Light, lens_light: Light | None = None) -> Tensor:
         """Flux per pixel, of shape ``(B, ny, nx)`` or ``(ny, nx)``."""
-        # The grid is checked once, not on every call, so that a compiled graph has no gaps.
-        if (self._pixels.x.device, self._pixels.x.dtype) != (self.x.device, self.x.dtype):
-            self._pixels = self._on_device()
+        # The grid is checked when it changes, not on every call, so that a compiled graph has no
+        # gaps.
+        inputs = self._inputs()
+        if inputs != self._made_of[: len(inputs)]:
+            self._prepare()
         return render_on(self._pixels, lens, source, lens_light)
 
 
@@ -117,10 +158,7 @@ class _BetweenPlanes(_OnGrid):
         self, name: str, image: Tensor, shape: tuple[int, int], lens: Lens
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image as ``(B, C, ny, nx)``; indices and weights of the pixels around each ray."""
-        if not isinstance(image, Tensor) or not image.is_floating_point():
-            # Weights cast to whole numbers would all be zero.
-            kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
-            raise ValueError(f"{name} must be a tensor of floating-point numbers, got {kind}")
+        image = in_precision(name, image)
         if image.ndim not in (2, 3, 4) or tuple(image.shape[-2:]) != shape:
             raise ValueError(
                 f"{name} must be of shape (ny, nx), (B, ny, nx) or (B, C, ny, nx) with pixels "

@@ -14,9 +14,10 @@ from lensphys.parameters import (
     Parameter,
     align,
     check_batches,
-    check_number,
     check_positions,
+    read_parameter,
     shared_shape,
+    take_parameter,
 )
 
 
@@ -130,7 +131,7 @@ class ThinLens(Lens):
     """
 
     def __init__(self, deflectors: Sequence[Deflector], *, alpha_scale: Parameter = 1.0) -> None:
-        check_number("alpha_scale", alpha_scale)
+        alpha_scale = take_parameter("alpha_scale", alpha_scale)
         super().__init__(deflectors, alpha_scale=alpha_scale)
         self.alpha_scale = alpha_scale
 
@@ -198,8 +199,8 @@ class ThinLens(Lens):
         if beta_x is None or beta_y is None:
             beta_x, beta_y = self.ray_trace(x, y)
         else:
-            check_number("beta_x", beta_x)
-            check_number("beta_y", beta_y)
+            beta_x = read_parameter("beta_x", beta_x, "arcsec")
+            beta_y = read_parameter("beta_y", beta_y, "arcsec")
             # More axes than (B,) are those of a map.
             beta_x, beta_y = (
                 v if isinstance(v, Tensor) and v.ndim > 1 else align(v, x) for v in (beta_x, beta_y)
@@ -224,7 +225,7 @@ class ThinLens(Lens):
         Raises:
             ValueError: for a distance that is not positive.
         """
-        check_number("D_dt", D_dt, low=0.0, open_low=True)
+        D_dt = read_parameter("D_dt", D_dt, "Mpc", positive=True)
         return align(D_dt, x) * DAYS * self.fermat_potential(x, y, beta_x, beta_y)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.lens import Lens
-from lensphys.parameters import Parameter, check_number, check_window
+from lensphys.parameters import Parameter, check_window, read_parameter
 
 Order = Literal["arrival", "magnification"]
 
@@ -88,8 +88,8 @@ def image_positions(
             sources and lenses that do not go together, and a source whose image is a ring.
     """
     check_window(window, n_pix, center_x, center_y)
-    check_number("beta_x", beta_x)
-    check_number("beta_y", beta_y)
+    beta_x = read_parameter("beta_x", beta_x, "arcsec")
+    beta_y = read_parameter("beta_y", beta_y, "arcsec")
     if order not in ("arrival", "magnification"):
         raise ValueError(f"order must be 'arrival' or 'magnification', got {order!r}")
     given = (beta_x, beta_y)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from lensphys import cosmology as cosmo
+from lensphys.arrays import is_traced
 from lensphys.cosmology import DAYS, Cosmology, FlatLambdaCDM
 from lensphys.lens import Deflector, Lens, sum_maps
-from lensphys.parameters import Parameter, align, check_number, is_traced
+from lensphys.parameters import Parameter, align, take_parameter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +79,19 @@ class MultiPlane(Lens):
                 f"redshifts must be one for each deflector, got {len(redshifts)} for "
                 f"{len(deflectors)} deflectors"
             )
-        convention = z_source if z_source_convention is None else z_source_convention
+        redshifts = list(redshifts)
+        # One copy of each, since deflectors that share a tensor form a plane.
+        own: dict[int, Parameter] = {}
+        redshifts = [
+            own.setdefault(id(z), take_parameter(f"redshifts[{i}]", z))
+            for i, z in enumerate(redshifts)
+        ]
+        z_source = take_parameter("z_source", z_source)
+        convention = z_source
+        if z_source_convention is not None:
+            convention = take_parameter("z_source_convention", z_source_convention)
         named = {f"redshifts[{i}]": z for i, z in enumerate(redshifts)}
         named |= {"z_source": z_source, "z_source_convention": convention}
-        for name, z in named.items():
-            check_number(name, z)
         if isinstance(cosmology, FlatLambdaCDM):
             named |= {"H0": cosmology.H0, "Om0": cosmology.Om0}
         super().__init__(deflectors, **named)

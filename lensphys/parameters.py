@@ -12,11 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensphys.arrays import PRECISIONS, is_traced, read_numbers, take_numbers
 from lensphys.fit_range import FitRange
 from lensphys.ground.numbers import is_count, is_number
 
 #: A number, or a tensor of shape ``(B,)`` with one value an image.
 Parameter: TypeAlias = float | Tensor
+
+#: Types of numbers that are not real, or too coarse for distances and scales.
+_NO_REAL_ONES = (torch.bool, torch.complex64, torch.complex128, torch.float16, torch.bfloat16)
 
 
 def parameter(
@@ -37,11 +41,6 @@ def parameter(
     # A dictionary, since torch.compile reads metadata and knows no class of ours.
     metadata |= {"fit": None if fit is None else dataclasses.asdict(fit)}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def is_traced(value: Tensor) -> bool:
-    """Tell if the values of a tensor are unknown: inside vmap, jvp or a compiled graph."""
-    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
 def is_concrete(value: Parameter) -> bool:
@@ -67,7 +66,7 @@ def check_range(name: str, value: Parameter, low: float, high: float, open_low: 
         with torch.no_grad():
             # The extremes suffice: NaN anywhere makes both of them NaN.
             extremes = torch.aminmax(value.flatten()) if value.numel() else ()
-            if value.is_floating_point():
+            if value.dtype in PRECISIONS:
                 # Rounded as the values are, so that a bound itself is inside in float32 too.
                 low, high = _round(low, high, value.dtype)
             valid = all(_inside(extreme.item(), low, high, open_low) for extreme in extremes)
@@ -92,6 +91,28 @@ def check_number(
     check_range(name, value, low, high, open_low)
 
 
+def take_parameter(name: str, value: Any, unit: str = "") -> Parameter:
+    """Return a parameter to be kept, finite; see :func:`lensphys.arrays.take_numbers`.
+
+    Raises:
+        ValueError: for what are no real numbers, or not all of them finite.
+    """
+    value = take_numbers(name, value, unit)
+    check_range(name, value, -math.inf, math.inf, False)
+    return value
+
+
+def read_parameter(name: str, value: Any, unit: str = "", *, positive: bool = False) -> Parameter:
+    """Return a parameter of one call, finite; see :func:`lensphys.arrays.read_numbers`.
+
+    Raises:
+        ValueError: for what are no real numbers, or not all of them finite (and positive).
+    """
+    value = read_numbers(name, value, unit)
+    check_range(name, value, 0.0 if positive else -math.inf, math.inf, positive)
+    return value
+
+
 def check_real(name: str, value: Any) -> None:
     """Raise ValueError unless ``value`` is a number or a tensor of real ones."""
     if isinstance(value, bool) or not isinstance(
@@ -99,7 +120,7 @@ def check_real(name: str, value: Any) -> None:
     ):
         kind = type(value).__name__
         raise ValueError(f"{name} must be a number or a tensor, got {kind}")
-    if isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool):
+    if isinstance(value, Tensor) and value.dtype in _NO_REAL_ONES:
         raise ValueError(f"{name} must be a number or a tensor of real ones, got {value.dtype}")
 
 
@@ -133,9 +154,12 @@ def check_batches(named: Sequence[tuple[str, tuple[int, ...]]]) -> None:
 def check_positions(x: Any, y: Any) -> None:
     """Raise ValueError unless coordinates are tensors of floating-point numbers."""
     for name, value in (("x", x), ("y", y)):
-        if not (isinstance(value, Tensor) and value.is_floating_point()):
+        if not (isinstance(value, Tensor) and value.dtype in PRECISIONS):
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"{name} must be a tensor of floating-point numbers, got {kind}")
+            raise ValueError(
+                f"{name} must be a tensor of floating-point numbers, got {kind}; positions are "
+                "float32 or float64"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,6 +169,10 @@ class Profile:
     Subclasses are frozen dataclasses whose parameters are fields declared with :func:`parameter`.
     Any other field is a setting of the profile, such as the order of a multipole: the same for a
     whole batch, and left to the subclass to check.
+
+    A parameter is a number, tensor, array, list or quantity; arrays and tensors are copied, so that
+    nobody changes a profile from outside. A tensor that requires gradients, or an ``nn.Parameter``,
+    stays linked: gradients reach it, and the profile follows the steps of an optimiser.
 
     Raises:
         ValueError: on creation, naming the parameter that is not finite, out of range, or whose
@@ -157,8 +185,11 @@ class Profile:
     def __post_init__(self) -> None:
         shapes = {}
         for field in parameter_fields(self):
-            value, meta = getattr(self, field.name), field.metadata
-            check_number(field.name, value, meta["low"], meta["high"], meta["open_low"])
+            given, meta = getattr(self, field.name), field.metadata
+            value = take_numbers(field.name, given, meta["unit"])
+            check_range(field.name, value, meta["low"], meta["high"], meta["open_low"])
+            if value is not given:
+                object.__setattr__(self, field.name, value)
             shapes[field.name] = tuple(value.shape) if isinstance(value, Tensor) else ()
         try:
             shared_shape(shapes.values())
@@ -166,7 +197,8 @@ class Profile:
             given = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
             raise ValueError(f"parameters must share one batch shape, got {given}") from None
         if self.ellipticity:
-            e1, e2 = (getattr(self, name) for name in self.ellipticity)
+            # In half precision 0.9999 is 1.
+            e1, e2 = (read_numbers(name, getattr(self, name)) for name in self.ellipticity)
             check_range(
                 f"{'^2 + '.join(self.ellipticity)}^2", e1 * e1 + e2 * e2, 0.0, 0.9999, False
             )

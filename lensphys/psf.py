@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lensphys.arrays import in_precision, is_linked, is_traced, take_map, take_numbers
 from lensphys.ground.numbers import check_count, is_number
 from lensphys.kernels import launch
-from lensphys.parameters import is_traced, needs_backward
+from lensphys.parameters import Parameter, is_transformed, needs_backward
+from lensphys.products import product
 
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -35,12 +37,48 @@ class PSF(Protocol):
         """Blur images of shape ``(..., ny, nx)``."""
 
 
-def _check_psf(psf: GaussianPSF | MoffatPSF | PixelPSF, *positive: str) -> None:
-    for name in (*positive, "pixel_scale"):
+def _take_settings(
+    psf: GaussianPSF | MoffatPSF | PixelPSF, *, numbers: tuple[str, ...], live: tuple[str, ...] = ()
+) -> None:
+    """Check settings of a PSF, and replace those that are no numbers yet.
+
+    A tensor among the ``live`` ones stays: it is read at each call.
+    """
+    for name in (*live, *numbers):
         value = getattr(psf, name)
-        if not (is_number(value) and value > 0):
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+        if isinstance(value, Tensor):
+            if name not in live and is_linked(value):
+                raise ValueError(f"{name} must be a number without gradients, got {value}")
+        elif hasattr(value, "__array__"):
+            value = take_numbers(name, value, "" if name in ("truncation", "beta") else "arcsec")
+        least = 1 if name == "beta" else 0
+        if not (is_number(value) and value > least):
+            wanted = "finite and above 1" if least else "positive and finite"
+            raise ValueError(f"{name} must be {wanted}, got {value}")
+        if name not in live or not isinstance(value, Tensor):
+            object.__setattr__(psf, name, float(value))
     check_count("supersampling", psf.supersampling)
+
+
+Round = TypeVar("Round", "GaussianPSF", "MoffatPSF")
+
+
+def _freeze(psf: Round, *names: str) -> Round | None:
+    """Return the PSF with numbers for its widths, by which kernels are kept, as they are now.
+
+    None if gradients by one of them are wanted, which a kernel that is kept does not have.
+    """
+    live = {name: v for name in names if isinstance(v := getattr(psf, name), Tensor)}
+    if not live:
+        return psf
+    if needs_backward(*live.values()) or is_transformed(*live.values()):
+        return None
+    return dataclasses.replace(psf, **{name: value.item() for name, value in live.items()})
+
+
+def _as_one(value: Parameter) -> Parameter:
+    """Return a number as it is, a tensor of one in double precision, on the CPU."""
+    return value.to("cpu", torch.float64).reshape(()) if isinstance(value, Tensor) else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +90,8 @@ class GaussianPSF:
     the edge pixels continue outwards.
 
     Args:
-        fwhm: full width at half maximum, arcsec.
+        fwhm: full width at half maximum, arcsec: a number; or a tensor of one, which is read at
+            each call and receives gradients.
         pixel_scale: width of a pixel of the images to be blurred, arcsec.
         truncation: radius of the kernel, in standard deviations.
         supersampling: points per pixel and axis that the kernel is averaged over; for a PSF
@@ -63,17 +102,17 @@ class GaussianPSF:
             supersampling below 1.
     """
 
-    fwhm: float
+    fwhm: Parameter
     pixel_scale: float
     truncation: float = 5.0
     supersampling: int = 1
 
     def __post_init__(self) -> None:
-        _check_psf(self, "fwhm", "truncation")
+        _take_settings(self, numbers=("truncation", "pixel_scale"), live=("fwhm",))
 
     def kernel(self) -> Tensor:
         """The normalised one-dimensional kernel, float64, of odd length."""
-        sigma = self.fwhm / FWHM_PER_SIGMA / self.pixel_scale * self.supersampling
+        sigma = _as_one(self.fwhm) / FWHM_PER_SIGMA / self.pixel_scale * self.supersampling
         radius = int(self.truncation * sigma + 0.5)
         offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
         weights = torch.exp(-0.5 * (offset / sigma) ** 2)
@@ -81,17 +120,22 @@ class GaussianPSF:
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; flux inside the frame is kept up to the edges."""
+        image = in_precision("image", image)
+        if (fixed := _freeze(self, "fwhm")) is None:
+            kernel = self.kernel()
+            along_y, along_x = (_make_banded(kernel, n).to(image) for n in image.shape[-2:])
+            return product(along_y, product(image, along_x.mT))
         if launch.is_possible(image) and image.ndim > 1 and image.numel():
-            weights = _weights(self, image.dtype)
+            weights = _weights(fixed, image.dtype)
             if _TAPS * len(weights) < min(image.shape[-2:]):
                 if needs_backward(image):
-                    blurred: Tensor = _Blur.apply(image, self)
+                    blurred: Tensor = _Blur.apply(image, fixed)
                     return blurred
                 return _convolve_in_loop("gaussian_psf.blur", weights, image)
         # Two products with banded matrices: a quarter of the time of a convolution on a CPU, and
         # on a GPU free of the TF32 rounding that convolutions have by default.
-        along_y, along_x = _matrices(self, image)
-        return along_y @ (image @ along_x.mT)
+        along_y, along_x = _matrices(fixed, image)
+        return product(along_y, product(image, along_x.mT))
 
 
 class _Blur(torch.autograd.Function):
@@ -109,7 +153,7 @@ class _Blur(torch.autograd.Function):
                 "gaussian_psf.blur_transposed", _weights(ctx.psf, g.dtype), g
             ), None
         along_y, along_x = _matrices(ctx.psf, g)
-        return along_y.mT @ (g @ along_x), None
+        return product(along_y.mT, product(g, along_x)), None
 
 
 def _convolve_in_loop(name: str, weights: NDArray[np.floating], image: Tensor) -> Tensor:
@@ -128,21 +172,23 @@ def _weights(psf: GaussianPSF, dtype: torch.dtype) -> NDArray[np.floating]:
 
 def _matrices(psf: GaussianPSF, image: Tensor) -> tuple[Tensor, Tensor]:
     """Matrices that blur along y and along x."""
-    along_y, along_x = (_make_banded(psf, n, image.dtype, image.device) for n in image.shape[-2:])
+    along_y, along_x = (_matrix(psf, n, image.dtype, image.device) for n in image.shape[-2:])
     return along_y, along_x
 
 
 @functools.lru_cache(maxsize=32)
-def _make_banded(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Matrix (n, n) that blurs n pixels; those at the edges continue outwards."""
+def _matrix(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     # Outside inference mode even when called in it, since the cached matrix outlives the call.
     with torch.inference_mode(False):
-        kernel = psf.kernel()
-        width = kernel.numel() // 2
-        source = torch.arange(n)[:, None] + torch.arange(-width, width + 1)
-        matrix = torch.zeros(n, n, dtype=torch.float64)
-        matrix.scatter_add_(1, source.clamp(0, n - 1), kernel.expand(n, -1))
-        return matrix.to(device, dtype)
+        return _make_banded(psf.kernel(), n).to(device, dtype)
+
+
+def _make_banded(kernel: Tensor, n: int) -> Tensor:
+    """Matrix (n, n) that blurs n pixels; those at the edges continue outwards."""
+    width = kernel.numel() // 2
+    source = torch.arange(n)[:, None] + torch.arange(-width, width + 1)
+    matrix = torch.zeros(n, n, dtype=torch.float64)
+    return matrix.scatter_add(1, source.clamp(0, n - 1), kernel.expand(n, -1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +199,9 @@ class MoffatPSF:
     of a square and normalised to 1 there; outside the frame of an image there is no light.
 
     Args:
-        fwhm: full width at half maximum, arcsec.
-        beta: slope of the wings, above 1; about 2.5 to 4.8 for the atmosphere.
+        fwhm: full width at half maximum, arcsec: a number; or a tensor of one, which is read at
+            each call and receives gradients.
+        beta: slope of the wings, above 1, given likewise; about 2.5 to 4.8 for the atmosphere.
         pixel_scale: width of a pixel of the images to be blurred, arcsec.
         truncation: half the width of the kernel, in units of the FWHM.
         supersampling: points per pixel and axis that the kernel is averaged over.
@@ -164,29 +211,32 @@ class MoffatPSF:
             of infinite flux, or a supersampling below 1.
     """
 
-    fwhm: float
-    beta: float
+    fwhm: Parameter
+    beta: Parameter
     pixel_scale: float
     truncation: float = 5.0
     supersampling: int = 1
 
     def __post_init__(self) -> None:
-        _check_psf(self, "fwhm", "truncation")
-        if not (is_number(self.beta) and self.beta > 1):
-            raise ValueError(f"beta must be finite and above 1, got {self.beta}")
+        _take_settings(self, numbers=("truncation", "pixel_scale"), live=("fwhm", "beta"))
 
     def kernel(self) -> Tensor:
         """The normalised kernel ``(n, n)``, float64, of odd size."""
-        fwhm = self.fwhm / self.pixel_scale * self.supersampling
+        fwhm, beta = _as_one(self.fwhm), _as_one(self.beta)
+        fwhm = fwhm / self.pixel_scale * self.supersampling
         radius = int(self.truncation * fwhm + 0.5)
-        alpha = fwhm / (2 * math.sqrt(2 ** (1 / self.beta) - 1))
+        ratio2 = 2 ** (1 / beta) - 1
+        alpha = fwhm / (2 * (ratio2.sqrt() if isinstance(ratio2, Tensor) else math.sqrt(ratio2)))
         offset2 = (torch.arange(-radius, radius + 1, dtype=torch.float64) / alpha) ** 2
-        weights = (1 + offset2[:, None] + offset2) ** -self.beta
+        weights = (1 + offset2[:, None] + offset2) ** -beta
         return degrade(weights / weights.sum(), self.supersampling)
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost."""
-        return fft_convolve(image, _moffat(self, image.dtype, image.device))
+        image = in_precision("image", image)
+        if (fixed := _freeze(self, "fwhm", "beta")) is None:
+            return fft_convolve(image, self.kernel())
+        return fft_convolve(image, _moffat(fixed, image.dtype, image.device))
 
 
 @functools.lru_cache(maxsize=32)
@@ -205,7 +255,8 @@ class PixelPSF:
 
     Args:
         kernel: the light of a point source in pixels, a tensor or an array of shape ``(ky, kx)``,
-            both odd, with the point source in the central pixel. Images are differentiable in it.
+            both odd, with the point source in the central pixel. It is copied, unless it requires
+            gradients: images are differentiable in it.
         pixel_scale: width of a pixel of the images to be blurred, arcsec.
         supersampling: number of pixels of ``kernel`` along a side of a pixel of the images; the
             kernel is summed into the wider pixels. To blur a finer grid with it, leave this at 1
@@ -225,12 +276,8 @@ class PixelPSF:
     normalise: bool = False
 
     def __post_init__(self) -> None:
-        _check_psf(self)
-        if not isinstance(self.kernel, Tensor | np.ndarray):
-            raise ValueError(
-                f"kernel must be a tensor or an array, got {type(self.kernel).__name__}"
-            )
-        kernel = torch.as_tensor(self.kernel)
+        _take_settings(self, numbers=("pixel_scale",))
+        kernel = take_map("kernel", self.kernel)
         if kernel.ndim != 2 or not all(n % 2 for n in kernel.shape):
             raise ValueError(f"kernel must be (ky, kx) with odd sizes, got {tuple(kernel.shape)}")
         if not is_traced(kernel):
@@ -245,6 +292,7 @@ class PixelPSF:
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost."""
+        image = in_precision("image", image)
         kernel = torch.as_tensor(self.kernel).to(image.device, image.dtype)
         if self.normalise:
             kernel = kernel / kernel.sum()
@@ -259,7 +307,7 @@ def degrade(kernel: Tensor, factor: int) -> Tensor:
     along_y, along_x = (
         _share_pixels(n, factor).to(kernel.device, kernel.dtype) for n in kernel.shape[-2:]
     )
-    return along_y @ kernel @ along_x.mT
+    return product(product(along_y, kernel), along_x.mT)
 
 
 def _share_pixels(n: int, factor: int) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
+from lensphys.arrays import take_numbers
 from lensphys.fit_range import FitRange
 from lensphys.parameters import Parameter
 
@@ -114,7 +115,7 @@ def per_image(name: str, value: Parameter, like: Tensor) -> Tensor:
     Raises:
         ValueError: for another shape, or a value that is not finite.
     """
-    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    value = torch.as_tensor(take_numbers(name, value), dtype=like.dtype, device=like.device)
     if value.ndim and value.shape != like.shape:
         raise ValueError(
             f"{name} must be a number or of shape {tuple(like.shape)}, got {tuple(value.shape)}"

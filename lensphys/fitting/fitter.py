@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lensphys.arrays import in_precision, take_numbers
 from lensphys.fitting.bounds import EDGE, Bounds
 from lensphys.fitting.scene import LensScene
 from lensphys.fitting.templates import Templates, starting_values
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light.sersic import Sersic
-from lensphys.parameters import Parameter, check_number
+from lensphys.parameters import Parameter, check_number, check_width
+from lensphys.products import product
 from lensphys.psf import PSF
 from lensphys.rendering import Pixels
 from lensphys.threads import map_chunks, side_by_side
@@ -176,11 +178,13 @@ class Fitter:
         if retry_above is not None and not retry_above >= 0:
             raise ValueError(f"retry_above must not be negative, got {retry_above!r}")
         self.scene = LensScene(mass, lens_light=lens_light)
-        self._pixel_scale, self._psf, self._supersampling = pixel_scale, psf, supersampling
+        check_width("pixel_scale", pixel_scale)
+        self._pixel_scale, self._psf = float(pixel_scale), psf
+        self._supersampling = supersampling
         self._bounds = dict(bounds or {})
         self._n_starts, self._retry_above = n_starts, retry_above
         self._max_steps, self._tolerance = max_steps, tolerance
-        self._cached: dict[Any, tuple[Pixels, Templates | None]] = {}
+        self._cached: dict[Any, tuple[Pixels, Tensor, Templates | None]] = {}
 
     @side_by_side()
     def __call__(
@@ -248,32 +252,41 @@ class Fitter:
         """Return pixels and templates for images of this shape, precision and device."""
         ny, nx = images.shape[-2:]
         key = (ny, nx, images.dtype, images.device)
-        pixels, templates = self._cached.get(key, (None, None))
+        pixels, spread, templates = self._cached.get(key, (None, None, None))
         # Later calls may differentiate, also if this one does not.
         with torch.inference_mode(False), torch.no_grad():
             if pixels is None:
                 dtype, device = images.dtype, images.device
                 x, y = pixel_grid((ny, nx), self._pixel_scale, dtype=dtype, device=device)
                 pixels = Pixels(x, y, psf=self._psf, supersampling=self._supersampling)
+            # A PSF may change, such as one whose width is a tensor, and templates are blurred.
+            now = pixels.collect(_point_source(pixels.x))
+            if spread is not None and not torch.equal(now, spread):
+                templates = None
             if with_templates and templates is None:
                 templates = Templates(self.scene, pixels)
-        self._cached[key] = pixels, templates
+        self._cached[key] = pixels, now, templates
         return pixels, templates if with_templates else None
+
+
+def _point_source(like: Tensor) -> Tensor:
+    """Brightness of a point source in the middle of a map."""
+    ny, nx = like.shape[-2:]
+    brightness = torch.zeros_like(like)
+    brightness[ny // 2, nx // 2] = 1.0
+    return brightness
 
 
 def _check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
     """Return images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel."""
-    if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float64):
-        raise ValueError("images must be a tensor of floating-point numbers, float32 or float64")
+    images = in_precision("images", images)
     if images.ndim not in (2, 3) or not images.numel():
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])
     number, *size = images.shape
-    try:
-        sigma = torch.as_tensor(sigma, dtype=images.dtype, device=images.device)
-    except (TypeError, ValueError, RuntimeError):
-        kind = type(sigma).__name__
-        raise ValueError(f"sigma must be a number or a tensor, got {kind}") from None
+    sigma = torch.as_tensor(
+        take_numbers("sigma", sigma), dtype=images.dtype, device=images.device
+    )
     if tuple(sigma.shape) not in {(), (1,), (number,), (*size,), (1, *size), (number, *size)}:
         raise ValueError(
             f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "
@@ -345,7 +358,7 @@ class _Problem:
         maps[:, 0] = self.images[index] - maps[:, 0]
         maps = maps.mul_(self.weight[index, None]).flatten(2)
         slope = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
-        return (maps @ maps.mT).double() * slope[:, :, None] * slope[:, None]
+        return product(maps, maps.mT).double() * slope[:, :, None] * slope[:, None]
 
     def model(self, params: dict[str, Tensor]) -> Tensor:
         """Images of parameters by name."""
@@ -448,7 +461,7 @@ class _Problem:
         )
         z = (s.z + step.to(s.z.dtype)).clamp(-EDGE, EDGE)
         step = (z - s.z).double()
-        expected = (step * (2 * s.gradient - (s.normal @ step[..., None])[..., 0])).sum(1)
+        expected = (step * (2 * s.gradient - product(s.normal, step[..., None])[..., 0])).sum(1)
         chi2, normal, gradient = self.equations(z, s.index)
 
         # Below its own rounding a rise of chi^2 is none.

@@ -12,6 +12,7 @@ from lensphys.fitting.bounds import check_names, per_image
 from lensphys.fitting.scene import LensScene
 from lensphys.light.sersic import Sersic
 from lensphys.parameters import Parameter
+from lensphys.products import product
 from lensphys.rendering import Pixels
 from lensphys.threads import map_chunks
 
@@ -75,14 +76,16 @@ class Templates:
         inverse = self._bin(weight.square()).flatten(1)
         signal = self._bin(images * weight.square()).flatten(1)
         tiny = torch.finfo(inverse.dtype).tiny
-        st, tt = signal @ self._maps.T, (inverse @ self._maps.square().T).clamp_min(tiny)
+        st = product(signal, self._maps.T)
+        tt = product(inverse, self._maps.square().T).clamp_min(tiny)
         score, amplitude = st.clamp_min(0) ** 2 / tt, st / tt
         light = torch.zeros_like(score, dtype=torch.long)
         light_amplitude = torch.zeros_like(score)
         for k, own in enumerate(self._light):
             # The two amplitudes of least squares, both positive.
-            sl, ll = (signal @ own)[:, None], (inverse @ own.square())[:, None].clamp_min(tiny)
-            tl = inverse @ (self._maps * own).T
+            sl = product(signal, own)[:, None]
+            ll = product(inverse, own.square())[:, None].clamp_min(tiny)
+            tl = product(inverse, (self._maps * own).T)
             det = (tt * ll - tl * tl).clamp_min(1e-6 * tt * ll)
             a, b = (st * ll - sl * tl) / det, (sl * tt - st * tl) / det
             better = (a > 0) & (b > 0) & (a * st + b * sl > score)
@@ -110,7 +113,8 @@ class Templates:
         for _ in range(count):
             best = rank.argmax(1, keepdim=True)
             chosen.append(index.gather(1, best))
-            like = (maps @ maps.gather(1, best[..., None].expand(-1, -1, maps.shape[2])).mT)[..., 0]
+            chosen_maps = maps.gather(1, best[..., None].expand(-1, -1, maps.shape[2]))
+            like = product(maps, chosen_maps.mT)[..., 0]
             rank = torch.where(like > _ALIKE, rank - penalty, rank)
         return torch.cat(chosen, 1)
 

@@ -23,4 +23,7 @@ def is_number(value: Any) -> bool:
     """Return whether a value is one finite number; a tensor of one element counts."""
     one = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
     one = one or (hasattr(value, "numel") and value.numel() == 1)
-    return one and math.isfinite(value)
+    try:
+        return one and math.isfinite(value)
+    except (TypeError, RuntimeError, OverflowError):  # complex, or larger than any float
+        return False

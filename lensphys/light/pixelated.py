@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lensphys.arrays import is_traced, take_map
 from lensphys.light.base import LightProfile
-from lensphys.parameters import Parameter, is_traced, parameter, shared_shape
+from lensphys.parameters import Parameter, is_concrete, parameter, shared_shape
 
 Interpolation = Literal["linear", "cubic"]
 
@@ -116,10 +118,7 @@ class PixelatedSource(LightProfile):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.image, Tensor | np.ndarray):
-            kind = type(self.image).__name__
-            raise ValueError(f"image must be a tensor or an array, got {kind}")
-        image = torch.as_tensor(self.image)
+        image = take_map("image", self.image)
         if image.ndim not in (2, 3) or image.numel() == 0:
             raise ValueError(f"image must be (B, ny, nx) or (ny, nx), got {tuple(image.shape)}")
         if not (is_traced(image) or torch.isfinite(image).all()):
@@ -135,7 +134,6 @@ class PixelatedSource(LightProfile):
                 f"image and parameters must share one batch shape, got image "
                 f"{tuple(image.shape)} beside parameters {', '.join(map(str, shapes))}"
             ) from None
-        # Converted once, since an array would be copied to the device again and again.
         object.__setattr__(self, "image", image)
 
     @property
@@ -152,3 +150,9 @@ class PixelatedSource(LightProfile):
         v = (cos * y - sin * x) / p["pixel_scale"] + (ny - 1) / 2
         u, v = torch.broadcast_tensors(u, v)
         return p["amp"] * interpolate(image, u, v, self.interpolation)
+
+    def points_along(self, width: float) -> int:
+        if not is_concrete(self.pixel_scale):
+            return 4
+        finest = float(torch.as_tensor(self.pixel_scale).min())
+        return min(1 + math.ceil(2 * width / finest), 24)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lenstronomy.Util.util import make_grid
 
 from lensphys import pixel_grid
-from lensphys.grid import grid_spacing
+from lensphys.grid import measure_pixels
 
 
 @settings(max_examples=25, deadline=None)
@@ -57,13 +57,37 @@ def test_a_grid_is_of_torchs_default_type_on_its_default_device():
 @pytest.mark.parametrize("scale", [0.05, 0.08, 0.101])
 def test_the_spacing_of_a_grid_is_its_pixel_scale(scale, dtype, precision):
     x, y = pixel_grid((150, 64), scale, dtype=dtype)
-    assert grid_spacing(x, y) == pytest.approx((scale, scale), rel=precision)
-    assert grid_spacing(x.expand(3, -1, -1), y.expand(3, -1, -1)) == grid_spacing(x, y)
+    assert measure_pixels(x, y)[0] == pytest.approx(scale, rel=precision)
+    assert measure_pixels(x.expand(3, -1, -1), y.expand(3, -1, -1)) == measure_pixels(x, y)
 
 
-def test_the_spacings_along_x_and_y_are_told_apart():
+def test_a_grid_that_is_not_of_square_pixels_is_refused():
     x, y = pixel_grid((4, 6), 0.1, dtype=torch.float64)
-    assert grid_spacing(x, 3 * y) == pytest.approx((0.1, 0.3), rel=1e-14)
+    with pytest.raises(ValueError, match=r"of square pixels, got 0\.1 x 0\.3 arcsec"):
+        measure_pixels(x, 3 * y)
+
+
+@pytest.mark.parametrize("far", [1e3, 3600.0, -1e4])
+@pytest.mark.parametrize("scale", [0.05, 0.2])
+def test_a_grid_far_from_0_is_as_regular_as_its_rounding_allows(far, scale):
+    x, y = pixel_grid(64, scale, dtype=torch.float64)
+    x, y = x + far, y - far / 3
+    found, precision = measure_pixels(x.float(), y.float())
+    assert found == pytest.approx(scale, rel=precision)
+    assert precision < 2e-3
+    assert measure_pixels(x, y)[0] == pytest.approx(scale, rel=1e-11)
+    bent = x.float()
+    bent[3, 4] += 0.2 * scale
+    with pytest.raises(ValueError, match="must be regular"):
+        measure_pixels(bent, y.float())
+
+
+@pytest.mark.parametrize(("far", "scale"), [(1e5, 0.05), (1e6, 0.2)])
+def test_a_grid_that_float32_does_not_hold_is_refused_as_such(far, scale):
+    x, y = pixel_grid(64, scale, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"float32 rounds positions .* give the grid in float64"):
+        measure_pixels((x + far).float(), y.float())
+    assert measure_pixels(x + far, y)[0] == pytest.approx(scale, rel=1e-8)
 
 
 @pytest.mark.parametrize("shape", [0, (3, 0), (-1, 3)])
@@ -81,7 +105,7 @@ def test_a_pixel_scale_that_is_not_a_length_is_refused(scale):
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), 1])
 def test_a_single_row_of_pixels_has_no_spacing(shape):
     with pytest.raises(ValueError, match="at least 2 pixels a side"):
-        grid_spacing(*pixel_grid(shape, 0.1))
+        measure_pixels(*pixel_grid(shape, 0.1))
 
 
 @pytest.mark.parametrize("shape", [64.0, (4.5, 3), (4,), (2, 3, 4), True, "64", None])

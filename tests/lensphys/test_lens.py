@@ -376,9 +376,9 @@ def test_a_scale_that_is_not_finite_is_refused(bad):
         ThinLens([SIE(theta_E=1.0)], alpha_scale=bad)
 
 
-@pytest.mark.parametrize("bad", [None, "1", True, [1.0]])
+@pytest.mark.parametrize("bad", [None, "1", True, [None]])
 def test_a_scale_that_is_no_number_is_refused(bad):
-    with pytest.raises(ValueError, match=r"^alpha_scale must be a number or a tensor, got "):
+    with pytest.raises(ValueError, match=r"^alpha_scale must be a number or a tensor"):
         ThinLens([SIE(theta_E=1.0)], alpha_scale=bad)
 
 

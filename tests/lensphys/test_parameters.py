@@ -87,7 +87,7 @@ def test_an_axis_ratio_of_zero_or_less_is_refused(cls, bad, given_as):
         build(cls, e1=e1, e2=e2)
 
 
-@pytest.mark.parametrize("bad", [None, "1.2", True, [1.0, 2.0]])
+@pytest.mark.parametrize("bad", [None, "1.2", True, [[1.0], [1.0, 2.0]]])
 @pytest.mark.parametrize(("cls", "name"), EVERY_PARAMETER)
 def test_what_is_no_number_is_refused_by_name(cls, name, bad):
     with pytest.raises(ValueError, match=f"^{name} must be a number or a tensor, got "):

@@ -336,7 +336,7 @@ def test_an_array_is_as_good_as_a_tensor():
         (torch.full((3, 4), 1 / 12), r"^kernel must be \(ky, kx\) with odd sizes, got \(3, 4\)"),
         (torch.full((1, 3, 3), 1 / 9), r"^kernel must be \(ky, kx\) with odd sizes"),
         (torch.ones(3, 3), "^kernel must sum to 1 or be given normalise=True, got 9"),
-        ([[1.0]], "^kernel must be a tensor or an array, got list"),
+        ("a.fits", "^kernel must be a tensor or an array, got str"),
     ],
 )
 def test_a_bad_kernel_is_refused(kernel, message):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -358,9 +359,9 @@ PIXELS = {"pixel_scale": 0.1}
 
 REFUSED = {
     "NaN": ((BROKEN, 1.0), {}, "images hold 2 pixels that are not finite; mask them"),
-    "array": ((IMAGE.numpy(), 1.0), {}, "images must be a tensor of floating-point numbers"),
-    "integers": ((IMAGE.long(), 1.0), {}, "images must be a tensor of floating-point numbers"),
-    "half": ((IMAGE.half(), 1.0), {}, "float32 or float64"),
+    "a word": (("image", 1.0), {}, "images must be a tensor or an array, got str"),
+    "booleans": ((IMAGE > 0, 1.0), {}, "images must be .* of real ones, got torch.bool"),
+    "masked": ((np.ma.masked_less(IMAGE.numpy(), 0.5), 1.0), {}, "images must have no masked values"),
     "channels": (
         (IMAGE[:, None], 1.0),
         {},

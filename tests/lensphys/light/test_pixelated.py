@@ -210,7 +210,7 @@ def test_arrays_and_other_dtypes_are_taken(pixels, grid):
         ({"image": torch.ones(3)}, r"^image must be \(B, ny, nx\) or \(ny, nx\), got \(3,\)"),
         ({"image": torch.ones(2, 2, 3, 3)}, r"^image must be \(B, ny, nx\)"),
         ({"image": torch.ones(0, 3)}, r"^image must be \(B, ny, nx\)"),
-        ({"image": [[1.0]]}, "^image must be a tensor or an array, got list"),
+        ({"image": "a.fits"}, "^image must be a tensor or an array, got str"),
         ({"interpolation": "nearest"}, "^interpolation must be linear or cubic, got nearest"),
         ({"pixel_scale": 0.0}, "^pixel_scale must be finite and in "),
         ({"amp": -1.0}, "^amp must be finite and in "),

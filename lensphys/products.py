@@ -1,0 +1,58 @@
+"""Products of matrices in full precision, also where autocast is active.
+
+Autocast of torch rounds the factors of a product to half precision, and the backward pass of a
+product is one too. Nothing else that physics calls is touched by it, so that everything here
+multiplies matrices by :func:`product` alone; the tests look for half precision in all that is
+public.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lensphys.parameters import is_transformed, needs_backward
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` of two stacks of matrices, which takes no part in autocast, nor do its gradients.
+
+    Args:
+        a, b: of shapes ``(..., n, m)`` and ``(..., m, k)``, whose batches broadcast; without
+            gradients ``b`` may be a vector.
+    """
+    if needs_backward(a, b):
+        result: Tensor = _Product.apply(a, b)
+        return result
+    return _multiply(a, b)
+
+
+def _multiply(a: Tensor, b: Tensor) -> Tensor:
+    device = a.device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return a @ b
+    if is_transformed(a, b):
+        # Later derivatives are taken by torch; it leaves double precision as it is.
+        return (a.double() @ b.double()).to(a.dtype)
+    with torch.autocast(device, enabled=False):
+        return a @ b
+
+
+class _Product(torch.autograd.Function):
+    """Product of matrices, whose backward pass consists of such products."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return _multiply(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        by_a, by_b = ctx.needs_input_grad
+        return (
+            product(g, b.mT).sum_to_size(a.shape) if by_a else None,
+            product(a.mT, g).sum_to_size(b.shape) if by_b else None,
+        )
