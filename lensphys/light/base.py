@@ -89,4 +89,4 @@ def count_points(width: float, sigma: Parameter, e1: Parameter, e2: Parameter) -
         return 4
     modulus = (e1 * e1 + e2 * e2).sqrt()
     narrowest = float((sigma * ((1 - modulus) / (1 + modulus)).sqrt()).min())
-    return min(2 + math.ceil(width / narrowest), 24)
+    return min(1 + math.ceil(width / narrowest), 24)

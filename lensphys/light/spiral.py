@@ -13,7 +13,11 @@ from lensphys.ellipticity import stretch
 from lensphys.ground.numbers import check_count
 from lensphys.light.base import LightProfile, gauss_legendre
 from lensphys.light.sersic import Sersic, sersic_unit
-from lensphys.parameters import Parameter, parameter
+from lensphys.parameters import Parameter, is_transformed, parameter
+
+#: Points along a side of a pixel, where arms are wound loosely and tightly, and the turn of an arm
+#: from one pixel to the next (rad) that tells them apart.
+_FEW, _MANY, _TURN = 2, 5, 1.5
 
 
 def arms(
@@ -109,7 +113,7 @@ class Spiral(LightProfile):
         """Mean surface brightness over square pixels of an unlensed image.
 
         The mean of the disc, which is steep at its centre, times that of the arms, which fade
-        there: the latter over 4 x 4 points of the pixel, weighted with the light of the disc.
+        there: the latter over points of the pixel, weighted with the light of the disc.
 
         Args:
             x, y: middle of each pixel, arcsec, of shape ``(B, ny, nx)`` or ``(ny, nx)``.
@@ -117,16 +121,39 @@ class Spiral(LightProfile):
         """
         names = ("amplitude", "R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
         disc = Sersic(**{name: getattr(self, name) for name in names})
+        return disc.mean_brightness(x, y, width) * self._mean_of_arms(x, y, width)
+
+    def _mean_of_arms(self, x: Tensor, y: Tensor, width: float) -> Tensor:
+        p = self.align(x)
+        at = x - p["center_x"], y - p["center_y"]
+        if is_transformed(*at, *p.values()):
+            return self._mean_over_points(x, y, width, _MANY)
+        found = self._mean_over_points(x, y, width, _FEW)
+        # Inside of this the arms turn by more than that from one pixel to the next.
+        tight = self.m * width / (_TURN * torch.tan(p["pitch"]).abs())
+        near = torch.hypot(*at) < tight
+        image, *place = torch.nonzero(near.expand(found.shape).reshape(-1, *x.shape[-2:])).unbind(1)
+        columns = {name: value.expand(*found.shape[:-2], 1, 1) for name, value in p.items()}
+        member = dataclasses.replace(
+            self, **{name: value.reshape(-1)[image] for name, value in columns.items()}
+        )
+        x, y = (v.expand(found.shape).reshape(-1, *v.shape[-2:]) for v in (x, y))
+        x, y = (v[image, place[0], place[1], None, None] for v in (x, y))
+        inner = member._mean_over_points(x, y, width, _MANY)[:, 0, 0]
+        flat = found.reshape(-1, *found.shape[-2:])
+        return flat.index_put((image, *place), inner).reshape(found.shape)
+
+    def _mean_over_points(self, x: Tensor, y: Tensor, width: float, count: int) -> Tensor:
+        """Mean factor of the arms, weighted with the disc, over ``count x count`` points."""
         light, plain = torch.zeros_like(x), torch.zeros_like(x)
-        places, weights = gauss_legendre(4)
+        places, weights = gauss_legendre(count)
         for off_y, weight_y in zip(places, weights, strict=True):
             for off_x, weight_x in zip(places, weights, strict=True):
                 unit, factor = self._disc_and_arms(x + off_x * width, y + off_y * width)
-                plain = plain + weight_x * weight_y * unit
-                light = light + weight_x * weight_y * unit * factor
+                plain = torch.add(plain, unit, alpha=weight_x * weight_y)
+                light = torch.add(light, unit * factor, alpha=weight_x * weight_y)
         # Far outside there is no light to weight with.
-        ratio = light / plain.clamp_min(torch.finfo(plain.dtype).tiny)
-        return disc.mean_brightness(x, y, width) * ratio
+        return light / plain.clamp_min(torch.finfo(plain.dtype).tiny)
 
     def _disc_and_arms(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The disc of unit amplitude, and the factor of the arms on it."""
