@@ -41,11 +41,25 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a ``metrics.csv``, none where there is no such file."""
+    """Read the rows of a ``metrics.csv``, none where there is no such file.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["epoch"])
+            for value in row.values():
+                float(value or 0)
+    except (ValueError, KeyError, TypeError, csv.Error):
+        raise InputError(
+            f"{path} is damaged; delete it and run the command of that run again"
+        ) from None
+    return rows
 
 
 def read_run_config(folder: Path) -> FinetuneConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import math
@@ -11,28 +10,15 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
-from PIL import Image
 
+from learn.reporting.pictures import Picture
 from learn.reporting.table import Table
-from lensphys.ground.errors import InputError
 from lensphys.ground.names import plain_text
 
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A PNG file as it stands on a page.
-
-    Attributes:
-        source: a data URI.
-        width: pixels.
-        height: pixels.
-        caption: in words.
-    """
-
-    source: str
-    width: int
-    height: int
-    caption: str
+#: The line in the head of a page by which it is known again.
+_MARK = '<meta name="generator" content="lensphys report">'
+#: Bytes of a file in which that line stands.
+_HEAD = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,20 +48,10 @@ class Section:
     anchor: str = ""
 
 
-def read_picture(path: Path, caption: str) -> Picture:
-    """Read a PNG file.
-
-    Raises:
-        InputError: for a file that is damaged; PNG files carry checksums.
-    """
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            width, height = image.size
-            image.verify()
-    except (OSError, SyntaxError, ValueError, EOFError):
-        raise InputError(f"the picture {path} is damaged; delete it or make it again") from None
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return Picture(f"data:image/png;base64,{data}", width, height, caption)
+def is_page(path: Path) -> bool:
+    """Tell whether a file is a page of this program."""
+    with path.open("rb") as file:
+        return _MARK.encode() in file.read(_HEAD)
 
 
 def render_page(title: str, lead: str, sections: list[Section]) -> str:
@@ -86,7 +62,7 @@ def render_page(title: str, lead: str, sections: list[Section]) -> str:
         lead: one sentence below it.
         sections: the parts, of which the first needs no title.
     """
-    return _template().render(title=title, lead=lead, sections=sections)
+    return _template().render(title=title, lead=lead, sections=sections, mark=Markup(_MARK))
 
 
 @functools.cache

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from learn.compare.showing.sections import comparison_sections, is_comparison
-from learn.reporting.html_page import Section, render_page
+from learn.reporting.html_page import Section, is_page, render_page
+from learn.reporting.pictures import check_sum
 from learn.reporting.run_folder import Run, is_run, read_run
 from learn.reporting.run_section import headline, run_facts, run_section
 from learn.reporting.table import Entry, Table
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing
+from lensphys.ground.files import check_output
+from lensphys.ground.locks import replacing_alone
 from lensphys.ground.program import program
 
 REPORT = "report.html"
 
 
-def report(folder: Path, out: Path | None = None) -> Path:
+def report(folder: Path, out: Path | None = None, *, overwrite: bool = False) -> Path:
     """Write a page on what is in a folder.
 
     Args:
         folder: of a run, of a comparison, or above several of either.
         out: the file; default ``report.html`` in the folder.
+        overwrite: replace a file that is no page of this program.
 
     Returns:
         The file.
@@ -35,12 +38,11 @@ def report(folder: Path, out: Path | None = None) -> Path:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    content = _page(folder)
     path = out or folder / REPORT
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file with --out")
+    target = check_output(path, "page of a report", is_page, overwrite=overwrite)
+    content = _page(folder)
     try:
-        with replacing(path) as temporary:
+        with replacing_alone(target) as temporary:
             # Paths may hold bytes that are no text.
             temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
     except OSError as error:
@@ -85,24 +87,31 @@ def _page_of_several(folder: Path) -> str:
             title = f"{prefix}: {section.title}" if section.title else prefix
             folded = section.folded or number > 0  # the first comparison is open, the others not
             sections.append(dataclasses.replace(section, title=title, folded=folded))
+            check_sum(_bytes_of_pictures(sections), folder)
     for anchor, run in named.items():
         title = f"{run.folder.relative_to(folder)}: {run.kind}"
         section = run_section(run)
         sections.append(dataclasses.replace(section, title=title, folded=True, anchor=anchor))
+        check_sum(_bytes_of_pictures(sections), folder)
     counts = [(len(runs), "run"), (len(comparisons), "comparison")]
     lead = " and ".join(f"{n} {what}{'s' * (n > 1)}" for n, what in counts if n)
     return render_page(f"Results in {folder}", f"{lead}.", sections)
 
 
+def _bytes_of_pictures(sections: Sequence[Section]) -> int:
+    return sum(len(picture.source) for section in sections for picture in section.pictures)
+
+
 def _within(folder: Path) -> Iterator[Path]:
     """The runs and comparisons below a folder, by name, without folders inside of them."""
-    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if below.name.startswith(".") or below.is_symlink():
+    stack = [folder]  # folders can lie deeper in one another than Python calls functions
+    while stack:
+        place = stack.pop()
+        if place != folder and (is_comparison(place) or is_run(place)):
+            yield place
             continue
-        if is_comparison(below) or is_run(below):
-            yield below
-        else:
-            yield from _within(below)
+        below = (path for path in place.iterdir() if not path.name.startswith("."))
+        stack += sorted((p for p in below if p.is_dir() and not p.is_symlink()), reverse=True)
 
 
 def _overview(runs: dict[str, Run], folder: Path) -> list[Table]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from learn.reporting.own_files import find_file
 from learn.reporting.task_report import TaskReport
 from learn.run_files import (
     CONFIG,
@@ -76,24 +76,29 @@ class Run:
         """The data set of the run."""
         return self.config.get("data") or self.evaluation.get("data")
 
-    def monitored(self) -> dict[str, Any]:
+    def monitored(self) -> dict[str, float]:
         """The last measures of the monitor, by name; nothing where there is none.
 
         Raises:
             InputError: if they are no numbers.
         """
-        watched = (self.about or {}).get("monitor") or {}
-        if not isinstance(watched, dict):
-            raise damaged(self.folder / DESCRIPTION)
-        measures = monitor_measures(watched)
-        if not all(isinstance(value, int | float) for value in measures.values()):
-            raise damaged(self.folder / DESCRIPTION)
-        return measures
+        with reading(self.folder / DESCRIPTION):
+            measures = monitor_measures(self._watched())
+            return {name: float(value) for name, value in measures.items()}
 
     def signs_of_collapse(self) -> list[str]:
-        """The signs that its encoder has collapsed."""
-        watched = (self.about or {}).get("monitor") or {}
-        return list(watched.get("signs_of_collapse", ()))
+        """The signs that its encoder has collapsed.
+
+        Raises:
+            InputError: if they are no words.
+        """
+        with reading(self.folder / DESCRIPTION):
+            return [str(sign) for sign in self._watched().get("signs_of_collapse", ())]
+
+    def _watched(self) -> dict[str, Any]:
+        """The last measurement of the monitor; empty where there is none."""
+        watched: dict[str, Any] = (self.about or {}).get("monitor") or {}
+        return watched
 
     def last_losses(self) -> dict[str, tuple[float, int]]:
         """The losses at the end of the last epoch, and that epoch.
@@ -101,16 +106,13 @@ class Run:
         Raises:
             InputError: for a damaged file.
         """
-        path = self.folder / CURVES
-        try:
-            return {
-                name: (float(row[name]), int(row["epoch"]) + 1)
-                for row in read_curves(path)
-                for name in row
-                if name and name.endswith("loss") and row[name]
-            }
-        except (ValueError, KeyError, TypeError, csv.Error):
-            raise damaged(path) from None
+        path = find_file(self.folder, CURVES)
+        return {
+            name: (float(row[name]), int(row["epoch"]) + 1)
+            for row in (read_curves(path) if path else ())
+            for name in row
+            if name.endswith("loss") and row[name]
+        }
 
 
 def monitor_measures(watched: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,10 +122,10 @@ def monitor_measures(watched: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is that of a run or an evaluation."""
-    if (folder / METRICS).is_file():
+    if find_file(folder, METRICS):
         return True
-    path = folder / CONFIG
-    return path.is_file() and not {"task", "method"}.isdisjoint(read_yaml(path))
+    path = find_file(folder, CONFIG)
+    return path is not None and not {"task", "method"}.isdisjoint(read_yaml(path))
 
 
 def read_run(folder: Path) -> Run | None:
@@ -136,15 +138,16 @@ def read_run(folder: Path) -> Run | None:
         return None
     return Run(
         folder,
-        config=read_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else {},
-        metrics=read_metrics(folder) if (folder / METRICS).is_file() else None,
-        about=_read_json(folder / DESCRIPTION),
-        evaluation=_read_json(folder / EVALUATION) or {},
+        config=read_yaml(config) if (config := find_file(folder, CONFIG)) else {},
+        metrics=read_metrics(folder) if find_file(folder, METRICS) else None,
+        about=_read_json(folder, DESCRIPTION),
+        evaluation=_read_json(folder, EVALUATION) or {},
     )
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
+def _read_json(folder: Path, name: str) -> dict[str, Any] | None:
+    path = find_file(folder, name)
+    if path is None:
         return None
     with reading(path):
         return read_json(path)
@@ -155,7 +158,7 @@ def reading(path: Path) -> Iterator[None]:
     """Call a file damaged when its content is not what it should be."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         raise damaged(path) from None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from learn.reporting.html_page import Picture, Section, read_picture
+from learn.reporting.html_page import Section
+from learn.reporting.own_files import find_file
+from learn.reporting.pictures import find_pictures
 from learn.reporting.run_folder import Run, reading
 from learn.reporting.table import Entry, Table
 from learn.run_files import CONFIG, METRICS
@@ -43,15 +44,15 @@ def run_section(run: Run) -> Section:
     if losses := run.last_losses():
         tables.append(_losses(losses))
     configurations = []
-    if (run.folder / CONFIG).is_file():
-        configurations.append(("Configuration", (run.folder / CONFIG).read_text(encoding="utf-8")))
+    if path := find_file(run.folder, CONFIG):
+        configurations.append(("Configuration", path.read_text(encoding="utf-8")))
     return Section(
         run.kind,
         facts=list(run_facts(run).items()),
         warnings=warnings,
         notes=notes,
         tables=tables,
-        pictures=_pictures(run),
+        pictures=find_pictures(run.folder, _CAPTIONS | dict(run.report.captions)),
         configurations=configurations,
     )
 
@@ -95,7 +96,7 @@ def headline(run: Run) -> dict[str, Entry]:
 
 def _monitored(run: Run) -> dict[str, Entry]:
     return {
-        name.replace("_", " "): Entry(f"{value:.3f}", float(value))
+        name.replace("_", " "): Entry(f"{value:.3f}", value)
         for name, value in run.monitored().items()
     }
 
@@ -112,16 +113,3 @@ def _encoder(config: dict[str, Any]) -> str:
     if config.get("encoder") == "none":
         return f"{config.get('backbone', 'vit')}, from scratch"
     return str(config.get("encoder", ""))
-
-
-def _pictures(run: Run) -> list[Picture]:
-    """Every PNG file of a folder, with the caption of its task or its file name in words."""
-    captions = _CAPTIONS | dict(run.report.captions)
-    return [
-        read_picture(path, caption_of(path, captions)) for path in sorted(run.folder.glob("*.png"))
-    ]
-
-
-def caption_of(path: Path, captions: dict[str, str]) -> str:
-    """The caption of a picture; else its file name in words."""
-    return captions.get(path.stem) or f"{path.stem.replace('_', ' ').capitalize()}."

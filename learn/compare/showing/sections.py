@@ -12,8 +12,9 @@ from learn.compare.cell_files import CELLS, LABEL_EFFICIENCY, SENSITIVITY, CellF
 from learn.compare.protocols import Protocol
 from learn.compare.rows import BASELINES, explain_baselines, mode_columns
 from learn.compare.showing.estimate import estimate, read_metric
-from learn.reporting.html_page import Section, read_picture
-from learn.reporting.run_section import caption_of
+from learn.reporting.html_page import Section
+from learn.reporting.own_files import find_files
+from learn.reporting.pictures import find_pictures
 from learn.reporting.table import Entry, Table
 from learn.reporting.task_report import TaskReport
 from learn.tasks import TASKS, task_report
@@ -40,7 +41,8 @@ _CAPTIONS = {
 
 def is_comparison(folder: Path) -> bool:
     """Tell whether a folder holds the cells of a comparison."""
-    return any((folder / CELLS).glob("*.json"))
+    cells = folder / CELLS
+    return not cells.is_symlink() and any(cells.glob("*.json"))
 
 
 def comparison_sections(folder: Path) -> list[Section]:
@@ -52,7 +54,7 @@ def comparison_sections(folder: Path) -> list[Section]:
     Raises:
         InputError: for a cell or a picture that is damaged.
     """
-    paths = sorted((folder / CELLS).glob("*.json"))
+    paths = find_files(folder / CELLS, ".json")
     cells = {path: read_cell(path) for path in paths}
     protocols = _protocols(folder.resolve().name, list(cells.values()))
     for path, cell in cells.items():
@@ -89,15 +91,14 @@ def _first(folder: Path, cells: list[CellFile]) -> Section:
         "Hours": f"{sum(cell.seconds for cell in cells) / 3600:.2f}",
         "Code": ", ".join(sorted(set[str]().union(*(cell.commits for cell in cells)))),
     }
-    pictures = [
-        read_picture(path, caption_of(path, _CAPTIONS)) for path in sorted(folder.glob("*.png"))
-    ]
     methods = {cell.method for cell in cells}
     baselines = [name for name in BASELINES if name in methods]
     notes = [_HOW_TO_READ]
     if baselines:
         notes.append(f"Rows without pretraining: {explain_baselines(baselines, '“', '”')}.")
-    return Section("", facts=list(facts.items()), notes=notes, pictures=pictures)
+    return Section(
+        "", facts=list(facts.items()), notes=notes, pictures=find_pictures(folder, _CAPTIONS)
+    )
 
 
 def _matrix(cells: list[CellFile]) -> list[Section]:

@@ -17,7 +17,7 @@ _LONGEST = 80
 def draw_curves(folder: Path, title: str) -> Path:
     """``loss.png``: the losses in ``metrics.csv`` against the epoch."""
     rows = read_curves(folder / CURVES)
-    names = [name for name in rows[0] if name.endswith("loss")]
+    names = [name for name in (rows[0] if rows else ()) if name.endswith("loss")]
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     for name in names:
@@ -28,6 +28,7 @@ def draw_curves(folder: Path, title: str) -> Path:
     if all(float(row[name]) > 0 for row in rows for name in names if row[name]):
         ax.set_yscale("log")
     ax.grid(alpha=0.3)
-    ax.legend()
+    if names:
+        ax.legend()
     save_figure(figure, folder / "loss.png")
     return folder / "loss.png"

@@ -3,12 +3,8 @@
 import base64
 from pathlib import Path
 
-import pytest
-from PIL import Image
-
-from learn.reporting.html_page import Section, read_picture, render_page
+from learn.reporting.html_page import Section, is_page, render_page
 from learn.reporting.table import Entry, Table
-from lensphys.ground.errors import InputError
 from tests.learn.reporting.conftest import (
     CLASSIFIED,
     HOSTILE,
@@ -79,7 +75,17 @@ def test_what_has_no_order_carries_no_number() -> None:
     assert found.values[0][1] == [None, "Infinity", "0.001", None]
 
 
-def test_only_png_files_are_pictures(tmp_path: Path) -> None:
-    Image.new("L", (4, 4)).save(tmp_path / "a.png", format="GIF")
-    with pytest.raises(InputError, match=r"a\.png is damaged"):
-        read_picture(tmp_path / "a.png", "")
+def test_bytes_and_escapes_of_names_are_shown_as_codes() -> None:
+    page = render_page("a\x1b]0;x\x07", "caf\udce9", [Section("\u202egnp")])
+    found = Page(page)
+    assert r"a\x1b]0;x\x07 caf\xe9 \u202egnp" in found.said
+    assert "\x1b" not in page
+    page.encode("utf-8")
+
+
+def test_a_page_is_known_by_its_mark(tmp_path: Path) -> None:
+    ours, other = tmp_path / "ours.html", tmp_path / "other.html"
+    ours.write_text(render_page("t", "l", []))
+    other.write_text("<!DOCTYPE html>" + " " * 9999 + ours.read_text())
+    assert is_page(ours)
+    assert not is_page(other)

@@ -45,8 +45,10 @@ def test_several_runs_are_tabulated_and_linked(tmp_path: Path) -> None:
     [
         ("report nowhere", "there is no folder nowhere"),
         ("report empty", "empty holds no run and no comparison to report; make one with"),
-        ("report run --out empty", "empty is a folder; give the name of a file"),
+        ("report run --out empty", "empty is a folder; name a file"),
         ("report run --out nowhere/r.html", "cannot write nowhere/r.html: No such file"),
+        ("report run --out run/config.yaml", "is no page of a report; choose another --out"),
+        ("report run --out /dev/null", "/dev/null is a device"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(
@@ -82,3 +84,34 @@ def test_the_command_says_where_the_page_is(
         assert not stop.value.code
         assert said in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_only_a_page_is_replaced_by_a_page(tmp_path: Path) -> None:
+    run = finetuned(tmp_path / "run", "classify", CLASSIFIED)
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!DOCTYPE html>my own")
+    with pytest.raises(InputError, match="--overwrite"):
+        report(run, mine)
+    assert mine.read_text() == "<!DOCTYPE html>my own"
+    report(run, mine, overwrite=True)
+    assert report(run, mine).read_text().count("my own") == 0
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.json", "metrics.csv", "a.png"])
+def test_a_page_shows_nothing_from_outside_of_the_folder(tmp_path: Path, name: str) -> None:
+    run = finetuned(tmp_path / "run", "classify", CLASSIFIED)
+    secret = finetuned(tmp_path / "other", "classify", CLASSIFIED) / name
+    secret.touch()
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(secret)
+    with pytest.raises(InputError, match="not inside of it"):
+        report(run)
+    assert not (run / "report.html").exists()
+
+
+def test_what_a_killed_command_left_is_cleared(tmp_path: Path) -> None:
+    run = finetuned(tmp_path / "run", "classify", CLASSIFIED)
+    left = run / f".report.html.{'0' * 32}.tmp"
+    left.touch()
+    report(run)
+    assert not left.exists()
