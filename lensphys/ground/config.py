@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -18,6 +17,8 @@ from pydantic import (
 )
 
 from lensphys.ground.errors import InputError
+from lensphys.ground.names import plain_text, shorten
+from lensphys.ground.plain_yaml import PlainYamlError, load_yaml
 
 
 class Strict(BaseModel):
@@ -25,6 +26,9 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+
+#: Bytes that a configuration may have, and characters of a value that a message shows.
+_LARGEST, _SHOWN = 2**20, 80
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -129,12 +133,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: where the file cannot be read or holds no mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
     except OSError as error:
         raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).replace("\n", " ")
-        raise InputError(f"{path} is not valid YAML: {first}") from None
+    if len(content) > _LARGEST:
+        raise InputError(f"{path} is larger than {_LARGEST:,} bytes; it is no configuration")
+    try:
+        values = load_yaml(content.decode())
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path} is not valid YAML: line {line}: it is not UTF-8") from None
+    except PlainYamlError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a mapping of keys to values")
     return values
@@ -160,7 +171,8 @@ def validate(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Co
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":
             raise InputError(f"{where}: the key '{key}' is missing") from None
-        got = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
+        shown = shorten(repr(first["input"]), _SHOWN)
+        got = "" if first["type"] == "value_error" else f" (got {shown})"
         at = f"{where}: {key}" if key else where
         raise InputError(f"{at}: {message}{got}") from None
 
@@ -187,20 +199,21 @@ def _subsection(section: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _apply_set(values: dict[str, Any], item: str) -> None:
+    shown = shorten(plain_text(item), _SHOWN)
     key, separator, text = item.partition("=")
     *parents, last = (part.strip() for part in key.split("."))
     if not (separator and last and all(parents)):
-        raise InputError(f"--set takes key=value or section.key=value, as seed=1, got '{item}'")
+        raise InputError(f"--set takes key=value or section.key=value, as seed=1, got '{shown}'")
     section = values
     for parent in parents:
         below = section.setdefault(parent, {})
         if not isinstance(below, dict):
-            raise InputError(f"--set {item}: '{parent}' is a value, not a section")
+            raise InputError(f"--set {shown}: '{parent}' is a value, not a section")
         section = below
     try:
-        section[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {item}: '{text}' is not a YAML value") from None
+        section[last] = load_yaml(text)
+    except PlainYamlError as error:
+        raise InputError(f"--set {shown}: it is not a YAML value: {error}") from None
 
 
 def _section(

@@ -148,3 +148,31 @@ def test_files_are_described_by_the_comment_that_they_begin_with(
     assert "count: images of a lens, counted." in described
     assert "bare." in described
     assert "classify: into the classes of the data set." in described
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed: 1\nseed: 2", "line 2: the key 'seed' is there already, in line 1"),
+        (b"seed: 2020-13-45", "seed: Input should be a valid integer"),
+        (b"a: 1\nb: \xff", "line 2: it is not UTF-8"),
+        (b"seed: 1\n" + b"#" * 2**20, "is larger than 1,048,576 bytes; it is no configuration"),
+        (b"seed: [" + b"1, " * 1000 + b"1]", "seed: Input should be a valid integer"),
+    ],
+)
+def test_what_yaml_cannot_build_is_told_in_a_short_line(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    told = error_of(path=path)
+    assert message in told
+    assert len(told) < 400
+
+
+@pytest.mark.parametrize("value", ["2020-99-99", "!!int x", "9" * 5000, "[" * 3000, "{a: 1, a: 2}"])
+def test_a_set_value_that_yaml_cannot_build_is_told_in_a_short_line(tmp_path, value):
+    path = tmp_path / "example.yaml"
+    path.write_text("seed: 1")
+    with pytest.raises(InputError) as error:
+        load_config(Example, path, [f"seed={value}"])
+    assert "seed" in str(error.value)
+    assert len(str(error.value)) < 400
