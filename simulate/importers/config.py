@@ -24,6 +24,9 @@ class ImportConfig(Strict):
     label_names: tuple[Name, ...] | None = Field(
         min_length=1, description="class folders, in the order of their labels"
     )
+    hdu: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        coerce_numbers_to_str=True, description="name or number of the extension of FITS files"
+    )
     fill: Literal["median", "zero"] = Field(description="value of bad pixels")
     shard_size: int = Field(gt=0)
     out: Path | None = Field(description="folder; null: data/imported/<name of the source>")

@@ -41,8 +41,8 @@ class Choice:
         image: its extension.
         index: number of this.
         planes: extensions that may describe its pixels (noise, weights, masks), and their roles.
-        note: the origin of the image and those that are not taken, to follow "3 images"; empty where
-            there is no other of the sky.
+        note: the origin of the image and those that are not taken, to follow "3 images"; empty
+            where there is no other of the sky.
     """
 
     image: Any

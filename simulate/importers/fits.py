@@ -214,7 +214,8 @@ def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | N
         found = _read_flags(beside, shape, str(telescope))
     except (BrokenFileError, OSError) as error:
         return bad, [*remarks, f"whose mask in a file beside is not applied: {error}"]
-    return found if bad is None else bad | found, [*remarks, "whose mask in a file beside is applied"]
+    remarks.append("whose mask in a file beside is applied")
+    return found if bad is None else bad | found, remarks
 
 
 def _read_flags(path: Path, shape: tuple[int, ...], telescope: str) -> Bad:

@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lensphys.ground.errors import InputError
+from lensphys.ground.names import plain_text
+from lensphys.ground.program import program
 from simulate.importers.errors import escape
-from simulate.importers.roles import is_fits
+from simulate.importers.listing import Listing, is_image, list_folders, list_images
+from simulate.importers.roles import folder_role, is_fits, split_extension
 from simulate.substructure import known_classes
 
 HIGH, LOW = "HR", "LR"
+#: A folder for each lens, with its image, noise map and PSF.
+LENSES = "lenses"
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
 _KNOWN = (
     "known are no_sub/ cdm/ axion/ and no/ sphere/ vort/ with .npy or FITS files, HR/ LR/ with "
-    "files of the same names, each of these also below train/ val/ test/, and FITS files or "
-    "folders of them; --label-names a,b imports class folders of other names"
+    "files of the same names, each of these also below train/ val/ test/, .npy or FITS files "
+    "themselves, and folders of FITS files; --label-names a,b imports class folders of other names"
 )
 
 
@@ -48,12 +53,15 @@ class Source:
     Attributes:
         path: the folder, or the one file.
         folder: the folder that the names of files are relative to.
-        layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs`` or ``unlabelled``.
+        layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs``, ``lenses`` or
+            ``unlabelled``.
         label_names: names of the classes.
         split_names: ``train``, ``val``, ``test``, as far as they are there.
         fits: true for FITS files, false for .npy.
         entries: one an image; classes take turns.
         left_out: folders of images beside those of the layout, and how many are in each.
+        others: files that are no images of the sky by their names, and their roles.
+        hdu: name or number of the extension to take of FITS files.
     """
 
     path: Path
@@ -64,6 +72,8 @@ class Source:
     fits: bool
     entries: tuple[Entry, ...]
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    others: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hdu: str | None = None
 
     @property
     def pairs(self) -> bool:
@@ -99,10 +109,13 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
     Raises:
         InputError: if nothing is there, or it lies in no known layout, or in two.
     """
-    if path.is_file():
-        return _one_file(path, label_names)
+    file, extension = split_extension(path)
+    if extension is not None and os.path.lexists(file) and not file.is_dir():
+        return dataclasses.replace(_one_file(file, label_names, extension), hdu=extension)
     if not path.is_dir():
-        raise InputError(f"there is no file or folder {escape(str(path))} to import")
+        if not os.path.lexists(path):
+            raise InputError(f"there is no file or folder {escape(str(path))} to import")
+        return _one_file(path, label_names)
     splits = tuple(name for name in SPLITS if (path / name).is_dir())
     layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
     if label_names:
@@ -121,12 +134,19 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
     names = _order_classes(kinds[0], [layout.get(kinds[0], ()) for layout in layouts.values()])
     if label_names:
         names = label_names
-    rows = [_rows(path, split, kinds[0], names, number) for number, split in enumerate(layouts)]
-    used = {"pairs": (HIGH, LOW), UNLABELLED: ()}.get(kinds[0], names)
+    others: dict[str, str] = {}
+    rows = [
+        _rows(path, split, kinds[0], names, number, others) for number, split in enumerate(layouts)
+    ]
+    if kinds[0] == LENSES:
+        names, used = (UNLABELLED,), names
+    else:
+        used = {"pairs": (HIGH, LOW), UNLABELLED: ()}.get(kinds[0], names)
     left_out = dict(_left_out(path, "", splits or used))
     for split in splits:
         left_out |= _left_out(path, split, used)
-    return _source(path, kinds[0], names, splits, rows, left_out)
+    source = _source(path, kinds[0], names, splits, rows, left_out)
+    return dataclasses.replace(source, others=others)
 
 
 def _check_named(path: Path, splits: tuple[str, ...], label_names: tuple[str, ...]) -> None:
@@ -145,44 +165,88 @@ def _left_out(path: Path, split: str, used: tuple[str, ...]) -> Iterator[tuple[s
     """Folders of images that are not used, and how many are in each."""
     for name in sorted(_folders(path / split).difference(used)):
         folder = _join(split, name)
-        if count := sum(1 for _ in _files(path, folder)):
+        listing = list_images(path / folder)
+        if count := len(listing.images) + len(listing.others):
             yield folder, count
 
 
 def _folders(path: Path) -> set[str]:
     """Names of the folders in a folder."""
-    return {child.name for child in path.iterdir() if child.is_dir() and child.name[0] != "."}
+    return set(list_folders(path))
 
 
-def _one_file(path: Path, label_names: tuple[str, ...] | None) -> Source:
-    if not is_fits(path.name):
-        raise InputError(f"{escape(str(path))} is not a FITS file; import a folder of .npy files")
+def _one_file(
+    path: Path, label_names: tuple[str, ...] | None, extension: str | None = None
+) -> Source:
+    shown = escape(str(path))
+    if not is_image(path.name):
+        raise InputError(_refuse_file(path))
+    if extension is not None and not is_fits(path.name):
+        raise InputError(f"{shown} has no extensions; only FITS files have")
+    try:
+        beside = list_images(path.parent)
+    except OSError:
+        beside = Listing(((path.name, 0),), ())
+    role = dict(beside.others).get(path.name)
+    if role and extension is None:
+        choose = f"{shown}[0] takes" if is_fits(path.name) else "rename it to take"
+        raise InputError(
+            f"{shown} is a {role} by its name, no image of the sky; {choose} it nevertheless"
+        )
     if label_names and len(label_names) > 1:
         raise InputError("--label-names: one file is of one class")
-    entry = Entry(path.name, path.stat().st_size, 0, -1, None, 0)
-    return Source(path, path.parent, UNLABELLED, label_names or (UNLABELLED,), (), True, (entry,))
+    size = path.stat().st_size if path.is_file() else -1
+    entry = Entry(path.name, size, 0, -1, None, 0)
+    names = label_names or (UNLABELLED,)
+    return Source(path, path.parent, UNLABELLED, names, (), is_fits(path.name), (entry,))
+
+
+def _refuse_file(path: Path) -> str:
+    shown = escape(str(path))
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        return (
+            f"{shown} is an HDF5 file: `{program()} predict RUN FILE` reads it as it is; import "
+            "takes .npy and FITS files, and folders of them"
+        )
+    return f"{shown} is neither an .npy nor a FITS file; import takes these, and folders of them"
 
 
 def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:
     """Layouts that a folder is in, with the folders of their classes."""
-    inside = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    below = {child.name for child in inside if child.is_dir()}
+    below = _folders(folder)
     if label_names:
         return {} if below.isdisjoint(label_names) else {"classes": label_names}
     found: dict[str, tuple[str, ...]] = {}
     for kind, classes in class_folders().items():
         present = tuple(name for name in classes if name in below)
-        if present and any(_has_images(folder / name) for name in present):
+        if present and any(list_images(folder / name).images for name in present):
             found[kind] = present
     if {HIGH, LOW} <= below:
         found["pairs"] = ()
-    if any(is_fits(child.name) for child in inside):
+    here = list_images(folder).images
+    if any(is_fits(name) for name, _ in here):
         found[UNLABELLED] = ()
     if not found:
-        present = tuple(sorted(name for name in below if _has_images(folder / name, fits=True)))
-        if present:
-            found["classes"] = present
+        found |= _folders_of_images(folder, below)
+    if not found and here:
+        found[UNLABELLED] = ()
     return found
+
+
+def _folders_of_images(folder: Path, below: set[str]) -> dict[str, tuple[str, ...]]:
+    """Folders of FITS files: one for each class, or for each lens."""
+    listings = {
+        name: list_images(folder / name) for name in sorted(below) if folder_role(name) is None
+    }
+    fits = {
+        name: listing
+        for name, listing in listings.items()
+        if any(is_fits(image) for image, _ in listing.images)
+    }
+    if not fits:
+        return {}
+    kind = LENSES if all(listing.is_one_lens for listing in fits.values()) else "classes"
+    return {kind: tuple(fits)}
 
 
 def _order_classes(kind: str, present: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
@@ -193,23 +257,28 @@ def _order_classes(kind: str, present: Iterable[tuple[str, ...]]) -> tuple[str, 
 
 
 def _rows(
-    path: Path, split: str, kind: str, names: tuple[str, ...], number: int
+    path: Path, split: str, kind: str, names: tuple[str, ...], number: int, others: dict[str, str]
 ) -> list[list[Entry]]:
-    """Images of one split, a list a class."""
+    """Images of one split, a list a class; what is no image of the sky is added to the others."""
     position = number if split else -1
     if kind == "pairs":
-        return [list(_pairs(path, split, position))]
+        return [list(_pairs(path, split, position, others))]
     folders = [_join(split, name) for name in names] if kind != UNLABELLED else [split]
-    return [
-        [Entry(name, size, label, position, None, 0) for name, size in _files(path, folder)]
+    rows = [
+        [Entry(name, size, label, position, None, 0) for name, size in _files(path, folder, others)]
         for label, folder in enumerate(folders)
     ]
+    if kind == LENSES:
+        return [[entry._replace(label=0) for row in rows for entry in row]]
+    return rows
 
 
-def _pairs(path: Path, split: str, position: int) -> Iterator[Entry]:
+def _pairs(path: Path, split: str, position: int, others: dict[str, str]) -> Iterator[Entry]:
     """High- and low-resolution files of one name; what has no partner stays without."""
-    high = {_stem(name, HIGH): (name, size) for name, size in _files(path, _join(split, HIGH))}
-    low = {_stem(name, LOW): (name, size) for name, size in _files(path, _join(split, LOW))}
+    high, low = (
+        {_stem(name, part): (name, size) for name, size in _files(path, _join(split, part), others)}
+        for part in (HIGH, LOW)
+    )
     for stem in sorted(high.keys() | low.keys()):
         name, size = high.get(stem) or low[stem]
         partner, partner_size = low.get(stem, (None, 0)) if stem in high else (None, 0)
@@ -238,39 +307,29 @@ def _source(
     empty = [name for name, members in zip(names, classes, strict=True) if not members]
     if empty:
         raise InputError(
-            f"{escape(str(path))} has no .npy or FITS files in {', '.join(empty)}; name the "
-            f"classes to import with --label-names, or complete the folder"
+            f"{escape(str(path))} has no .npy or FITS files in {', '.join(map(escape, empty))}; "
+            "name the classes to import with --label-names, or complete the folder"
         )
     formats = {is_fits(name) for e in entries for name in (e.name, e.low) if name is not None}
     if len(formats) > 1:
         raise InputError(
             f"{escape(str(path))} mixes .npy and FITS files; import each from its own folder"
         )
-    return Source(path, path, kind, names, splits, formats.pop(), entries, left_out)
+    shown = tuple(_storable(name) for name in names)
+    return Source(path, path, kind, shown, splits, formats.pop(), entries, left_out)
 
 
-def _files(path: Path, folder: str) -> Iterator[tuple[str, int]]:
+def _storable(name: str) -> str:
+    """A name of a class; bytes that are no text cannot be stored."""
+    return name if name.isprintable() else plain_text(name)
+
+
+def _files(path: Path, folder: str, others: dict[str, str]) -> Iterator[tuple[str, int]]:
     """Image files of a folder and their sizes, in the order of their names."""
-    place = path / folder
-    if not place.is_dir():
-        return
-    with os.scandir(place) as scan:
-        found = sorted(
-            (child.name, child.stat().st_size) for child in scan if _is_image(child.name, child)
-        )
-    for name, size in found:
+    listing = list_images(path / folder)
+    others |= {_join(folder, name): role for name, role in listing.others}
+    for name, size in listing.images:
         yield _join(folder, name), size
-
-
-def _has_images(folder: Path, *, fits: bool = False) -> bool:
-    with os.scandir(folder) as scan:
-        return any(_is_image(c.name, c) and (not fits or is_fits(c.name)) for c in scan)
-
-
-def _is_image(name: str, child: os.DirEntry[str]) -> bool:
-    # Archives made on a Mac bring a "._1.npy" beside each "1.npy".
-    wanted = (name.lower().endswith(".npy") or is_fits(name)) and not name.startswith(".")
-    return wanted and child.is_file()
 
 
 def _join(folder: str, name: str) -> str:

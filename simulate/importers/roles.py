@@ -113,6 +113,11 @@ def file_role(name: str, beside: Neighbours) -> str | None:
     return None
 
 
+def names_no_object(name: str) -> bool:
+    """True for ``noise_map.fits`` and ``psf.fits``, false for ``lens1_psf.fits``."""
+    return not _without(_words(_stem(name)), {*_STRONG_ROLES, *_WEAK_ROLES, *_OF_IMAGES})
+
+
 def folder_role(name: str) -> str | None:
     """The role of all images of a folder by its name, None for images."""
     words = _words(name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import sha256
+from lensphys.ground.files import path_inside
 from lensphys.ground.locks import hold
+from lensphys.ground.room import check_disk
 from simulate.importers.attributes import PRESET, attributes
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source, find_images
-from simulate.importers.survey import Form, read_pixels, survey
+from simulate.importers.pixels import read_entry
+from simulate.importers.remarks import Remarks, by_role, left_out
+from simulate.importers.survey import Form, survey
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -33,8 +37,8 @@ from simulate.substructure import SUBSTRUCTURES, substructure
 
 _log = logging.getLogger(__name__)
 
-#: Broken files that are named one by one, and files from which a first look takes seconds.
-_NAMED, _MANY = 10, 1000
+#: Files from which a first look takes seconds.
+_MANY = 1000
 
 #: Called with the number of files that have just been dealt with.
 Progress = Callable[[int], None]
@@ -69,9 +73,9 @@ def import_images(
         InputError: for files that are no images or do not go together, an option that is missing,
             and a folder that holds something else or cannot be written to.
     """
-    source = find_images(path, config.label_names)
+    source = _find(path, config)
     if len(source.entries) > _MANY:
-        _log.info(f"looking at the {len(source.entries)} files of {path} ...")
+        _log.info(f"looking at the {len(source.entries)} files of {escape(str(path))} ...")
     form = survey(source, config)
     attrs = attributes(source, config, form)
     identity = _identity(source, config, form)
@@ -80,38 +84,78 @@ def import_images(
         source.entries[start : start + config.shard_size]
         for start in range(0, len(source.entries), config.shard_size)
     ]
+    tell = warn or (lambda line: None)
     with hold(out):
         manifest = _open_manifest(out, source, identity)
-        done = {entry["file"]: entry for entry in manifest["shards"] if is_shard_intact(out, entry)}
+        done = _finished_shards(out, manifest, parts)
         missing = sum(len(part) for number, part in enumerate(parts) if _file(number) not in done)
         report = progress(len(source.entries), len(source.entries) - missing) if progress else None
         if not missing and manifest["complete"] and (out / "preview.png").is_file():
             return out, False
 
-        warnings = _Warnings(warn or (lambda line: None))
-        for line in _left_out(source, config):
-            (warn or (lambda line: None))(line)
+        _check_room(out, missing, form)
+        for line in left_out(source, config, form):
+            tell(line)
+        remarks = Remarks(tell, len(source.entries))
         for number, part in enumerate(parts):
             if _file(number) not in done:
                 done[_file(number)] = _make_shard(
-                    out / _file(number), source, part, form, config, attrs, warnings
+                    out / _file(number), source, part, form, config, attrs, remarks
                 )
                 manifest["shards"] = [done[key] for key in sorted(done)]
                 manifest["complete"] = False
                 write_manifest(out, manifest)
                 if report:
                     report(len(part))
-        warnings.close()
+        remarks.close()
         _finish(out, manifest, source)
     return out, True
 
 
-def _left_out(source: Source, config: ImportConfig) -> Iterator[str]:
-    """One line for each folder of images that is not imported."""
-    named = "--label-names does not name it"
-    why = named if config.label_names else f"it is not part of the layout {source.layout}"
-    for name, count in source.left_out.items():
-        yield f"left out {escape(name)}/ ({count} {'image' if count == 1 else 'images'}): {why}"
+def _find(path: Path, config: ImportConfig) -> Source:
+    """The images to import, and the extension to take of their files."""
+    source = find_images(path, config.label_names)
+    if config.hdu is not None:
+        if not source.fits:
+            raise InputError(f"--hdu {config.hdu}: only FITS files have extensions")
+        if source.hdu not in (None, config.hdu):
+            raise InputError(f"--hdu {config.hdu}: {escape(str(path))} chooses another extension")
+        source = dataclasses.replace(source, hdu=config.hdu)
+    return source
+
+
+def _finished_shards(
+    out: Path, manifest: dict[str, Any], parts: list[tuple[Entry, ...]]
+) -> dict[str, dict[str, Any]]:
+    """Entries of the shards of a manifest that are as they were written, by the names of these.
+
+    Raises:
+        InputError: for an entry that no import of these files writes; nothing of it is touched.
+    """
+    expected = {_file(number): part for number, part in enumerate(parts)}
+    done = {}
+    for entry in manifest["shards"]:
+        name, count, skipped = entry["file"], entry["n"], entry.get("skipped")
+        path_inside(out, name)
+        part = expected.get(name, ())
+        names = {each.name for each in part}
+        known = isinstance(skipped, list) and all(
+            isinstance(each, str) and each in names for each in skipped
+        )
+        if not known or type(count) is not int or count + len(skipped) != len(part) or not part:
+            raise InputError(
+                f"{out / MANIFEST} lists a shard that this import does not make: {name!a:.100}; "
+                f"delete {out} and import again"
+            )
+        if is_shard_intact(out, entry):
+            done[name] = {key: entry[key] for key in ("file", "n", "sha256", "skipped")}
+    return done
+
+
+def _check_room(out: Path, count: int, form: Form) -> None:
+    """Refuse more images than fit onto the disk."""
+    pixels = form.size**2 + (form.size // form.factor) ** 2 if form.factor else form.size**2
+    check_disk(out, 4 * pixels * count, f"{count:,} images", "make room or choose another --out")
 
 
 def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
@@ -126,6 +170,7 @@ def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any
         "files_sha256": source.digest(),
         "pairs": form.factor,
         **config.identity(),
+        "hdu": source.hdu,
     }
 
 
@@ -136,7 +181,7 @@ def _make_shard(
     form: Form,
     config: ImportConfig,
     attrs: dict[str, Any],
-    warnings: _Warnings,
+    remarks: Remarks,
 ) -> dict[str, Any]:
     """Read the images of one shard and write it; returns its entry in the manifest."""
     n, size = len(part), form.size
@@ -151,10 +196,10 @@ def _make_shard(
     skipped, i = [], 0
     for entry in part:
         try:
-            images, mass, bad = _one(source, entry, form, config)
+            images, mass, bad = read_entry(source, entry, form, config, remarks.note)
         except BrokenFileError as error:
             skipped.append(entry.name)
-            warnings.add(entry.name, error)
+            remarks.skip(entry.name, error)
             continue
         columns["label"][i] = entry.label
         for name, image in zip(("image", "image_lr"), images, strict=False):
@@ -165,13 +210,13 @@ def _make_shard(
         for name in params:
             params[name][i] = row[name]
         i += 1
-    write_shard(
+    digest = write_shard(
         path,
         {name: values[:i] for name, values in columns.items()},
         {name: values[:i] for name, values in params.items()},
         attrs,
     )
-    return {"file": path.name, "n": i, "sha256": sha256(path), "skipped": skipped}
+    return {"file": path.name, "n": i, "sha256": digest, "skipped": skipped}
 
 
 def _param_names(source: Source, form: Form, config: ImportConfig) -> list[str]:
@@ -193,90 +238,6 @@ def _class_columns(source: Source, mass: float) -> dict[str, float]:
     return derived
 
 
-def _one(
-    source: Source, entry: Entry, form: Form, config: ImportConfig
-) -> tuple[list[NDArray[np.float32]], float, int]:
-    """The image, at both resolutions in a layout of pairs, its axion mass, and its bad pixels."""
-    if entry.name in form.broken:
-        raise BrokenFileError(form.broken[entry.name])
-    high, mass = read_pixels(source, entry.name)
-    if mass <= 0 or math.isinf(mass):
-        raise BrokenFileError(f"its axion mass is {mass:g} eV")
-    if not form.factor:
-        _check_shape(high, form, config)
-        images = [_crop(high, form.size)]
-    else:
-        assert entry.low is not None  # the survey has found those without
-        low, _ = read_pixels(source, entry.low)
-        _check_shape(high, form, config)
-        if any(a != b * form.factor for a, b in zip(high.shape, low.shape, strict=True)):
-            raise BrokenFileError(f"its partner has {low.shape[0]} x {low.shape[1]} pixels")
-        images = _crop_pair(high, low, form.size, form.factor)
-    whole = [fill_bad_pixels(image, config.fill) for image in images]
-    return [image for image, _ in whole], mass, whole[0][1]
-
-
-def _check_shape(image: NDArray[Any], form: Form, config: ImportConfig) -> None:
-    fits_in = min(image.shape) >= form.size if config.size else image.shape == form.shape
-    if not fits_in:
-        raise BrokenFileError(
-            f"it has {image.shape[0]} x {image.shape[1]} pixels, the others {form.shape[0]} x "
-            f"{form.shape[1]}"
-        )
-
-
-def _crop(image: NDArray[Any], size: int) -> NDArray[Any]:
-    y, x = ((n - size) // 2 for n in image.shape)
-    return image[y : y + size, x : x + size]
-
-
-def _crop_pair(high: NDArray[Any], low: NDArray[Any], size: int, factor: int) -> list[NDArray[Any]]:
-    """Both cropped to the same field: to whole pixels of the low resolution."""
-    side = size // factor
-    y, x = ((n - side) // 2 for n in low.shape)
-    top, left = y * factor, x * factor
-    return [high[top : top + size, left : left + size], low[y : y + side, x : x + side]]
-
-
-def fill_bad_pixels(image: NDArray[Any], fill: str) -> tuple[NDArray[np.float32], int]:
-    """The image with finite pixels, and how many had to be filled.
-
-    Args:
-        image: (ny, nx) of any kind of number.
-        fill: ``median`` of the good pixels, or ``zero``.
-
-    Raises:
-        BrokenFileError: for an image without a good pixel.
-    """
-    with np.errstate(over="ignore"):
-        pixels = image.astype(np.float32)
-    good = np.isfinite(pixels)
-    if good.all():
-        return pixels, 0
-    if not good.any():
-        raise BrokenFileError("it has no good pixel")
-    pixels[~good] = np.median(pixels[good]) if fill == "median" else 0.0
-    return pixels, int(np.count_nonzero(~good))
-
-
-class _Warnings:
-    """Broken files: the first ones by name, the others as a count."""
-
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        self._warn, self._count = warn, 0
-
-    def add(self, name: str, error: BrokenFileError) -> None:
-        self._count += 1
-        if self._count <= _NAMED:
-            self._warn(f"skipped {escape(name)}: {error}")
-
-    def close(self) -> None:
-        if self._count > _NAMED:
-            self._warn(
-                f"skipped {self._count - _NAMED} more files; {MANIFEST} names all {self._count}"
-            )
-
-
 def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
     """Write the counts and the picture, and mark the data set complete."""
     shards = manifest["shards"]
@@ -284,13 +245,14 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
     total = sum(shard["n"] for shard in shards)
     if not total:
         for shard in shards:
-            (out / shard["file"]).unlink()
+            (out / shard["file"]).unlink()  # one of our own names: checked when it was read
         (out / MANIFEST).unlink()
-        raise InputError(f"none of the {len(names)} images in {source.path} can be imported")
+        raise InputError(
+            f"none of the {len(names)} images in {escape(str(source.path))} can be imported"
+        )
     counts = np.zeros(len(source.label_names), int)
     for shard in shards:
-        with h5py.File(out / shard["file"], "r") as file:
-            counts += np.bincount(file["label"][()], minlength=len(counts))
+        counts += _count_labels(out / shard["file"], len(counts))
 
     from simulate.dataset.preview import write_preview
 
@@ -300,9 +262,20 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
     manifest["n"] = total
     manifest["counts"] = dict(zip(source.label_names, counts.tolist(), strict=True))
     manifest["skipped"] = {"n": len(names), "names": names}
-    manifest["left_out"] = dict(source.left_out)
+    roles = {f"{role}s": len(names) for role, names in by_role(source).items()}
+    manifest["left_out"] = dict(source.left_out) | roles
     manifest["complete"] = True
     write_manifest(out, manifest)
+
+
+def _count_labels(path: Path, classes: int) -> NDArray[np.int64]:
+    try:
+        with h5py.File(path, "r") as file:
+            return np.bincount(file["label"][()], minlength=classes).reshape(classes)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
+        raise InputError(
+            f"{path} is not a shard of this import; delete {path.parent} and import again"
+        ) from None
 
 
 def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[str, Any]:
@@ -321,14 +294,13 @@ def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[
             "config": identity,
             "shards": [],
         }
-        write_manifest(out, manifest)
-        return manifest
+        return manifest  # written with the first shard: a refused import leaves nothing
     try:
         manifest = read_manifest(out)
     except DamagedManifestError:
         raise InputError(f"{out / MANIFEST} is damaged; delete {out} and import again") from None
     old = manifest["config"]
-    if old.get("command") != "import":
+    if not isinstance(old, dict) or old.get("command") != "import":
         raise InputError(f"{out} holds a data set that was simulated; choose another --out")
     for key, value in identity.items():
         if old.get(key) == value:

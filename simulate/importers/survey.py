@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,15 @@ from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source
 from simulate.importers.npy import read_npy
 
+if TYPE_CHECKING:
+    from simulate.importers.fits import ImageHeader
+
 Shape = tuple[int, int]
 #: Relative, of pixel scales that count as one; across a distorted camera they differ by less.
 _TOLERANCE = 0.01
+#: Pixels on a side of the patches of the shipped encoders, and of those that others may have.
+PATCH = 8
+_PATCHES = range(4, 17)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Form:
     """reasons for which images cannot be imported, by file, as far as the survey saw"""
     exposures: Mapping[str, float]
     """exposure times, s, by file, where the FITS header gives one"""
+    notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """images in the files that are not taken, and the number of those files"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +61,18 @@ class _Found:
     pixel_scale: float | None
     unit: str | None
     exposure_time: float
+    note: str = ""
 
 
-def read_pixels(source: Source, name: str) -> tuple[NDArray[Any], float]:
+def read_pixels(
+    source: Source, name: str, remark: Callable[[str], None] | None = None
+) -> tuple[NDArray[Any], float]:
     """The image (ny, nx) in a file, and the axion mass in eV, NaN where it has none.
+
+    Args:
+        source: has the file.
+        name: of the file.
+        remark: called with words on masks of the image that are not applied.
 
     Raises:
         BrokenFileError: for a file that cannot be imported.
@@ -66,9 +83,9 @@ def read_pixels(source: Source, name: str) -> tuple[NDArray[Any], float]:
             return read_npy(path)
         from simulate.importers.fits import read_fits
 
-        return read_fits(path), math.nan
+        return read_fits(path, source.hdu, remark), math.nan
     except OSError as error:
-        raise BrokenFileError(f"it cannot be read: {error.strerror}") from None
+        raise BrokenFileError(f"it cannot be read: {error.strerror or error}") from None
 
 
 def survey(source: Source, config: ImportConfig) -> Form:
@@ -90,6 +107,7 @@ def survey(source: Source, config: ImportConfig) -> Form:
         _common_unit(found, config),
         broken,
         {item.name: item.exposure_time for item in found if item.exposure_time > 0},
+        Counter(item.note for item in found if item.note),
     )
 
 
@@ -128,12 +146,38 @@ def _look(source: Source, entry: Entry) -> _Found:
     from simulate.importers.fits import read_header
 
     try:
-        header = read_header(source.file(entry.name))
-        low = read_header(source.file(entry.low)).shape if entry.low is not None else None
+        header = read_header(source.file(entry.name), source.hdu)
+        low = None if entry.low is None else read_header(source.file(entry.low), source.hdu)
     except OSError as error:
-        raise BrokenFileError(f"it cannot be read: {error.strerror}") from None
+        raise BrokenFileError(f"it cannot be read: {error.strerror or error}") from None
     scale = _square(entry.name, header.pixel_widths) if header.pixel_widths else None
-    return _Found(entry.name, header.shape, low, scale, header.unit, header.exposure_time)
+    if low is not None:
+        _check_partner(entry, header, low)
+    return _Found(
+        entry.name,
+        header.shape,
+        low.shape if low else None,
+        scale,
+        header.unit,
+        header.exposure_time,
+        header.note,
+    )
+
+
+def _check_partner(entry: Entry, high: ImageHeader, low: ImageHeader) -> None:
+    """Refuse an image whose partner has another unit, or pixels of a width that its size denies."""
+    if high.unit != low.unit:
+        units = " and ".join(escape(str(header.unit)) for header in (high, low))
+        raise BrokenFileError(f"its partner has another unit (BUNIT): {units}")
+    if high.pixel_widths and low.pixel_widths:
+        ratios = [b / a for a, b in zip(high.pixel_widths, low.pixel_widths, strict=True)]
+        factors = [a / b for a, b in zip(high.shape, low.shape, strict=True)]
+        # Shapes are (ny, nx), widths along x and y.
+        if any(abs(a / b - 1) > _TOLERANCE for a, b in zip(ratios, factors[::-1], strict=True)):
+            raise BrokenFileError(
+                f"the pixels of its partner are {ratios[0]:.3g} times as wide by their WCS, "
+                f"{factors[1]:.3g} times by their number"
+            )
 
 
 def _square(name: str, widths: tuple[float, float]) -> float:
@@ -151,27 +195,47 @@ def _common_size(source: Source, config: ImportConfig, found: list[_Found]) -> i
     for item in found:
         shapes.setdefault(item.shape, item.name)
     least = min(itertools.chain.from_iterable(shapes))
+    advice = f"--size {_advise_size(least, found)}"
     if config.size is not None:
         for shape, name in shapes.items():
             if min(shape) < config.size:
                 raise InputError(
                     f"--size {config.size}: {escape(name)} has {_by(shape)} pixels; "
-                    f"--size {least} serves all images"
+                    f"{advice} serves all images"
                 )
         return config.size
     if len(shapes) > 1:
         (one, name), (other, other_name) = list(shapes.items())[:2]
         raise InputError(
             f"the images differ in size: {escape(name)} has {_by(one)} pixels, "
-            f"{escape(other_name)} {_by(other)}; crop all about their centres with "
-            f"--size {least} or less"
+            f"{escape(other_name)} {_by(other)}; crop all about their centres with {advice}"
         )
     if len(set(next(iter(shapes)))) > 1:
         raise InputError(
             f"the images are not square but have {_by(next(iter(shapes)))} pixels; crop them "
-            f"about their centres with --size {least} or less"
+            f"about their centres with {advice}"
         )
     return least
+
+
+def _advise_size(least: int, found: list[_Found]) -> int:
+    """The largest size up to this one that the patches of encoders fill."""
+    low = found[0].low
+    factor = max(1, round(found[0].shape[0] / low[0])) if low else 1
+    for step in (math.lcm(PATCH, factor), factor):
+        if size := least // step * step:
+            return size
+    return least
+
+
+def advise_patches(size: int) -> str | None:
+    """A remark where no patches of a usual width fill images of this size."""
+    if size < PATCH or any(size % width == 0 for width in _PATCHES):
+        return None
+    return (
+        f"no encoder of small patches takes images of {size} x {size} pixels; --size "
+        f"{size // PATCH * PATCH} crops them to a multiple of {PATCH}"
+    )
 
 
 def _common_factor(source: Source, found: list[_Found], size: int) -> int | None:
@@ -190,7 +254,8 @@ def _common_factor(source: Source, found: list[_Found], size: int) -> int | None
         )
     if size % int(y):
         raise InputError(
-            f"--size {size} cannot be divided by {int(y)}, the ratio of the two resolutions"
+            f"images of {size} pixels cannot be divided by {int(y)}, the ratio of the two "
+            f"resolutions; give --size {_advise_size(size, found)}"
         )
     return int(y)
 
@@ -213,8 +278,8 @@ def _common_scale(found: list[_Found], config: ImportConfig) -> float | None:
     scale = float(np.median([scale for scale, _ in scales]))
     if config.pixel_scale and abs(config.pixel_scale / scale - 1) > _TOLERANCE:
         raise InputError(
-            f"--pixel-scale {config.pixel_scale:g}: the WCS of {escape(first)} says {low:.4g} "
-            "arcsec"
+            f"--pixel-scale {config.pixel_scale:g}: the WCS of {escape(first)} gives {low:.4g} "
+            "arcsec; leave the option out, or correct the WCS"
         )
     return scale
 

@@ -149,10 +149,9 @@ def beside_the_split(folder):
     ("make", "message"),
     [
         (lambda folder: folder.mkdir(), "has none of the known layouts: known are no_sub/"),
-        (lambda folder: save(folder / "1.npy", image()), "has none of the known layouts"),
         (lambda folder: save(folder / "HR" / "1.npy", image()), "has none of the known layouts"),
         (lambda folder: None, "there is no file or folder"),
-        (lambda folder: folder.write_text("text"), "is not a FITS file; import a folder of .npy"),
+        (lambda folder: folder.write_text("text"), "is neither an .npy nor a FITS file"),
         (mixed_formats, "mixes .npy and FITS files"),
         (mixed_layouts, "mixes layouts (deeplense-tests, deeplensesim)"),
         (beside_the_split, "mixes layouts (deeplense-tests, deeplense-tests beside train/)"),

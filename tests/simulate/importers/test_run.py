@@ -41,7 +41,10 @@ def test_a_crop_keeps_pairs_on_one_field(pairs, importing, tmp_path):
     assert np.allclose(coarse(data.image), data.image_lr, atol=1e-6)
     odd = importing(pairs, size=6, out=tmp_path / "odd")
     assert np.allclose(coarse(odd.image), odd.image_lr, atol=1e-6)
-    assert "--size 7 cannot be divided by 2" in refusal(pairs, tmp_path / "o", size=7)
+    assert (
+        "7 pixels cannot be divided by 2, the ratio of the two resolutions; give --size 6"
+        in refusal(pairs, tmp_path / "o", size=7)
+    )
 
 
 def test_an_image_without_partner_is_left_out(pairs, importing):
@@ -51,6 +54,7 @@ def test_an_image_without_partner_is_left_out(pairs, importing):
     assert [line.partition(":")[0] for line in importing.lines] == [
         "skipped HR/sample3.npy",
         "skipped LR/sample5.npy",
+        "2 of 20 files skipped",
     ]
 
 
@@ -174,8 +178,11 @@ def test_ten_broken_files_are_named_and_the_others_counted(tmp_path, importing):
         if i % 4:
             path.write_bytes(b"x" * i)
     assert len(importing(tmp_path / "set")) == 5
-    assert len(importing.lines) == 11
-    assert importing.lines[-1] == "skipped 5 more files; manifest.json names all 15"
+    assert len(importing.lines) == 12
+    assert importing.lines[-2:] == [
+        "skipped 5 more files; manifest.json names all 15",
+        "15 of 20 files skipped",
+    ]
     assert importing.manifest["skipped"]["n"] == 15
 
 
@@ -224,7 +231,7 @@ def test_an_interrupted_import_goes_on_to_the_same_bytes(
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(path)
-        write(path, *rest)
+        return write(path, *rest)
 
     monkeypatch.setattr(run, "write_shard", die_in_the_third)
     with pytest.raises(KeyboardInterrupt):

@@ -27,7 +27,7 @@ def test_a_missing_wcs_asks_for_the_pixel_scale(tmp_path, importing):
         (wcs_header(0.2), {}, "differ in pixel scale: 1.fits has 0.1 arcsec, 2.fits 0.2"),
         (wcs_header(0.1, 1.1), {}, "2.fits has pixels of 0.1 x 0.11 arcsec; resample"),
         (fits.Header(), {}, "2.fits has no WCS that gives its pixel scale; give --pixel-scale"),
-        (wcs_header(), {"pixel_scale": 0.3}, "--pixel-scale 0.3: the WCS of 1.fits says 0.1"),
+        (wcs_header(), {"pixel_scale": 0.3}, "--pixel-scale 0.3: the WCS of 1.fits gives 0.1"),
         (wcs_header(unit="nJy"), {}, "differ in unit (BUNIT): 1.fits has None, 2.fits nJy"),
     ],
 )
