@@ -97,9 +97,9 @@ def take_parameter(name: str, value: Any, unit: str = "") -> Parameter:
     Raises:
         ValueError: for what are no real numbers, or not all of them finite.
     """
-    value = take_numbers(name, value, unit)
-    check_range(name, value, -math.inf, math.inf, False)
-    return value
+    taken = take_numbers(name, value, unit)
+    check_range(name, taken, -math.inf, math.inf, False)
+    return taken
 
 
 def read_parameter(name: str, value: Any, unit: str = "", *, positive: bool = False) -> Parameter:
@@ -108,9 +108,9 @@ def read_parameter(name: str, value: Any, unit: str = "", *, positive: bool = Fa
     Raises:
         ValueError: for what are no real numbers, or not all of them finite (and positive).
     """
-    value = read_numbers(name, value, unit)
-    check_range(name, value, 0.0 if positive else -math.inf, math.inf, positive)
-    return value
+    read = read_numbers(name, value, unit)
+    check_range(name, read, 0.0 if positive else -math.inf, math.inf, positive)
+    return read
 
 
 def check_real(name: str, value: Any) -> None:

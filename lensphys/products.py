@@ -20,10 +20,11 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     """``a @ b`` of two stacks of matrices, which takes no part in autocast, nor do its gradients.
 
     Args:
-        a, b: of shapes ``(..., n, m)`` and ``(..., m, k)``, whose batches broadcast; without
-            gradients ``b`` may be a vector.
+        a, b: of shapes ``(..., n, m)`` and ``(..., m, k)``, whose batches broadcast; or ``(m,)``.
     """
     if needs_backward(a, b):
+        if b.ndim == 1:
+            return product(a, b[:, None])[..., 0]
         result: Tensor = _Product.apply(a, b)
         return result
     return _multiply(a, b)

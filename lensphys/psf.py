@@ -73,7 +73,8 @@ def _freeze(psf: Round, *names: str) -> Round | None:
         return psf
     if needs_backward(*live.values()) or is_transformed(*live.values()):
         return None
-    return dataclasses.replace(psf, **{name: value.item() for name, value in live.items()})
+    fixed: dict[str, Any] = {name: value.item() for name, value in live.items()}
+    return dataclasses.replace(psf, **fixed)
 
 
 def _as_one(value: Parameter) -> Parameter:
@@ -116,7 +117,8 @@ class GaussianPSF:
         radius = int(self.truncation * sigma + 0.5)
         offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
         weights = torch.exp(-0.5 * (offset / sigma) ** 2)
-        return _share_pixels(len(weights), self.supersampling) @ (weights / weights.sum())
+        weights = weights / weights.sum()
+        return (_share_pixels(len(weights), self.supersampling) * weights).sum(-1)
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; flux inside the frame is kept up to the edges."""

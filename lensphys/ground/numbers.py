@@ -22,7 +22,8 @@ def check_count(name: str, value: Any) -> None:
 def is_number(value: Any) -> bool:
     """Return whether a value is one finite number; a tensor of one element counts."""
     one = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
-    one = one or (hasattr(value, "numel") and value.numel() == 1)
+    if hasattr(value, "numel") and value.numel() == 1:
+        one, value = True, value.detach()
     try:
         return one and math.isfinite(value)
     except (TypeError, RuntimeError, OverflowError):  # complex, or larger than any float

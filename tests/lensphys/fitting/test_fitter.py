@@ -361,7 +361,7 @@ REFUSED = {
     "NaN": ((BROKEN, 1.0), {}, "images hold 2 pixels that are not finite; mask them"),
     "a word": (("image", 1.0), {}, "images must be a tensor or an array, got str"),
     "booleans": ((IMAGE > 0, 1.0), {}, "images must be .* of real ones, got torch.bool"),
-    "masked": ((np.ma.masked_less(IMAGE.numpy(), 0.5), 1.0), {}, "images must have no masked values"),
+    "masked": ((np.ma.masked_array(IMAGE.numpy(), mask=True), 1.0), {}, "images must have no masked values"),
     "channels": (
         (IMAGE[:, None], 1.0),
         {},
