@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import model_validator
 from rich.text import Text
 
-from learn.checks import announce_torch
+from learn.checks import announce_torch, check_params
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.reporting.terminal import print_monitor, print_runs
 from learn.run_files import read_metrics
@@ -21,6 +21,13 @@ from lensphys.ground.names import plain_text
 from simulate.presets import load_simulate_config
 from simulate.run import Progress, simulate
 
+#: The folder of a data set, by the Model of a step.
+_FOLDER = "model{model}"
+#: The data set that the encoder is pretrained on.
+_PRETRAINED_ON = "model2"
+#: Keys that the demonstration fills itself.
+_FILLED = {"simulate": {"out"}, "pretrain": {"out", "data"}, "finetune": {"out", "encoder", "task"}}
+
 
 class DemoConfig(Strict):
     """The steps of the demonstration, as overrides of the shipped configurations."""
@@ -30,14 +37,44 @@ class DemoConfig(Strict):
     finetune: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")
-    def _says_what_each_step_is(self) -> DemoConfig:
-        needed = [("simulate", step, "model") for step in self.simulate]
-        needed += [("pretrain", self.pretrain, "method")]
-        needed += [(f"finetune.{task}", step, "data") for task, step in self.finetune.items()]
-        for where, step, key in needed:
-            if key not in step:
-                raise ValueError(f"a step of {where} lacks the key '{key}'")
+    def _names_what_each_step_is(self) -> DemoConfig:
+        for step in self.simulate:
+            _check_step("simulate", step, "simulate", "model", int)
+            if not isinstance(step.get("preset", ""), str):
+                raise ValueError(f"preset of a step of simulate must be a name, not {step!a:.80}")
+        _check_step("pretrain", self.pretrain, "pretrain", "method", str)
+        made = [_FOLDER.format(**step) for step in self.simulate]
+        if len(set(made)) < len(made):
+            raise ValueError("two steps of simulate have the same model, and would share a folder")
+        wanted = {"pretrain": _PRETRAINED_ON}
+        for task, step in self.finetune.items():
+            _check_step(f"finetune.{task}", step, "finetune", "data", str)
+            wanted[f"finetune.{task}"] = step["data"]
+        for where, name in wanted.items():
+            if name not in made:
+                raise ValueError(
+                    f"{where} needs the data set {name!a:.80}, and simulate makes "
+                    f"{', '.join(made) or 'none'}"
+                )
         return self
+
+
+def _check_step(where: str, step: dict[str, Any], command: str, key: str, kind: type) -> None:
+    """Refuse a step without its key, with one of another kind, or with keys that are filled here.
+
+    Raises:
+        ValueError: for the first of them.
+    """
+    if key not in step:
+        raise ValueError(f"a step of {where} lacks the key '{key}'")
+    value = step[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        words = {int: "a whole number", str: "a name"}[kind]
+        raise ValueError(f"{key} of a step of {where} must be {words}, not {value!a:.80}")
+    for name in sorted(_FILLED[command] & step.keys()):
+        raise ValueError(
+            f"{name} of a step of {where} is filled by the demonstration; leave it out"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +123,10 @@ def demo(config: DemoConfig, out: Path, progress: Callable[[int, int], Progress]
 
 
 def _simulation(step: dict[str, Any], out: Path, progress: Callable[[int, int], Progress]) -> _Step:
-    folder = out / f"model{step['model']}"
-    settings = load_simulate_config(**step, out=folder)
+    folder = out / _FOLDER.format(**step)
+    keys = {key: value for key, value in step.items() if key not in ("model", "preset")}
+    preset = {"preset": step["preset"]} if "preset" in step else {}
+    settings = load_simulate_config(step["model"], **preset, overrides=keys, out=folder)
     what = f"simulate Model {step['model']}, {settings.n} images"
     return _Step(what, folder, lambda: simulate(settings, progress))
 
@@ -95,8 +134,9 @@ def _simulation(step: dict[str, Any], out: Path, progress: Callable[[int, int], 
 def _pretraining(step: dict[str, Any], out: Path) -> _Step:
     method, folder = step["method"], out / step["method"]
     path = shipped_config("pretrain", method, "method")
-    inputs = {"data": out / "model2", "out": folder}
+    inputs = {"data": out / _PRETRAINED_ON, "out": folder}
     settings = load_config(PretrainConfig, path, overrides=step | inputs)
+    check_params(settings.params, "pretrain", method, "method")
 
     def do() -> None:
         announce_torch()
@@ -113,6 +153,7 @@ def _finetuning(task: str, step: dict[str, Any], out: Path, name: str, method: s
     path = shipped_config("finetune", task, "task")
     inputs = {"data": data, "encoder": str(out / method) if method else "none", "out": folder}
     settings = load_config(FinetuneConfig, path, overrides=step | inputs)
+    check_params(settings.params, "finetune", task, "task")
 
     def do() -> None:
         announce_torch()
