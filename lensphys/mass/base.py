@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.func import jvp
 
+from lensphys.mass.distance import at_any_distance
 from lensphys.parameters import Profile
 
 #: The x and y components of a vector field.
@@ -21,7 +22,16 @@ class MassProfile(Profile):
 
     Every method takes coordinates ``x, y`` in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``,
     and returns maps of shape ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
+
+    Positions may be as far as float32 reaches: on a CPU, outside of compiled graphs and transforms,
+    those beyond 1e7 arcsec are evaluated in float64; elsewhere results are finite up to 1e10.
     """
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        for name in ("potential", "deflection", "hessian"):
+            if name in vars(cls):
+                setattr(cls, name, at_any_distance(vars(cls)[name]))
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Lensing potential, arcsec^2."""

@@ -7,6 +7,7 @@ import dataclasses
 from torch import Tensor
 
 from lensphys.mass.base import MassProfile
+from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, parameter
 
 
@@ -22,8 +23,8 @@ class ConvergenceSheet(MassProfile):
     """
 
     kappa: Parameter = parameter()
-    ra_0: Parameter = parameter(0.0, unit="arcsec")
-    dec_0: Parameter = parameter(0.0, unit="arcsec")
+    ra_0: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    dec_0: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.align(x)

@@ -14,13 +14,14 @@ from lensphys.ellipticity import stretch
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
+from lensphys.mass.distance import FARTHEST, MOST
 from lensphys.parameters import Parameter, is_concrete, needs_backward, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened; lenstronomy's EPL has the same.
 #: At slope 2.95 the gradient of the Hessian grows as r^-2.95: this one still fits into float32.
 _CORE = 1e-9
-#: Ellipticity that the series is summed for if the true one is unknown.
-_FLATTEST_UNSEEN = 0.9
+#: Ellipticity that the series is summed for if the true one is unknown, and the largest of all.
+_FLATTEST_UNSEEN, _FLATTEST = 0.9, math.sqrt(0.9999)
 
 
 def series_terms(modulus: float, dtype: torch.dtype) -> int:
@@ -200,7 +201,8 @@ class EPL(MassProfile):
 
     ``R = sqrt(q x^2 + y^2 / q)`` in the frame of the ellipse. Exact to rounding. Inside
     vmap, jvp or a compiled graph, where the value of the ellipticity is unknown, the series is as
-    long as ``|e| = 0.9`` needs; flatter lenses are then less exact, to 1e-9 at 0.95.
+    long as ``|e| = 0.9`` needs, or what the profile was made with if that was flatter; lenses that
+    are flatter still are then less exact, to 1e-9 at 0.95.
 
     Args:
         theta_E: circularised Einstein radius, arcsec.
@@ -210,19 +212,25 @@ class EPL(MassProfile):
     """
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
-    _modulus: ClassVar[float]  # of each instance its own; no field
+    #: Ellipticity that a compiled graph, which cannot look at values, sums for; of each instance
+    #: its own, and no field.
+    _unseen: ClassVar[float] = _FLATTEST_UNSEEN
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, fit=fit_range.EINSTEIN_RADIUS)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST, fit=fit_range.EINSTEIN_RADIUS)
     gamma: Parameter = parameter(low=1.05, high=2.95, fit=FitRange(low=1.2, high=2.8, start=2.0))
     e1: Parameter = parameter(0.0, fit=fit_range.E1)
     e2: Parameter = parameter(0.0, fit=fit_range.E2)
-    center_x: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_X)
-    center_y: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_Y)
+    center_x: Parameter = parameter(
+        0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST, fit=fit_range.CENTER_X
+    )
+    center_y: Parameter = parameter(
+        0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST, fit=fit_range.CENTER_Y
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Computed here, since a compiled graph cannot look at values.
-        object.__setattr__(self, "_modulus", self._largest_ellipticity())
+        # Never less: parameters may change in place, as an optimiser does.
+        object.__setattr__(self, "_unseen", max(_FLATTEST_UNSEEN, self._largest_ellipticity()))
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         # The potential is homogeneous of degree 3 - gamma about its centre (Euler's theorem).
@@ -309,12 +317,13 @@ class EPL(MassProfile):
         return x, y, p["theta_E"], p["gamma"], p["e1"], p["e2"]
 
     def _terms(self, dtype: torch.dtype) -> int:
-        return series_terms(self._modulus, dtype)
+        return series_terms(self._largest_ellipticity(), dtype)
 
     def _largest_ellipticity(self) -> float:
         if not (is_concrete(self.e1) and is_concrete(self.e2)):
-            return _FLATTEST_UNSEEN
+            return self._unseen
         square = self.e1 * self.e1 + self.e2 * self.e2
         if isinstance(square, Tensor):
             square = square.detach().max().item() if square.numel() else 0.0
-        return math.sqrt(square)
+        # Changed in place to none at all, or to NaN, the deflection becomes NaN by itself.
+        return min(math.sqrt(square), _FLATTEST) if square >= 0 else _FLATTEST

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lensphys.ground.numbers import check_count
 from lensphys.mass.base import MassProfile
+from lensphys.mass.distance import FARTHEST, LEAST, MOST
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.
@@ -47,11 +48,11 @@ class Multipole(MassProfile):
     """
 
     m: int
-    a_m: Parameter = parameter(unit="arcsec")
+    a_m: Parameter = parameter(unit="arcsec", low=-MOST, high=MOST)
     phi_m: Parameter = parameter(unit="rad")
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
-    r_E: Parameter = parameter(1.0, unit="arcsec", low=0.0, open_low=True)
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    r_E: Parameter = parameter(1.0, unit="arcsec", low=LEAST, high=MOST)
 
     def __post_init__(self) -> None:
         check_count("m", self.m)

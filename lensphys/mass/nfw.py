@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
+from lensphys.mass.distance import FARTHEST, LEAST, MOST
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the logarithmic divergence of the centre is cut off.
@@ -105,10 +106,10 @@ class NFW(MassProfile):
         center_x, center_y: centre, arcsec.
     """
 
-    Rs: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
-    alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    Rs: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
+    alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         scale, Rs, _, _, r2 = self._geometry(x, y)

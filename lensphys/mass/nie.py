@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lensphys.ellipticity import stretch
 from lensphys.mass.base import MassProfile
+from lensphys.mass.distance import FARTHEST, MOST
 from lensphys.parameters import Parameter, parameter
 
 #: Least softening, arcsec, as in the SIE: the centre stays finite however small the core.
@@ -85,12 +86,12 @@ class NIE(MassProfile):
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)
-    s_scale: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    s_scale: Parameter = parameter(unit="arcsec", low=0.0, high=MOST, open_low=True)
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         p, g = self.align(x), self._geometry(x, y)

@@ -10,8 +10,10 @@ import math
 import torch
 from torch import Tensor
 
+from lensphys.arrays import is_traced, take_map
 from lensphys.mass.base import MassProfile
-from lensphys.parameters import Parameter, check_width, is_traced, parameter, shared_shape
+from lensphys.mass.distance import FARTHEST
+from lensphys.parameters import Parameter, check_width, parameter, shared_shape
 
 #: Derivatives ``d^p/dx^p d^q/dy^q`` of the potential that are known at the pixel centres.
 _ORDERS = tuple(itertools.product(range(3), range(3)))
@@ -125,15 +127,13 @@ class PixelatedConvergence(MassProfile):
 
     kappa: Tensor
     pixel_scale: float
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kappa = self.kappa
-        if not isinstance(kappa, Tensor) or not kappa.is_floating_point():
-            kind = kappa.dtype if isinstance(kappa, Tensor) else type(kappa).__name__
-            raise ValueError(f"kappa must be a tensor of floating-point numbers, got {kind}")
+        kappa = take_map("kappa", self.kappa)
+        object.__setattr__(self, "kappa", kappa)
         if kappa.ndim not in (2, 3) or 0 in kappa.shape[-2:]:
             shape = tuple(kappa.shape)
             raise ValueError(f"kappa must have shape (ny, nx) or (B, ny, nx), got {shape}")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from lensphys.mass.base import MassProfile
+from lensphys.mass.distance import is_far
 from lensphys.parameters import (
     check_batches,
     check_positions,
@@ -83,6 +84,7 @@ class Population:
         """Reduced deflection ``(alpha_x, alpha_y)``, arcsec."""
         check_positions(x, y)
         add_up = getattr(self.profile, "sum_deflections", None)
+        add_up = None if is_far(x, y) else add_up
         if add_up is not None and (result := add_up(x, y, self.mask)) is not None:
             return result  # type: ignore[no-any-return]
         alpha = self._sum(lambda part, x, y: part.deflection(x, y), x, y, 2)

@@ -12,6 +12,7 @@ from torch import Tensor
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
+from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, needs_backward, parameter
 
 
@@ -28,8 +29,8 @@ class Shear(MassProfile):
 
     gamma1: Parameter = parameter(fit=FitRange(low=-0.5, high=0.5))
     gamma2: Parameter = parameter(fit=FitRange(low=-0.5, high=0.5, odd="xy"))
-    ra_0: Parameter = parameter(0.0, unit="arcsec")
-    dec_0: Parameter = parameter(0.0, unit="arcsec")
+    ra_0: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    dec_0: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.align(x)

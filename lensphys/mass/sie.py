@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from lensphys import fit_range
+from lensphys.arrays import is_traced
 from lensphys.ellipticity import elliptical_radius, stretch
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.parameters import Parameter, is_traced, needs_backward, parameter
+from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.parameters import Parameter, needs_backward, parameter
 
 #: Below this ellipticity the power series in it is used: with six terms it is exact to 1e-19, and
 #: it has the gradient at q = 1 that the closed form, with its position angle, lacks.
@@ -177,11 +179,15 @@ class SIE(MassProfile):
 
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, fit=fit_range.EINSTEIN_RADIUS)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST, fit=fit_range.EINSTEIN_RADIUS)
     e1: Parameter = parameter(0.0, fit=fit_range.E1)
     e2: Parameter = parameter(0.0, fit=fit_range.E2)
-    center_x: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_X)
-    center_y: Parameter = parameter(0.0, unit="arcsec", fit=fit_range.CENTER_Y)
+    center_x: Parameter = parameter(
+        0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST, fit=fit_range.CENTER_X
+    )
+    center_y: Parameter = parameter(
+        0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST, fit=fit_range.CENTER_Y
+    )
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         # The potential is homogeneous of degree one about its centre (Euler's theorem).

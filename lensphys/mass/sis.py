@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lensphys.mass.base import MassProfile
+from lensphys.mass.distance import FARTHEST, MOST
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.
@@ -25,9 +26,9 @@ class SIS(MassProfile):
         center_x, center_y: centre, arcsec.
     """
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         theta_E, x, y, inverse = self._geometry(x, y)

@@ -8,10 +8,23 @@ import math
 import torch
 from torch import Tensor
 
+from lensphys.arrays import is_traced
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
+from lensphys.mass.distance import FARTHEST, LEAST, MOST
 from lensphys.mass.nfw import R2_MIN, Projection, spherical_hessian
 from lensphys.parameters import Parameter, parameter
+
+#: Truncation radius in Rs from which on a halo is an NFW, to the rounding of a precision: squares
+#: of it stay finite.
+_UNTRUNCATED = {torch.float64: 1e100, torch.float32: 1e15}
+#: Largest one that the loop over many halos is written for.
+_MOST_SUMMED = 1e6
+
+
+def _relative(r_trunc: Tensor, Rs: Tensor) -> Tensor:
+    """Truncation radius in units of Rs."""
+    return torch.minimum(r_trunc, _UNTRUNCATED.get(Rs.dtype, 1e15) * Rs) / Rs
 
 
 class TruncatedProjection:
@@ -35,7 +48,7 @@ class TruncatedProjection:
         #: ``-arcsinh(tau / x)``.
         self.L = -torch.log1p(tau * (1 + tau / (self.q + x)) / x)
         self.P = torch.log1p(u / (2 * tau * self.sum))
-        self.scale = self.tau2 / (self.tau2 + 1) ** 2
+        self.scale = (tau / (self.tau2 + 1)) ** 2
 
     @property
     def mean(self) -> Tensor:
@@ -81,15 +94,15 @@ class TNFW(MassProfile):
     Args:
         Rs: scale radius, arcsec.
         alpha_Rs: deflection at the scale radius, arcsec, that the halo has without truncation.
-        r_trunc: truncation radius, arcsec.
+        r_trunc: truncation radius, arcsec; as large as is wanted, for a halo without truncation.
         center_x, center_y: centre, arcsec.
     """
 
-    Rs: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
-    alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0)
-    r_trunc: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    Rs: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
+    alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    r_trunc: Parameter = parameter(unit="arcsec", low=LEAST)
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         scale, Rs, tau, _, _, r2 = self._geometry(x, y)
@@ -103,7 +116,9 @@ class TNFW(MassProfile):
     def sum_deflections(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Vector | None:
         """Sum over members; see :meth:`lensphys.mass.point_mass.PointMass.sum_deflections`."""
         p = self.align_members(x)
-        tau, inverse2 = p["r_trunc"] / p["Rs"], 1 / p["Rs"] ** 2
+        tau, inverse2 = _relative(p["r_trunc"], p["Rs"]), 1 / p["Rs"] ** 2
+        if tau.numel() and not is_traced(tau) and bool((tau.detach() > _MOST_SUMMED).any()):
+            return None
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2))) * (tau / (tau * tau + 1)) ** 2
         shape = inverse2, R2_MIN * inverse2, tau, torch.log(tau)
         at = p["center_x"], p["center_y"]
@@ -121,4 +136,5 @@ class TNFW(MassProfile):
         x, y = x - p["center_x"], y - p["center_y"]
         # 4 rho_0 Rs over the critical density
         scale = p["alpha_Rs"] / (p["Rs"] * (1 - math.log(2)))
-        return scale, p["Rs"], p["r_trunc"] / p["Rs"], x, y, (x * x + y * y).clamp_min(R2_MIN)
+        tau = _relative(p["r_trunc"], p["Rs"])
+        return scale, p["Rs"], tau, x, y, (x * x + y * y).clamp_min(R2_MIN)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
+from lensphys.mass.distance import FARTHEST, MOST
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the singular end points are cut off.
@@ -80,11 +81,11 @@ class UniformLine(MassProfile):
         center_x, center_y: middle of the line, arcsec.
     """
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0)
-    half_length: Parameter = parameter(unit="arcsec", low=0.0)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    half_length: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
     phi: Parameter = parameter(0.0, unit="rad")
-    center_x: Parameter = parameter(0.0, unit="arcsec")
-    center_y: Parameter = parameter(0.0, unit="arcsec")
+    center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
+    center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         p, a, b, _, _ = self._geometry(x, y)
