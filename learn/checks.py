@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lensphys.ground.config import read_yaml, shipped_config, suggestion
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.program import program
+from simulate.importers.roles import split_extension
 from simulate.shards import read_finished_manifest
 
 _log = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ def check_inputs(paths: list[Path]) -> None:
     Raises:
         InputError: naming the first.
     """
-    if not any(path.exists() for path in paths):
+    if not any(os.path.lexists(split_extension(path)[0]) for path in paths):
         raise InputError(f"nothing to predict: {paths[0]}: there is no such file or folder")
 
 

@@ -212,8 +212,13 @@ class PredictConfig(Strict):
     exposure_time: float | None = Field(
         gt=0, description="s in all, of images that do not state it; null: as in training"
     )
+    hdu: str | None = Field(
+        min_length=1,
+        coerce_numbers_to_str=True,
+        description="name or number of the extension of FITS files",
+    )
     fill: Literal["median", "zero"] = Field(description="value of bad pixels")
-    batch_size: int = Field(gt=0)
+    batch_size: int = Field(gt=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"]
 
 

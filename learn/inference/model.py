@@ -16,6 +16,9 @@ from learn.inference.model_file import restore
 from learn.run_files import METRICS, unfinished
 from learn.tasks.base import Task
 
+#: Largest flux in units of the noise level of the training images, and in any unit.
+_RANGE, _LARGEST = 1e15, 1e30
+
 
 class Model(nn.Module):
     """A task with its weights.
@@ -45,6 +48,21 @@ class Model(nn.Module):
     def unit(self) -> str:
         """Unit of the fluxes it was trained on."""
         return str(self.data.attrs.get("unit", "unknown"))
+
+    @property
+    def surface_brightness(self) -> bool:
+        """True where its images hold flux per solid angle, False where they hold flux per pixel."""
+        return self.task.of_surface_brightness(self.data)
+
+    @property
+    def factor(self) -> int:
+        """Pixels of the images it makes along a side of one that it was given."""
+        return self.data.side("image") // self.size if self.task.makes_images else 1
+
+    @property
+    def largest(self) -> float:
+        """Largest flux that it works with: squares of more overflow; no camera counts as far."""
+        return min(_RANGE * self.task.stretch.softening.item(), _LARGEST)
 
     @property
     def label_names(self) -> list[str]:

@@ -39,17 +39,25 @@ class Frame:
     notes: tuple[str, ...]
 
 
-def resample(image: NDArray[np.floating], size: int, scale: float, wanted: float) -> Frame:
+def resample(
+    image: NDArray[np.floating],
+    size: int,
+    scale: float,
+    wanted: float,
+    *,
+    surface_brightness: bool = False,
+) -> Frame:
     """Resample an image to other pixels, and crop or pad it about its centre.
 
-    Flux is conserved; the PSF stays what it is. What is missing around a small image is the median
-    of its pixels, in a cutout about the sky.
+    Flux is conserved, also that behind a surface brightness; the PSF stays what it is. What is
+    missing around a small image is the median of its pixels, in a cutout about the sky.
 
     Args:
-        image: (ny, nx) of finite flux per pixel.
+        image: (ny, nx) of finite flux per pixel, or surface brightness.
         size: pixels on a side of the frame.
         scale: of the pixels of the image, arcsec.
         wanted: of the pixels of the frame, arcsec.
+        surface_brightness: of the pixels, in place of flux.
 
     Raises:
         BrokenFileError: for an image of a few pixels only.
@@ -75,7 +83,10 @@ def resample(image: NDArray[np.floating], size: int, scale: float, wanted: float
         corner = [(n - m * step) / 2 for n, m in zip(image.shape, shape, strict=True)]
         left, right = (_binning_matrix(n, m, step) for n, m in zip(image.shape, shape, strict=True))
         pixels = left @ image.astype(np.float64) @ right.T
-        sky *= step**2
+        if surface_brightness:
+            pixels /= step**2
+        else:
+            sky *= step**2
     if max(whole) > size:
         notes.append(f"cropped from {whole[0]} x {whole[1]} to {size} x {size} pixels")
     if min(whole) < size:

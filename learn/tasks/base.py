@@ -34,6 +34,7 @@ from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turn_images
 from simulate.dataset.photometry import Photometry
+from simulate.importers.units import is_surface_brightness
 from simulate.shards import Array, DataSet
 
 #: Least number of pixels on a side of a binned image.
@@ -139,6 +140,10 @@ class Task(Trained, abc.ABC):
         """Properties that a data set must share with that of the training, to be tested on."""
         keys = ("pixel_scale", "unit")
         return {"image_size": data.shapes["image"]} | {key: data.attrs[key] for key in keys}
+
+    def of_surface_brightness(self, data: DataDescription) -> bool:
+        """True where the images that it was trained on hold flux per solid angle, not per pixel."""
+        return is_surface_brightness(data.attrs.get("unit")) is True
 
     def check_data(self, data: DataSet) -> None:
         """Refuse a data set that lacks what the task is tested on.

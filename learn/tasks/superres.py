@@ -31,6 +31,7 @@ from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.dataset.noise_free import render_noise_free
 from simulate.dataset.photometry import Photometry
+from simulate.importers.units import is_surface_brightness
 from simulate.shards import DataSet
 
 #: Images that are rendered at once.
@@ -135,7 +136,10 @@ class SuperResolve(Task):
         high, low = data.image[train], self.inputs(data)[train]
         # The peak flux: networks want numbers about one, and the output must stay linear in flux.
         self.scale.fill_(float(np.quantile(high.max((1, 2, 3)), 0.99)))
-        self.gain.fill_(flux_gain(high, low))
+        self.gain.fill_(find_gain(high, low, data.attrs.get("unit")))
+
+    def of_surface_brightness(self, data: DataDescription) -> bool:
+        return self.factor > 1 and self.gain.item() == 1.0
 
     def predict_batch(self, batch: Batch) -> Tensor:
         """High-resolution flux (B, 1, H, W)."""
@@ -311,17 +315,32 @@ def _clean(data: DataSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float
         return {}
 
 
-def flux_gain(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
+def find_gain(high: NDArray[np.float32], low: NDArray[np.float32], unit: str | None) -> float:
     """Factor that brings low-resolution pixels to the scale of high-resolution ones.
 
-    Pixels hold flux, and a fine pixel its share of that of a coarse one; or, in some images from
-    elsewhere, surface brightness, which is the same in both. The nearer of the two is taken and not
-    what was measured: noise that is clipped at zero leaves more sky in small pixels than in large
-    ones, and would count as light of the lens.
+    Pixels hold flux, and a fine pixel its share of that of a coarse one; or surface brightness,
+    which is the same in both. The unit decides; see :func:`flux_gain` for unknown ones.
     """
-    share = (low.shape[-1] / high.shape[-1]) ** 2
+    brightness = is_surface_brightness(unit)
+    if brightness is None:
+        return flux_gain(high, low)
+    return 1.0 if brightness else _share(high, low)
+
+
+def flux_gain(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
+    """The factor of :func:`find_gain` by the mean of the images.
+
+    The nearer of the two is taken and not what was measured: noise that is clipped at zero leaves
+    more sky in small pixels than in large ones, and would count as light of the lens.
+    """
+    share = _share(high, low)
     ratio = float(high.mean(dtype=np.float64) / low.mean(dtype=np.float64))
     return share if ratio < share**0.5 else 1.0
+
+
+def _share(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
+    """The part of the area of a coarse pixel that a fine one has."""
+    return (low.shape[-1] / high.shape[-1]) ** 2
 
 
 def bicubic(image: Tensor, factor: int) -> Tensor:

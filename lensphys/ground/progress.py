@@ -123,7 +123,7 @@ def show_files(on_close: OnClose, files: list[Path], what: str) -> Callable[[Pat
 
     How many images are in the files shows only when they are read.
     """
-    sizes = {path: path.stat().st_size for path in files}
+    sizes = {path: _size(path) for path in files}
     parts, dealt = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0)
     total = sum(sizes.values())
     if not total:
@@ -141,6 +141,14 @@ def show_files(on_close: OnClose, files: list[Path], what: str) -> Callable[[Pat
             bar.close()
 
     return report
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of one that cannot be looked at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def write_note(line: str) -> None:

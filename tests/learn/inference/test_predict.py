@@ -15,9 +15,11 @@ from astropy.wcs import WCS
 
 import cli
 from learn import load_model
+from learn.config import PredictConfig
 from learn.data_description import describe
+from learn.inference.cutouts import Remarks, read_images
 from learn.inference.model import Model
-from learn.inference.predict import PredictConfig, Remarks, _read_images, predict
+from learn.inference.predict import predict
 from learn.lens_fits.lens_fits import LensFits
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
@@ -74,7 +76,7 @@ def test_a_table_has_the_probabilities_that_the_run_has_written(
     assert (out, count, lines) == (Path("predictions.csv"), 60, [])
     table = Table.read(out)
     assert table.colnames == [
-        "file", "index", "predicted", "p_no_sub", "p_cdm", "p_axion", "n_bad_pixels"
+        "file", "index", "predicted", "p_no_sub", "p_cdm", "p_axion", "n_bad_pixels", "flag"
     ]  # fmt: skip
     with h5py.File(classifier / "predictions.h5") as file:
         expected, index = file["prediction"][()], file["index"][()]
@@ -156,7 +158,7 @@ def test_broken_files_are_named_and_the_others_predicted(
     assert reasons["empty.fits"] == "it has no image extension"
     assert reasons["nowhere.fits"] == "it does not say its pixel scale; give --pixel-scale ARCSEC"
     assert "truncated" in reasons["half.fits"]
-    assert reasons["half.h5"] == "it is damaged or not a shard of this program"
+    assert "damaged" in reasons["half.h5"]
     assert "not square" in reasons["pixels.fits"]
     assert reasons["none.fits"] == "there is no such file or folder"
     _, count, lines = predicted(classifier, Path("stack.npy"), pixel_scale=0.101)
@@ -206,7 +208,7 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
     names = [Path("data/shard-00000.h5"), Path("cube.fits"), Path("a.npy")]
     shipped = shipped_config("predict", "predict", "command")
     config = load_config(PredictConfig, shipped, pixel_scale=0.101, exposure_time=given)
-    for cutout in _read_images(names, model, config, Remarks(), lambda path, part: None):
+    for cutout in read_images(names, model, config, Remarks(), lambda path, part: None):
         pixels = torch.from_numpy(cutout.frame.pixels)
         model(pixels, np.array([cutout.exposure_time]))
     assert [*seen[:3], *seen[60:]] == [100.0, 200.0, unsaid, 30.0, 30.0, unsaid, unsaid]

@@ -1,0 +1,239 @@
+"""Images in files on the pixels of a network, one by one, and remarks on what was done to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from learn.config import PredictConfig
+from learn.inference.model import Model
+from learn.inference.resample import TOLERANCE, Frame, resample
+from lensphys.ground.names import plain_text
+from lensphys.ground.program import program
+from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.pixels import fill_bad_pixels
+from simulate.importers.stack import Stack
+from simulate.importers.stacks import find_files, open_stack
+from simulate.importers.units import is_surface_brightness
+
+#: Broken images that are named one by one.
+_NAMED = 10
+#: Range of pixels over their size that is rounding in single precision.
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+#: Each unit is in many files, and astropy takes its time over one that it cannot read.
+_find_kind = functools.lru_cache(maxsize=256)(is_surface_brightness)
+
+#: Called with a file and the part of it that has been dealt with since the last call.
+Progress = Callable[[Path, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutout:
+    """One image on the pixels of the network, and its origin."""
+
+    path: Path
+    index: int
+    count: int
+    """number of images in its file"""
+    frame: Frame
+    bad: int
+    """pixels that had to be filled"""
+    filled: float
+    """those as a part of all"""
+    blank: bool
+    """all pixels that are shown are equal"""
+    unit: str | None
+    surface_brightness: bool
+    """pixels hold flux per solid angle, not flux"""
+    wcs: WCS | None
+    exposure_time: float
+    """s; NaN where it is not known"""
+
+    @property
+    def name(self) -> str:
+        """The file, and the number of the image where it is one of several."""
+        return f"{self.path}[{self.index}]" if self.count > 1 else str(self.path)
+
+
+class Remarks:
+    """Remarks for the end: broken images by name, and counts of what was done to others."""
+
+    def __init__(self) -> None:
+        self._notes: Counter[str] = Counter()
+        self._failed: list[str] = []
+        self.broken: list[str] = []
+        self.left_out: list[str] = []
+
+    def skip(self, name: str, error: BrokenFileError) -> None:
+        """Remark that an image or file cannot be read."""
+        self.broken.append(f"{escape(name)}: {error}")
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        """Remark that a file of a folder is not taken."""
+        self.left_out.append(f"{escape(str(path))}: {reason}")
+
+    def note(self, notes: Iterable[str]) -> None:
+        """Remark what was done to one image."""
+        self._notes.update(notes)
+
+    def fail(self, cutout: Cutout) -> None:
+        """Remark that nothing could be computed of an image."""
+        why = "all of its pixels are equal" if cutout.blank else "the network gives no number"
+        self._failed.append(f"{escape(cutout.name)}: {why}")
+
+    def lines(self, predicted: int) -> Iterator[str]:
+        """All remarks, the first of each kind one by one."""
+        for note, count in self._notes.most_common(_NAMED):
+            yield f"{count} {'image' if count == 1 else 'images'} {note}"
+        yield from (f"NaN for {line}" for line in self._failed[:_NAMED])
+        if self._failed:
+            yield f"{len(self._failed)} of {predicted} could not be computed: NaN, with flag 1"
+        yield from (f"left out {line}" for line in self.left_out[:_NAMED])
+        if len(self.left_out) > _NAMED:
+            yield f"{len(self.left_out)} files left out"
+        yield from (f"skipped {line}" for line in self.broken[:_NAMED])
+        if self.broken:
+            yield f"{len(self.broken)} skipped, {predicted} predicted"
+
+
+def find_inputs(name: Path, remarks: Remarks) -> list[Path]:
+    """The files of an input; one that is not there is remarked upon."""
+    try:
+        return find_files(name, lambda path, why: remarks.skip(str(path), BrokenFileError(why)))
+    except BrokenFileError as error:
+        remarks.skip(str(name), error)
+    except OSError as error:
+        remarks.skip(str(name), BrokenFileError(f"it cannot be read: {error.strerror}"))
+    return []
+
+
+def read_images(
+    files: Sequence[Path], model: Model, config: PredictConfig, remarks: Remarks, report: Progress
+) -> Iterator[Cutout]:
+    """Read all images on the pixels of the network; broken ones are remarked upon and left out."""
+    largest = model.largest
+    for path in files:
+        done = 0.0
+        try:
+            with open_stack(path, model.task.column, config.hdu) as stack:
+                remarks.note(stack.notes)
+                scale = _find_scale(stack, config.pixel_scale)
+                for index in range(stack.count):
+                    try:
+                        cutout = _read_image(path, index, stack, scale, model, largest, config)
+                    except BrokenFileError as error:
+                        several = stack.count > 1
+                        remarks.skip(f"{path}[{index}]" if several else str(path), error)
+                    else:
+                        remarks.note((*_list_changes(cutout, scale, model), *stack.notes))
+                        yield cutout
+                    report(path, 1 / stack.count)
+                    done += 1 / stack.count
+        except BrokenFileError as error:
+            remarks.skip(str(path), error)
+        report(path, 1 - done)
+
+
+def _find_scale(stack: Stack, given: float | None) -> float:
+    """The pixel scale of the images of a file, arcsec."""
+    said = stack.pixel_scale
+    if said is None and given is None:
+        raise BrokenFileError("it does not say its pixel scale; give --pixel-scale ARCSEC")
+    if said is not None and given is not None and abs(given / said - 1) > TOLERANCE:
+        raise BrokenFileError(f"--pixel-scale {given:g}: the file says {said:.4g} arcsec")
+    scale = given if said is None else said
+    assert scale is not None
+    return scale
+
+
+def _read_image(
+    path: Path,
+    index: int,
+    stack: Stack,
+    scale: float,
+    model: Model,
+    largest: float,
+    config: PredictConfig,
+) -> Cutout:
+    image, bad = fill_bad_pixels(_without_excess(stack.plane(index), largest), config.fill)
+    brightness = _find_kind(stack.unit)
+    if brightness is None:
+        brightness = model.surface_brightness
+    frame = resample(image, model.size, scale, model.pixel_scale, surface_brightness=brightness)
+    exposure = math.nan if stack.exposure_time is None else float(stack.exposure_time[index])
+    if not exposure > 0 and config.exposure_time is not None:
+        exposure = config.exposure_time
+    shown = frame.pixels[frame.rows, frame.columns]
+    return Cutout(
+        path,
+        index,
+        stack.count,
+        frame,
+        bad,
+        filled=bad / image.size,
+        blank=bool(np.ptp(shown) <= _ROUNDING * np.abs(shown).max()),
+        unit=stack.unit,
+        surface_brightness=brightness,
+        wcs=stack.wcs,
+        exposure_time=exposure,
+    )
+
+
+def _without_excess(image: NDArray[Any], largest: float) -> NDArray[np.float64]:
+    """An image, NaN where it is beyond all numbers that a network can work with.
+
+    Markers of bad pixels are among them: 1.6e38 is IRAF's INDEF.
+
+    Raises:
+        BrokenFileError: for an image with no other pixels.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        pixels = np.array(image, np.float64)
+    finite = np.isfinite(pixels)
+    excess = finite & (np.abs(pixels) > largest)
+    if excess.any() and (excess == finite).all():
+        raise BrokenFileError(
+            f"all of its good pixels exceed {largest:.1g}, more than the network can work with; "
+            "its unit is another"
+        )
+    pixels[excess] = np.nan
+    return pixels
+
+
+def _list_changes(cutout: Cutout, scale: float, model: Model) -> Iterator[str]:
+    yield from cutout.frame.notes
+    known = cutout.unit not in (None, "unknown") and model.unit != "unknown"
+    if known and cutout.unit != model.unit:
+        trained = plain_text(model.unit)
+        yield f"in '{escape(str(cutout.unit))}', where the network was trained on '{trained}'"
+    if cutout.frame.step != 1 and _find_kind(cutout.unit) is _find_kind(model.unit) is None:
+        yield "in an unknown unit, taken for flux per pixel"
+    if cutout.filled > 0.5:
+        yield "with more than half of its pixels filled"
+    if model.task.makes_images:
+        if cutout.blank:
+            yield "with pixels that are all equal"
+        yield from _list_limits(scale, model)
+
+
+def _list_limits(scale: float, model: Model) -> Iterator[str]:
+    """Remarks on an image of pixels for which a network that makes images was not trained."""
+    finer = model.pixel_scale / model.factor
+    if scale > finer * (1 + TOLERANCE):
+        return
+    yield (
+        f"on pixels of {scale:.3g} arcsec, and the output has {finer:.3g}: no detail is added; the "
+        f"network resolves pixels of {model.pixel_scale:.3g} arcsec; train one for others: "
+        f"`{program()} import PAIRS --pixel-scale {scale / model.factor:.3g}` of PAIRS/HR/ and "
+        f"PAIRS/LR/, then `{program()} finetune --task {model.task.config.task} --data "
+        "data/imported/PAIRS`"
+    )

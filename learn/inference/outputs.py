@@ -1,0 +1,190 @@
+"""Where predictions go: a table or a folder of images, and nothing that would be lost there.
+
+This file imports no torch, so that refusals answer at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from learn.run_files import CONFIG
+from lensphys.ground.errors import InputError
+from lensphys.ground.files import check_output
+from simulate.importers.roles import split_extension
+from simulate.shards import MANIFEST
+
+#: Endings of a table, and what astropy calls its format.
+FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits"}
+#: The first columns of every table, and the last; those of earlier versions end with the first of
+#: the latter.
+FIRST, LAST = ("file", "index"), ("n_bad_pixels", "flag")
+#: Keys of the header of a super-resolved image that no other program writes together.
+IMAGE_KEYS = ("NBADPIX", "ORIGFILE", "ORIGIDX")
+
+#: Bytes in which the columns of a table stand, and the keys of an image.
+_TABLE_HEAD, _IMAGE_HEAD = 2**20, 2**16
+#: Bytes; a file system takes 255 for a name, and those of temporary files are longer by 38.
+_LONGEST_STEM = 180
+_COLUMN = re.compile(rb"TTYPE\d+ *= '((?:[^']|'')*)'")
+
+
+def check_early(out: Path | None, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse a table that would replace what it must not, before the network is read.
+
+    Raises:
+        InputError: for one.
+    """
+    if out is not None and out.suffix in FORMATS:
+        _check_table(out, inputs, overwrite=overwrite)
+
+
+def choose_table(out: Path | None, inputs: Iterable[Path], *, overwrite: bool) -> Path:
+    """Return the table to write.
+
+    Args:
+        out: as given; None: the default.
+        inputs: files and folders, as they were named.
+        overwrite: replace any file.
+
+    Raises:
+        InputError: for a name that is no table, an input, or a file that is no such table.
+    """
+    out = out or Path("predictions.csv")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; name a table in it: {out / 'predictions.csv'}")
+    if out.suffix not in FORMATS:
+        raise InputError(f"--out {out}: a table ends in {', '.join(FORMATS)}")
+    _check_table(out, inputs, overwrite=overwrite)
+    return out
+
+
+def choose_folder(
+    out: Path | None, task: str, inputs: Sequence[Path], *, factor: int, overwrite: bool
+) -> Path:
+    """Return the folder to write images to.
+
+    Args:
+        out: as given; None: the default.
+        task: that makes images.
+        inputs: all files.
+        factor: of the network, which is in the names of the images.
+        overwrite: write beside inputs, into data sets and runs, and over any file.
+
+    Raises:
+        InputError: for a file, for a folder that holds an input, a data set or a run, or a file
+            that is no such image and would be replaced.
+    """
+    out = out or Path("predictions")
+    if out.suffix in FORMATS or (out.exists() and not out.is_dir()):
+        raise InputError(f"--out {out}: {task} makes images, one file each; name a folder")
+    if not out.is_dir():
+        return out
+    folders = {folder.resolve() for folder in {path.parent for path in inputs}}
+    if not overwrite:
+        what = {MANIFEST: "of a data set", CONFIG: "of a run"}
+        holds = next((words for name, words in what.items() if (out / name).exists()), None)
+        if holds is None and out.resolve() in folders:
+            holds = "of inputs"
+        if holds:
+            raise InputError(
+                f"--out {out} is the folder {holds}; choose another --out, or write there with "
+                "--overwrite"
+            )
+    stems = {name_stem(path) for path in inputs}
+    known = {split_extension(path)[0].resolve() for path in inputs}
+    name = re.compile(rf"(.*?)(?:-\d{{5,}})?_x{factor}(?:-\d+)?\.fits", re.DOTALL)
+    for path in sorted(out.iterdir()):
+        found = name.fullmatch(path.name)
+        if found and found[1] in stems:
+            if path.resolve() in known:  # others are written before it is read
+                raise InputError(f"--out {out} holds {path.name}, an input; choose another --out")
+            check_image(path, overwrite=overwrite)
+    return out
+
+
+def check_image(path: Path, *, overwrite: bool) -> Path:
+    """Return the file of an image, links followed; refuse one that the program has not made.
+
+    Raises:
+        InputError: for one.
+    """
+    return check_output(path, "super-resolved image", is_image, overwrite=overwrite)
+
+
+def drop_outputs(files: Iterable[Path], out: Path) -> list[Path]:
+    """Files of a folder without those that an earlier run of the same command has made of them."""
+    place, made = out.resolve(), is_table if out.suffix in FORMATS else is_image
+    return [
+        path
+        for path in files
+        if not (place in (path.resolve(), path.resolve().parent) and _holds(made, path))
+    ]
+
+
+def name_stem(path: Path) -> str:
+    """The name of a file without its endings, short enough for the name of another."""
+    stem = path.name.partition(".")[0]
+    while len(stem.encode("utf-8", "surrogateescape")) > _LONGEST_STEM:
+        stem = stem[:-1]
+    return stem
+
+
+def is_table(path: Path) -> bool:
+    """Tell whether a file is a table of predictions, by the names of its columns."""
+    head = _read_head(path, _TABLE_HEAD)
+    if path.suffix == ".fits":
+        names = [found.decode("latin-1").rstrip() for found in _COLUMN.findall(head)]
+    else:
+        lines: Iterator[str] = iter(head.decode("utf-8", "replace").splitlines(keepends=True))
+        if path.suffix == ".ecsv":
+            lines = itertools.dropwhile(lambda line: line.startswith("#"), lines)
+        try:
+            names = next(csv.reader(lines, delimiter=" " if path.suffix == ".ecsv" else ","), [])
+        except csv.Error:
+            return False
+    return tuple(names[:2]) == FIRST and (names[-1] == LAST[0] or tuple(names[-2:]) == LAST)
+
+
+def is_image(path: Path) -> bool:
+    """Tell whether a file is a super-resolved image, by the keys of its header."""
+    head = _read_head(path, _IMAGE_HEAD)
+    cards = {head[start : start + 8].rstrip() for start in range(0, len(head), 80)}
+    return head.startswith(b"SIMPLE") and cards.issuperset(key.encode() for key in IMAGE_KEYS)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what a disk or a folder refuses into one line.
+
+    Raises:
+        InputError: for an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {place}: {error.strerror or error}; make room or choose another "
+            "--out, and run the same command again"
+        ) from None
+
+
+def _check_table(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    named = [split_extension(path)[0] for path in inputs]
+    check_output(out, "table of predictions", is_table, inputs=named, overwrite=overwrite)
+
+
+def _holds(made: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return made(path)
+    except OSError:
+        return False
+
+
+def _read_head(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)

@@ -1,0 +1,107 @@
+"""Tables of predictions: CSV, ECSV and FITS, which readers without the program understand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import MaskedColumn, Table
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learn.inference.cutouts import Cutout
+from learn.inference.outputs import FIRST, FORMATS, LAST, is_table, writing
+from learn.tasks.base import Task
+from lensphys.ground.files import check_output
+from lensphys.ground.locks import replacing_alone
+from lensphys.ground.names import plain_text
+
+#: Characters that FITS has for the name of a column.
+_LONGEST_NAME = 64
+
+Predictions = Iterable[tuple[list[Cutout], Tensor, NDArray[np.bool_]]]
+
+
+def write_table(out: Path, predictions: Predictions, task: Task, *, overwrite: bool) -> int:
+    """Write a table with a row for each image; return their number.
+
+    Numbers that could not be computed are NaN, words are empty, and their flag is 1.
+
+    Args:
+        out: the table.
+        predictions: images in batches, what the network returns, and whether that is a result.
+        task: names the columns.
+        overwrite: replace a file of any kind.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    rows = [_columns(batch, values, known, task) for batch, values, known in predictions]
+    if not rows:
+        return 0
+    joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        place = check_output(out, "table of predictions", is_table, overwrite=overwrite)
+        with replacing_alone(place) as temporary:
+            _make_table(joined, out.suffix).write(temporary, format=FORMATS[out.suffix])
+    return len(joined[FIRST[0]])
+
+
+def _columns(
+    batch: list[Cutout], values: Tensor, known: NDArray[np.bool_], task: Task
+) -> dict[str, NDArray[Any]]:
+    """The columns of some rows; those of the task keep clear of the others."""
+    names, index = FIRST
+    bad, flag = LAST
+    columns: dict[str, NDArray[Any]] = {
+        names: np.array([plain_text(cutout.path) for cutout in batch]),
+        index: np.array([cutout.index for cutout in batch]),
+    }
+    for name, column in task.table(values).items():
+        columns[f"prediction_{name}" if name in FIRST + LAST else name] = column
+    columns[bad] = np.array([cutout.bad for cutout in batch])
+    columns[flag] = np.where(known, 0, 1)
+    return columns
+
+
+def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
+    """A table as its format can hold it: FITS knows ASCII alone, and all want a line a row."""
+    ascii_only = ending == ".fits"
+    failed = columns[LAST[1]] == 1
+    names = _unique([_show(name, ascii_only) for name in columns], ascii_only)
+    table = Table()
+    for name, column in zip(names, columns.values(), strict=True):
+        values = column
+        if column.dtype.kind == "U":
+            values = np.array([_show(text, ascii_only) for text in column])
+        if column.dtype.kind in "Ub" and name not in FIRST:
+            # Neither a class nor a verdict follows from what could not be computed.
+            values = np.where(failed, np.zeros((), values.dtype), values)
+            table[name] = MaskedColumn(values, mask=failed) if failed.any() else values
+        else:
+            table[name] = values
+    return table
+
+
+def _show(text: str, ascii_only: bool) -> str:
+    """A name on one line."""
+    shown = plain_text(text)
+    return shown.encode("ascii", "backslashreplace").decode() if ascii_only else shown
+
+
+def _unique(names: Sequence[str], ascii_only: bool) -> list[str]:
+    """Names of columns that differ: in FITS capitals do not count, nor the end of a long name."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        short = name[:_LONGEST_NAME] if ascii_only else name
+        chosen, number = short, 1
+        while (key := chosen.lower() if ascii_only else chosen) in taken:
+            number += 1
+            chosen = f"{short}_{number}"
+        taken.add(key)
+        unique.append(chosen)
+    return unique
