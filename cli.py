@@ -481,6 +481,7 @@ def evaluate_command(
     device: Annotated[
         str, _one_of("devices", "Where to compute. The run's own test is on cpu.")
     ] = "cpu",
+    overwrite: Overwrite = False,
 ) -> None:
     """Test a fine-tuned network again, from its weights, or on another data set.
 
@@ -490,18 +491,21 @@ def evaluate_command(
     Example: `python cli.py evaluate runs/classify/20260101-120000 --data data/model3`
     """
     from learn.checks import announce_torch, check_data
+    from learn.inference.outputs import check_evaluation
     from learn.run_files import read_run_config
+    from learn.tasks import task_report
 
-    read_run_config(run)
+    report = task_report(read_run_config(run).task)
     check_data(data)
+    if out is not None:
+        check_evaluation(out, report.captions, overwrite=overwrite)
     announce_torch()
     from learn.inference.evaluate import evaluate
     from learn.reporting.terminal import print_pictures, print_result
-    from learn.tasks import task_report
 
-    result = evaluate(run, data, out, device)
+    result = evaluate(run, data, out, device, overwrite=overwrite)
     count = f"{len(result.rows)} of {len(result.data)} images of {result.data.path}"
-    print_result(f"{run} on {count}", result.metrics, task_report(result.task))
+    print_result(f"{run} on {count}", result.metrics, report)
     if out is not None:
         print_pictures(out)
         _say(f"wrote {out}")

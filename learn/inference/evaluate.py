@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from learn.data import split_for
 from learn.data_description import DataDescription, describe
 from learn.inference.model_file import restore
+from learn.inference.outputs import check_evaluation
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
-from learn.run_files import CONFIG, EVALUATION
+from learn.run_files import EVALUATION, read_run_config
+from learn.tasks import task_report
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
@@ -45,7 +47,12 @@ class Evaluation:
 
 
 def evaluate(
-    run: Path, data: Path | None = None, out: Path | None = None, device: str = "cpu"
+    run: Path,
+    data: Path | None = None,
+    out: Path | None = None,
+    device: str = "cpu",
+    *,
+    overwrite: bool = False,
 ) -> Evaluation:
     """Test the weights of a finished fine-tuning run.
 
@@ -58,11 +65,17 @@ def evaluate(
         data: another data set, of the same instrument; None: where that of the run was.
         out: folder for metrics, predictions and figures; nothing is written without it.
         device: to compute on: cpu, cuda, or auto for cuda where there is one.
+        overwrite: replace files in ``out`` that are of no evaluation.
 
     Raises:
         InputError: for a folder without a finished run, data that do not fit it or hold some of the
-            images it was trained on, or a CUDA device that is not there.
+            images it was trained on, a CUDA device that is not there, or where ``out`` holds
+            something else or cannot be written to.
     """
+    config = read_run_config(run)
+    if out is not None:
+        figures = task_report(config.task).captions
+        check_evaluation(out, figures, overwrite=overwrite)
     task, known = restore(run)
     config, device = task.config, choose_device(device)
     assert config.data is not None
@@ -79,8 +92,7 @@ def evaluate(
     metrics = measure_rows(task, predictions, images, rows, memory)
     if out is not None:
         with hold(out):
-            if (out / CONFIG).exists():
-                raise InputError(f"{out} is the folder of a run; choose another --out")
+            check_evaluation(out, figures, overwrite=overwrite)
             about = {"task": config.task, "run": str(run), "data": str(images.path)}
             write_text(out / EVALUATION, json.dumps(about, indent=1) + "\n")
             write_results(task, predictions, images, rows, metrics, out)

@@ -23,6 +23,7 @@ from learn.tasks import task_report
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import hold
+from lensphys.ground.names import markdown_text
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +117,8 @@ def model_card(model: Model, onnx: bool) -> str:
         f"tags: [gravitational-lensing, {config.task}]",
         "---",
         "",
-        f"# {config.task}: strong gravitational lenses, model {data.attrs.get('model')} "
-        f"({data.attrs.get('preset')})",
+        f"# {config.task}: strong gravitational lenses, model "
+        f"{markdown_text(data.attrs.get('model'))} ({markdown_text(data.attrs.get('preset'))})",
         "",
         *_section("What it is", _architecture(model)),
         *_section("What it was trained on", _data(model)),
@@ -155,7 +156,8 @@ def _check_own(out: Path, run: Path, config: str) -> None:
 
 def _section(title: str, rows: dict[str, Any]) -> Iterator[str]:
     yield from (f"## {title}", "", "| | |", "|---|---|")
-    yield from (f"| {name} | {value} |" for name, value in rows.items() if value is not None)
+    shown = {name: markdown_text(value) for name, value in rows.items() if value is not None}
+    yield from (f"| {name} | {value} |" for name, value in shown.items())
     yield ""
 
 
@@ -198,7 +200,8 @@ def _scores(metrics: dict[str, Any], report: TaskReport) -> Iterator[str]:
     yield "|---|---:|" + "---:|" * len(prefixes)
     for name in names:
         row = [scores[name], *(scores.get(prefix + name) for prefix in prefixes)]
-        yield f"| {name} | {' | '.join('' if v is None else f'{v:.4g}' for v in row)} |"
+        numbers = " | ".join("" if v is None else f"{v:.4g}" for v in row)
+        yield f"| {markdown_text(name)} | {numbers} |"
 
 
 def _numbers(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -228,6 +231,10 @@ def _usage(model: Model, onnx: bool) -> Iterator[str]:
         )
 
 
+def _what(model: Model) -> str:
+    return "Surface brightnesses" if model.surface_brightness else "Fluxes"
+
+
 def _limits(model: Model) -> Iterator[str]:
     attrs = model.data.attrs
     made = "imported" if attrs.get("preset") == "imported" else "simulated"
@@ -236,9 +243,9 @@ def _limits(model: Model) -> Iterator[str]:
         "images like these; nothing is said here of other instruments, noise, or lenses."
     )
     yield (
-        f"Fluxes must be per pixel of {model.pixel_scale:.4g} arcsec and in the unit "
-        f"'{model.unit}'; nothing is rescaled to it. `predict` resamples pixels and conserves "
-        "flux, but leaves PSF and noise as they are."
+        f"{_what(model)} must be on pixels of {model.pixel_scale:.4g} arcsec and in the unit "
+        f"'{markdown_text(model.unit)}'; nothing is rescaled to it. `predict` resamples pixels and "
+        "conserves flux, but leaves PSF and noise as they are."
     )
     if model.task.makes_images:
         yield "Detail finer than the PSF is inferred from the training images, not measured."

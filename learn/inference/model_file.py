@@ -55,6 +55,11 @@ def restore(folder: Path) -> TrainedTask:
         ) from None
     task = task_class(config.task)(config, build_encoder(encoder, str(path)), data)
     load_weights(task, path)
+    if not all(weight.isfinite().all() for weight in task.parameters()):
+        raise InputError(
+            f"{path} holds weights that are no numbers: its training has diverged; run its "
+            "finetune command again with a lower --set optimizer.base_lr and a new --out"
+        )
     return TrainedTask(task, data)
 
 

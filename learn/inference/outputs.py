@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from learn.run_files import CONFIG
+from learn.run_files import CONFIG, EVALUATION, METRICS
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import check_output
+from lensphys.ground.files import check_output, read_json
 from simulate.importers.roles import split_extension
 from simulate.shards import MANIFEST
 
@@ -26,6 +27,11 @@ FIRST, LAST = ("file", "index"), ("n_bad_pixels", "flag")
 #: Keys of the header of a super-resolved image that no other program writes together.
 IMAGE_KEYS = ("NBADPIX", "ORIGFILE", "ORIGIDX")
 
+#: Predictions of an evaluation or a run.
+PREDICTIONS = "predictions.h5"
+
+#: Files by which folders are known that nothing else is written to.
+_OWNERS = {MANIFEST: "of a data set", CONFIG: "of a run"}
 #: Bytes in which the columns of a table stand, and the keys of an image.
 _TABLE_HEAD, _IMAGE_HEAD = 2**20, 2**16
 #: Bytes; a file system takes 255 for a name, and those of temporary files are longer by 38.
@@ -86,8 +92,7 @@ def choose_folder(
         return out
     folders = {folder.resolve() for folder in {path.parent for path in inputs}}
     if not overwrite:
-        what = {MANIFEST: "of a data set", CONFIG: "of a run"}
-        holds = next((words for name, words in what.items() if (out / name).exists()), None)
+        holds = next((words for name, words in _OWNERS.items() if (out / name).exists()), None)
         if holds is None and out.resolve() in folders:
             holds = "of inputs"
         if holds:
@@ -105,6 +110,41 @@ def choose_folder(
                 raise InputError(f"--out {out} holds {path.name}, an input; choose another --out")
             check_image(path, overwrite=overwrite)
     return out
+
+
+def check_evaluation(out: Path, figures: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse a folder for an evaluation that would replace what it must not.
+
+    Args:
+        out: the folder.
+        figures: names of the figures of the task, without ``.png``.
+        overwrite: replace any file in it, but not those of a run or a data set.
+
+    Raises:
+        InputError: for a file, the folder of a run or a data set, or one that holds a file of the
+            same name as an evaluation has, but no evaluation.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; name a folder")
+    for name, words in _OWNERS.items():
+        if (out / name).exists():
+            raise InputError(f"{out} is the folder {words}; choose another --out")
+    if overwrite or _is_evaluation(out / EVALUATION):
+        return
+    names = (METRICS, PREDICTIONS, EVALUATION, *(f"{figure}.png" for figure in figures))
+    there = [name for name in names if os.path.lexists(out / name)]
+    if there:
+        raise InputError(
+            f"{out} holds {', '.join(there)} and is no evaluation; choose another --out, or "
+            "replace files with --overwrite"
+        )
+
+
+def _is_evaluation(path: Path) -> bool:
+    try:
+        return read_json(path).keys() >= {"task", "run", "data"}
+    except (OSError, ValueError):
+        return False
 
 
 def check_image(path: Path, *, overwrite: bool) -> Path:

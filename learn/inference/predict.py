@@ -17,6 +17,7 @@ from learn.inference.memory import images_in_memory
 from learn.inference.model import Model, load_model
 from learn.inference.outputs import choose_folder, choose_table, drop_outputs
 from learn.inference.tables import write_table
+from learn.inference.testing import are_computed
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 
@@ -110,7 +111,7 @@ def _predict_batches(
         pixels = np.stack([cutout.frame.pixels for cutout in batch]).astype(np.float32)
         exposure = np.array([cutout.exposure_time for cutout in batch])
         values = _predict_batch(model, pixels, exposure)
-        known = values.isfinite().view(len(batch), -1).all(1).numpy()
+        known = are_computed(values)
         if not model.task.makes_images:
             known &= ~np.array([cutout.blank for cutout in batch])
         values[torch.from_numpy(~known)] = torch.nan
@@ -129,7 +130,8 @@ def _predict_batch(
         InputError: if a batch is too large for the device.
     """
     try:
-        return model(pixels, exposure).float().cpu()
+        values: torch.Tensor = model(pixels, exposure)
+        return values.float().cpu()
     except (torch.OutOfMemoryError, MemoryError):
         raise InputError(
             f"the device has no memory for a batch of {len(pixels)} images; give --batch-size "

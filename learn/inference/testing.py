@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learn.data import BatchIndices, InMemory, loader
+from learn.inference.outputs import PREDICTIONS
 from learn.run_files import METRICS
 from learn.tasks.base import Task
+from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, write_text
 from simulate.shards import DataSet
 
 _log = logging.getLogger(__name__)
-
-PREDICTIONS = "predictions.h5"
 
 
 def predict_rows(task: Task, rows: NDArray[np.int64], memory: InMemory) -> Tensor:
@@ -35,11 +35,36 @@ def predict_rows(task: Task, rows: NDArray[np.int64], memory: InMemory) -> Tenso
 def measure_rows(
     task: Task, predictions: Tensor, data: DataSet, rows: NDArray[np.int64], memory: InMemory
 ) -> dict[str, Any]:
-    """Metrics of the predictions for the images ``rows``, and of all baselines beside them."""
+    """Metrics of the predictions for the images ``rows``, and of all baselines beside them.
+
+    Images whose predictions are no numbers are counted as ``not_computed``.
+
+    Raises:
+        InputError: if no prediction is a number.
+    """
+    known = are_computed(predictions)
+    if not known.any():
+        raise InputError(
+            f"the network gives no numbers for any of {len(rows)} images of {data.path}; its "
+            "training has diverged, or their fluxes are beyond what it can work with"
+        )
+    measured, metrics = rows, dict[str, Any]()
+    if not known.all():
+        metrics["not_computed"] = int((~known).sum())
+        how = "count as wrong" if task.judges_all else "are in no metric"
+        _log.info("%d of %d predictions are NaN and %s", metrics["not_computed"], len(rows), how)
+        if not task.judges_all:
+            predictions, measured = predictions[torch.from_numpy(known)], rows[known]
     fits = memory.fits
     if fits is not None:
-        fits = fits.without_channels().rows(torch.from_numpy(rows))
-    return task.measure(predictions, data, rows, fits)
+        fits = fits.without_channels().rows(torch.from_numpy(measured))
+    return task.measure(predictions, data, measured, fits) | metrics
+
+
+def are_computed(predictions: Tensor) -> NDArray[np.bool_]:
+    """Tell which predictions (N, ...) are numbers throughout."""
+    known: NDArray[np.bool_] = predictions[:, None].isfinite().flatten(1).all(1).numpy()
+    return known
 
 
 def take_first(data: DataSet, count: int | None) -> DataSet:
@@ -64,14 +89,25 @@ def write_results(
     metrics: dict[str, Any],
     folder: Path,
 ) -> None:
-    """Write figures, predictions and, last, the metrics."""
-    task.draw(predictions, data, rows, metrics, folder)
+    """Write figures, predictions and, last, the metrics.
+
+    Raises:
+        InputError: if they cannot be written.
+    """
+    known = are_computed(predictions)
+    task.draw(predictions[torch.from_numpy(known)], data, rows[known], metrics, folder)
     columns, attrs = task.records(predictions, data, rows)
-    with replacing(folder / PREDICTIONS) as path, h5py.File(path, "w") as file:
-        for name, values in columns.items():
-            file.create_dataset(name, data=values)
-        file.create_dataset("index", data=rows)
-        file.create_dataset("label", data=data.label[rows])
-        for name, value in ({"label_names": data.label_names} | attrs).items():
-            file.attrs[name] = value
+    try:
+        with replacing(folder / PREDICTIONS) as path, h5py.File(path, "w") as file:
+            for name, values in columns.items():
+                file.create_dataset(name, data=values)
+            file.create_dataset("index", data=rows)
+            file.create_dataset("label", data=data.label[rows])
+            for name, value in ({"label_names": data.label_names} | attrs).items():
+                file.attrs[name] = value
+    except (OSError, RuntimeError) as error:  # HDF5 answers a full disk with either
+        raise InputError(
+            f"cannot write {folder / PREDICTIONS}: {error}; make room and run the same command "
+            "again"
+        ) from None
     write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")

@@ -80,6 +80,8 @@ class Task(Trained, abc.ABC):
     needs_params: ClassVar[bool] = False
     #: The column of a data set that the encoder sees.
     column: ClassVar[str] = "image"
+    #: True where an image whose prediction is NaN counts as wrong; else it is left out of metrics.
+    judges_all: ClassVar[bool] = False
     #: True where predictions are images (B, 1, H, W), else they are numbers (B, n).
     makes_images: ClassVar[bool] = False
 

@@ -30,6 +30,7 @@ class Classify(FeatureTask):
 
     report = REPORT
     data_needs = CLASSIFY
+    judges_all = True
 
     class Params(BinnedParams):
         """Parameters of the task."""
@@ -118,14 +119,18 @@ def classification_metrics(
     Returns:
         ``accuracy``, ``macro_auc``, ``auc`` and ``f1`` (by class name), ``confusion`` (rows true),
         ``ece``. ``auc`` leaves out a class that has no images, or all of them; ``macro_auc`` is
-        None where none is left.
+        None where none is left. An image whose probabilities are NaN has no class: it counts as
+        wrong, and is in neither ``confusion`` nor ``ece``.
     """
-    predicted = probability.argmax(1)
+    known = np.isfinite(probability).all(1)
+    predicted = np.where(known, probability.argmax(1), -1)
     labels = list(range(len(names)))
     f1 = f1_score(truth, predicted, average=None, labels=labels, zero_division=0)
     auc = {
-        name: float(roc_auc_score(truth == i, probability[:, i]))
+        # Beyond both ends of probabilities, on the wrong side.
+        name: float(roc_auc_score(truth == i, np.where(known, probability[:, i], wrong)))
         for i, name in enumerate(names)
+        for wrong in [np.where(truth == i, -1.0, 2.0)]
         if 0 < (truth == i).sum() < len(truth)
     }
     return {
@@ -133,8 +138,8 @@ def classification_metrics(
         "macro_auc": float(np.mean(list(auc.values()))) if auc else None,
         "auc": auc,
         "f1": dict(zip(names, f1.tolist(), strict=True)),
-        "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
-        "ece": calibration_error(probability, truth),
+        "confusion": confusion_matrix(truth[known], predicted[known], labels=labels).tolist(),
+        "ece": calibration_error(probability[known], truth[known]),
     }
 
 

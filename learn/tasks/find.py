@@ -31,6 +31,8 @@ from simulate.shards import Array, DataSet
 _KIND = "non_lens_kind"
 #: Lenses are few among galaxies, so a finder is used where few of these pass.
 _RATES = {"1e-2": 1e-2, "1e-3": 1e-3}
+#: Log odds beyond those of any image.
+_FARTHEST = 1e300
 
 
 class Find(FeatureTask):
@@ -42,6 +44,7 @@ class Find(FeatureTask):
 
     report = REPORT
     data_needs = FIND
+    judges_all = True
 
     threshold: Tensor
     radial_threshold: Tensor
@@ -113,7 +116,7 @@ class Find(FeatureTask):
         beside = finding_metrics(radial, truth, self.radial_threshold.item())
         metrics |= {f"radial_{name}": value for name, value in beside.items()}
         metrics |= {"lenses": int(truth.sum()), "non_lenses": int((~truth).sum())}
-        passed = log_odds >= self.threshold.item()
+        passed = ~(log_odds < self.threshold.item())  # NaN tells nothing from a lens
         kinds = _kinds(data, rows)
         metrics["false_positive_rate"] = {
             name: float(passed[kinds == k].mean())
@@ -160,7 +163,7 @@ def finding_metrics(
     """Metrics of lens finding.
 
     Args:
-        log_odds: (N,) of a lens.
+        log_odds: (N,) of a lens; one that is NaN counts as wrong.
         truth: (N,) whether it is one; both kinds among them.
         threshold: log odds from which on an image is called a lens.
 
@@ -170,6 +173,8 @@ def finding_metrics(
         ``accuracy``, ``completeness`` (of the lenses, those found) and ``purity`` (of what is
         called a lens, the lenses; 0 where nothing is).
     """
+    wrong = np.where(truth, -_FARTHEST, _FARTHEST)
+    log_odds = np.where(np.isfinite(log_odds), log_odds, wrong)
     false, true, _ = roc_curve(truth, log_odds, drop_intermediate=False)
     called = log_odds >= threshold
     found = (called & truth).sum()

@@ -340,7 +340,7 @@ def flux_gain(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
 
 def _share(high: NDArray[np.float32], low: NDArray[np.float32]) -> float:
     """The part of the area of a coarse pixel that a fine one has."""
-    return (low.shape[-1] / high.shape[-1]) ** 2
+    return float(low.shape[-1] / high.shape[-1]) ** 2
 
 
 def bicubic(image: Tensor, factor: int) -> Tensor:

@@ -16,7 +16,7 @@ from learn.compare.measuring.probe import probe
 from learn.compare.showing.accuracy_by_signal import count_by_signal
 from learn.data import split_for
 from learn.finetune import finetune
-from learn.inference.testing import PREDICTIONS
+from learn.inference.outputs import PREDICTIONS
 from learn.run_files import CHECKPOINTS, CONFIG, read_metrics
 from learn.training.loop import resolve
 
