@@ -75,7 +75,7 @@ class SimulateConfig(Strict):
 
     model: int
     preset: str
-    n: int = Field(gt=0)
+    n: int = Field(gt=0, lt=2**53)
     seed: int = Field(ge=0, lt=2**63)
     classes: tuple[str, ...]
     backend: Literal["torch", "lenstronomy"]
@@ -90,9 +90,9 @@ class SimulateConfig(Strict):
     non_lens: NonLensConfig
     galaxies: GalaxyImagesConfig
     device: Literal["auto", "cpu", "cuda"]
-    workers: int | None = Field(gt=0, description="processes; null: one a core")
+    workers: int | None = Field(gt=0, lt=2**31, description="processes; null: one a core")
     scheduler: str | None = Field(description="address of a Dask scheduler; null: this machine")
-    shard_size: int = Field(gt=0)
+    shard_size: int = Field(gt=0, lt=2**31)
     out: Path | None = Field(description="folder; null: data/model<model>")
 
     @field_validator("classes")

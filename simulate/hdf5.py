@@ -70,7 +70,7 @@ def explain(path: Path, error: BaseException, again: str) -> InputError:
         error: that reading raised.
         again: advice that mends a damaged file.
     """
-    number = _error_number(error)
+    number = error_number(error)
     if number in (errno.ENOENT, errno.ENOTDIR):
         return DamagedFileError(f"{path} is missing; {again}")
     if number is not None:
@@ -81,13 +81,8 @@ def explain(path: Path, error: BaseException, again: str) -> InputError:
     return DamagedFileError(f"{path} is truncated or not a shard of this program; {again}")
 
 
-def describe_failure(error: BaseException) -> str:
-    """The reason of a failure to write: the system's, where h5py tells it among its own words."""
-    number = _error_number(error)
-    return str(error) if number is None else os.strerror(number)
-
-
-def _error_number(error: BaseException) -> int | None:
+def error_number(error: BaseException) -> int | None:
+    """The number of the error of the system, which h5py puts among its own words; None: of none."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     found = _ERRNO.search(str(error))

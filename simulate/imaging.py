@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,10 +16,12 @@ from numpy.typing import NDArray
 from lensphys.instruments import Instrument
 from simulate.backends import Renderer, make_renderer
 from simulate.config import SimulateConfig
+from simulate.hdf5 import DamagedFileError, read_hdf5
 from simulate.instruments import coarser, instrument
 from simulate.light.scene_light import add_light
 from simulate.observe import OBSERVATIONS, noise_sigma
 from simulate.scenes import NOISE, NOISE_LOW_RESOLUTION, Prior, Scene, generator
+from simulate.shard_form import AGAIN
 
 if TYPE_CHECKING:
     from simulate.sources.galaxies import GalaxyImages
@@ -120,14 +121,17 @@ def digest_of(config: SimulateConfig) -> str:
 
 
 def configuration_of(shard: Path) -> str | None:
-    """The :func:`digest_of` the configuration of a shard; None where it cannot be read.
+    """The :func:`digest_of` the configuration of a shard; None where it is damaged.
 
     Empty where the shard holds none, as those of earlier versions.
+
+    Raises:
+        InputError: for a shard that cannot be read now.
     """
     try:
-        with h5py.File(shard, "r") as file:
+        with read_hdf5(shard, AGAIN) as file:
             return str(file.attrs.get(_CONFIGURATION, ""))
-    except (OSError, RuntimeError):
+    except DamagedFileError:
         return None
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
@@ -19,6 +19,7 @@ from lensphys.ground.locks import hold
 from simulate.config import SimulateConfig
 from simulate.instruments import coarser, instrument
 from simulate.presets import make_prior
+from simulate.room import check_room_in_memory, check_room_on_disk, workers_of
 from simulate.shards import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -35,7 +36,7 @@ from simulate.workers import Results, in_process, on_cluster, on_processes, reac
 if TYPE_CHECKING:
     from lensphys.instruments import Instrument
     from simulate.backends import Renderer
-    from simulate.scenes import Prior
+    from simulate.scenes import Prior, Scene
     from simulate.sources.galaxies import GalaxyImages
 
 # Modules that import torch are imported in the functions that render: the process that looks after
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
 
 #: Pixels rendered at once: enough that what a block costs beside its pixels is little.
 _BLOCK_PIXELS = {"cpu": 2**18, "cuda": 2**22}
+
+#: Images whose labels are counted at once.
+_COUNTED = 2**20
+
+#: Raised where a configuration asks for what cannot be computed; RuntimeError by torch.
+_UNDRAWABLE = (ValueError, ArithmeticError, MemoryError, RuntimeError)
 
 #: Images that are drawn to see what has to be compiled: some of each class.
 _FIRST = 12
@@ -124,6 +131,7 @@ def simulate(
     if config.scheduler is not None:
         reach(config.scheduler)
     out = default_out(config)
+    check_room_on_disk(config, out)
     shards = [
         Shard(number, start, min(start + config.shard_size, config.n))
         for number, start in enumerate(range(0, config.n, config.shard_size))
@@ -192,14 +200,16 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     # nor the number of images can change the rounding of a pixel.
     for block in range(shard.start - shard.start % size, shard.stop, size):
         try:
-            scene, block_images = make_images(
-                config, prior, renderers, block, block + size, galaxies
-            )
-        except (ValueError, OverflowError) as error:
-            first = str(error).partition("\n")[0]
+            with np.errstate(all="ignore"):  # what is not finite is refused below
+                scene, block_images = make_images(
+                    config, prior, renderers, block, block + size, galaxies
+                )
+            _check_finite(scene, block_images)
+        except _UNDRAWABLE as error:
+            first = str(error).strip().partition("\n")[0]
             raise InputError(
                 f"images {block} to {block + size - 1} cannot be drawn with this configuration: "
-                f"{first}"
+                f"{first or type(error).__name__}"
             ) from error
         inside = slice(max(shard.start - block, 0), min(shard.stop - block, size))
         scenes.append({name: values[inside] for name, values in scene.params.items()})
@@ -210,6 +220,19 @@ def make_shard(config: SimulateConfig, out: Path, shard: Shard) -> str:
     if config.pairs:
         columns["image_lr"] = np.concatenate([part[1] for part in images])
     return write_shard(out / shard.file, columns, params, attributes(config, prior, renderers))
+
+
+def _check_finite(scene: Scene, images: list[NDArray[np.float32]]) -> None:
+    """Refuse values that are beyond all numbers, as those of extreme configurations.
+
+    Raises:
+        ValueError: for one.
+    """
+    for name, values in scene.params.items():
+        if bool(values.isinf().any()):
+            raise ValueError(f"the column '{name}' becomes infinite")
+    if not all(np.isfinite(values).all() for values in images):
+        raise ValueError("pixels become infinite or NaN")
 
 
 def _prepared(
@@ -243,7 +266,9 @@ def _work(
         return on_cluster(job, todo, config.scheduler, out)
     job = functools.partial(make_shard, config, out)
     prepare = functools.partial(_prepare, config, out, todo[0].start if todo else 0)
-    workers = min(config.workers or len(os.sched_getaffinity(0)), len(todo))
+    workers = min(workers_of(config), len(todo))
+    if todo:
+        check_room_in_memory(config, workers)
     if todo and (workers == 1 or config.device == "cuda"):
         return in_process(job, todo, prepare, start)
     return on_processes(job, todo, workers, prepare, start)
@@ -255,13 +280,15 @@ def _prepare(config: SimulateConfig, out: Path, start: int) -> None:
 
     prior, renderers, galaxies = _prepared(config, out)
     # make_shard refuses what cannot be drawn.
-    with suppress(InputError, ValueError, OverflowError):
+    with suppress(InputError, *_UNDRAWABLE), np.errstate(all="ignore"):
         make_images(config, prior, renderers, start, start + _FIRST, galaxies)
 
 
 def _open_manifest(out: Path, config: SimulateConfig) -> tuple[dict[str, Any], bool]:
     """The manifest to go on with, and whether there are images of it already."""
-    if (out / MANIFEST).exists() and _begun(out):
+    if (out / MANIFEST).exists() and not _begun(out):
+        _check_ours(out)
+    elif (out / MANIFEST).exists():
         manifest = _known_manifest(out, config)
         _check_same(manifest["config"], config.identity(), out)
         # Only what was made is taken from the file; the rest follows from the configuration.
@@ -270,6 +297,17 @@ def _open_manifest(out: Path, config: SimulateConfig) -> tuple[dict[str, Any], b
     if any(path.name not in (MANIFEST, SOURCES) for path in out.iterdir()):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
     return _new_manifest(config), False
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse a manifest that another program may have written: it would be replaced."""
+    try:
+        read_manifest(out)
+    except DamagedManifestError:
+        raise InputError(
+            f"{out} holds a {MANIFEST} that is not one of this program; choose another --out or "
+            "delete it"
+        ) from None
 
 
 def _begun(out: Path) -> bool:
@@ -295,14 +333,17 @@ def _known_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
 
 def _new_manifest(config: SimulateConfig) -> dict[str, Any]:
     names = config.label_names
-    counts = np.bincount(config.labels(0, config.n), minlength=len(names)).tolist()
+    counts = np.zeros(len(names), np.int64)
+    for start in range(0, config.n, _COUNTED):
+        labels = config.labels(start, min(start + _COUNTED, config.n))
+        counts += np.bincount(labels, minlength=len(names))
     return {
         "schema_version": SCHEMA_VERSION,
         "complete": False,
         "n": config.n,
         "seed": config.seed,
         "label_names": names,
-        "counts": dict(zip(names, counts, strict=True)),
+        "counts": dict(zip(names, counts.tolist(), strict=True)),
         "config": config.identity(),
         "shards": [],
     }

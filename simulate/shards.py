@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import path_inside, replacing, sha256, write_text
+from lensphys.ground.files import cannot_write, path_inside, replacing, sha256, write_text
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
 from lensphys.ground.room import check_memory, describe_bytes
-from simulate.hdf5 import DamagedFileError, describe_failure, explain, held, is_held, read_hdf5
+from simulate.hdf5 import DamagedFileError, error_number, explain, held, is_held, read_hdf5
 from simulate.shard_form import AGAIN, ShardForm
 
 SCHEMA_VERSION = 1
@@ -105,10 +105,7 @@ def write_shard(
                     file.attrs[name] = value
             return _settle_and_digest(temporary)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either of the two
-        raise InputError(
-            f"cannot write {path}: {describe_failure(error)}; make room and run the same command "
-            "again to go on"
-        ) from None
+        raise cannot_write(path, error_number(error), str(error)) from None
 
 
 def _settle_and_digest(path: Path) -> str:

@@ -14,6 +14,9 @@ from typing import Any
 
 from lensphys.ground.errors import InputError
 
+#: Errors of a disk that takes no more.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
 
 def path_inside(folder: Path, name: object) -> Path:
     """Path of a file that a manifest, a run or a catalogue names; it lies inside of its folder.
@@ -47,6 +50,8 @@ def path_inside(folder: Path, name: object) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write to; renamed to ``path`` at the end, removed on any failure.
 
+    A disk that is full, or has become read-only, is an error of the user.
+
     After a power cut the path holds the old content or the new, never a part; which of the two is
     certain after :func:`settle`.
     """
@@ -57,8 +62,29 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM and str(temporary) not in (error.filename, error.filename2):
+            raise
+        raise cannot_write(path, error.errno) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # in a folder that has become read-only; the next run clears it
+            temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, number: int | None, reason: str = "") -> InputError:
+    """The error for a file that cannot be written, as on a full disk.
+
+    Args:
+        path: of the file.
+        number: of the system's error; None: not known.
+        reason: in words, where there is no number.
+    """
+    reason = reason if number is None else os.strerror(number)
+    closed = number in (errno.EROFS, errno.EACCES, errno.EPERM)
+    advice = "make its folder writable" if closed else "make room"
+    return InputError(
+        f"cannot write {path}: {reason}; {advice} and run the same command again to go on"
+    )
 
 
 def check_output(

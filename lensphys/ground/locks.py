@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lensphys.ground.errors import InputError
@@ -33,8 +33,8 @@ def hold(folder: Path) -> Iterator[None]:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, "permission denied")
         descriptor = _open_folder(folder)
-    except OSError as error:
-        reason = error.strerror
+    except (OSError, ValueError) as error:  # a path with a character that none may have
+        reason = getattr(error, "strerror", None) or "it is no name of a folder"
         raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
     try:
         if not _lock(descriptor, wait=False):
@@ -46,8 +46,9 @@ def hold(folder: Path) -> Iterator[None]:
         finally:
             remove_leftovers(folder)
     finally:
-        if created and not any(folder.iterdir()):
-            folder.rmdir()
+        with suppress(OSError):  # else it would hide what ended the work
+            if created and not any(folder.iterdir()):
+                folder.rmdir()
         os.close(descriptor)
 
 
@@ -61,7 +62,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     for leftover in folder.glob(".*.tmp"):
         ours = _OURS.fullmatch(leftover.name)
         if ours and name in (None, ours[1]):
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):  # in a folder that has become read-only
+                leftover.unlink()
 
 
 @contextmanager
