@@ -26,6 +26,7 @@ _ROLES = {
     "DARK": CALIBRATION,
     "FLAT": CALIBRATION,
 }
+_NUMBERS = (8, 16, 32, 64, -32, -64)
 _CHOOSE = "choose with --hdu NAME or NUMBER"
 _SHOWN = 4
 
@@ -64,7 +65,7 @@ def choose_image(file: fits.HDUList, wanted: str | None = None) -> Choice:
     Raises:
         BrokenFileError: if there is no image, none of the sky, or not the wanted one.
     """
-    images: list[_Place] = [(i, hdu) for i, hdu in enumerate(file) if _is_image(hdu)]
+    images: list[_Place] = [(i, hdu) for i, hdu in enumerate(file) if is_image(hdu)]
     if not images:
         raise BrokenFileError("it has no image extension")
     roles = {i: _role(hdu) for i, hdu in images}
@@ -78,6 +79,8 @@ def choose_image(file: fits.HDUList, wanted: str | None = None) -> Choice:
         raise BrokenFileError(f"it has {what}{one}, no image of the sky; {_CHOOSE}")
     else:
         index, image = min(sky, key=lambda item: (_rank(item[1]), item[0]))
+    if image.header.get("BITPIX") not in _NUMBERS:
+        raise BrokenFileError("its header gives no kind of number for its pixels")
     planes = tuple(
         (hdu, role)
         for i, hdu in images
@@ -93,10 +96,11 @@ def choose_image(file: fits.HDUList, wanted: str | None = None) -> Choice:
 
 def sky_images(file: fits.HDUList) -> list[Any]:
     """All extensions that hold an image of the sky."""
-    return [hdu for hdu in file if _is_image(hdu) and _role(hdu) is None]
+    return [hdu for hdu in file if is_image(hdu) and _role(hdu) is None]
 
 
-def _is_image(hdu: Any) -> bool:
+def is_image(hdu: Any) -> bool:
+    """True for an extension that holds an image, or a cube of images."""
     return bool(hdu.is_image) and len(hdu.shape) >= 2
 
 
@@ -150,8 +154,9 @@ def _describe_choice(taken: _Place, others: list[_Place], rest: Counter[str], co
     shown = ", ".join(names if len(names) <= 10 else names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} other images" if len(names) > 10 else ""
     beside = f", {_list_roles(rest)}" if rest else ""
+    number = f" (extension {taken[0]})" if taken[1].name else ""
     return (
-        f"from {_label(*taken)} (extension {taken[0]}), one of the {count} images in the file; "
+        f"from {_label(*taken)}{number}, one of the {count} images in the file; "
         f"not taken: {shown}{more}{beside}; {_CHOOSE}"
     )
 

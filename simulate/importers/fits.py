@@ -16,6 +16,7 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from lensphys.ground.errors import InputError
 from simulate.importers.beside import find_flags
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.extensions import Choice, choose_image
@@ -55,6 +56,7 @@ def read_header(path: Path, hdu: str | None = None) -> ImageHeader:
     with _open(path) as file:
         choice = choose_image(file, hdu or named)
         header = choice.image.header
+        check_complete(choice.image)
         return ImageHeader(
             image_shape(choice.image.shape),
             pixel_widths(find_wcs(header)),
@@ -167,11 +169,13 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
                 check_header(source)
                 with fits.open(source, memmap=False) as file:
                     yield file
-    except (BrokenFileError, PermissionError):
+    except (BrokenFileError, InputError):
         raise
     except FileNotFoundError:
         raise BrokenFileError("there is no such file") from None
     except Exception as error:  # a damaged file makes astropy raise anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         reason = escape(" ".join(str(error).split())) or type(error).__name__
         raise BrokenFileError(f"it cannot be read as FITS: {reason}") from None
 

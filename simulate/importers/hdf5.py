@@ -52,11 +52,11 @@ def open_hdf5(path: Path, column: str = "image") -> Iterator[Stack]:
 def _shard(path: Path, file: h5py.File, column: str) -> Stack:
     name = column if column in file else "image"
     attribute = "pixel_scale_lr" if name == "image_lr" else "pixel_scale"
-    images, scale = _inside(file, name), file.attrs.get(attribute)
+    images, scale = find_inside(file, name), file.attrs.get(attribute)
     count, shape = planes(images.shape)
-    _check_images(path, images)
+    check_declared(path, images)
     unit = file.attrs.get("unit")
-    times = _inside(file, "params/exposure_time")
+    times = find_inside(file, "params/exposure_time")
     if times is not None and times.shape != (count,):
         raise BrokenFileError("its exposure times are not those of its images")
     return Stack(
@@ -72,12 +72,12 @@ def _single(path: Path, file: h5py.File) -> Stack:
     """One image with its map from pixels to angles."""
     if _IMAGE not in file:
         raise BrokenFileError(_name_contents(file))
-    images = _inside(file, _IMAGE)
+    images = find_inside(file, _IMAGE)
     count, shape = planes(images.shape)
     if count != 1:
         raise BrokenFileError(f"its '{_IMAGE}' is not one image")
-    _check_images(path, images)
-    matrix, time = (_inside(file, name) for name in ("transform_pix2angle", "exposure_time"))
+    check_declared(path, images)
+    matrix, time = (find_inside(file, name) for name in ("transform_pix2angle", "exposure_time"))
     scale = None
     if matrix is not None and matrix.shape == (2, 2):
         scale = math.sqrt(abs(float(np.linalg.det(matrix[()]))))
@@ -100,7 +100,7 @@ def _name_contents(file: h5py.File) -> str:
     return f"it has neither 'image' nor '{_IMAGE}', but {shown or 'nothing'}{of_fit}"
 
 
-def _inside(file: h5py.File, name: str) -> Any:
+def find_inside(file: h5py.File, name: str) -> Any:
     """What a file has under a name; None where it has nothing.
 
     Raises:
@@ -123,7 +123,7 @@ def _as_scale(scale: Any) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def _check_images(path: Path, images: h5py.Dataset) -> None:
+def check_declared(path: Path, images: h5py.Dataset) -> None:
     """Refuse images that are not numbers, or that are far more than their file holds."""
     if images.dtype.kind not in "fiub":
         raise BrokenFileError(f"it holds {images.dtype.name}, not numbers")

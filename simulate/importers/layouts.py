@@ -16,6 +16,7 @@ from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
 from simulate.importers.errors import escape
 from simulate.importers.listing import Listing, is_image, list_folders, list_images
+from simulate.importers.packed import first_image_number
 from simulate.importers.roles import folder_role, is_fits, split_extension
 from simulate.substructure import known_classes
 
@@ -116,6 +117,11 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
         if not os.path.lexists(path):
             raise InputError(f"there is no file or folder {escape(str(path))} to import")
         return _one_file(path, label_names)
+    if role := folder_role(path.resolve().name):
+        raise InputError(
+            f"{escape(str(path))} is a folder of {role}s by its name, no images of the sky; rename "
+            "it to import them nevertheless"
+        )
     splits = tuple(name for name in SPLITS if (path / name).is_dir())
     layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
     if label_names:
@@ -189,7 +195,8 @@ def _one_file(
         beside = Listing(((path.name, 0),), ())
     role = dict(beside.others).get(path.name)
     if role and extension is None:
-        choose = f"{shown}[0] takes" if is_fits(path.name) else "rename it to take"
+        number = first_image_number(path)
+        choose = f"{shown}[{number}] takes" if is_fits(path.name) else "rename it to take"
         raise InputError(
             f"{shown} is a {role} by its name, no image of the sky; {choose} it nevertheless"
         )

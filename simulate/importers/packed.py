@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import stat
 import zipfile
 import zlib
@@ -84,6 +85,17 @@ def check_header(file: IO[bytes]) -> None:
             raise BrokenFileError("its header has no end: it is damaged or truncated")
         block = file.read(_BLOCK)
     file.seek(0)
+
+
+def first_image_number(path: Path) -> int:
+    """Number of the first extension of a FITS file that may hold an image: 0, or 1 behind it."""
+    try:
+        with open_packed(path) as file:
+            block = file.read(_BLOCK)
+    except (BrokenFileError, OSError):
+        return 0
+    cards = [block[i : i + _CARD] for i in range(0, len(block), _CARD)]
+    return int(any(re.match(rb"NAXIS   =\s+0\b", card) for card in cards))
 
 
 def _unzip(file: IO[bytes]) -> io.BytesIO:

@@ -24,8 +24,10 @@ def left_out(source: Source, config: ImportConfig, form: Form) -> Iterator[str]:
         yield f"left out {escape(name)}/ ({count} {'image' if count == 1 else 'images'}): {why}"
     for role, names in by_role(source).items():
         shown = ", ".join(map(escape, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
-        of_these = f"{len(names)} {role}{'s' if len(names) > 1 else ''}"
-        yield f"left out {of_these} by their names, no images of the sky: {shown}"
+        if len(names) == 1:
+            yield f"left out {shown}: a {role} by its name, no image of the sky"
+        else:
+            yield f"left out {len(names)} {role}s by their names, no images of the sky: {shown}"
     if source.layout == LENSES:
         yield "each folder is one lens; --label-names a,b imports folders as classes"
     for note, count in itertools.islice(form.notes.items(), _NAMED):

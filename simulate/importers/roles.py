@@ -43,6 +43,14 @@ def _by_word(*tables: dict[str, str]) -> dict[str, str]:
 
 
 _STRONG_ROLES, _WEAK_ROLES = _by_word(_STRONG), _by_word(_WEAK)
+_FOLDER_ROLES = _STRONG_ROLES | {
+    "noise": NOISE,
+    "err": NOISE,
+    "error": NOISE,
+    "sigma": NOISE,
+    "kernel": PSF,
+    "background": BACKGROUND,
+}
 _EXTENSION_ROLES = _by_word(_STRONG, _WEAK, _IN_FILES)
 #: Words that say no more than that there is an image.
 _OF_IMAGES = frozenset(
@@ -66,7 +74,7 @@ _WORD = re.compile(r"[A-Za-z]+|\d+")
 def extension_role(name: str) -> str | None:
     """The role of an extension by its name; None for an image, as far as the name tells."""
     for word in _words(name):
-        role = _EXTENSION_ROLES.get(word) or (PSF if "psf" in word else None)
+        role = _EXTENSION_ROLES.get(word) or _role_inside(word)
         if role:
             return role
     return None
@@ -113,6 +121,13 @@ def file_role(name: str, beside: Neighbours) -> str | None:
     return None
 
 
+def _role_inside(word: str) -> str | None:
+    """The role in words such as MERPSF and VISRMS."""
+    if "psf" in word:
+        return PSF
+    return NOISE if word.endswith("rms") and word not in ("forms", "norms", "terms") else None
+
+
 def names_no_object(name: str) -> bool:
     """True for ``noise_map.fits`` and ``psf.fits``, false for ``lens1_psf.fits``."""
     return not _without(_words(_stem(name)), {*_STRONG_ROLES, *_WEAK_ROLES, *_OF_IMAGES})
@@ -123,9 +138,9 @@ def folder_role(name: str) -> str | None:
     words = _words(name)
     singular = [word.removesuffix("s") for word in words]
     for some in (words, singular):
-        known = [word for word in some if word in _STRONG_ROLES or word in _WEAK_ROLES]
+        known = [word for word in some if word in _FOLDER_ROLES]
         if known and set(some) <= {known[-1], *_OF_IMAGES}:
-            return _STRONG_ROLES.get(known[-1]) or _WEAK_ROLES[known[-1]]
+            return _FOLDER_ROLES[known[-1]]
     return None
 
 

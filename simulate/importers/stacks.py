@@ -12,7 +12,7 @@ import numpy as np
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.hdf5 import open_hdf5
 from simulate.importers.npy import map_npy, planes, read_npy
-from simulate.importers.packed import check_regular
+from simulate.importers.packed import check_regular, first_image_number
 from simulate.importers.roles import (
     Neighbours,
     file_role,
@@ -48,8 +48,10 @@ def find_files(path: Path, leave_out: Callable[[Path, str], None] | None = None)
         if not os.path.lexists(path):
             raise BrokenFileError("there is no such file or folder")
         if role := file_role(path.name, _neighbours(path)):
-            raise BrokenFileError(_refusal(path.name, role))
+            raise BrokenFileError(_refusal(path, role))
         return [path]
+    if (role := folder_role(path.resolve().name)) and not (path / MANIFEST).is_file():
+        raise BrokenFileError(f"by its name it is a folder of {role}s, no images of the sky")
     if (path / MANIFEST).is_file():
         found = sorted(path.glob("shard-*.h5"))
     else:
@@ -77,7 +79,7 @@ def _images_below(path: Path, leave_out: Callable[[Path, str], None] | None) -> 
             if role is None:
                 yield folder / image
             else:
-                omit(folder / image, _refusal(image, role))
+                omit(folder / image, _refusal(folder / image, role))
 
 
 def _neighbours(path: Path) -> Neighbours:
@@ -87,9 +89,11 @@ def _neighbours(path: Path) -> Neighbours:
         return Neighbours(())
 
 
-def _refusal(name: str, role: str) -> str:
-    choose = f"; {escape(name)}[0] takes it nevertheless" if is_fits(name) else ""
-    return f"by its name it is a {role}, no image of the sky{choose}"
+def _refusal(path: Path, role: str) -> str:
+    reason = f"by its name it is a {role}, no image of the sky"
+    if not is_fits(path.name):
+        return f"{reason}; rename it to take it nevertheless"
+    return f"{reason}; {escape(str(path))}[{first_image_number(path)}] takes it nevertheless"
 
 
 @contextmanager

@@ -233,8 +233,8 @@ def advise_patches(size: int) -> str | None:
     if size < PATCH or any(size % width == 0 for width in _PATCHES):
         return None
     return (
-        f"no encoder of small patches takes images of {size} x {size} pixels; --size "
-        f"{size // PATCH * PATCH} crops them to a multiple of {PATCH}"
+        f"no patches of {_PATCHES[0]} to {_PATCHES[-1]} pixels fill images of {size} x {size}; for "
+        f"encoders crop them with --size {size // PATCH * PATCH}"
     )
 
 

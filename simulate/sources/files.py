@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,17 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import sha256
+from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.extensions import choose_image, is_image, sky_images
+from simulate.importers.fits import check_complete, opened_fits
+from simulate.importers.flags import bad_pixels
+from simulate.importers.hdf5 import check_declared, find_inside
+from simulate.importers.listing import list_images
+from simulate.importers.npy import MAX_PIXELS
+from simulate.importers.roles import is_fits
 
-_FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
+_log = logging.getLogger(__name__)
+
 _HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 
 
@@ -54,7 +65,8 @@ def read_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArra
     """Number, label and pixels of each image; no pixels for a file of many that is broken.
 
     Args:
-        path: an HDF5 file (`images`, `ans`), a FITS file, or a folder of FITS files.
+        path: an HDF5 file (`images`, `ans`), a FITS file of a cube or of an image in each
+            extension, or a folder of FITS files. Noise maps, PSFs and masks are left out.
         most: so many are read, evenly spaced through the file; None: all.
 
     Raises:
@@ -64,6 +76,12 @@ def read_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArra
         files = _fits_files(path)
         if not files:
             raise InputError(f"{path} holds no FITS file")
+        if others := list_images(path).others:
+            names = ", ".join(escape(name) for name, _ in others[:3])
+            _log.info(
+                f"{escape(str(path))}: left out {len(others)} noise maps, PSFs and the like by "
+                f"their names: {names}{', ...' if len(others) > 3 else ''}"
+            )
         for number in _choose_evenly(len(files), most):
             try:
                 yield number, -1, _fits_image(files[number])
@@ -71,8 +89,8 @@ def read_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArra
                 yield number, -1, None
     elif path.name.endswith(_HDF5_ENDINGS):
         yield from _hdf5_images(path, most)
-    elif path.name.endswith(_FITS_ENDINGS):
-        yield from _fits_cube(path, most)
+    elif is_fits(path.name):
+        yield from _fits_images(path, most)
     else:
         raise InputError(f"{path} is neither an HDF5 file (.h5) nor a FITS file (.fits)")
 
@@ -85,12 +103,12 @@ def _choose_evenly(n: int, most: int | None) -> list[int]:
 
 def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
     with _readable(path), h5py.File(path, "r", rdcc_nbytes=64 * 2**20) as file:
-        if "images" not in file or not isinstance(file["images"], h5py.Dataset):
+        images = find_inside(file, "images")
+        if not isinstance(images, h5py.Dataset):
             found = ", ".join(file) or "nothing"
             raise InputError(
                 f"{path} has no dataset 'images' (N, H, W, 3) or (N, H, W); it has {found}"
             )
-        images = file["images"]
         colour = images.ndim == 4 and images.shape[3] == 3
         numbers = images.dtype.kind in "uif" and images.size > 0
         if not numbers or not (images.ndim == 3 or colour):
@@ -98,7 +116,13 @@ def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArr
                 f"{path}: 'images' must be numbers of shape (N, H, W, 3) or (N, H, W), got "
                 f"{images.dtype} of shape {images.shape}"
             )
-        labels = np.asarray(file["ans"]) if "ans" in file else np.full(len(images), -1)
+        check_declared(path, images)
+        _check_size(images.shape[1:])
+        labels = np.full(len(images), -1)
+        if "ans" in file:
+            labels = find_inside(file, "ans")
+            if labels.shape == (len(images),):
+                labels = labels[()]
         if labels.shape != (len(images),) or labels.dtype.kind not in "ui":
             raise InputError(
                 f"{path}: 'ans' must be whole numbers of shape ({len(images)},), got "
@@ -109,39 +133,85 @@ def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArr
 
 
 def _fits_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.name.endswith(_FITS_ENDINGS))
+    """Images of a folder; noise maps, PSFs and masks are left out by their names."""
+    listing = list_images(folder)
+    return [folder / name for name, _ in listing.images if is_fits(name)]
 
 
 def _fits_image(path: Path) -> NDArray[Any]:
     """The image of a cutout."""
-    with _readable(path), fits.open(path) as file:
-        image = _first_image(path, file)
+    with _readable(path), opened_fits(path) as file:
+        hdu = choose_image(file).image
+        image = _pixels(hdu, file, flagged=True)
         if image.ndim == 3 and len(image) == 3:
             image = np.moveaxis(image, 0, -1)
         elif image.ndim != 2:
             raise InputError(
                 f"{path}: a cutout must be (H, W), or (3, H, W) in colour, got {image.shape}"
             )
-        return _native(image)
+        return image
 
 
-def _fits_cube(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    """The planes of a cube, or the one image of a file."""
-    with _readable(path), fits.open(path) as file:
-        cube = _first_image(path, file)
-        cube = cube[None] if cube.ndim == 2 else cube
-        if cube.ndim != 3:
-            raise InputError(f"{path}: a cube must be (N, H, W), got {cube.shape}")
-        for number in _choose_evenly(len(cube), most):
-            yield number, -1, _native(cube[number])
+def _fits_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any] | None]]:
+    """The planes of a cube, or the image of each extension."""
+    with _readable(path), opened_fits(path) as file:
+        images = sky_images(file)
+        if not images:
+            raise InputError(f"{path} holds no image of the sky")
+        left = sum(is_image(hdu) for hdu in file) - len(images)
+        if len(images) > 1 or left:
+            beside = f"; left out are {left} noise maps, PSFs and the like" if left else ""
+            count = f"{len(images)} image{'s' if len(images) > 1 else ''} of the sky"
+            _log.info(f"{escape(str(path))}: {count}, by extension{beside}")
+        if len(images) == 1:
+            yield from _fits_cube(path, images[0], file, most)
+            return
+        for number in _choose_evenly(len(images), most):
+            try:
+                image = _pixels(images[number], file, flagged=left > 0)
+            except BrokenFileError:
+                image = np.empty(())
+            yield number, -1, image if image.ndim == 2 else None
 
 
-def _first_image(path: Path, file: fits.HDUList) -> NDArray[Any]:
-    for hdu in file:
-        if hdu.is_image and hdu.data is not None and hdu.data.ndim >= 2:
-            data: NDArray[Any] = hdu.data
-            return data
-    raise InputError(f"{path} holds no image")
+def _fits_cube(
+    path: Path, hdu: Any, file: fits.HDUList, most: int | None
+) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    check_complete(hdu)
+    if len(hdu.shape) > 3:
+        raise InputError(f"{path}: a cube must be (N, H, W), got {hdu.shape}")
+    if len(hdu.shape) == 2:
+        yield 0, -1, _pixels(hdu, file, flagged=True)
+        return
+    _check_size(hdu.shape[1:])
+    for number in _choose_evenly(hdu.shape[0], most):
+        yield number, -1, _native(hdu.section[number])
+
+
+def _pixels(hdu: Any, file: fits.HDUList, *, flagged: bool) -> NDArray[Any]:
+    """The image of an extension, NaN where a mask calls a pixel bad if the file may have one."""
+    check_complete(hdu)
+    _check_size(hdu.shape)
+    image = _native(hdu.section[(slice(None),) * len(hdu.shape)])
+    if not flagged:
+        return image
+    choice = choose_image(file, str(file.index(hdu)))
+    for plane, _ in choice.planes:
+        check_complete(plane)
+    telescope = hdu.header.get("TELESCOP") or file[0].header.get("TELESCOP", "")
+    bad, _ = bad_pixels(choice.planes, hdu.shape, str(telescope))
+    if bad is None or not bad.any():
+        return image
+    image = image.astype(np.float64)
+    image[bad] = np.nan
+    return image
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    """Refuse an image that is no cutout of a galaxy, before its pixels are read."""
+    if math.prod(shape) > 3 * MAX_PIXELS:
+        size = " x ".join(map(str, shape))
+        raise BrokenFileError(f"an image of {size} pixels is no cutout of a galaxy")
 
 
 def _native(image: NDArray[Any]) -> NDArray[Any]:
@@ -153,6 +223,8 @@ def _native(image: NDArray[Any]) -> NDArray[Any]:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except BrokenFileError as error:
+        raise InputError(f"cannot read galaxy images from {path}: {error}") from None
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"cannot read galaxy images from {path}: {first}") from None
