@@ -132,9 +132,11 @@ def _find(images: list[_Place], wanted: str) -> _Place:
 def _describes(plane: _Place, image: _Place, images: list[_Place], sky: list[_Place]) -> bool:
     """True where a plane that is no image of the sky may describe the pixels of an image."""
     name, version = plane[1].name, plane[1].ver
-    if plane[0] == image[0] or not belongs(name, image[1].name):
+    if plane[0] == image[0]:
         return False
-    if len(sky) > 1 and version != image[1].ver:
+    if len(sky) <= 1:
+        return True
+    if version != image[1].ver or not belongs(name, image[1].name):
         return False
     of_its_name = [hdu for _, hdu in images if (hdu.name, hdu.ver) == (name, version)]
     if len(of_its_name) == 1:

@@ -30,7 +30,7 @@ _WEAK = {
 }
 #: Words that name a role in an extension alone.
 _IN_FILES = {
-    BACKGROUND: "d2imarr wcsdvarr area wavelength samp time",
+    BACKGROUND: "imarr wcsdvarr area wavelength samp time",
     MASK: "qual quality bad",
     WEIGHT: "wt wmap",
 }
@@ -159,7 +159,8 @@ def is_fits(name: str) -> bool:
 
 def belongs(plane: str, image: str) -> bool:
     """True where the names of two extensions allow that one describes the pixels of the other."""
-    rest = _without(_words(plane), {*_EXTENSION_ROLES, *_OF_IMAGES})
+    words = [word for word in _words(plane) if _role_inside(word) is None]
+    rest = _without(words, {*_EXTENSION_ROLES, *_OF_IMAGES})
     return not rest or rest == _without(_words(image), _OF_IMAGES)
 
 

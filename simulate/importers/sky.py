@@ -16,7 +16,8 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 _LOOKUP = re.compile(
     r"(CPDIS|CQDIS|CPERR|CQERR|DP|DQ|D2IM(DIS|ERR)?)\d*[A-Z]?(\..*)?|D2IMEXT|AXISCORR"
 )
-_WIDTHS = ("CD1_1", "CD1_2", "CDELT1")
+#: Keywords of which two give the widths of pixels.
+_WIDTHS = (("CD1_1", "CD1_2", "CD2_1", "CD2_2"), ("CDELT1", "CDELT2"))
 
 
 def find_wcs(header: fits.Header) -> WCS | None:
@@ -27,8 +28,7 @@ def find_wcs(header: fits.Header) -> WCS | None:
     """
     plain = _without_tables(header)
     for key in _versions(plain):
-        # Without these, pixels would be one degree wide.
-        if not any(f"{name}{key}" in plain for name in _WIDTHS):
+        if not _gives_widths(plain, key):
             continue
         try:
             with warnings.catch_warnings():
@@ -59,6 +59,17 @@ def _versions(header: fits.Header) -> list[str]:
     """Letters of the coordinates that a header has; empty for the first ones."""
     found = {match[1] for key in header if (match := re.fullmatch(r"CTYPE\d([A-Z]?)", str(key)))}
     return sorted(found)
+
+
+def _gives_widths(header: fits.Header, key: str) -> bool:
+    """True where a header has widths of pixels; without, they would be one degree wide."""
+    for names in _WIDTHS:
+        values = [header[f"{name}{key}"] for name in names if f"{name}{key}" in header]
+        if values and not all(isinstance(value, int | float) for value in values):
+            return False
+        if sum(value != 0 for value in values) > 1:
+            return True
+    return False
 
 
 def _without_tables(header: fits.Header) -> fits.Header:
