@@ -1,0 +1,121 @@
+"""HDF5 files of strangers."""
+
+import fcntl
+
+import h5py
+import numpy as np
+import pytest
+
+from simulate.importers.errors import BrokenFileError
+from simulate.importers.stacks import open_stack
+
+
+def write(path, **contents):
+    with h5py.File(path, "w") as file:
+        for name, values in contents.items():
+            file[name] = values
+    return path
+
+
+def refusal(path):
+    with pytest.raises(BrokenFileError) as error, open_stack(path) as stack:
+        stack.plane(0)
+    return str(error.value)
+
+
+def test_ten_million_declared_images_are_refused_by_their_size(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("image", (10**7, 1, 64, 64), "f4", chunks=(1, 1, 64, 64))
+    reason = refusal(tmp_path / "a.h5")
+    assert "declares 10,000,000 images of 163,840 MB in a file of" in reason
+    assert "up to 67 MB are read" in reason
+
+
+def test_zeros_that_are_packed_are_too(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        images = file.create_dataset(
+            "image", (10**4, 1, 64, 64), "f4", chunks=(10**3, 1, 64, 64), compression="gzip"
+        )
+        images[:10] = 0
+    assert "declares 10,000 images" in refusal(tmp_path / "a.h5")
+
+
+def test_images_that_were_never_written_are_no_images(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("image", (3, 1, 8, 8), "f4", chunks=(1, 1, 8, 8))
+    assert "declares 3 images" in refusal(tmp_path / "a.h5")
+
+
+def test_the_data_of_one_lens_are_an_image_with_its_scale(tmp_path):
+    """As lenstronomy keeps them, and dolphin writes them."""
+    pixels = np.arange(64.0).reshape(8, 8)
+    matrix = 0.04 * np.array([[-0.8, 0.6], [0.6, 0.8]])
+    path = write(
+        tmp_path / "image_lens.h5",
+        image_data=pixels,
+        transform_pix2angle=matrix,
+        exposure_time=1200.0,
+        background_rms=0.01,
+    )
+    with open_stack(path) as stack:
+        assert stack.count == 1
+        assert stack.pixel_scale == pytest.approx(0.04)
+        assert stack.exposure_time.tolist() == [1200.0]
+        assert np.array_equal(stack.plane(0), pixels)
+    write(path, image_data=pixels, exposure_time=np.ones((8, 8)))
+    with open_stack(path) as stack:
+        assert stack.pixel_scale is None
+        assert np.isnan(stack.exposure_time).all()
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        ({"kwargs_result": 1.0, "settings": 2.0}, "result of a lens model; give the image that"),
+        ({"kernel_point_source": np.ones((5, 5))}, "it holds a PSF"),
+        ({"a": 1.0, "b": 2.0}, "neither 'image' nor 'image_data', but a, b"),
+        ({"x\x1b[2J": 1.0}, r"but x\\x1b\[2J"),
+        ({}, "but nothing"),
+        ({"image": np.array([b"x"] * 4).reshape(2, 2)}, "not numbers"),
+        ({"image": np.ones(3)}, "an array of 3, not one image"),
+        ({"image_data": np.ones((3, 8, 8))}, "is not one image"),
+        ({"image": np.ones((2, 1, 8, 8)), "params/exposure_time": np.ones(5)}, "exposure times"),
+    ],
+)
+def test_other_contents_are_named(contents, reason, tmp_path):
+    path = write(tmp_path / "a.h5", **contents)
+    with pytest.raises(BrokenFileError, match=reason), open_stack(path) as stack:
+        stack.plane(0)
+
+
+def test_a_file_that_is_none_is_damaged(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"nothing of the kind")
+    assert refusal(tmp_path / "a.h5") == "it is damaged or not an HDF5 file"
+
+
+def test_numbers_of_other_files_are_not_read(tmp_path):
+    secret = write(tmp_path / "secret.h5", image=np.ones((8, 8)))
+    write(tmp_path / "link.h5", image=h5py.ExternalLink(str(secret), "image"))
+    assert refusal(tmp_path / "link.h5") == "it leads to another file"
+    (tmp_path / "raw").write_bytes(bytes(8 * 64))
+    with h5py.File(tmp_path / "external.h5", "w") as file:
+        outside = [(str(tmp_path / "raw"), 0, 8 * 64)]
+        file.create_dataset("image", (8, 8), "f8", external=outside)
+    assert refusal(tmp_path / "external.h5") == "its numbers lie in another file"
+
+
+def test_a_file_that_another_program_holds_open_is_read(tmp_path):
+    path = write(tmp_path / "a.h5", image=np.ones((2, 1, 8, 8)))
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with open_stack(path) as stack:
+            assert (stack.plane(1) == 1).all()
+
+
+def test_a_shard_is_read_beside_its_exposure_times(tmp_path):
+    path = write(tmp_path / "a.h5", image=np.ones((2, 1, 8, 8)))
+    with h5py.File(path, "r+") as file:
+        file["params/exposure_time"] = [100.0, 200.0]
+    with open_stack(path) as stack:
+        assert stack.exposure_time.tolist() == [100, 200]
+        assert (stack.plane(1) == 1).all()
