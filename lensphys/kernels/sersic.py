@@ -35,14 +35,24 @@ def sersic_frame(R_sersic, n_sersic, e1, e2, slope, intercept):  # type: ignore[
 
 
 @inline
+def _clamp(offset):  # type: ignore[no-untyped-def]
+    """An offset from the centre no farther than :data:`lensphys.light.base.FAR`."""
+    far = type(offset)(1e10)
+    offset = far if offset > far else offset
+    return -far if offset < -far else offset
+
+
+@inline
 def _parts(dx, dy, frame):  # type: ignore[no-untyped-def]
     """Stretched position, ``R^2``, ``log(R / R_sersic) / n``, its exponential, the brightness."""
     real = type(dx)
+    dx, dy = _clamp(dx), _clamp(dy)
     xx, yy, xy, log_scale, half_over_n, b, _, _ = frame
     u, v = xx * dx + xy * dy, xy * dx + yy * dy
     r2 = u * u + v * v
     r2 = real(1e-8) if r2 < real(1e-8) else r2
     power_log = half_over_n * log(r2) + log_scale
+    power_log = real(46) if power_log > real(46) else power_log  # dark, see lensphys.light.sersic
     power = exp(power_log)
     return u, v, r2, power_log, power, exp(b - b * power)
 
@@ -74,6 +84,7 @@ def sersic_slopes(dx, dy, a, R, slope, e1, e2, frame):  # type: ignore[no-untype
     See :meth:`lensphys.light.sersic.Sersic.surface_brightness_jacobian`.
     """
     real = type(dx)
+    dx, dy = _clamp(dx), _clamp(dy)
     one, inverse = real(1), frame[7]
     u, v, r2, power_log, power, unit = _parts(dx, dy, frame)
     brightness = a * unit

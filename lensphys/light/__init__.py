@@ -1,5 +1,14 @@
 """Light profiles: one file a profile, one uniform interface (surface brightness)."""
 
+#: Range of the Sersic index in which the formula for ``b_n`` holds: half of the light is inside of
+#: ``R_sersic``, to 1.1% of it at the lower end and to 0.1% from 1 on. Below, ever less is (46.5% at
+#: 0.3).
+N_SERSIC: tuple[float, float] = (0.5, 10.0)
+
+#: Range of the lengths of a profile, arcsec (the sky is 1.3e6 around): within it squares and
+#: derivatives stay finite in float32.
+LENGTHS: tuple[float, float] = (1e-6, 1e5)
+
 #: Every light profile by name, one line each.
 LIGHTS: dict[str, str] = {
     "Gaussian": "lensphys.light.gaussian:Gaussian",

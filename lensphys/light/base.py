@@ -15,6 +15,21 @@ from torch.func import jvp
 from lensphys.arrays import is_traced
 from lensphys.parameters import Parameter, Profile
 
+#: Distance from the centre (arcsec) beyond which the brightness is that at this distance: next to
+#: nothing, without numbers that overflow on the way.
+FAR = 1e10
+
+
+def clamp_far(offset: Tensor) -> Tensor:
+    """Bring an offset from a centre that is too far for the formulas back to :data:`FAR`."""
+    return offset.clamp(-FAR, FAR)
+
+
+def in_widths(offset: Tensor, width: Tensor) -> Tensor:
+    """An offset in units of the width of a Gaussian; 1e4 where it is more, and nothing shines."""
+    most = 1e4 * width.detach()
+    return torch.clamp(offset, -most, most) / width
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class LightProfile(Profile):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import stretch
-from lensphys.light.base import LightProfile, count_points
+from lensphys.light import LENGTHS
+from lensphys.light.base import LightProfile, clamp_far, count_points, in_widths
 from lensphys.parameters import Parameter, parameter
 
 
@@ -22,9 +23,9 @@ def gaussian_brightness(
     ``R^2 = q x^2 + y^2 / q`` in the frame of the ellipse: the density of a bivariate normal
     distribution with standard deviations ``sigma / sqrt(q)`` and ``sigma sqrt(q)``.
     """
-    wx, wy = stretch(x, y, e1, e2)
-    r2 = (wx * wx + wy * wy) / ((1 - e1 * e1 - e2 * e2) * sigma * sigma)
-    return amp / (2 * math.pi * sigma * sigma) * torch.exp(-0.5 * r2)
+    width = torch.sqrt(1 - e1 * e1 - e2 * e2) * sigma
+    u, v = (in_widths(w, width) for w in stretch(x, y, e1, e2))
+    return amp / (2 * math.pi * sigma * sigma) * torch.exp(-0.5 * (u * u + v * v))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +42,7 @@ class Gaussian(LightProfile):
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
     amp: Parameter = parameter(unit="flux", low=0.0)
-    sigma: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    sigma: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")
@@ -49,7 +50,7 @@ class Gaussian(LightProfile):
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.align(x)
-        x, y = x - p["center_x"], y - p["center_y"]
+        x, y = clamp_far(x - p["center_x"]), clamp_far(y - p["center_y"])
         return gaussian_brightness(x, y, p["amp"], p["sigma"], p["e1"], p["e2"])
 
     def points_along(self, width: float) -> int:

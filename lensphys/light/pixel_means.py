@@ -22,13 +22,15 @@ from lensphys.ellipticity import stretch
 from lensphys.kernels import launch
 from lensphys.light.base import gauss_legendre
 from lensphys.parameters import is_transformed, needs_backward
+from lensphys.products import product
 
 #: Outer radius of the pixels whose mean is found on their edges, in units of the longest side that
-#: a pixel has in the stretched coordinates.
-_EDGES = 1.5
+#: a pixel has in the stretched coordinates. Like those below it is no distance on a grid: round
+#: galaxies in the middle or at the corner of a pixel would have pixels at the very border.
+_EDGES = 1.57
 #: Outer radius of those that ``k x k`` points suffice for, with ``k``. Farther out the middle of a
 #: pixel is its mean, to 0.3% for n = 4.
-_POINTS = ((3.0, 4), (8.0, 2))
+_POINTS = ((3.07, 4), (8.03, 2))
 #: The nearest pixels that are taken under a transform, which knows no numbers to compare.
 _EDGES_COUNT, _POINTS_COUNTS = 32, (64, 256)
 #: Points along an edge.
@@ -153,7 +155,7 @@ def _means_of_points(count: int, x: Tensor, y: Tensor, width: float, *columns: T
     u, v = stretch(dx, dy, e1, e2)
     r2 = (u * u + v * v) / (1 - e1 * e1 - e2 * e2)
     power = torch.exp((0.5 * torch.log(r2) - torch.log(R_sersic)) / n)
-    unit = torch.exp(b - b * power) @ (weights[:, None] * weights).flatten()
+    unit = product(torch.exp(b - b * power), (weights[:, None] * weights).flatten())
     return amplitude[..., 0] * unit
 
 
@@ -182,7 +184,6 @@ def _means_of_edges(x: Tensor, y: Tensor, width: float, *columns: Tensor) -> Ten
     return amplitude[..., 0] * unit
 
 
-@torch.no_grad()
 def _places(
     u: Tensor, v: Tensor, along_u: Tensor, along_v: Tensor, cross: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -226,5 +227,5 @@ def _count_terms(z: Tensor) -> int:
     if is_traced(z) or not z.numel():
         return 100
     # They grow up to z - a and fall like a normal distribution of variance z after that.
-    most = min(float(z.max()), 60.0)
+    most = min(float(z.detach().max()), 60.0)
     return math.ceil(most + 6 * math.sqrt(most) + 8)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import elliptical_radius
-from lensphys.light.base import LightProfile, count_points
+from lensphys.light import LENGTHS
+from lensphys.light.base import LightProfile, clamp_far, count_points, in_widths
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the profile is flat: it comes to a shallow point at the centre.
@@ -35,7 +36,7 @@ def ring_brightness(
 
     ``amp exp(-(R - R_ring)^2 / (2 sigma^2)) / ring_area`` with ``R = sqrt(q x^2 + y^2 / q)``.
     """
-    distance = (elliptical_radius(x, y, e1, e2, _R_MIN) - R_ring) / sigma
+    distance = in_widths(elliptical_radius(x, y, e1, e2, _R_MIN) - R_ring, sigma)
     return amp / ring_area(R_ring, sigma) * torch.exp(-0.5 * distance * distance)
 
 
@@ -57,8 +58,8 @@ class Ring(LightProfile):
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
     amp: Parameter = parameter(unit="flux", low=0.0)
-    R_ring: Parameter = parameter(unit="arcsec", low=0.0)
-    sigma: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    R_ring: Parameter = parameter(unit="arcsec", low=0.0, high=LENGTHS[1])
+    sigma: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")
@@ -66,7 +67,7 @@ class Ring(LightProfile):
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.align(x)
-        x, y = x - p["center_x"], y - p["center_y"]
+        x, y = clamp_far(x - p["center_x"]), clamp_far(y - p["center_y"])
         return ring_brightness(x, y, p["amp"], p["R_ring"], p["sigma"], p["e1"], p["e2"])
 
     def points_along(self, width: float) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lensphys.ellipticity import stretch
 from lensphys.ground.numbers import check_count
-from lensphys.light.base import LightProfile, gauss_legendre
+from lensphys.light import LENGTHS, N_SERSIC
+from lensphys.light.base import LightProfile, clamp_far, gauss_legendre
 from lensphys.light.sersic import Sersic, sersic_unit
 from lensphys.parameters import Parameter, is_transformed, parameter
 
@@ -38,7 +39,7 @@ def arms(
     """
     r2 = u * u + v * v
     w = r2 + R_core * R_core
-    winding = phi_arm + 0.5 * torch.log(w / (R_core * R_core)) / torch.tan(pitch)
+    winding = phi_arm + (0.5 * torch.log(w) - torch.log(R_core)) / torch.tan(pitch)
     cos, sin = torch.cos(winding), torch.sin(winding)
     # (u + iv) exp(-i winding) / sqrt(w), to the power of m: smooth at the centre, unlike the angle.
     inverse = torch.rsqrt(w)
@@ -71,7 +72,7 @@ class Spiral(LightProfile):
         m: number of arms, a whole number from 1 on; not a parameter, one for all of a batch.
         amplitude: mean surface brightness at ``R_sersic``, flux per arcsec^2.
         R_sersic: circularised half-light radius, arcsec.
-        n_sersic: Sersic index, from 0.3 to 10; 1 for an exponential disc.
+        n_sersic: Sersic index, from 0.5 to 10; 1 for an exponential disc.
         arm_contrast: strength of the arms: 0 for none, far out the crest is
             ``exp(2 arm_contrast)`` times as bright as between the arms.
         pitch: angle between arms and circles, rad; beyond ``pi / 2`` they wind the other way.
@@ -89,11 +90,11 @@ class Spiral(LightProfile):
 
     m: int = 2
     amplitude: Parameter = parameter(unit="flux / arcsec^2", low=0.0)
-    R_sersic: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
-    n_sersic: Parameter = parameter(low=0.3, high=10.0)
+    R_sersic: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
+    n_sersic: Parameter = parameter(low=N_SERSIC[0], high=N_SERSIC[1])
     arm_contrast: Parameter = parameter(low=0.0, high=20.0)
     pitch: Parameter = parameter(unit="rad", low=0.05, high=math.pi - 0.05)
-    R_core: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    R_core: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
     phi_arm: Parameter = parameter(0.0, unit="rad")
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)
@@ -162,6 +163,7 @@ class Spiral(LightProfile):
         at = (p["center_x"], p["center_y"])
         disc = sersic_unit(x, y, p["R_sersic"], p["n_sersic"], e1, e2, *at)
         inverse = torch.rsqrt(1 - e1 * e1 - e2 * e2)
-        u, v = stretch(inverse * (x - at[0]), inverse * (y - at[1]), e1, e2)
+        x, y = clamp_far(x - at[0]), clamp_far(y - at[1])
+        u, v = stretch(inverse * x, inverse * y, e1, e2)
         winding = (p["arm_contrast"], p["pitch"], p["R_core"], p["phi_arm"])
         return disc, arms(u, v, self.m, *winding)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 import lensphys as lp
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
+from lensphys.light import N_SERSIC
 from simulate.light.components import Components
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ class EarlyTypeConfig(Strict):
     @model_validator(mode="after")
     def _valid_index(self) -> Self:
         low, high = self.n_sersic_limits
-        if not 0.3 <= low <= self.n_sersic <= high <= 10:
-            raise ValueError("n_sersic must lie in n_sersic_limits, and these from 0.3 to 10")
+        least, most = N_SERSIC
+        if not least <= low <= self.n_sersic <= high <= most:
+            raise ValueError(
+                f"n_sersic must lie in n_sersic_limits, and these from {least:g} to {most:g}"
+            )
         return self
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lensphys.ground.config import Strict
+from lensphys.light import N_SERSIC
 from simulate.light.components import Components
 from simulate.light.lens_light import (
     AxisRatio,
@@ -60,8 +61,9 @@ class BlendConfig(Strict):
 
     @model_validator(mode="after")
     def _valid_index(self) -> Self:
-        if self.n_sersic[0] < 0.3 or self.n_sersic[1] > 10:
-            raise ValueError("n_sersic must be from 0.3 to 10")
+        least, most = N_SERSIC
+        if self.n_sersic[0] < least or self.n_sersic[1] > most:
+            raise ValueError(f"n_sersic must be from {least:g} to {most:g}")
         return self
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 import lensphys as lp
 from lensphys.ground.config import Strict, suggestion
 from lensphys.ground.errors import InputError
+from lensphys.light import LENGTHS, N_SERSIC
 from simulate.config import SimulateConfig
 from simulate.distributions import AnyDistribution, check_within
 from simulate.instruments import flux_of, half_field, instrument
@@ -83,10 +84,15 @@ class SourcePrior(EllipticityPrior):
     n_sersic: AnyDistribution
     offset: float = Field(ge=0, le=2, description="uniform in a disc of so many Einstein radii")
 
-    @field_validator("R_sersic", "flux")
+    @field_validator("flux")
     @classmethod
-    def _positive(cls, value: AnyDistribution | None) -> AnyDistribution | None:
-        return check_within(value, 1e-9, math.inf) if value else None
+    def _positive(cls, flux: AnyDistribution | None) -> AnyDistribution | None:
+        return check_within(flux, 1e-9, 1e30) if flux else None
+
+    @field_validator("R_sersic")
+    @classmethod
+    def _on_the_sky(cls, R_sersic: AnyDistribution) -> AnyDistribution:
+        return check_within(R_sersic, *LENGTHS)
 
     @field_validator("magnitude")
     @classmethod
@@ -96,7 +102,7 @@ class SourcePrior(EllipticityPrior):
     @field_validator("n_sersic")
     @classmethod
     def _in_range(cls, n_sersic: AnyDistribution) -> AnyDistribution:
-        return check_within(n_sersic, 0.3, 10)
+        return check_within(n_sersic, *N_SERSIC)
 
 
 class PhysicalConfig(SimulateConfig):

@@ -29,7 +29,7 @@ SIE = {"theta_E": uniform(0, 1.5, B, seed=4)} | SHAPE
 SERSIC = {
     "amplitude": uniform(0, 50, B, seed=5),
     "R_sersic": uniform(0.05, 2, B, seed=6),
-    "n_sersic": torch.linspace(0.3, 10, B).double(),
+    "n_sersic": torch.linspace(0.5, 10, B).double(),
 } | SHAPE
 KINDS_OF_GRIDS = ["of all images", "of each image", "transposed in memory"]
 

@@ -126,3 +126,67 @@ def test_every_image_of_a_batch_may_have_its_own_grid(profile, grid):
 def test_jacobians_are_finite_at_the_centre(dtype):
     profile = Sersic(**sersic(n_sersic=4.0, center_x=0.0, center_y=0.0))
     assert_finite_jacobian(profile, *pixel_grid((3, 5), 0.05, dtype=dtype))
+
+
+def sharp(value, **shape):
+    """One of each profile, whose lengths are this."""
+    steep = {"R_sersic": value, "n_sersic": 4.0}
+    core = {"arm_contrast": 1.0, "pitch": 0.3, "R_core": value}
+    return {
+        "Sersic": (Sersic, {"amplitude": 2.0, **steep, **shape}),
+        "Gaussian": (Gaussian, {"amp": 2.0, "sigma": value, **shape}),
+        "Ring": (Ring, {"amp": 2.0, "R_ring": value, "sigma": value, **shape}),
+        "Spiral": (Spiral, {"amplitude": 2.0, **steep, **core, **shape}),
+        "pixels": (pixelated, {"pixel_scale": value, "amp": 2.0, "phi_G": 0.3}),
+    }
+
+
+@pytest.mark.parametrize("name", sharp(1.0))
+@pytest.mark.parametrize("value", [1e-6, 1.0, 1e5])
+@pytest.mark.parametrize("modulus", [0.0, 0.7, 0.9998])
+@pytest.mark.parametrize("n", [0.5, 10.0])
+def test_values_and_gradients_stay_finite_at_every_radius(name, value, modulus, n):
+    cls, parameters = sharp(value, e1=0.6 * modulus, e2=-0.8 * modulus)[name]
+    parameters |= {"n_sersic": n} if "n_sersic" in parameters else {}
+    parameters |= {"center_x": 0.0, "center_y": 0.0}
+    expected = None
+    for dtype in (torch.float64, torch.float32):
+        radii = [0.0, 1e-38, 1e-10, 1e-4, 1.0, 1e5, 1e19, 2e19, torch.finfo(dtype).max]
+        r = torch.tensor([*radii, *(-r for r in radii)], dtype=dtype)
+        x, y = torch.stack([r, r, 0 * r]).requires_grad_(), torch.stack([0 * r, r, r])
+        leaves = {
+            k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in parameters.items()
+        }
+        image = cls(**leaves).surface_brightness(x, y)
+        assert torch.isfinite(image).all()
+        gradients = torch.autograd.grad(image.sum(), (x, *leaves.values()))
+        assert all(torch.isfinite(each).all() for each in gradients)
+        plain = cls(**parameters).surface_brightness(x.detach(), y)
+        torch.testing.assert_close(plain, image.detach(), rtol=1e-4, atol=0)
+        expected = image.detach()[:, :-1] if expected is None else expected
+        moderate = torch.isclose(x.detach().double(), r.double())[:, :-1] & (name != "pixels")
+        difference = (image.detach().double()[:, :-1] - expected).abs()[moderate]
+        assert difference.numel() == 0 or difference.max() <= 1e-3 * expected.max()
+
+
+@pytest.mark.parametrize("name", sharp(1.0))
+@pytest.mark.parametrize("value", [0.0, 1e-7, 1e6])
+def test_lengths_beyond_the_sky_are_refused(name, value):
+    cls, parameters = sharp(value)[name]
+    with pytest.raises(ValueError, match=r"must be finite and in \[(1e-06|0), 100000\]"):
+        cls(**parameters)
+
+
+@pytest.mark.parametrize("name", sharp(1.0))
+def test_means_over_pixels_are_those_of_many_rays(name):
+    width, many = 0.1, 15
+    shape = {"e1": 0.2, "e2": -0.1, "center_x": 0.013, "center_y": -0.021}
+    cls, parameters = sharp(0.4, **shape)[name]
+    parameters |= {"sigma": 0.05} if "sigma" in parameters else {}
+    parameters |= {"n_sersic": 1.0} if "n_sersic" in parameters else {}
+    x, y = pixel_grid(13, width, dtype=torch.float64)
+    fine = pixel_grid(13 * many, width / many, dtype=torch.float64)
+    profile = cls(**parameters)
+    rays = profile.surface_brightness(*fine).unflatten(1, (-1, many)).unflatten(0, (-1, many))
+    expected, found = rays.mean((1, 3)), profile.mean_brightness(x, y, width)
+    assert (found - expected).abs().max() < 3e-3 * expected.max()
