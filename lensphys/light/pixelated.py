@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lensphys.arrays import is_traced, take_map
-from lensphys.light.base import LightProfile
+from lensphys.light import LENGTHS
+from lensphys.light.base import LightProfile, clamp_far
 from lensphys.parameters import Parameter, is_concrete, parameter, shared_shape
 
 Interpolation = Literal["linear", "cubic"]
@@ -109,7 +110,7 @@ class PixelatedSource(LightProfile):
     """
 
     image: Tensor | NDArray[np.floating]
-    pixel_scale: Parameter = parameter(unit="arcsec", low=0.0, open_low=True)
+    pixel_scale: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
     amp: Parameter = parameter(1.0, low=0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")
     center_y: Parameter = parameter(0.0, unit="arcsec")
@@ -142,7 +143,7 @@ class PixelatedSource(LightProfile):
 
     def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.align(x)
-        x, y = x - p["center_x"], y - p["center_y"]
+        x, y = clamp_far(x - p["center_x"]), clamp_far(y - p["center_y"])
         cos, sin = torch.cos(p["phi_G"]), torch.sin(p["phi_G"])
         image = torch.as_tensor(self.image).to(x.device, x.dtype)
         ny, nx = image.shape[-2:]

@@ -144,7 +144,7 @@ def test_batches_of_different_lengths_are_refused_by_name(cls):
         (SIE, {"theta_E": 1}),
         (SIE, {"e1": 0.9, "e2": 0.0}),
         (Sersic, {"amplitude": 0.0}),
-        (Sersic, {"n_sersic": 0.3}),
+        (Sersic, {"R_sersic": 1e-6}),
         (Sersic, {"n_sersic": 10.0}),
     ],
 )
