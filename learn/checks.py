@@ -12,6 +12,7 @@ from learn.config import FinetuneConfig, PretrainConfig
 from learn.run_files import DESCRIPTION, no_encoder
 from learn.runs import find_encoder
 from learn.tasks import task_data_needs
+from learn.training.limits import check_limits
 from lensphys.ground.config import read_yaml, shipped_config, suggestion
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
@@ -35,6 +36,7 @@ def check_pretraining(config: PretrainConfig) -> None:
         InputError: for unknown keys of the method, data that are not there, or a device.
     """
     check_params(config.params, "pretrain", config.method, "method")
+    check_limits(config)
     choose_device(config.device)
     check_pretraining_data(config)
 
@@ -45,7 +47,7 @@ def check_pretraining_data(config: PretrainConfig) -> None:
     Raises:
         InputError: with the command that makes one.
     """
-    if config.data is None or not config.data.is_dir():
+    if config.data is None or not config.data.exists():
         raise InputError(
             f"there is no data set at {config.data or 'data: null'}; make it with `{program()} "
             f"simulate --model 2 --n 50000 --out {config.data or 'data/model2'}`"
@@ -61,6 +63,7 @@ def check_finetuning(config: FinetuneConfig) -> None:
             device.
     """
     check_params(config.params, "finetune", config.task, "task")
+    check_limits(config)
     choose_device(config.device)
     check_data(config.data or task_data_needs(config.task).find())
     if config.encoder != "none":

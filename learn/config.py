@@ -49,7 +49,7 @@ class EncoderConfig(Strict):
     image_size: int = Field(gt=0, description="the size its position embedding is made for")
     patch_size: int = Field(gt=0)
     embed_dim: int = Field(gt=0, multiple_of=4)
-    depth: int = Field(gt=0)
+    depth: int = Field(gt=0, le=1000)
     num_heads: int = Field(gt=0)
     lens_fit: LensFitConfig | None = Field(
         None,

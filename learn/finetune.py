@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -15,12 +16,14 @@ from learn.data_description import describe
 from learn.inference.model_file import save_model
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
 from learn.networks.encoder_files import Backbone, describe_encoder, load_encoder, save_encoder
-from learn.networks.timm_backbone import VIT
+from learn.networks.size import VIT, check_batch
+from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import CHECKPOINTS, METRICS
 from learn.runs import find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
+from learn.training.limits import check_limits, trained_encoder
 from learn.training.loop import Stop, resolve, train
 from learn.training.processes import process_rank
 from lensphys.ground.config import validate
@@ -47,6 +50,7 @@ def finetune(
     Raises:
         InputError: for bad input.
     """
+    check_limits(config)
     config = _find_inputs(resolve(config))
     kind = task_class(config.task)
     assert config.data is not None
@@ -61,10 +65,14 @@ def finetune(
     config = config.model_copy(update={"params": resolved})
     batches = training_batches(parts.train, config)
     steps = config.optimizer.epochs * -(-len(batches) // config.optimizer.accumulate)
+    if (fresh := trained_encoder(config)) and config.device == "cpu":
+        check_batch(*fresh, min(batches.share_size, len(parts.train)))
     pl.seed_everything(config.seed, verbose=False)
     size = images.shape[-1] // (resolved.get("binning") or 1)
     encoder = pretrained or kind.make_backbone(config, size)
-    task = kind(config, encoder, describe(data), steps)
+    build = partial(kind, config, encoder, describe(data), steps)
+    check_network(build, f"the networks of {config.task}", "make the sizes in params smaller")
+    task = build()
     with run_folder(config, config.task, METRICS, data.digest) as (folder, finished):
         if finished:
             return folder, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,21 @@ from learn.lens_fits.store import fits_for
 from learn.methods import method_class
 from learn.methods.base import Method
 from learn.networks.encoder_files import describe_encoder, save_encoder
+from learn.networks.size import check_batch
+from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import CURVES, DESCRIPTION, read_curves
 from learn.runs import run_folder
+from learn.training.limits import check_limits
 from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
 from learn.training.processes import process_rank
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
+
+#: The least part of the patches of an image that a method shows its encoder.
+_SEEN = 0.1
 
 
 def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
@@ -37,6 +44,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     Raises:
         InputError: for bad input.
     """
+    check_limits(config)
     config = resolve(config)
     method = method_class(config.method)
     method.check(config, validate(method.Params, config.params, "params"))
@@ -48,6 +56,13 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
             f"{config.method} compares the images of a batch and needs {method.smallest_batch} of "
             f"them on every device, not {batches.share_size}; raise optimizer.batch_size"
         )
+    if config.device == "cpu":
+        check_batch("encoder", config.encoder, batches.share_size, _SEEN)
+    stretch = Stretch.of_images(torch.from_numpy(data.image[trained]), config.stretch)
+    steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
+    build = partial(method, _set_batch_size(config, batches), stretch, steps)
+    what = f"the encoder and the other networks of {config.method}"
+    check_network(build, what, "make the sizes in params smaller")
     with run_folder(config, config.method, DESCRIPTION, data.digest) as (folder, finished):
         if finished:
             return folder, False
@@ -56,9 +71,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if fits is not None and process_rank(config) == 0:
             write_fit_report(data, fits, folder)
         memory = InMemory(data, fits=fits)
-        stretch = Stretch.of_images(torch.from_numpy(data.image[trained]), config.stretch)
-        steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
-        module = method(_set_batch_size(config, batches), stretch, steps)
+        module = build()
         blind = module.blind_losses(batches.batch_size)
         callbacks: tuple[Monitor, ...] = ()
         if config.monitor:

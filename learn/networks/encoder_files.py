@@ -13,6 +13,7 @@ from torch import nn
 from learn.config import EncoderConfig, TrainingConfig
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import RCAN, Rcan, RcanConfig
+from learn.networks.size import check_weights
 from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.run_files import DESCRIPTION, no_encoder
 from lensphys.ground.config import validate
@@ -68,7 +69,9 @@ def load_encoder(folder: Path) -> Backbone:
         raise no_encoder(folder)
     try:
         section = read_json(path)["encoder"]
-    except (ValueError, KeyError):
+        if not isinstance(section, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged; run its pretrain command again") from None
     encoder = build_encoder(section, str(path))
     load_weights(encoder, folder / WEIGHTS)
@@ -85,7 +88,9 @@ def build_encoder(section: dict[str, object], where: str) -> Backbone:
         return Rcan(validate(RcanConfig, section, where))
     if isinstance(section, dict) and "backbone" in section:
         return TimmBackbone(validate(TimmConfig, section, where))
-    return Encoder(validate(EncoderConfig, section, where))
+    config = validate(EncoderConfig, section, where)
+    check_weights(config, where)
+    return Encoder(config)
 
 
 def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = None) -> None:

@@ -8,17 +8,21 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lensphys.ground.config import Strict
+from lensphys.ground.room import check_memory
 
 #: Value of ``backbone`` for this network.
 RCAN = "rcan"
+
+#: Bytes of the Python objects of a residual block.
+_OF_A_BLOCK = 20_000
 
 
 class RcanSizes(Strict):
     """Sizes of a residual channel attention network."""
 
     width: int = Field(gt=0, description="channels")
-    groups: int = Field(gt=0, description="residual groups, with a skip over each")
-    blocks: int = Field(gt=0, description="residual blocks in a group")
+    groups: int = Field(gt=0, le=1000, description="residual groups, with a skip over each")
+    blocks: int = Field(gt=0, le=1000, description="residual blocks in a group")
     reduction: int = Field(gt=0, description="channels for each number in the attention's middle")
 
 
@@ -36,6 +40,10 @@ class Rcan(nn.Module):
 
     def __init__(self, config: RcanConfig) -> None:
         super().__init__()
+        weights = 2 * config.groups * config.blocks * 9 * config.width**2
+        need = 4 * weights + _OF_A_BLOCK * config.groups * config.blocks
+        what = f"the {weights:,} weights and more of the network"
+        check_memory(need, what, "make its width, groups or blocks smaller")
         self.config = config
         self.width = config.width
         self.first = _convolution(1, config.width)

@@ -9,11 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from learn.networks.size import VIT as VIT
+from learn.networks.trial import check_network
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
-
-#: Value of ``backbone`` for the vision transformer that pretraining trains.
-VIT = "vit"
 
 
 class TimmConfig(Strict):
@@ -42,12 +41,13 @@ class TimmBackbone(nn.Module):
                 f"timm has no model '{name}' (did you mean '{near}'?); --backbone takes a name "
                 f"without the tag of its weights, or {VIT}"
             )
-        options = {"pretrained": False, "in_chans": 1, "num_classes": 0}
         try:
-            try:  # transformers must be told the size; convolutional networks do not know the word
-                self.model = timm.create_model(name, img_size=size, **options)
-            except TypeError:
-                self.model = timm.create_model(name, **options)
+            check_network(
+                lambda: _create(name, size),
+                f"the parameters of timm's {name}",
+                "choose a smaller --backbone",
+            )
+            self.model = _create(name, size)
             self.width = self._features_of_nothing().shape[1]
         except (AssertionError, RuntimeError, ValueError, TypeError, IndexError) as error:
             raise InputError(
@@ -68,3 +68,13 @@ class TimmBackbone(nn.Module):
         """Features (B, D) of images (B, 1, H, W)."""
         features: Tensor = self.model(image)
         return features.flatten(1)
+
+
+def _create(name: str, size: int) -> nn.Module:
+    """Create a model without a classifier, for images of so many pixels on a side."""
+    options = {"pretrained": False, "in_chans": 1, "num_classes": 0}
+    try:  # transformers must be told the size; convolutional networks do not know the word
+        model: nn.Module = timm.create_model(name, img_size=size, **options)
+    except TypeError:
+        model = timm.create_model(name, **options)
+    return model
