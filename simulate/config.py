@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,16 @@ __all__ = [
     "shipped_config",
 ]
 
+#: Version of the light in the image plane, in the identity of data sets that have any: 2 since it
+#: is integrated over the pixels; with one ray a pixel steep centres had up to 4.6 times their light.
+LIGHT_VERSION = 2
+
 #: Label of images without a lens.
 NON_LENS = "non_lens"
+
+
+#: Of a lens or a source. Beyond these limits the distances of a cosmology lose their digits.
+Redshift = Annotated[float, Field(ge=1e-4, le=1000)]
 
 
 class EllipticalConfig(Strict):
@@ -41,7 +50,7 @@ class EllipticalConfig(Strict):
 
     @model_validator(mode="after")
     def _describes_an_ellipse(self) -> Self:
-        if self.e1**2 + self.e2**2 > 0.9999:
+        if math.hypot(self.e1, self.e2) > math.sqrt(0.9999):
             raise ValueError("e1^2 + e2^2 must be below 1")
         return self
 
@@ -49,17 +58,17 @@ class EllipticalConfig(Strict):
 class CosmologyConfig(Strict):
     """A flat cosmology without radiation."""
 
-    H0: float = Field(gt=0)
-    Om0: float = Field(gt=0, le=1)
+    H0: float = Field(ge=1, le=1000)
+    Om0: float = Field(ge=1e-3, le=1)
     Ob0: float = Field(ge=0, le=1)
 
 
 class MultiPlaneConfig(Strict):
     """Redshifts where deflections are reduced to another source than the true one."""
 
-    z_lens: float
-    z_source: float
-    z_source_convention: float
+    z_lens: Redshift
+    z_source: Redshift
+    z_source_convention: Redshift
     cosmology: CosmologyConfig
 
 
@@ -153,6 +162,8 @@ class SimulateConfig(Strict):
         """All that the images depend on: the configuration without place and pace."""
         values = self.model_dump(mode="json", exclude={"out", "workers", "scheduler"})
         values["galaxies"] = self.galaxies.identity()
+        if self.shines:
+            values["light_version"] = LIGHT_VERSION
         return values
 
     def __reduce__(self) -> tuple[Any, ...]:

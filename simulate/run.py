@@ -127,7 +127,7 @@ def simulate(
     """
     config = resolve(config)
     if config.galaxies.path or config.scheduler is not None:
-        make_prior(config)  # else the workers do, sooner than this process could
+        _checked_prior(config)  # else the workers do, sooner than this process could
     if config.scheduler is not None:
         reach(config.scheduler)
     out = default_out(config)
@@ -253,7 +253,22 @@ def _made(
 ) -> tuple[Prior, list[tuple[Instrument, Renderer]]]:
     from simulate.imaging import make_renderers
 
-    return make_prior(config), make_renderers(config, galaxies)
+    return _checked_prior(config), make_renderers(config, galaxies)
+
+
+def _checked_prior(config: SimulateConfig) -> Prior:
+    """The prior of a configuration.
+
+    Raises:
+        InputError: for numbers too large or too small to compute with.
+    """
+    try:
+        with np.errstate(all="ignore"):  # images are checked once they are drawn
+            return make_prior(config)
+    except _UNDRAWABLE as error:
+        raise InputError(
+            f"no lens can be drawn with this configuration: {error}; give less extreme numbers"
+        ) from error
 
 
 def _work(

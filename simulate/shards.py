@@ -163,10 +163,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(
-            f"{folder} is not a data set: it has no {MANIFEST}; make one with "
-            f"`{program()} simulate`"
-        )
+        from simulate.other_data import no_data_set
+
+        raise no_data_set(folder, MANIFEST)
     try:
         manifest = json.loads(_manifest_bytes(path))
         version = manifest["schema_version"]
@@ -225,7 +224,7 @@ def read_finished_manifest(folder: Path, classes: Sequence[str] | None = None) -
     Raises:
         InputError: for a folder without one, or an unknown class.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise InputError(f"there is no data set at {folder}; make it with `{program()} simulate`")
     manifest = read_manifest(folder)
     if not (manifest["complete"] and manifest["shards"]):

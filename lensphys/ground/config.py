@@ -175,6 +175,8 @@ def validate(schema: type[ConfigT], values: Mapping[str, Any], where: str) -> Co
         got = "" if first["type"] == "value_error" else f" (got {shown})"
         at = f"{where}: {key}" if key else where
         raise InputError(f"{at}: {message}{got}") from None
+    except ArithmeticError:
+        raise InputError(f"{where}: a number is too large or too small to compute with") from None
 
 
 def merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import lensphys as lp
 from lensphys.ground.config import Strict, suggestion
 from lensphys.ground.errors import InputError
 from lensphys.light import LENGTHS, N_SERSIC
-from simulate.config import SimulateConfig
+from simulate.config import Redshift, SimulateConfig
 from simulate.distributions import AnyDistribution, check_within
 from simulate.instruments import flux_of, half_field, instrument
 from simulate.presets import Preset
@@ -52,8 +52,8 @@ class EllipticityPrior(Strict):
 class LensPrior(EllipticityPrior):
     """The main lens: an elliptical power law with external shear."""
 
-    z_lens: float = Field(gt=0)
-    z_source: float = Field(gt=0)
+    z_lens: Redshift
+    z_source: Redshift
     theta_E: AnyDistribution = Field(description="arcsec, of all mass, substructure included")
     gamma: AnyDistribution = Field(description="slope of the density; 2 is isothermal")
     center: AnyDistribution = Field(description="arcsec, of each coordinate")

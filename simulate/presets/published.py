@@ -11,7 +11,13 @@ import lensphys as lp
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
 from lensphys.light import LENGTHS, N_SERSIC
-from simulate.config import CosmologyConfig, EllipticalConfig, MultiPlaneConfig, SimulateConfig
+from simulate.config import (
+    CosmologyConfig,
+    EllipticalConfig,
+    MultiPlaneConfig,
+    Redshift,
+    SimulateConfig,
+)
 from simulate.instruments import flux_of, half_field, instrument
 from simulate.presets import Preset
 from simulate.substructure.draw_classes import (
@@ -38,9 +44,9 @@ class LensConfig(EllipticalConfig):
     mass: float = Field(gt=0, description="solar masses")
     gamma1: float = Field(gt=-0.7, lt=0.7)
     gamma2: float = Field(gt=-0.7, lt=0.7)
-    z_lens: float = Field(gt=0)
-    z_source: float = Field(gt=0)
-    z_source_convention: float | None = Field(
+    z_lens: Redshift
+    z_source: Redshift
+    z_source_convention: Redshift | None = Field(
         description="source redshift the parameters are reduced to; null: that of the source"
     )
     cosmology: CosmologyConfig
