@@ -11,14 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from simulate.hdf5 import DamagedFileError, array, check_declared
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.npy import planes
 from simulate.importers.stack import Stack
 
 #: Names that lenstronomy and programs around it give to the image, the PSF and a finished fit.
 _IMAGE, _PSF, _FIT = "image_data", "kernel_point_source", "kwargs_result"
-#: Times the size of the file that its images may have, and bytes that they may have anyway.
-_MAX_RATIO, _FREE = 200, 2**26
 _SHOWN = 5
 
 
@@ -52,11 +51,13 @@ def open_hdf5(path: Path, column: str = "image") -> Iterator[Stack]:
 def _shard(path: Path, file: h5py.File, column: str) -> Stack:
     name = column if column in file else "image"
     attribute = "pixel_scale_lr" if name == "image_lr" else "pixel_scale"
-    images, scale = find_inside(file, name), file.attrs.get(attribute)
+    images, scale = _array(file, name), file.attrs.get(attribute)
     count, shape = planes(images.shape)
-    check_declared(path, images)
+    _check(path, images)
     unit = file.attrs.get("unit")
-    times = find_inside(file, "params/exposure_time")
+    params = file.get("params", getlink=True)
+    known = isinstance(params, h5py.HardLink)
+    times = _array(file["params"], "exposure_time") if known else None
     if times is not None and times.shape != (count,):
         raise BrokenFileError("its exposure times are not those of its images")
     return Stack(
@@ -72,12 +73,12 @@ def _single(path: Path, file: h5py.File) -> Stack:
     """One image with its map from pixels to angles."""
     if _IMAGE not in file:
         raise BrokenFileError(_name_contents(file))
-    images = find_inside(file, _IMAGE)
+    images = _array(file, _IMAGE)
     count, shape = planes(images.shape)
     if count != 1:
         raise BrokenFileError(f"its '{_IMAGE}' is not one image")
-    check_declared(path, images)
-    matrix, time = (find_inside(file, name) for name in ("transform_pix2angle", "exposure_time"))
+    _check(path, images)
+    matrix, time = (_array(file, name) for name in ("transform_pix2angle", "exposure_time"))
     scale = None
     if matrix is not None and matrix.shape == (2, 2):
         scale = math.sqrt(abs(float(np.linalg.det(matrix[()]))))
@@ -100,22 +101,18 @@ def _name_contents(file: h5py.File) -> str:
     return f"it has neither 'image' nor '{_IMAGE}', but {shown or 'nothing'}{of_fit}"
 
 
-def find_inside(file: h5py.File, name: str) -> Any:
-    """What a file has under a name; None where it has nothing.
+def _array(place: h5py.File | h5py.Group, name: str) -> Any:
+    """An array of a file, None where it has none of the name.
 
     Raises:
-        BrokenFileError: where it leads out of the file, to others that a stranger may not know.
+        BrokenFileError: for one whose numbers lie in another file.
     """
-    group: Any = file
-    for part in name.split("/"):
-        if part not in group:
-            return None
-        if isinstance(group.get(part, getlink=True), h5py.ExternalLink):
-            raise BrokenFileError("it leads to another file")
-        group = group[part]
-    if isinstance(group, h5py.Dataset) and (group.external or group.is_virtual):
-        raise BrokenFileError("its numbers lie in another file")
-    return group
+    if name not in place:
+        return None
+    try:
+        return array(place, name)
+    except TypeError as error:
+        raise BrokenFileError(f"its {error}, no array of numbers") from None
 
 
 def _as_scale(scale: Any) -> float | None:
@@ -123,16 +120,11 @@ def _as_scale(scale: Any) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def check_declared(path: Path, images: h5py.Dataset) -> None:
+def _check(path: Path, images: h5py.Dataset) -> None:
     """Refuse images that are not numbers, or that are far more than their file holds."""
     if images.dtype.kind not in "fiub":
         raise BrokenFileError(f"it holds {images.dtype.name}, not numbers")
-    declared, stored = images.size * images.dtype.itemsize, path.stat().st_size
-    limit = max(_FREE, _MAX_RATIO * stored)
-    if declared > limit or (images.size and not images.id.get_storage_size()):
-        raise BrokenFileError(
-            f"it declares {images.shape[0]:,} images of {declared / 1e6:,.0f} MB in a file of "
-            f"{stored / 1e3:,.0f} kB; up to {limit / 1e6:,.0f} MB are read from such a file"
-        )
-    if images.chunks and math.prod(images.chunks) * images.dtype.itemsize > limit:
-        raise BrokenFileError("its images are packed in blocks that are larger than the file")
+    try:
+        check_declared(path, [images])
+    except DamagedFileError as error:
+        raise BrokenFileError(f"it {str(error).removeprefix(f'{path} ')}") from None

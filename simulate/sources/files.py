@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import sha256
+from simulate.hdf5 import array, check_declared
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.extensions import choose_image, is_image, sky_images
 from simulate.importers.fits import check_complete, opened_fits
 from simulate.importers.flags import bad_pixels
-from simulate.importers.hdf5 import check_declared, find_inside
 from simulate.importers.listing import list_images
 from simulate.importers.npy import MAX_PIXELS
 from simulate.importers.roles import is_fits
@@ -102,9 +102,9 @@ def _choose_evenly(n: int, most: int | None) -> list[int]:
 
 
 def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    with _readable(path), h5py.File(path, "r", rdcc_nbytes=64 * 2**20) as file:
-        images = find_inside(file, "images")
-        if not isinstance(images, h5py.Dataset):
+    with _readable(path), h5py.File(path, "r", rdcc_nbytes=64 * 2**20, locking=False) as file:
+        images = array(file, "images") if "images" in file else None
+        if images is None:
             found = ", ".join(file) or "nothing"
             raise InputError(
                 f"{path} has no dataset 'images' (N, H, W, 3) or (N, H, W); it has {found}"
@@ -116,11 +116,11 @@ def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArr
                 f"{path}: 'images' must be numbers of shape (N, H, W, 3) or (N, H, W), got "
                 f"{images.dtype} of shape {images.shape}"
             )
-        check_declared(path, images)
+        check_declared(path, [images])
         _check_size(images.shape[1:])
         labels = np.full(len(images), -1)
         if "ans" in file:
-            labels = find_inside(file, "ans")
+            labels = array(file, "ans")
             if labels.shape == (len(images),):
                 labels = labels[()]
         if labels.shape != (len(images),) or labels.dtype.kind not in "ui":
