@@ -124,8 +124,13 @@ def array(place: h5py.File | h5py.Group, name: str) -> h5py.Dataset:
     return found
 
 
-def check_declared(path: Path, arrays: Iterable[h5py.Dataset]) -> None:
+def check_declared(path: Path, arrays: Iterable[h5py.Dataset], again: str) -> None:
     """Refuse arrays that are far larger than their file, before any of them is read.
+
+    Args:
+        path: of the file.
+        arrays: in it.
+        again: advice that mends a damaged file.
 
     Raises:
         DamagedFileError: with the limit.
@@ -140,8 +145,9 @@ def check_declared(path: Path, arrays: Iterable[h5py.Dataset]) -> None:
         if declared > limit or chunk > limit:
             raise DamagedFileError(
                 f"{path} declares arrays of {describe_bytes(max(declared, chunk))} in a file of "
-                f"{describe_bytes(stored)}; up to {describe_bytes(limit)} are read from such a file"
+                f"{describe_bytes(stored)}; up to {describe_bytes(limit)} are read from such a file; "
+                f"{again}"
             )
         if size and not values.id.get_storage_size():
             name = shorten(plain_text(values.name), 80)
-            raise DamagedFileError(f"{path} has an array '{name}' that was never written")
+            raise DamagedFileError(f"{path} has an array '{name}' that was never written; {again}")

@@ -56,7 +56,7 @@ class ShardForm:
         group = file["params"]
         params = {name: array(group, name) for name in group}
         form = cls(path, columns, params, {key: _plain(v) for key, v in file.attrs.items()})
-        check_declared(path, (*columns.values(), *params.values()))
+        check_declared(path, (*columns.values(), *params.values()), AGAIN)
         form._check_kinds()
         form._check_shapes(n)
         form._check_attributes()
