@@ -35,8 +35,7 @@ def check_limits(config: TrainingConfig) -> None:
     """Refuse a training that cannot be.
 
     Raises:
-        InputError: for numbers out of all bounds, a warm-up that is longer than the training, or an
-            encoder that does not fit into memory.
+        InputError: for numbers out of all bounds, or an encoder that does not fit into memory.
     """
     sections = config.model_dump(include={*_SECTIONS})
     for key, value in _numbers(sections):
@@ -50,13 +49,6 @@ def check_limits(config: TrainingConfig) -> None:
             raise InputError(
                 f"{key} = {getattr(config, key):,} is too many; the most is {_MOST_DEVICES:,}"
             )
-    optimizer = config.optimizer
-    if optimizer.warmup_epochs > optimizer.epochs:
-        raise InputError(
-            f"optimizer.warmup_epochs = {optimizer.warmup_epochs:g} is longer than the training, "
-            f"optimizer.epochs = {optimizer.epochs}; add --set optimizer.warmup_epochs="
-            f"{optimizer.epochs / 10:g}"
-        )
     if encoder := trained_encoder(config):
         check_encoder(*encoder)
 

@@ -159,7 +159,14 @@ def train(
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    checkpoints = folder / CHECKPOINTS
+    checkpoints, optimizer = folder / CHECKPOINTS, config.optimizer
+    if optimizer.warmup_epochs > optimizer.epochs:
+        _log.warning(
+            "the learning rate will not reach its peak: optimizer.warmup_epochs = %g is longer "
+            "than the training, optimizer.epochs = %d",
+            optimizer.warmup_epochs,
+            optimizer.epochs,
+        )
     keep_last = Checkpoint(
         checkpoints,
         filename="last",
