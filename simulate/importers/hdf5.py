@@ -125,6 +125,6 @@ def _check(path: Path, images: h5py.Dataset) -> None:
     if images.dtype.kind not in "fiub":
         raise BrokenFileError(f"it holds {images.dtype.name}, not numbers")
     try:
-        check_declared(path, [images])
+        check_declared(path, [images], "get the whole file")
     except DamagedFileError as error:
         raise BrokenFileError(f"it {str(error).removeprefix(f'{path} ')}") from None

@@ -116,7 +116,7 @@ def _hdf5_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArr
                 f"{path}: 'images' must be numbers of shape (N, H, W, 3) or (N, H, W), got "
                 f"{images.dtype} of shape {images.shape}"
             )
-        check_declared(path, [images])
+        check_declared(path, [images], "get the whole file")
         _check_size(images.shape[1:])
         labels = np.full(len(images), -1)
         if "ans" in file:

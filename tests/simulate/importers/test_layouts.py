@@ -4,8 +4,16 @@ import shutil
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
-from tests.simulate.importers.make_files import coarse, image, refusal, save, save_fits
+from tests.simulate.importers.make_files import (
+    coarse,
+    image,
+    refusal,
+    save,
+    save_fits,
+    wcs_header,
+)
 
 
 def test_deeplensesim_folders_become_labels_in_the_order_of_the_project(deeplensesim, importing):
@@ -160,3 +168,92 @@ def beside_the_split(folder):
 def test_folders_that_are_no_data_sets(make, message, tmp_path):
     make(tmp_path / "set")
     assert message in refusal(tmp_path / "set", tmp_path / "out")
+
+
+def one_lens(folder, prefix="", n=8):
+    save_fits(folder / f"{prefix}image.fits", image(n))
+    save_fits(folder / f"{prefix}noise.fits", image(n))
+    save_fits(folder / f"{prefix}psf.fits", image(5))
+
+
+def test_a_folder_for_each_lens_is_no_class(tmp_path, importing):
+    for lens in ("a", "b", "c"):
+        one_lens(tmp_path / "set" / lens)
+    data = importing(tmp_path / "set", pixel_scale=None)
+    assert data.label_names == ["unlabelled"]
+    assert data.image.shape == (3, 1, 8, 8)
+    assert (
+        importing.lines[-1] == "each folder is one lens; --label-names a,b imports folders as "
+        "classes"
+    )
+    names = importing(
+        tmp_path / "set", pixel_scale=None, label_names=("a", "b"), out=tmp_path / "o"
+    )
+    assert names.label_names == ["a", "b"]
+
+
+def test_classes_of_several_lenses_each_stay_classes(tmp_path, importing):
+    for name in ("rings", "arcs"):
+        for lens in "ab":
+            one_lens(tmp_path / "set" / name, f"{lens}_")
+    data = importing(tmp_path / "set", pixel_scale=None)
+    assert data.label_names == ["arcs", "rings"]
+    assert data.label.tolist() == [0, 1, 0, 1]
+
+
+def test_folders_of_noise_maps_and_psfs_are_no_classes(tmp_path, importing):
+    for name in ("data", "noise", "psf"):
+        for lens in "ab":
+            save_fits(tmp_path / "set" / name / f"{lens}.fits", image())
+    assert importing(tmp_path / "set", pixel_scale=None).label_names == ["data"]
+    assert [line.partition(" (")[0] for line in importing.lines] == [
+        "left out noise/",
+        "left out psf/",
+    ]
+    assert "is a folder of PSFs by its name" in refusal(tmp_path / "set" / "psf", tmp_path / "o")
+
+
+def test_the_advice_on_a_file_that_is_no_image_of_the_sky_works(tmp_path, importing):
+    one_lens(tmp_path / "set")
+    for name in ("psf.fits", "noise.fits"):
+        message = refusal(tmp_path / "set" / name, tmp_path / "none")
+        advised = message.partition("no image of the sky; ")[2].partition(" takes")[0]
+        assert importing(type(tmp_path)(advised), pixel_scale=None, out=tmp_path / name)
+
+
+def test_images_in_npy_files_alone_are_unlabelled(tmp_path, importing):
+    save(tmp_path / "set" / "1.npy", image())
+    save(tmp_path / "set" / "2.npy", image())
+    assert importing(tmp_path / "set").label_names == ["unlabelled"]
+    one = importing(tmp_path / "set" / "2.npy", out=tmp_path / "one")
+    assert np.array_equal(one.image[0, 0], np.load(tmp_path / "set" / "2.npy").astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.txt", "a.png"])
+def test_a_file_of_another_kind_is_refused_by_what_it_is(name, tmp_path):
+    (tmp_path / name).write_bytes(b"content")
+    assert "import takes" in refusal(tmp_path / name, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "é中", "x[bold]", "$x^{2$", "a\udcff"])
+def test_classes_may_have_any_names(name, tmp_path, importing):
+    for folder in (name, "other"):
+        save_fits(tmp_path / "set" / folder / "1.fits")
+        save_fits(tmp_path / "set" / folder / "2.fits")
+    data = importing(tmp_path / "set", pixel_scale=None)
+    assert len(data) == 4
+    (shown,) = set(data.label_names) - {"other"}
+    assert shown.isprintable()
+
+
+def test_one_extension_is_taken_of_all_files(tmp_path, importing):
+    for name in "ab":
+        second = fits.ImageHDU(np.full((8, 8), 7.0), wcs_header(), name="NIR")
+        save_fits(tmp_path / "set" / f"{name}.fits", None, None, second)
+    assert (importing(tmp_path / "set", pixel_scale=None, hdu="NIR").image == 7).all()
+    path = tmp_path / "set" / "a.fits[1]"
+    assert (importing(path, pixel_scale=None, out=tmp_path / "one").image == 7).all()
+    out = tmp_path / "none"
+    assert "chooses another extension" in refusal(path, out, pixel_scale=None, hdu="SCI")
+    save(tmp_path / "npy" / "1.npy", image())
+    assert "only FITS files have extensions" in refusal(tmp_path / "npy", out, hdu=1)

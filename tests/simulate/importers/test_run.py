@@ -11,10 +11,13 @@ from astropy.io import fits
 from learn.data import split
 from learn.tasks import task_class
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import sha256
 from simulate import shards
 from simulate.dataset.photometry import Photometry
 from simulate.importers import run
+from simulate.importers.layouts import find_images
 from simulate.importers.run import import_images
+from simulate.importers.survey import survey
 from tests.simulate.importers.make_files import (
     MASS,
     RNG,
@@ -306,3 +309,83 @@ def test_shards_and_manifest_are_those_of_simulate(deeplensesim, tmp_path, undis
 def test_the_default_folder_bears_the_name_of_the_source(deeplensesim):
     assert run.default_out(deeplensesim, options()) == Path("data/imported/Model")
     assert run.default_out(Path("cut/a.fits.gz"), options()) == Path("data/imported/a")
+
+
+def begun_by_a_stranger(source, out, **entry):
+    """A folder with an unfinished import of a source, whose manifest lists one shard."""
+    config = options()
+    found = find_images(source)
+    identity = run._identity(found, config, survey(found, config))
+    shard = {"n": 0, "sha256": "", "skipped": []} | entry
+    out.mkdir()
+    shards.write_manifest(
+        out,
+        {
+            "schema_version": 1,
+            "complete": False,
+            "n": len(found.entries),
+            "seed": None,
+            "label_names": list(found.label_names),
+            "counts": {},
+            "skipped": {"n": 0, "names": []},
+            "left_out": {},
+            "config": identity,
+            "shards": [shard],
+        },
+    )
+
+
+@pytest.mark.parametrize("place", ["../mine.txt", "{}/mine.txt", "link.h5", "inside.txt"])
+def test_a_manifest_cannot_make_an_import_delete_other_files(place, deeplensesim, tmp_path):
+    for path in deeplensesim.rglob("*.npy"):
+        save(path, np.full((8, 8), np.nan))
+    mine, out = tmp_path / "mine.txt", tmp_path / "out"
+    mine.write_text("my thesis")
+    name = place.format(tmp_path)
+    begun_by_a_stranger(deeplensesim, out, file=name, sha256=sha256(mine))
+    (out / "link.h5").symlink_to(mine)
+    (out / "inside.txt").write_text("my thesis")
+    with pytest.raises(InputError):
+        import_images(deeplensesim, options(out=out))
+    assert mine.read_text() == "my thesis"
+    assert (out / "inside.txt").read_text() == "my thesis"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"file": "shard-00000.h5", "n": 100},
+        {"file": "shard-00000.h5", "n": 0, "skipped": ["../../mine.txt"] * 9},
+        {"file": "shard-00000.h5", "n": 0, "skipped": "a" * 9},
+        {"file": "shard-00007.h5", "n": 9},
+    ],
+)
+def test_a_shard_that_this_import_does_not_make_is_refused(entry, deeplensesim, tmp_path):
+    out = tmp_path / "out"
+    begun_by_a_stranger(deeplensesim, out, **entry)
+    with pytest.raises(InputError, match="lists a shard that this import does not make"):
+        import_images(deeplensesim, options(out=out))
+
+
+def test_a_stranger_s_shard_without_labels_is_refused(deeplensesim, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with h5py.File(out / "shard-00000.h5", "w") as file:
+        file["label"] = np.full(9, -1)
+    digest = sha256(out / "shard-00000.h5")
+    (out / "shard-00000.h5").rename(tmp_path / "shard")
+    out.rmdir()
+    begun_by_a_stranger(deeplensesim, out, file="shard-00000.h5", n=9, sha256=digest)
+    (tmp_path / "shard").rename(out / "shard-00000.h5")
+    with pytest.raises(InputError, match="is not a shard of this import"):
+        import_images(deeplensesim, options(out=out))
+
+
+def test_more_images_than_the_disk_holds_are_refused_before_the_first(
+    deeplensesim, tmp_path, monkeypatch
+):
+    full = type("Usage", (), {"free": 100})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    assert "9 images need 2.3 kB of disk, 100 bytes are free" in refusal(
+        deeplensesim, tmp_path / "out"
+    )

@@ -46,3 +46,38 @@ def test_an_image_of_other_shape_and_the_same_bytes_is_skipped(deeplensesim, imp
     ).stat().st_size
     assert len(importing(deeplensesim)) == 8
     assert "it has 4 x 16 pixels, the others 8 x 8" in importing.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "advised"), [((61, 70), 56), ((64, 70), 64), ((32, 40), 32), ((6, 9), 6)]
+)
+def test_the_size_that_is_advised_works_for_encoders_too(sizes, advised, tmp_path, importing):
+    for n in sizes:
+        save_fits(tmp_path / "cut" / f"{n}.fits", np.ones((n, n)))
+    message = refusal(tmp_path / "cut", tmp_path / "none", pixel_scale=None)
+    assert message.endswith(f"crop all about their centres with --size {advised}")
+    too_large = refusal(tmp_path / "cut", tmp_path / "none", pixel_scale=None, size=max(sizes))
+    assert f"--size {advised} serves all images" in too_large
+    data = importing(tmp_path / "cut", pixel_scale=None, size=advised)
+    assert data.image.shape[-2:] == (advised, advised)
+
+
+def pair(folder, high, low):
+    save_fits(folder / "HR" / "1.fits", np.ones((12, 12)), high)
+    save_fits(folder / "LR" / "1.fits", np.ones((6, 6)), low)
+
+
+@pytest.mark.parametrize(
+    ("low", "reason"),
+    [
+        (wcs_header(0.2, unit="nJy"), "its partner has another unit (BUNIT): MJy/sr and nJy"),
+        (wcs_header(0.1, unit="MJy/sr"), "are 1 times as wide by their WCS, 2 times by their"),
+    ],
+)
+def test_pairs_of_other_units_or_scales_are_refused(low, reason, tmp_path, importing):
+    pair(tmp_path / "set", wcs_header(0.1, unit="MJy/sr"), low)
+    assert reason in refusal(tmp_path / "set", tmp_path / "out", pixel_scale=None)
+    pair(tmp_path / "good", wcs_header(0.1, unit="MJy/sr"), wcs_header(0.2, unit="MJy/sr"))
+    attrs = importing(tmp_path / "good", pixel_scale=None).attrs
+    assert attrs["unit"] == "MJy/sr"
+    assert attrs["pixel_scale_lr"] == pytest.approx(0.2)

@@ -91,3 +91,58 @@ def test_a_cutout_of_other_dimensions_is_refused(tmp_path):
     fits.PrimaryHDU().writeto(tmp_path / "b.fit")
     with pytest.raises(InputError, match="holds no image"):
         load_galaxies(configured(path=tmp_path / "b.fit"))
+
+
+def test_each_extension_with_an_image_is_a_galaxy(tmp_path, caplog):
+    """As in the files of COSMOS galaxies; noise maps, PSFs and masks are none."""
+    caplog.set_level("INFO", "simulate")
+    images = [(blob(sigma=3.0 + k) + noise((80, 80), k)).astype("f4") for k in range(4)]
+    hdus = [fits.PrimaryHDU(images[0]), *(fits.ImageHDU(image) for image in images[1:])]
+    fits.HDUList(hdus).writeto(tmp_path / "cosmos.fits")
+    found = load_galaxies(configured(path=tmp_path / "cosmos.fits"))
+    assert found.number.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found.stamps[2], stamp_of(images[2])[0])
+    assert "4 images of the sky, by extension" in caplog.text
+    others = [fits.ImageHDU(images[1], name=name) for name in ("PSF", "RMS")]
+    fits.HDUList([*hdus[:1], *others]).writeto(tmp_path / "one.fits")
+    assert len(load_galaxies(configured(path=tmp_path / "one.fits"))) == 1
+    assert "1 image of the sky, by extension; left out are 2 noise maps" in caplog.text
+    fits.HDUList([fits.PrimaryHDU(), *others]).writeto(tmp_path / "none.fits")
+    with pytest.raises(InputError, match="holds no image of the sky"):
+        load_galaxies(configured(path=tmp_path / "none.fits"))
+
+
+def test_psfs_beside_cutouts_are_left_out_by_name(tmp_path, caplog):
+    caplog.set_level("INFO", "simulate")
+    for name in ("a.fits", "b.fits", "a_psf.fits"):
+        fits.PrimaryHDU((blob() + noise((80, 80))).astype("f4")).writeto(tmp_path / name)
+    assert len(load_galaxies(configured(path=tmp_path))) == 2
+    assert "left out 1 noise maps, PSFs and the like by their names: a_psf.fits" in caplog.text
+
+
+def test_a_galaxy_with_pixels_that_its_mask_calls_bad_is_not_used(tmp_path):
+    image, mask = (blob() + noise((80, 80))).astype("f4"), np.zeros((80, 80), "i2")
+    mask[40, 40] = 1
+    for name, plane in (("bad", mask), ("good", 0 * mask)):
+        hdus = [fits.PrimaryHDU(), fits.ImageHDU(image), fits.ImageHDU(plane, name="DQ")]
+        fits.HDUList(hdus).writeto(tmp_path / f"{name}.fits")
+    found = load_galaxies(configured(path=tmp_path))
+    assert len(found) == 1
+    assert found.rejected["not_finite"] == 1
+
+
+def test_files_that_declare_more_than_they_hold_are_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", (10**7, 64, 64), "f4", chunks=(1, 64, 64))
+    with pytest.raises(InputError, match="declares arrays of 164 GB in a file of"):
+        load_galaxies(configured(path=tmp_path / "a.h5"))
+    pictures(tmp_path / "b.h5", np.stack([blob() + noise((80, 80))]))
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        file.create_dataset("ans", (10**13,), "i8", chunks=(10**6,))
+    with pytest.raises(InputError, match=r"'ans' must be whole .* of shape \(10000000000000,\)"):
+        load_galaxies(configured(path=tmp_path / "b.h5"))
+    header = fits.PrimaryHDU(np.zeros((8, 8))).header
+    header["NAXIS1"] = 10**9
+    (tmp_path / "c.fits").write_bytes(header.tostring().encode() + bytes(2880))
+    with pytest.raises(InputError, match="is truncated"):
+        load_galaxies(configured(path=tmp_path / "c.fits"))
