@@ -104,7 +104,10 @@ class Symmetry:
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """Each image moved by fractions of a pixel, ``image_lr`` by as many arcsec.
+    """Each image moved by whole pixels, ``image_lr`` by as many arcsec, whole pixels too.
+
+    Fractions of a pixel would have to be interpolated, which pixels of the width of the PSF are too
+    coarse for. Half a pixel (of ``image_lr``, where there is one) and less moves nothing.
 
     Keeps theta_E. Positions in the lens plane move along; the source moves by ``d - Gamma d``,
     since the shear (with matrix ``Gamma``) is counted from the centre of the image, and does not
@@ -112,7 +115,8 @@ class Shift:
     edges, and the brightest pixel is another mean of the same light.
 
     Args:
-        max_shift: along each axis, arcsec; shifts are uniform between this and its negative.
+        max_shift: along each axis, arcsec; shifts are uniform between this and its negative, then
+            rounded to whole pixels.
 
     Raises:
         InputError: for a shift that is negative or not finite.

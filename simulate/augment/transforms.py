@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -36,21 +37,28 @@ def turn(batch: LensBatch, symmetry: Tensor) -> LensBatch:
 
 
 def shift(batch: LensBatch, dx: Tensor, dy: Tensor) -> LensBatch:
-    """Images and labels moved by ``dx, dy`` (B,) arcsec; see :class:`simulate.augment.Shift`.
+    """Images and labels moved by the whole pixels next to ``dx, dy`` (B,) arcsec.
+
+    With ``image_lr`` these are whole pixels of both; see :class:`simulate.augment.Shift`.
 
     Raises:
         InputError: for shifts of half the field or more.
     """
-    field = 0.5 * batch.optics.pixel_scale * min(batch.image.shape[-2:])
+    scale = batch.optics.pixel_scale
+    field = 0.5 * scale * min(batch.image.shape[-2:])
     if not bool((torch.maximum(dx.abs(), dy.abs()) < field).all()):
         raise InputError(f"shifts must stay below half the field, {field:g} arcsec")
     low, optics_lr = batch.image_lr, batch.optics_lr
-    if low is not None and optics_lr is not None:
-        low = shift_images(low, dx / optics_lr.pixel_scale, dy / optics_lr.pixel_scale)
-    scale = batch.optics.pixel_scale
+    # Steps of so many pixels of the one are of so many of the other.
+    ratio = Fraction(1 if optics_lr is None else optics_lr.pixel_scale / scale)
+    fine, coarse = ratio.limit_denominator(16).as_integer_ratio()
+    steps_x, steps_y = (torch.round(v / (fine * scale)).long() for v in (dx, dy))
+    if low is not None:
+        low = shift_images(low, coarse * steps_x, coarse * steps_y)
+    dx, dy = (fine * scale * steps.double() for steps in (steps_x, steps_y))
     return dataclasses.replace(
         batch,
-        image=shift_images(batch.image, dx / scale, dy / scale),
+        image=shift_images(batch.image, fine * steps_x, fine * steps_y),
         image_lr=low,
         params=_without_snr(_shift_params(batch.params, dx, dy, batch.alpha_scale)),
     )
@@ -161,20 +169,23 @@ def turn_images(images: Tensor, symmetry: Tensor) -> Tensor:
 
 
 def shift_images(images: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """Each image (B, C, H, W) moved by ``dx, dy`` (B,) pixels.
+    """Each image (B, C, H, W) moved by ``dx, dy`` (B,) whole pixels.
 
-    The cosine series through the pixels (DCT-II) is evaluated where the light comes from: exact for
-    light without structure below two pixels, as a Fourier phase, but without its jump from one edge
-    to the other. Noise keeps its level (to one frequency in ``n``), which interpolation between
-    neighbours would smooth away.
+    Nothing is interpolated: light that is barely resolved, as behind a PSF of one pixel, holds
+    structure that no pixels between the given ones can be told from. What comes in at an edge
+    mirrors what is inside.
     """
 
     def along(n: int, offset: Tensor) -> Tensor:
-        pixels = torch.arange(n, dtype=torch.float64, device=images.device)
-        at = pixels - offset.to(pixels)[:, None, None]
-        return _cosines(n, at) @ _cosines(n, pixels).mT
+        pixels = torch.arange(n, device=images.device)
+        # Once and back again: 0 1 2 ... n-1 n-1 ... 2 1 0.
+        folded = (pixels - offset.to(images.device)[:, None]) % (2 * n)
+        return torch.minimum(folded, 2 * n - 1 - folded)
 
-    return _separable(images, along(images.shape[-2], dy), along(images.shape[-1], dx))
+    count, channels, ny, nx = images.shape
+    rows = along(ny, dy)[:, None, :, None].expand(count, channels, ny, nx)
+    columns = along(nx, dx)[:, None, None].expand(count, channels, ny, nx)
+    return images.gather(-2, rows).gather(-1, columns)
 
 
 def blur_images(images: Tensor, sigma: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ symmetries = st.integers(0, 7)
 
 ALL = [
     Symmetry(),
-    Shift(0.1),
+    Shift(0.4),
     ExtraNoise(sigma=0.1),
     ExtraNoise(snr_factor=(1.5, 2.0)),
     Broaden((0.21, 0.3)),
