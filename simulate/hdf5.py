@@ -145,8 +145,7 @@ def check_declared(path: Path, arrays: Iterable[h5py.Dataset], again: str) -> No
         if declared > limit or chunk > limit:
             raise DamagedFileError(
                 f"{path} declares arrays of {describe_bytes(max(declared, chunk))} in a file of "
-                f"{describe_bytes(stored)}; up to {describe_bytes(limit)} are read from such a file; "
-                f"{again}"
+                f"{describe_bytes(stored)}, more than the limit of {describe_bytes(limit)}; {again}"
             )
         if size and not values.id.get_storage_size():
             name = shorten(plain_text(values.name), 80)

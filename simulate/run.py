@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +164,7 @@ def simulate(
                 report = progress(config.n, config.n - missing)
 
         # Closed before the folder is given back, whatever ends it: no worker writes after that.
-        with closing(_work(config, out, todo, start)) as finished:
+        with _refused_leaves_nothing(out), closing(_work(config, out, todo, start)) as finished:
             for shard, digest in finished:
                 count = shard.stop - shard.start
                 done[shard.file] = {"file": shard.file, "n": count, "sha256": digest}
@@ -183,6 +183,18 @@ def simulate(
         write_manifest(out, manifest)
         settle(out)
     return out, True
+
+
+@contextmanager
+def _refused_leaves_nothing(out: Path) -> Iterator[None]:
+    """Remove what a data set begins with where it is refused before it has an image."""
+    try:
+        yield
+    except InputError:
+        if not _begun(out):
+            for name in (MANIFEST, SOURCES):
+                (out / name).unlink(missing_ok=True)
+        raise
 
 
 def _silent(count: int) -> None:
