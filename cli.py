@@ -6,9 +6,11 @@ configuration fills it. Names in braces in a help text are those that a registry
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -795,10 +797,28 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; errors of the user end in one line and exit code 2."""
+def _explain(error: Exception) -> str | None:
+    """The line on an error that a user can put right; None for any other."""
     from lensphys.ground.errors import InputError
 
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):
+        again = "and run the same command again to go on"
+        advice = {
+            errno.ENOSPC: f"; make room {again}",
+            errno.EDQUOT: f"; make room {again}",
+            errno.EROFS: f"; make it writable {again}",
+        }
+        return f"{error}{advice.get(error.errno or 0, '')}"
+    # Torch has errors of its own for memory: of a GPU a class, else a message.
+    if isinstance(error, MemoryError) or re.search(r"out of memory|t allocate memory", str(error)):
+        return "there is not enough memory; take smaller batches, fewer images or a smaller network"
+    return None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors of the user end in one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # its encoding may lack letters of a name
             stream.reconfigure(errors="backslashreplace")
@@ -815,10 +835,10 @@ def main(arguments: list[str] | None = None) -> None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else program()
         _fail(f"error: {error.format_message()} (see `{command} --help`)", error.exit_code)
-    except (InputError, OSError) as error:
-        if "--debug" in arguments:
+    except Exception as error:
+        if "--debug" in arguments or not (line := _explain(error)):
             raise
-        _fail(f"error: {error}", 2)
+        _fail(f"error: {line}", 2)
     if code == _INTERRUPTED:
         _fail("interrupted; run the same command again to go on where it stopped", code)
     sys.exit(code)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from learn.config import FinetuneConfig
 from learn.data import BatchIndices, InMemory, Split, loader, split_for, training_batches
@@ -23,6 +22,7 @@ from learn.run_files import CHECKPOINTS, METRICS
 from learn.runs import find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
+from learn.training.checkpoints import Checkpoint, load_checkpoint
 from learn.training.limits import check_limits, trained_encoder
 from learn.training.loop import Stop, resolve, train
 from learn.training.processes import process_rank
@@ -127,7 +127,7 @@ def _train(task: Task, memory: InMemory, batches: BatchIndices, parts: Split, fo
     config = task.config
     size = 2 * config.optimizer.batch_size
     validation = BatchIndices(parts.validation, size, shuffle=False)
-    best = ModelCheckpoint(
+    best = Checkpoint(
         folder / CHECKPOINTS,
         filename=_BEST,
         monitor="val_loss",
@@ -139,8 +139,7 @@ def _train(task: Task, memory: InMemory, batches: BatchIndices, parts: Split, fo
     train(task, config, folder, loader(memory, batches), validated, (stop, best))
     if process_rank(config):
         return
-    weights = torch.load(folder / CHECKPOINTS / f"{_BEST}.ckpt", weights_only=True)
-    task.load_state_dict(weights["state_dict"])
+    load_checkpoint(folder / CHECKPOINTS / f"{_BEST}.ckpt", task)
 
 
 def _test(task: Task, data: DataSet, memory: InMemory, parts: Split, folder: Path) -> None:

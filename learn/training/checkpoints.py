@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,27 @@ _KIND = "lensphys_kind"
 
 
 class Checkpoint(ModelCheckpoint):
-    """A checkpoint that names the module it is of."""
+    """A checkpoint that names the module it is of, in a folder that may be moved."""
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint[_KIND] = _kind(module)
         super().on_save_checkpoint(trainer, module, checkpoint)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning forgets the best score where a folder has been moved, and would remove a file
+        # outside of it that a checkpoint names. All files of ours lie in one folder.
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            state_dict
+            | {name: here(state_dict[name]) for name in names}
+            | {"best_k_models": best, "dirpath": self.dirpath}
+        )
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -52,8 +67,9 @@ class WholeCheckpoints(TorchCheckpointIO):
                 torch.save(checkpoint, temporary)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as either of the two
             reason = error.strerror if isinstance(error, OSError) else "the disk may be full"
+            advice = "make room" if os.access(path.parent, os.W_OK) else "make the folder writable"
             raise InputError(
-                f"cannot write {path}: {reason}; make room and run the same command again to go on"
+                f"cannot write {path}: {reason}; {advice} and run the same command again to go on"
             ) from None
 
 
@@ -63,18 +79,46 @@ def check_checkpoint(path: Path, module: pl.LightningModule) -> None:
     Raises:
         InputError: saying which.
     """
+    checkpoint = _read(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         kind = checkpoint[_KIND]
         shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
-    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, KeyError, ValueError):
-        raise InputError(f"{path} is truncated or damaged; delete it to start again") from None
+    except (LookupError, TypeError, AttributeError):
+        raise _damaged(path) from None
     if kind != _kind(module):
         raise InputError(
             f"{path} is a checkpoint of {kind}, not of {_kind(module)}; choose another --out"
         )
     if shapes != {name: value.shape for name, value in module.state_dict().items()}:
         raise InputError(f"{path} is a checkpoint of another architecture; choose another --out")
+
+
+def load_checkpoint(path: Path, module: pl.LightningModule) -> None:
+    """Give a module the weights in a checkpoint.
+
+    Raises:
+        InputError: for one that is missing, damaged, or does not fit.
+    """
+    checkpoint = _read(path)
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except (LookupError, TypeError, AttributeError, RuntimeError):
+        raise _damaged(path) from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing; delete {path.parent} and run the same command again to train anew"
+        ) from None
+    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, LookupError, ValueError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is truncated or damaged; delete {path.parent} to start again")
 
 
 def _kind(module: pl.LightningModule) -> str:
