@@ -79,12 +79,15 @@ def read_fits(
     Raises:
         BrokenFileError: for a file that is damaged or has no image in one band.
     """
-    with opened_image(path, hdu) as image:
-        for line in image.remarks:
+    path, named = split_extension(path)
+    with _open(path) as file:
+        choice = choose_image(file, hdu or named)
+        image_shape(choice.image.shape)
+        pixels, remarks = _good_pixels(path, file, choice)
+        for line in remarks:
             if remark:
                 remark(line)
-        image_shape(image.shape)
-        return one_image(image.whole())
+        return one_image(pixels((slice(None),)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +104,6 @@ class OpenImage:
     """one image of a cube, or all of it where it is one image; NaN where a pixel is bad"""
     exposure_time: float
     """s; NaN where it is not given"""
-    whole: Callable[[], NDArray[Any]]
-    """all of it; NaN where a pixel is bad"""
     note: str = ""
     """other images of the sky in the file that are not taken; empty where there are none"""
     remarks: tuple[str, ...] = ()
@@ -125,14 +126,7 @@ def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
         choice = choose_image(file, hdu or named)
         image = choice.image
         shape = tuple(image.shape)
-        bad, remarks = _bad_pixels(path, file, choice)
-
-        def read(where: tuple[Any, ...]) -> NDArray[Any]:
-            pixels = np.asarray(image.section[where]).astype(np.float64)
-            if bad is not None:
-                pixels[bad[where]] = np.nan
-            return pixels
-
+        read, remarks = _good_pixels(path, file, choice)
         # Two axes, or a first one of length one: the whole.
         is_cube = len(shape) > 2 and shape[-1] != 1
         wcs = find_wcs(image.header)
@@ -143,7 +137,6 @@ def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
             wcs,
             lambda index: read((index,) if is_cube else (slice(None),)),
             _exposure_time(file, image),
-            lambda: read((slice(None),)),
             choice.note,
             tuple(remarks),
         )
@@ -202,6 +195,21 @@ def check_complete(image: Any) -> None:
     source.seek(place)
     if missing > 0:
         raise BrokenFileError(f"it is truncated: {missing} bytes of its image are missing")
+
+
+def _good_pixels(
+    path: Path, file: fits.HDUList, choice: Choice
+) -> tuple[Callable[[tuple[Any, ...]], NDArray[Any]], list[str]]:
+    """What reads a part of an image, NaN where a pixel is bad; and remarks on its masks."""
+    bad, remarks = _bad_pixels(path, file, choice)
+
+    def read(where: tuple[Any, ...]) -> NDArray[Any]:
+        pixels = np.asarray(choice.image.section[where]).astype(np.float64)
+        if bad is not None:
+            pixels[bad[where]] = np.nan
+        return pixels
+
+    return read, remarks
 
 
 def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | None, list[str]]:

@@ -15,7 +15,13 @@ from lensphys.ground.errors import InputError
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
 from simulate.importers.errors import escape
-from simulate.importers.listing import Listing, is_image, list_folders, list_images
+from simulate.importers.listing import (
+    Listing,
+    has_images,
+    is_image,
+    list_folders,
+    list_images,
+)
 from simulate.importers.packed import first_image_number
 from simulate.importers.roles import folder_role, is_fits, split_extension
 from simulate.substructure import known_classes
@@ -144,10 +150,9 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
     rows = [
         _rows(path, split, kinds[0], names, number, others) for number, split in enumerate(layouts)
     ]
+    used = {"pairs": (HIGH, LOW), UNLABELLED: ()}.get(kinds[0], names)
     if kinds[0] == LENSES:
-        names, used = (UNLABELLED,), names
-    else:
-        used = {"pairs": (HIGH, LOW), UNLABELLED: ()}.get(kinds[0], names)
+        names = (UNLABELLED,)
     left_out = dict(_left_out(path, "", splits or used))
     for split in splits:
         left_out |= _left_out(path, split, used)
@@ -226,7 +231,7 @@ def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tup
     found: dict[str, tuple[str, ...]] = {}
     for kind, classes in class_folders().items():
         present = tuple(name for name in classes if name in below)
-        if present and any(list_images(folder / name).images for name in present):
+        if present and any(has_images(folder / name) for name in present):
             found[kind] = present
     if {HIGH, LOW} <= below:
         found["pairs"] = ()

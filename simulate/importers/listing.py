@@ -43,6 +43,12 @@ def list_images(folder: Path) -> Listing:
     return Listing(images, tuple(roles.items()))
 
 
+def has_images(folder: Path) -> bool:
+    """True for a folder with an image file of whatever role."""
+    with os.scandir(folder) as scan:
+        return any(is_image(child.name) and not child.name.startswith(".") for child in scan)
+
+
 def list_folders(folder: Path) -> Iterator[str]:
     """Names of the folders in a folder, hidden ones left out."""
     with os.scandir(folder) as scan:

@@ -68,6 +68,7 @@ _FITS = tuple(
     for plain in (".fits", ".fit", ".fts")
     for packed in ("", ".gz", ".fz", ".bz2", ".xz", ".zip")
 )
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 _WORD = re.compile(r"[A-Za-z]+|\d+")
 
 
@@ -78,6 +79,12 @@ def extension_role(name: str) -> str | None:
         if role:
             return role
     return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _may_have_role(name: str) -> bool:
+    """False for most names, which without their digits are few."""
+    return _ANY.search(name) is not None
 
 
 class Neighbours:
@@ -105,7 +112,7 @@ def file_role(name: str, beside: Neighbours) -> str | None:
         name: of the file.
         beside: the files of its folder, which decide where the name alone does not.
     """
-    if not _ANY.search(name):
+    if not _may_have_role(name.translate(_NO_DIGITS)):
         return None
     words = _words(_stem(name))
     for word in words:

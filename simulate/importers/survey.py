@@ -147,16 +147,16 @@ def _look(source: Source, entry: Entry) -> _Found:
 
     try:
         header = read_header(source.file(entry.name), source.hdu)
-        low = None if entry.low is None else read_header(source.file(entry.low), source.hdu)
+        partner = None if entry.low is None else read_header(source.file(entry.low), source.hdu)
     except OSError as error:
         raise BrokenFileError(f"it cannot be read: {error.strerror or error}") from None
     scale = _square(entry.name, header.pixel_widths) if header.pixel_widths else None
-    if low is not None:
-        _check_partner(entry, header, low)
+    if partner is not None:
+        _check_partner(header, partner)
     return _Found(
         entry.name,
         header.shape,
-        low.shape if low else None,
+        partner.shape if partner else None,
         scale,
         header.unit,
         header.exposure_time,
@@ -164,7 +164,7 @@ def _look(source: Source, entry: Entry) -> _Found:
     )
 
 
-def _check_partner(entry: Entry, high: ImageHeader, low: ImageHeader) -> None:
+def _check_partner(high: ImageHeader, low: ImageHeader) -> None:
     """Refuse an image whose partner has another unit, or pixels of a width that its size denies."""
     if high.unit != low.unit:
         units = " and ".join(escape(str(header.unit)) for header in (high, low))
