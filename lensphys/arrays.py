@@ -28,6 +28,7 @@ _UNITS = {
     "e-/s": "electron / s",
     "km/s/Mpc": "km / (s Mpc)",
     "Mpc": "Mpc",
+    "solar masses": "solMass",
 }
 
 

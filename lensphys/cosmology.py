@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, Profile, check_real, is_concrete, parameter
+from lensphys.arrays import read_numbers
+from lensphys.parameters import Parameter, Profile, is_concrete, parameter
 
 if TYPE_CHECKING:
     from astropy.cosmology import FLRW
@@ -59,7 +60,7 @@ class FlatLambdaCDM(Profile):
 
         ``c / H0`` times the integral of ``dz / E(z)``, Hogg 1999 (astro-ph/9905116), eq. 15.
         """
-        given = (z1, z2, self.H0, self.Om0)
+        given = (read_numbers("z1", z1), read_numbers("z2", z2), self.H0, self.Om0)
         device = next((v.device for v in given if isinstance(v, Tensor)), None)
         a, b, H0, Om0 = (torch.as_tensor(v, dtype=torch.float64, device=device) for v in given)
         # In ln(1 + z), where the poles of the integrand stay pi / 3 away from the real axis
@@ -124,6 +125,7 @@ def transverse_comoving_distance(z1: Parameter, z2: Parameter, cosmology: Cosmol
     """
     if isinstance(cosmology, FlatLambdaCDM):
         return cosmology.comoving_distance(z1, z2)
+    z1, z2 = read_numbers("z1", z1), read_numbers("z2", z2)
     if isinstance(z1, Tensor) or isinstance(z2, Tensor):
         raise ValueError(
             "a redshift that is a tensor needs lensphys.cosmology.FlatLambdaCDM, got "
@@ -139,7 +141,7 @@ def angular_diameter_distance(z1: Parameter, z2: Parameter, cosmology: Cosmology
     Raises:
         ValueError: for a tensor with a cosmology of astropy's, which cannot carry its gradient.
     """
-    return transverse_comoving_distance(z1, z2, cosmology) / (1 + z2)
+    return transverse_comoving_distance(z1, z2, cosmology) / (1 + read_numbers("z2", z2))
 
 
 def lensing_efficiency(z_lens: Parameter, z_source: Parameter, cosmology: Cosmology) -> Parameter:
@@ -148,7 +150,7 @@ def lensing_efficiency(z_lens: Parameter, z_source: Parameter, cosmology: Cosmol
     Raises:
         ValueError: for a source that is not behind the lens.
     """
-    check_behind(z_lens, z_source)
+    z_lens, z_source = check_behind(z_lens, z_source)
     d_ls = transverse_comoving_distance(z_lens, z_source, cosmology)
     return d_ls / transverse_comoving_distance(0.0, z_source, cosmology)
 
@@ -177,8 +179,8 @@ def theta_E_of_mass(
         ValueError: for a mass that is not positive, a source that is not behind the lens, or
             distances of another kind.
     """
-    check_behind(z_lens, z_source)
-    _check_positive("mass", mass, "solar masses")
+    z_lens, z_source = check_behind(z_lens, z_source)
+    mass = _read_positive("mass", mass, "solar masses")
     if distances not in ("angular_diameter", "luminosity"):
         raise ValueError(f"distances must be 'angular_diameter' or 'luminosity', got {distances!r}")
     if distances == "luminosity":
@@ -203,7 +205,7 @@ def mass_of_theta_E(
     Raises:
         ValueError: for a radius that is not positive, or a source that is not behind the lens.
     """
-    _check_positive("theta_E", theta_E, "arcsec")
+    theta_E = _read_positive("theta_E", theta_E, "arcsec")
     sigma = sigma_critical(z_lens, z_source, cosmology)
     return math.pi * theta_E * theta_E * sigma
 
@@ -226,6 +228,7 @@ def sigma_critical(
     """
     if per not in ("arcsec^2", "Mpc^2"):
         raise ValueError(f"per must be 'arcsec^2' or 'Mpc^2', got {per!r}")
+    z_lens, z_source = check_behind(z_lens, z_source)
     d_l = angular_diameter_distance(0.0, z_lens, cosmology)
     efficiency = lensing_efficiency(z_lens, z_source, cosmology)
     if per == "Mpc^2":
@@ -268,12 +271,15 @@ def check_behind(
     z_source: Parameter,
     lens: str = "z_lens",
     source: str = "z_source",
-) -> None:
-    """Raise ValueError unless ``0 < z_lens < z_source``, calling them ``lens`` and ``source``."""
-    check_real(lens, z_lens)
-    check_real(source, z_source)
+) -> tuple[Parameter, Parameter]:
+    """Return redshifts of a lens and a source, called ``lens`` and ``source``.
+
+    Raises:
+        ValueError: unless ``0 < z_lens < z_source``.
+    """
+    z_lens, z_source = read_numbers(lens, z_lens), read_numbers(source, z_source)
     if not (is_concrete(z_lens) and is_concrete(z_source)):
-        return
+        return z_lens, z_source
     ordered = (z_lens > 0) & (z_lens < z_source) & (z_source < math.inf)  # type: ignore[operator]
     if not (bool(ordered.all()) if isinstance(ordered, Tensor) else ordered):
         shown = [
@@ -284,10 +290,11 @@ def check_behind(
             f"{source} must lie behind the lens, 0 < {lens} < {source}, got {lens} {shown[0]} and "
             f"{source} {shown[1]}"
         )
+    return z_lens, z_source
 
 
-def _check_positive(name: str, value: Parameter, unit: str) -> None:
-    check_real(name, value)
+def _read_positive(name: str, value: Parameter, unit: str) -> Parameter:
+    value = read_numbers(name, value, unit)
     if isinstance(value, Tensor):
         valid = not is_concrete(value) or bool((torch.isfinite(value) & (value > 0)).all())
     else:
@@ -295,3 +302,4 @@ def _check_positive(name: str, value: Parameter, unit: str) -> None:
     if not valid:
         shown = "a tensor" if isinstance(value, Tensor) and value.numel() > 1 else f"{value}"
         raise ValueError(f"{name} must be positive and finite ({unit}), got {shown}")
+    return value

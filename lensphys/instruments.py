@@ -8,7 +8,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from lensphys.ground.numbers import check_count, is_number
 
@@ -109,6 +109,11 @@ class Instrument:
         """
         if self.band is None:
             raise ValueError("magnitude needs an instrument with a zero point; give a flux")
+        if isinstance(magnitude, list | tuple) or _is_odd(magnitude):
+            raise ValueError(
+                "magnitude must be a number, or a tensor or an array in single or double precision,"
+                f" got {type(magnitude).__name__}"
+            )
         flux: Number = 10.0 ** (-0.4 * (magnitude - self.band.magnitude_zero_point))
         return flux
 
@@ -184,6 +189,11 @@ def _check(
         if not (is_number(value) and value >= low and value > above):
             allowed = f"above {above:g}" if above > -math.inf else f"from {low:g} on"
             raise ValueError(f"{name} must be finite and {allowed}, got {value}")
+
+
+def _is_odd(magnitude: Any) -> bool:
+    """Tell if numbers are of half precision, which holds no flux, or of more than double."""
+    return getattr(getattr(magnitude, "dtype", None), "itemsize", 8) not in (4, 8)
 
 
 def instrument(name: str) -> Instrument:

@@ -158,7 +158,6 @@ class _BetweenPlanes(_OnGrid):
         self, name: str, image: Tensor, shape: tuple[int, int], lens: Lens
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image as ``(B, C, ny, nx)``; indices and weights of the pixels around each ray."""
-        image = in_precision(name, image)
         if image.ndim not in (2, 3, 4) or tuple(image.shape[-2:]) != shape:
             raise ValueError(
                 f"{name} must be of shape (ny, nx), (B, ny, nx) or (B, C, ny, nx) with pixels "
@@ -216,6 +215,7 @@ class ReLens(_BetweenPlanes):
             ValueError: for a source of other pixels, of whole numbers, or of another batch than
                 the lens.
         """
+        source = in_precision("source", source)
         flat, index, weight = self._corners("source", source, self.source_shape, lens)
         flat = flat.flatten(-2)
         image = sum(
@@ -256,6 +256,7 @@ class DeLens(_BetweenPlanes):
             ValueError: for an image of other pixels, of whole numbers, or of another batch than
                 the lens.
         """
+        image = in_precision("image", image)
         flat, index, weight = self._corners("image", image, self.shape, lens)
         flat = flat.flatten(-2)
         size = self.source_shape[0] * self.source_shape[1]

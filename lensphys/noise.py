@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lensphys.parameters import Parameter, Profile, align, check_number, parameter
+from lensphys.arrays import in_precision
+from lensphys.parameters import (
+    Parameter,
+    Profile,
+    align,
+    check_range,
+    parameter,
+    read_parameter,
+)
 
 
 def background_sigma(
@@ -36,15 +45,32 @@ def background_sigma(
         ValueError: for a number that is not finite, a negative read noise, or an exposure, number
             of exposures or pixel that is not positive.
     """
-    check_number("read_noise", read_noise, low=0.0)
-    check_number("sky_brightness", sky_brightness)
-    check_number("magnitude_zero_point", magnitude_zero_point)
-    check_number("exposure_time", exposure_time, low=0.0, open_low=True)
-    check_number("num_exposures", num_exposures, low=0.0, open_low=True)
-    check_number("pixel_scale", pixel_scale, low=0.0, open_low=True)
+    read_noise = _read_one("read_noise", read_noise)
+    sky_brightness = _read_one("sky_brightness", sky_brightness)
+    magnitude_zero_point = _read_one("magnitude_zero_point", magnitude_zero_point)
+    exposure_time = _read_one("exposure_time", exposure_time, "s")
+    num_exposures = _read_one("num_exposures", num_exposures)
+    pixel_scale = _read_one("pixel_scale", pixel_scale, "arcsec")
+    check_range("read_noise", read_noise, 0.0, math.inf, False)
+    for name, value in (
+        ("exposure_time", exposure_time),
+        ("num_exposures", num_exposures),
+        ("pixel_scale", pixel_scale),
+    ):
+        check_range(name, value, 0.0, math.inf, True)
     total_time = exposure_time * num_exposures
     sky = 10 ** (-0.4 * (sky_brightness - magnitude_zero_point)) * pixel_scale**2
     return math.sqrt(num_exposures * read_noise**2 + total_time * sky) / total_time
+
+
+def _read_one(name: str, value: Any, unit: str = "") -> float:
+    """Return one finite number."""
+    read = read_parameter(name, value, unit)
+    if not isinstance(read, Tensor):
+        return read
+    if read.numel() != 1:
+        raise ValueError(f"{name} must be one number, got a tensor of shape {tuple(read.shape)}")
+    return float(read.detach())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +91,13 @@ class Noise(Profile):
 
     def sigma(self, image: Tensor) -> Tensor:
         """Standard deviation of every pixel, e-/s, of a noise-free image of the same unit."""
+        image = in_precision("image", image)
         shot = image.clamp_min(0) / align(self.exposure_time, image)
         return torch.sqrt(align(self.background_sigma, image) ** 2 + shot)
 
     def add(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """A noisy realisation: Poisson counts of the electrons, plus a Gaussian background."""
+        image = in_precision("image", image)
         time = align(self.exposure_time, image)
         counts = torch.poisson((image * time).clamp_min(0), generator=generator)
         normal = torch.randn(

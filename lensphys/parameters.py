@@ -19,9 +19,6 @@ from lensphys.ground.numbers import is_count, is_number
 #: A number, or a tensor of shape ``(B,)`` with one value an image.
 Parameter: TypeAlias = float | Tensor
 
-#: Types of numbers that are not real, or too coarse for distances and scales.
-_NO_REAL_ONES = (torch.bool, torch.complex64, torch.complex128, torch.float16, torch.bfloat16)
-
 
 def parameter(
     default: Any = dataclasses.MISSING,
@@ -79,18 +76,6 @@ def check_range(name: str, value: Parameter, low: float, high: float, open_low: 
         raise ValueError(f"{name} must be {allowed}, got {shown}")
 
 
-def check_number(
-    name: str,
-    value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
-    open_low: bool = False,
-) -> None:
-    """Raise ValueError unless ``value`` is a number or a tensor of real ones, all in the range."""
-    check_real(name, value)
-    check_range(name, value, low, high, open_low)
-
-
 def take_parameter(name: str, value: Any, unit: str = "") -> Parameter:
     """Return a parameter to be kept, finite; see :func:`lensphys.arrays.take_numbers`.
 
@@ -111,17 +96,6 @@ def read_parameter(name: str, value: Any, unit: str = "", *, positive: bool = Fa
     read = read_numbers(name, value, unit)
     check_range(name, read, 0.0 if positive else -math.inf, math.inf, positive)
     return read
-
-
-def check_real(name: str, value: Any) -> None:
-    """Raise ValueError unless ``value`` is a number or a tensor of real ones."""
-    if isinstance(value, bool) or not isinstance(
-        value, float | int | Tensor | np.floating | np.integer
-    ):
-        kind = type(value).__name__
-        raise ValueError(f"{name} must be a number or a tensor, got {kind}")
-    if isinstance(value, Tensor) and value.dtype in _NO_REAL_ONES:
-        raise ValueError(f"{name} must be a number or a tensor of real ones, got {value.dtype}")
 
 
 def check_width(name: str, value: Any) -> None:

@@ -39,16 +39,27 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """
     folder = cache_folder()
     with _cached_in(folder):
-        compile_later = numba.njit(nogil=True, cache=folder is not None, **_FLAGS)
-        loop: Callable[..., None] = compile_later(function)
+        loop: Any = numba.njit(nogil=True, **_FLAGS)(function)
+        # Sources within an archive have no place that numba knows.
+        if folder is not None and not numba.config.DISABLE_JIT:
+            with contextlib.suppress(RuntimeError):
+                loop.enable_caching()
     _loops.append(loop)
-    return loop
+    return loop  # type: ignore[no-any-return]
 
 
-def stop_keeping() -> None:
-    """Compile all loops anew in this process, after their folder failed, as on a full disk."""
-    for loop in _loops:
-        loop._cache.disable()  # numba has no other way to stop its cache
+def compile_anew(loop: Any, failure: Exception) -> None:
+    """Let a loop be compiled again, after what was kept of it, or its folder, failed.
+
+    What is damaged is thrown away; after an error of the system, as on a full disk, this process
+    keeps no loop any more. numba has no public way to either.
+    """
+    with contextlib.suppress(OSError):
+        if not isinstance(failure, OSError):
+            loop._cache.flush()
+            return
+    for other in _loops:
+        other._cache.disable()
 
 
 @functools.cache

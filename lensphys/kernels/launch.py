@@ -11,6 +11,8 @@ import functools
 import importlib
 import itertools
 import math
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,14 +32,34 @@ Array = np.ndarray[Any, Any]
 def is_possible(*values: Any) -> bool:
     """Tell if a compiled loop can work on these values; only tensors count."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    return not is_transformed(*tensors) and all(
-        value.device.type == "cpu"
-        and value.dtype in (torch.float32, torch.float64)
-        and value.dtype == tensors[0].dtype
-        # A batch of gradients (is_grads_batched) is a tensor without numbers of its own.
-        and torch._C._has_storage(value)
-        for value in tensors
+    return (
+        not is_transformed(*tensors)
+        and all(
+            value.device.type == "cpu"
+            and value.dtype in (torch.float32, torch.float64)
+            and value.dtype == tensors[0].dtype
+            # A batch of gradients (is_grads_batched) is a tensor without numbers of its own.
+            and torch._C._has_storage(value)
+            for value in tensors
+        )
+        and _can_compile()
     )
+
+
+@functools.cache
+def _can_compile() -> bool:
+    """Tell if numba is there, works and is switched on."""
+    try:
+        import numba
+    except (ImportError, OSError) as error:
+        warnings.warn(
+            f"numba cannot be imported ({error}): formulas run in torch, which takes several times "
+            "as long",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return not numba.config.DISABLE_JIT
 
 
 @functools.cache
@@ -73,12 +95,16 @@ def run(name: str, shared: Sequence[Any], each: Sequence[Array], numbers: int) -
 
 
 def _call(function: Callable[..., None], *arguments: Any) -> None:
-    try:
-        function(*arguments)
-    except OSError:
-        # The folder of compiled loops failed, as on a full disk.
-        importlib.import_module("lensphys.kernels.compiling").stop_keeping()
-        function(*arguments)
+    compiling = sys.modules["lensphys.kernels.compiling"]
+    # Loops themselves raise nothing: what fails is reading or writing what is kept of them, first
+    # a damaged file, then perhaps a full disk.
+    for _ in range(2):
+        try:
+            function(*arguments)
+            return
+        except Exception as failure:
+            compiling.compile_anew(function, failure)
+    function(*arguments)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys import fit_range
+from lensphys.arrays import read_numbers
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.light import LENGTHS, N_SERSIC
@@ -46,11 +47,15 @@ def sersic_total_flux(amplitude: Number, R_sersic: Number, n_sersic: Number) -> 
     """Flux to infinity of a Sersic profile, in units of the amplitude times arcsec^2.
 
     Graham & Driver 2005 (PASA 22, 118), eq. 2; the circularised radius makes it independent of
-    the ellipticity. Numbers, or tensors of one shape.
+    the ellipticity. Numbers, or tensors of one shape; arrays are taken as tensors.
 
     Raises:
         ValueError: for an index outside the range of :class:`Sersic`.
     """
+    amplitude, R_sersic, n_sersic = (
+        read_numbers(name, value)
+        for name, value in (("amplitude", amplitude), ("R_sersic", R_sersic), ("n_sersic", n_sersic))
+    )
     check_range("n_sersic", n_sersic, *N_SERSIC, open_low=False)
     n, b = n_sersic, b_n(n_sersic)
     if isinstance(n, Tensor):

@@ -344,6 +344,68 @@ def test_a_bad_kernel_is_refused(kernel, message):
         PixelPSF(kernel, 0.1)
 
 
+@pytest.mark.parametrize("width", ["tensor", "parameter", "tensor of one axis"])
+@pytest.mark.parametrize("size", [12, 40])
+def test_a_psf_follows_a_width_that_is_a_tensor(width, size):
+    fwhm = torch.tensor([0.2] if width == "tensor of one axis" else 0.2, dtype=torch.float64)
+    fwhm = torch.nn.Parameter(fwhm) if width == "parameter" else fwhm
+    beta = torch.tensor(3.0, dtype=torch.float64)
+    gaussian, moffat = GaussianPSF(fwhm, 0.1), MoffatPSF(fwhm, beta, 0.1, truncation=3.0)
+    image = picture(size, size)
+    for value, slope in ((0.2, 3.0), (0.5, 2.5), (0.3, 4.0)):
+        with torch.no_grad():
+            fwhm.fill_(value)
+            beta.fill_(slope)
+        for found, fixed in (
+            (gaussian.convolve(image), GaussianPSF(value, 0.1)),
+            (moffat.convolve(image), MoffatPSF(value, slope, 0.1, truncation=3.0)),
+        ):
+            torch.testing.assert_close(found, fixed.convolve(image), rtol=1e-12, atol=1e-15)
+    with torch.no_grad():
+        fwhm.fill_(-1.0)
+        with pytest.raises(ValueError, match=r"^fwhm must be positive and finite, got -1"):
+            gaussian.convolve(image)
+
+
+def test_gradients_by_the_width_and_the_slope_are_right(check_gradients):
+    image = picture(9, 8)
+    check_gradients(
+        lambda p: GaussianPSF(p["fwhm"], 0.1, supersampling=2).convolve(image), {"fwhm": 0.23}
+    )
+    check_gradients(
+        lambda p: MoffatPSF(p["fwhm"], p["beta"], 0.1, truncation=2.0).convolve(image),
+        {"fwhm": 0.23, "beta": 3.1},
+    )
+
+
+def test_a_setting_that_would_lose_its_gradient_is_refused():
+    scale = torch.tensor(0.1, requires_grad=True)
+    with pytest.raises(ValueError, match=r"^pixel_scale must be a number without gradients"):
+        GaussianPSF(0.2, scale)
+    assert GaussianPSF(0.2, scale.detach()).pixel_scale == pytest.approx(0.1)
+
+
+def test_the_kernel_of_pixels_is_copied_unless_it_requires_gradients():
+    image, kernel = picture(9, 8), KERNEL.clone()
+    psf = PixelPSF(kernel, 0.1)
+    before = psf.convolve(image)
+    kernel.mul_(0.5)
+    assert torch.equal(psf.convolve(image), before)
+    linked = KERNEL.clone().requires_grad_()
+    psf = PixelPSF(linked, 0.1)
+    with torch.no_grad():
+        linked.mul_(0.5)
+    torch.testing.assert_close(psf.convolve(image), 0.5 * before)
+
+
+def test_an_image_of_whole_numbers_or_half_precision_is_blurred_as_floats():
+    image = (20 * picture(30, 31)).floor()
+    for psf in (GaussianPSF(0.2, 0.1), GaussianPSF(1.5, 0.1), *PSFS.values()):
+        expected = psf.convolve(image)
+        for other in (image.to(torch.uint8), image.half(), image.numpy().astype(">f4")):
+            torch.testing.assert_close(psf.convolve(other).double(), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_a_kernel_without_light_cannot_be_normalised():
     with pytest.raises(ValueError, match=r"^kernel must have a positive sum, got 0"):
         PixelPSF(torch.zeros(3, 3), 0.1, normalise=True)

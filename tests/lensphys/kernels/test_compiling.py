@@ -113,6 +113,26 @@ def test_a_folder_that_fails_later_is_done_without(tmp_path):
     assert done.stdout == "True\n"
 
 
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_file_of_a_loop_that_is_damaged_is_made_anew(tmp_path, kind):
+    given = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def scale():
+        code = "import torch; from lensphys.kernels import launch; from lensphys.kernels.scaling "
+        code += "import scale; print(launch.scale(torch.ones(1, 2), 3.0).tolist(), "
+        code += "sum(scale.stats.cache_hits.values()))"
+        given_here = {"env": given, "cwd": PACKAGE.parent, "text": True, "check": True}
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, **given_here
+        ).stdout
+
+    assert scale() == "[[3.0, 3.0]] 0\n"
+    (kept,) = tmp_path.rglob(f"*.{kind}")
+    kept.write_bytes(kept.read_bytes()[:40])
+    assert scale() == "[[3.0, 3.0]] 0\n"
+    assert scale() == "[[3.0, 3.0]] 1\n"
+
+
 def test_the_digest_changes_with_every_source(package):
     kernels = package / "kernels"
     before = compiling.digest(kernels)
