@@ -49,18 +49,18 @@ def background_sigma(
     sky_brightness = _read_one("sky_brightness", sky_brightness)
     magnitude_zero_point = _read_one("magnitude_zero_point", magnitude_zero_point)
     exposure_time = _read_one("exposure_time", exposure_time, "s")
-    num_exposures = _read_one("num_exposures", num_exposures)
+    number = _read_one("num_exposures", num_exposures)
     pixel_scale = _read_one("pixel_scale", pixel_scale, "arcsec")
     check_range("read_noise", read_noise, 0.0, math.inf, False)
     for name, value in (
         ("exposure_time", exposure_time),
-        ("num_exposures", num_exposures),
+        ("num_exposures", number),
         ("pixel_scale", pixel_scale),
     ):
         check_range(name, value, 0.0, math.inf, True)
-    total_time = exposure_time * num_exposures
+    total_time = exposure_time * number
     sky = 10 ** (-0.4 * (sky_brightness - magnitude_zero_point)) * pixel_scale**2
-    return math.sqrt(num_exposures * read_noise**2 + total_time * sky) / total_time
+    return math.sqrt(number * read_noise**2 + total_time * sky) / total_time
 
 
 def _read_one(name: str, value: Any, unit: str = "") -> float:

@@ -17,7 +17,7 @@ from lensphys.fitting.templates import Templates, starting_values
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.light.sersic import Sersic
-from lensphys.parameters import Parameter, check_number, check_width
+from lensphys.parameters import Parameter, check_width, read_parameter
 from lensphys.products import product
 from lensphys.psf import PSF
 from lensphys.rendering import Pixels
@@ -174,7 +174,7 @@ class Fitter:
         for name, count, least in (("n_starts", n_starts, 1), ("max_steps", max_steps, 0)):
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
-        check_number("tolerance", tolerance, low=0.0, open_low=True)
+        read_parameter("tolerance", tolerance, positive=True)
         if retry_above is not None and not retry_above >= 0:
             raise ValueError(f"retry_above must not be negative, got {retry_above!r}")
         self.scene = LensScene(mass, lens_light=lens_light)

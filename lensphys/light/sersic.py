@@ -52,10 +52,9 @@ def sersic_total_flux(amplitude: Number, R_sersic: Number, n_sersic: Number) -> 
     Raises:
         ValueError: for an index outside the range of :class:`Sersic`.
     """
-    amplitude, R_sersic, n_sersic = (
-        read_numbers(name, value)
-        for name, value in (("amplitude", amplitude), ("R_sersic", R_sersic), ("n_sersic", n_sersic))
-    )
+    given = {"amplitude": amplitude, "R_sersic": R_sersic, "n_sersic": n_sersic}
+    read: list[Any] = [read_numbers(name, value) for name, value in given.items()]
+    amplitude, R_sersic, n_sersic = read
     check_range("n_sersic", n_sersic, *N_SERSIC, open_low=False)
     n, b = n_sersic, b_n(n_sersic)
     if isinstance(n, Tensor):
