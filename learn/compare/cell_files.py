@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from learn.compare.rows import Budget
+from learn.compare.showing.estimate import has_numbers
+from learn.tasks import task_report
 from lensphys.ground.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def read_cell(path: Path) -> CellFile:
     try:
         return CellFile.model_validate_json(path.read_bytes())
     except ValueError:
-        raise InputError(f"{path} is damaged; delete it to run that cell again") from None
+        raise _damaged(path) from None
 
 
 def read_finished(cells: Sequence[Cell], folder: Path) -> dict[Cell, dict[str, Any]]:
@@ -78,8 +80,29 @@ def read_finished(cells: Sequence[Cell], folder: Path) -> dict[Cell, dict[str, A
                 f"{path} is a cell of another configuration: {other}; choose another --out, or "
                 "delete it"
             )
+        if not _is_whole(content):
+            raise _damaged(path)
         found[cell] = content
     return found
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Tell whether a cell holds the numbers that tables and figures show."""
+    metrics = content["metrics"]
+    counts = metrics.get("sensitivity") or {}
+    try:
+        names = task_report(content["task"]).compared_measures(metrics)
+        lengths = [
+            {len(list(map(float, column[name]))) for name in ("median", "count", "correct")}
+            for column in counts.values()
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return False
+    return has_numbers(metrics, names) and all(len(each) == 1 for each in lengths)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is damaged; delete it to run that cell again")
 
 
 def difference(old: Any, new: Any, where: str = "") -> str | None:

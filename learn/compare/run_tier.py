@@ -8,6 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from learn.compare.cell import Cell
@@ -30,7 +31,7 @@ from learn.compare.showing.label_efficiency import draw_label_efficiency
 from learn.compare.showing.table import format_table
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import hold
+from lensphys.ground.locks import call_in_turn, hold, remove_leftovers
 from simulate.run import Progress
 
 
@@ -84,13 +85,16 @@ def compare(
     folder = out / tier
     asked, all_cells = _plans(config, wanted, folder / CELLS)
     _no_two_alike(all_cells)
-    done = read_finished(all_cells, folder / CELLS)
-    todo = [cell for cell in asked if cell not in done]
-    begun_with = len(asked) - len(todo)
-    missing = list(todo)
+    read_finished(all_cells, folder / CELLS)  # refuses others before it waits for anyone
     places = Path("data/compare") / tier, Path("runs/compare") / tier
     materials = Materials(*places, read_commit(), progress, say)
-    with hold(folder / CELLS):
+    with ExitStack() as held:
+        call_in_turn(lambda: held.enter_context(hold(folder / CELLS)), say)
+        remove_leftovers(folder)
+        done = read_finished(all_cells, folder / CELLS)
+        todo = [cell for cell in asked if cell not in done]
+        begun_with = len(asked) - len(todo)
+        missing = list(todo)
         try:
             for number, cell in enumerate(todo, start=begun_with + 1):
                 if not time.monotonic() - begin < hours * 3600:

@@ -6,15 +6,30 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
 
 #: Names of temporary files, as :func:`lensphys.ground.files.replacing` gives them.
 _OURS = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
+
+T = TypeVar("T")
+
+
+class HeldError(InputError):
+    """A folder that another process holds.
+
+    Attributes:
+        folder: the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"another process is writing to {folder}; wait for it to end")
+        self.folder = folder
 
 
 @contextmanager
@@ -39,7 +54,7 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         if not _lock(descriptor, wait=False):
             created = False
-            raise InputError(f"another process is writing to {folder}; wait for it to end")
+            raise HeldError(folder)
         remove_leftovers(folder)
         try:
             yield
@@ -81,6 +96,22 @@ def replacing_alone(path: Path) -> Iterator[Path]:
             yield temporary
     finally:
         os.close(descriptor)
+
+
+def call_in_turn(call: Callable[[], T], note: Callable[[str], None]) -> T:
+    """Call a function that holds a folder, after other processes that hold it have let go.
+
+    Args:
+        call: raises :class:`HeldError` as long as it cannot have the folder.
+        note: called with a line when it has to wait.
+    """
+    while True:
+        try:
+            return call()
+        except HeldError as held:
+            note(f"waiting for another process that works in {held.folder} ...")
+            with suppress(FileNotFoundError), hold_in_turn(held.folder):
+                pass  # what it has left is seen by the call
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from learn.compare.measuring.probe import Features
 from learn.compare.rows import LENS_FIT, RADIAL, base_method
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.data import InMemory, Stretch, split_for
+from learn.finetune import finetune
 from learn.lens_fits.channels import bin_stack
 from learn.lens_fits.features import fit_features
 from learn.lens_fits.lens_fits import LensFits
@@ -36,6 +37,7 @@ from learn.training.loop import resolve
 from learn.training.monitor import features_of
 from lensphys.ground.config import validate
 from lensphys.ground.files import write_text
+from lensphys.ground.locks import call_in_turn
 from simulate import shards
 from simulate.config import SimulateConfig
 from simulate.run import Progress, simulate
@@ -96,7 +98,8 @@ class Materials:
         folder = self._data_folder(config)
         if folder not in self._made:  # a second look would read every shard again
             self._say(f"data: Model {config.model}, {config.preset}, {config.n} images in {folder}")
-            simulate(config.model_copy(update={"out": folder}), self._progress)
+            wanted = config.model_copy(update={"out": folder})
+            call_in_turn(lambda: simulate(wanted, self._progress), self._say)
             self._made.add(folder)
         return folder
 
@@ -109,11 +112,20 @@ class Materials:
             self.make_data_set(pretraining.data)
             self._say(f"encoder: {config.method}, seed {config.seed} in {folder}")
             start = time.monotonic()
-            _, made = pretrain(config)
+            _, made = call_in_turn(lambda: pretrain(config), self._say)
             if made:
                 self.sign(folder, time.monotonic() - start)
             self.encoder_seconds += time.monotonic() - start
             self._made.add(folder)
+        return folder
+
+    def train(self, cell: Cell) -> Path:
+        """Train the network of a cell where it is missing, and return the folder of its run."""
+        config = self.training_run(cell)
+        start = time.monotonic()
+        folder, made = call_in_turn(lambda: finetune(config), self._say)
+        if made:
+            self.sign(folder, time.monotonic() - start)
         return folder
 
     def sign(self, run: Path, seconds: float) -> None:

@@ -15,10 +15,10 @@ from learn.compare.measuring.materials import COMMIT, SECONDS, Materials
 from learn.compare.measuring.probe import probe
 from learn.compare.showing.accuracy_by_signal import count_by_signal
 from learn.data import split_for
-from learn.finetune import finetune
 from learn.inference.outputs import PREDICTIONS
 from learn.run_files import CHECKPOINTS, CONFIG, read_metrics
 from learn.training.loop import resolve
+from lensphys.ground.errors import InputError
 
 
 def make_content(cell: Cell, materials: Materials) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def make_content(cell: Cell, materials: Materials) -> dict[str, Any]:
         "device": config.device,
         "precision": config.precision,
         "encoder_precision": _precision(encoder),
-        "seconds": max(round(seconds, 3), float(_read(trained, SECONDS) or 0)),
-        "encoder_seconds": float(_read(encoder, SECONDS) or 0) or None,
+        "seconds": max(round(seconds, 3), _read_seconds(trained)),
+        "encoder_seconds": _read_seconds(encoder) or None,
     }
 
 
@@ -62,10 +62,7 @@ def _train(cell: Cell, materials: Materials) -> dict[str, Any]:
     materials.make_data_set(cell.data)
     if cell.pretraining:
         materials.make_encoder(cell.pretraining)
-    start = time.monotonic()
-    folder, made = finetune(materials.training_run(cell))
-    if made:
-        materials.sign(folder, time.monotonic() - start)
+    folder = materials.train(cell)
     # Only an unfinished run needs them, and a tier has hundreds of runs.
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     metrics = read_metrics(folder)
@@ -81,6 +78,14 @@ def _precision(run: Path | None) -> str | None:
     """The precision of a run; None without one."""
     config = _read(run, CONFIG)
     return None if config is None else str(yaml.safe_load(config)["precision"])
+
+
+def _read_seconds(run: Path | None) -> float:
+    """The seconds that a run took; 0 where they are not known."""
+    try:
+        return float(_read(run, SECONDS) or 0)
+    except ValueError:
+        raise InputError(f"{run}/{SECONDS} is damaged; delete it") from None
 
 
 def _read(run: Path | None, name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,14 @@ def estimate(values: Sequence[float]) -> Estimate:
     error = float(np.std(values, ddof=1)) / math.sqrt(count)
     # The quantile of scipy.stats, without the second that its import takes.
     return Estimate(float(np.mean(values)), float(stdtrit(count - 1, 0.975)) * error, count)
+
+
+def has_numbers(metrics: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Tell whether metrics hold a number under each of these names."""
+    try:
+        return all(isinstance(read_metric(metrics, name), float) for name in names)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return False
 
 
 def read_metric(metrics: Mapping[str, Any], name: str) -> float:

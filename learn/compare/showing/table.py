@@ -9,7 +9,7 @@ from typing import Any
 from learn.compare.cell import TASK, Cell
 from learn.compare.config import CompareConfig
 from learn.compare.rows import Budget, explain_baselines, mode_columns
-from learn.compare.showing.estimate import estimate, read_metric
+from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.tasks import task_report
 
 Results = Mapping[Cell, Mapping[str, Any]]
@@ -135,13 +135,16 @@ def _protocols(config: CompareConfig, cells: Sequence[Cell], results: Results) -
         lines += [f"**{protocol.what}** {protocol.source} Here: {size}, preset {protocol.preset}."]
         lines += ["", _row(head), _row(["---", *["---:"] * len(protocol.head)])]
         for metric, published in protocol.published.items():
-            entries = [
-                str(estimate([read_metric(m, key) for m in measured])) if measured else _MISSING
-                for key in protocol.metrics_of(metric)
-            ]
+            entries = [_measured(measured, key) for key in protocol.metrics_of(metric)]
             lines.append(_row([metric, f"{published:g}", *entries]))
         lines.append("")
     return lines
+
+
+def _measured(metrics: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The mean of a metric; a protocol may have published one that its task does not measure."""
+    values = [read_metric(each, name) for each in metrics if has_numbers(each, [name])]
+    return str(estimate(values)) if values else _MISSING
 
 
 def _row(entries: Sequence[str]) -> str:

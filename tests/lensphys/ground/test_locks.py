@@ -10,7 +10,7 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import hold, hold_in_turn, replacing_alone
+from lensphys.ground.locks import call_in_turn, hold, hold_in_turn, replacing_alone
 
 LEFTOVER = f".shard.h5.{'0' * 32}.tmp"
 
@@ -109,3 +109,48 @@ def test_a_single_file_is_replaced_in_a_folder_that_is_held(tmp_path):
             temporary.touch()
             assert (tmp_path / LEFTOVER).exists(), "the holder may be writing it"
     assert (tmp_path / "shard.h5").is_file()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_call_waits_for_a_folder_that_another_process_holds(tmp_path, leaves):
+    began, end, notes = threading.Event(), threading.Event(), []
+
+    def other():
+        with hold(tmp_path / "a"):
+            began.set()
+            end.wait(20)
+            if leaves:
+                write_text(tmp_path / "a" / "b", "made")
+
+    def mine():
+        with hold(tmp_path / "a"):
+            return [path.name for path in (tmp_path / "a").iterdir()]
+
+    def note(line):
+        notes.append(line)
+        end.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    began.wait(20)
+    assert call_in_turn(mine, note) == (["b"] if leaves else [])
+    thread.join()
+    assert notes == [f"waiting for another process that works in {tmp_path / 'a'} ..."] * len(notes)
+    assert notes
+
+
+def test_a_call_goes_on_when_the_holder_is_killed(tmp_path):
+    code = (
+        "import pathlib, sys, time; from lensphys.ground.locks import hold\n"
+        "with hold(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+
+        def mine():
+            with hold(tmp_path / "a"):
+                return "mine"
+
+        assert call_in_turn(mine, lambda line: holder.kill()) == "mine"
