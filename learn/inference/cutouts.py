@@ -108,7 +108,7 @@ class Remarks:
 def find_inputs(name: Path, remarks: Remarks) -> list[Path]:
     """The files of an input; one that is not there is remarked upon."""
     try:
-        return find_files(name, lambda path, why: remarks.skip(str(path), BrokenFileError(why)))
+        return find_files(name, remarks.leave_out)
     except BrokenFileError as error:
         remarks.skip(str(name), error)
     except OSError as error:

@@ -80,9 +80,9 @@ def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
         if column.dtype.kind in "Ub" and name not in FIRST:
             # Neither a class nor a verdict follows from what could not be computed.
             values = np.where(failed, np.zeros((), values.dtype), values)
-            table[name] = MaskedColumn(values, mask=failed) if failed.any() else values
-        else:
-            table[name] = values
+            if failed.any() and not ascii_only:  # FITS would hold true for a masked verdict
+                values = MaskedColumn(values, mask=failed)
+        table[name] = values
     return table
 
 

@@ -76,3 +76,15 @@ def test_weights_of_another_network_are_refused(classifier: Path, tmp_path: Path
     save_file(weights, run / MODEL, metadata=metadata)
     with pytest.raises(InputError, match="belong to another architecture"):
         restore(run)
+
+
+def test_weights_that_are_no_numbers_are_refused(classifier: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(classifier, run)
+    with safe_open(run / MODEL, "pt") as file:
+        header = file.metadata()
+    weights = load_file(run / MODEL)
+    weights["head.last.bias"][1] = float("nan")
+    save_file(weights, run / MODEL, header)
+    with pytest.raises(InputError, match="weights that are no numbers: its training has diverged"):
+        restore(run)

@@ -302,6 +302,47 @@ def test_folders_without_a_finished_run_are_refused(classifier: Path, tmp_path: 
             predicted(run, tmp_path)
 
 
+def test_what_cannot_be_computed_has_no_class(
+    classifier: Path, model2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = shards.read(model2).image[0, 0]
+    marked = image.copy()
+    marked[3, 4] = 1.6e38
+    for name, pixels in {"a": image, "b": np.zeros((64, 64)), "c": marked}.items():
+        np.save(f"{name}.npy", pixels)
+    out, count, lines = predicted(
+        classifier, *map(Path, ("a.npy", "b.npy", "c.npy")), pixel_scale=0.101
+    )
+    table = Table.read(out)
+    assert (count, list(table["flag"]), list(table["n_bad_pixels"])) == (3, [0, 1, 0], [0, 0, 1])
+    assert list(table["predicted"].mask) == [False, True, False]
+    assert np.isfinite(table["p_cdm"][[0, 2]]).all()
+    assert lines[-2:] == [
+        "NaN for b.npy: all of its pixels are equal",
+        "1 of 3 could not be computed: NaN, with flag 1",
+    ]
+    monkeypatch.setattr(Model, "forward", lambda self, *given: torch.full((3, 3), torch.nan))
+    predicted(classifier, Path("a.npy"), Path("b.npy"), Path("c.npy"), pixel_scale=0.101)
+    assert list(Table.read(out)["flag"]) == [1, 1, 1]
+
+
+def test_a_batch_that_memory_does_not_hold_is_made_smaller(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save("a.npy", np.random.default_rng(0).random((5, 64, 64)))
+    monkeypatch.setattr("learn.inference.predict.images_in_memory", lambda model: 2)
+    _, count, lines = predicted(classifier, Path("a.npy"), pixel_scale=0.101, batch_size=2**31 - 1)
+    assert count == 5
+    assert lines[0] == "batches of 2 images, as many as memory holds, not 2147483647"
+
+    def fail(*given: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Model, "forward", fail)
+    with pytest.raises(InputError, match=r"no memory for a batch of 2 images; give --batch-size 1"):
+        predicted(classifier, Path("a.npy"), pixel_scale=0.101)
+
+
 def test_the_command_line(
     classifier: Path, superresolver: Path, tmp_path: Path, capsys: Any
 ) -> None:
@@ -324,6 +365,9 @@ def test_the_command_line(
         (f"{classifier} a.fits --out a.txt", "error: --out a.txt: a table ends in .csv, .ecsv"),
         (f"{superresolver} a.fits --out a.csv", "error: --out a.csv: superres makes images, one"),
         (f"{classifier} a.fits --batch-size 0", "batch_size: Input should be greater than 0"),
+        (f"{classifier} a.fits --batch-size {2**70}", "batch_size: Input should be less than"),
+        (f"{classifier} bad.npy --out a.fits", "error: --out a.fits is there already and is no"),
+        (f"{superresolver} a.fits --out .", "error: --out . is the folder of inputs; choose"),
         (f"{classifier} a.fits --set fil=zero", "(did you mean 'fill'?)"),
     ):
         code, out, err = call(f"predict {line} --device cpu")

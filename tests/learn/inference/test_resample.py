@@ -67,3 +67,13 @@ def test_pixels_of_the_same_width_are_left_alone() -> None:
 def test_an_image_of_a_few_pixels_is_refused() -> None:
     with pytest.raises(BrokenFileError, match="less than 8"):
         resample(np.ones((30, 30)), 20, 0.05, 0.5)
+
+
+@pytest.mark.parametrize("step", [0.5, 2.0, 1.5])
+def test_a_surface_brightness_stays_what_it_is(step: float) -> None:
+    image = star((40, 40), 20.5, 18.5, sigma=4.0) + 1
+    flux = resample(image, 100, 0.1, 0.1 * step)
+    seen = resample(image, 100, 0.1, 0.1 * step, surface_brightness=True)
+    np.testing.assert_allclose(seen.pixels * step**2, flux.pixels, rtol=1e-12)
+    assert seen.pixels[0, 0] == pytest.approx(np.median(image)), "padding too"
+    assert seen.pixels[seen.rows, seen.columns].mean() == pytest.approx(image.mean(), rel=2e-3)

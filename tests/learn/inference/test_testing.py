@@ -1,12 +1,16 @@
 """Predictions, metrics and files of a test."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pytest
+import torch
 
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
+from lensphys.ground.errors import InputError
 from simulate import shards
 
 
@@ -41,3 +45,70 @@ def test_rows_are_predicted_measured_and_written(
         assert file["label"][()].tolist() == data.label[rows].tolist()
         np.testing.assert_array_equal(file["prediction"][()], predictions)
     assert (tmp_path / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("task_name", ["classify", "find", "regress", "superres"])
+def test_a_prediction_that_is_no_number_is_never_silently_good(
+    model2: Path,
+    look_alikes: Path,
+    pairs: Path,
+    tmp_path: Path,
+    untrained_task: Any,
+    caplog: pytest.LogCaptureFixture,
+    task_name: str,
+) -> None:
+    caplog.set_level("INFO")
+    folder = {"find": look_alikes, "superres": pairs}.get(task_name, model2)
+    task, data = untrained_task(task_name, folder)
+    if task_name == "classify":
+        task.radial.fit_classes(data.image, data.label)
+    memory, rows = task.load(data, "cpu"), np.arange(len(data))
+    predictions = perfect(task, data)
+    whole = measure_rows(task, predictions, data, rows, memory)
+    assert "not_computed" not in whole
+    some = rows[::5]
+    predictions[some] = torch.nan
+    metrics = measure_rows(task, predictions, data, rows, memory)
+    assert metrics["not_computed"] == len(some)
+    assert f"{len(some)} of {len(rows)} predictions are NaN" in caplog.text
+    if task_name in ("classify", "find"):
+        assert metrics["accuracy"] == pytest.approx(1 - len(some) / len(rows))
+        assert metrics.get("macro_auc", metrics.get("auc")) < 0.95
+    elif task_name == "regress":
+        assert all(metrics["images"][name] < count for name, count in whole["images"].items())
+    assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
+    write_results(task, predictions, data, rows, metrics, tmp_path)
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        assert np.isnan(file["prediction"][0]).all()
+    with pytest.raises(InputError, match="gives no numbers for any of"):
+        measure_rows(task, torch.full_like(predictions, torch.nan), data, rows, memory)
+
+
+def perfect(task: Any, data: shards.DataSet) -> torch.Tensor:
+    """Predictions that are right in every task."""
+    label = torch.from_numpy(data.label)
+    name = task.config.task
+    if name == "classify":
+        return torch.nn.functional.one_hot(label, len(data.label_names)).float()
+    if name == "find":
+        return torch.where(label == data.label_names.index("non_lens"), -1.0, 1.0)
+    if name == "superres":
+        return torch.from_numpy(data.image.copy())
+    truth = torch.from_numpy(np.stack([data.params[c] for c in task.columns], 1)).nan_to_num()
+    return torch.stack([truth, torch.ones_like(truth)], 1)
+
+
+def test_a_disk_that_takes_no_predictions_is_told(
+    model2: Path, tmp_path: Path, untrained_task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, data = untrained_task("classify", model2)
+    rows = np.arange(4)
+    monkeypatch.setattr(task, "draw", lambda *parts: None)
+
+    def fail(*parts: Any, **options: Any) -> None:
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(h5py.File, "create_dataset", fail)
+    with pytest.raises(InputError, match=r"cannot write .*predictions\.h5: no space left; make"):
+        write_results(task, perfect(task, data)[rows], data, rows, {}, tmp_path)
+    assert list(tmp_path.iterdir()) == []

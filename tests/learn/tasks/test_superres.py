@@ -25,7 +25,14 @@ from learn.inference.model import load_model
 from learn.lens_fits.lens_fits import LensFits
 from learn.networks.encoder_files import load_encoder
 from learn.networks.rcan import Rcan
-from learn.tasks.superres import SuperResolve, bicubic, flux_gain, render_detail, superres_metrics
+from learn.tasks.superres import (
+    SuperResolve,
+    bicubic,
+    find_gain,
+    flux_gain,
+    render_detail,
+    superres_metrics,
+)
 from learn.views.symmetries import turn_fits
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
@@ -122,6 +129,18 @@ def test_clipped_noise_does_not_count_as_light() -> None:
     assert high.mean() / low.mean() > 0.3, "what was measured"
     assert flux_gain(high, low) == 0.25
     assert flux_gain(4 * high, low) == 1.0, "surface brightness"
+
+
+@pytest.mark.parametrize(
+    ("unit", "gain"),
+    [("MJy/sr", 1.0), ("e-/s/arcsec^2", 1.0), ("e-/s", 0.25), ("unknown", 1.0), (None, 1.0)],
+)
+def test_the_unit_decides_what_fine_pixels_hold(unit: str | None, gain: float) -> None:
+    rng = np.random.default_rng(0)
+    high = rng.random((4, 1, 8, 8), np.float32) + 1
+    low = high.reshape(4, 1, 4, 2, 4, 2).mean((3, 5))
+    assert find_gain(high, low, unit) == gain
+    assert find_gain(high - high.mean(), low - low.mean(), "e-/s") == 0.25, "of no flux in all"
 
 
 def test_the_two_networks_have_as_many_parameters(pairs: Path) -> None:

@@ -1,0 +1,172 @@
+"""Images in files, on the pixels of a network."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from learn.config import PredictConfig
+from learn.inference.cutouts import Cutout, Remarks, find_inputs, read_images
+from lensphys.ground.config import load_config, shipped_config
+
+SIZE, SCALE = 16, 0.1
+
+
+def network(
+    unit: str = "e-/s", *, surface_brightness: bool = False, makes_images: bool = False
+) -> Any:
+    """A network of the numbers that reading needs."""
+    task = SimpleNamespace(
+        column="image", makes_images=makes_images, config=SimpleNamespace(task="superres")
+    )
+    return SimpleNamespace(
+        task=task,
+        size=SIZE,
+        pixel_scale=SCALE,
+        unit=unit,
+        surface_brightness=surface_brightness,
+        factor=2 if makes_images else 1,
+        largest=1e10,
+    )
+
+
+def read(model: Any, *paths: Path, **options: Any) -> tuple[list[Cutout], list[str]]:
+    shipped = shipped_config("predict", "predict", "command")
+    config = load_config(PredictConfig, shipped, **options)
+    remarks = Remarks()
+    files = [file for path in paths for file in find_inputs(path, remarks)]
+    cutouts = list(read_images(files, model, config, remarks, lambda path, part: None))
+    return cutouts, list(remarks.lines(len(cutouts)))
+
+
+def save(path: Path, image: np.ndarray, scale: float = SCALE, **header: Any) -> Path:
+    cards = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10, "CRVAL2": 2})
+    cards.update({"CDELT1": -scale / 3600, "CDELT2": scale / 3600, **header})
+    fits.writeto(path, image, cards)
+    return path
+
+
+@pytest.fixture
+def scene() -> np.ndarray:
+    return np.random.default_rng(0).random((32, 32)) + 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "trained", "factor"),
+    [
+        ("MJy/sr", False, 1),
+        ("e-/s/arcsec2", True, 1),
+        ("ELECTRONS/S", True, 4),
+        ("", False, 4),
+        ("", True, 1),
+        ("furlong", True, 1),
+    ],
+)
+def test_the_unit_decides_what_wider_pixels_hold(
+    tmp_path: Path, scene: np.ndarray, unit: str, trained: bool, factor: int
+) -> None:
+    path = save(tmp_path / "a.fits", scene, SCALE / 2, BUNIT=unit)
+    (cutout,), lines = read(network(surface_brightness=trained), path)
+    assert cutout.surface_brightness == (factor == 1)
+    mean = scene.reshape(16, 2, 16, 2).mean((1, 3))
+    np.testing.assert_allclose(cutout.frame.pixels, factor * mean, rtol=1e-6)
+    assert any("resampled" in line for line in lines)
+
+
+def test_flux_in_an_unknown_unit_is_said(tmp_path: Path, scene: np.ndarray) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, scene)
+    lines = read(network("unknown"), path, pixel_scale=SCALE / 2)[1]
+    assert "1 image in an unknown unit, taken for flux per pixel" in lines
+    assert len(read(network("e-/s"), path, pixel_scale=SCALE / 2)[1]) == 1
+
+
+@pytest.mark.parametrize("value", [1.6e38, -1.6e38, 1e300, np.inf, np.nan, 1e11])
+def test_what_a_network_cannot_hold_is_a_bad_pixel(
+    tmp_path: Path, scene: np.ndarray, value: float
+) -> None:
+    scene[8:10, 9] = value
+    np.save(tmp_path / "a.npy", scene)
+    (cutout,), _ = read(network(), tmp_path / "a.npy", pixel_scale=SCALE)
+    assert cutout.bad == 2
+    assert not cutout.blank
+    assert np.abs(cutout.frame.pixels).max() < 3
+
+
+def test_images_that_show_nothing_are_known(tmp_path: Path, scene: np.ndarray) -> None:
+    for name, image in {
+        "zero": np.zeros((32, 32)),
+        "const": np.full((20, 20), 3.3),
+        "hole": np.where(np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 13, 1.0, scene),
+        "one": np.where(scene == scene[4, 4], scene, np.nan),
+    }.items():
+        np.save(tmp_path / f"{name}.npy", image)
+    cutouts, lines = read(network(), tmp_path, pixel_scale=SCALE)
+    assert [cutout.blank for cutout in cutouts] == [True] * 4
+    assert "1 image with more than half of its pixels filled" in lines
+    assert not any("equal" in line for line in lines)
+    lines = read(network(makes_images=True), tmp_path, pixel_scale=SCALE)[1]
+    assert "4 images with pixels that are all equal" in lines
+
+
+def test_an_image_of_excess_alone_is_left_out(tmp_path: Path, scene: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", scene * 1e20)
+    np.save(tmp_path / "b.npy", np.full((32, 32), np.nan))
+    cutouts, lines = read(network(), tmp_path, pixel_scale=SCALE)
+    assert not cutouts
+    assert "all of its good pixels exceed 1e+10" in lines[0]
+    assert "it has no good pixel" in lines[1]
+
+
+def test_pixels_as_fine_as_the_output_are_said(tmp_path: Path, scene: np.ndarray) -> None:
+    path = save(tmp_path / "a.fits", scene, SCALE / 2)
+    lines = read(network(makes_images=True), path)[1]
+    (line,) = (line for line in lines if "no detail is added" in line)
+    assert "on pixels of 0.05 arcsec, and the output has 0.05" in line
+    assert "import PAIRS --pixel-scale 0.025" in line
+    coarse = save(tmp_path / "b.fits", scene, SCALE)
+    assert not any("no detail" in line for line in read(network(makes_images=True), coarse)[1])
+
+
+def test_files_that_show_no_sky_or_cannot_be_read_are_named(
+    tmp_path: Path, scene: np.ndarray
+) -> None:
+    for name in ("lens", "lens_psf", "lens_rms"):
+        save(tmp_path / f"{name}.fits", scene)
+    (tmp_path / "circle.fits").symlink_to("circle.fits")
+    (tmp_path / "empty.fits").touch()
+    cutouts, lines = read(network(), tmp_path)
+    assert [cutout.path.name for cutout in cutouts] == ["lens.fits"]
+    text = "\n".join(lines)
+    for name in ("lens_psf.fits", "lens_rms.fits", "circle.fits", "empty.fits"):
+        assert name in text
+    cutouts, _ = read(network(), tmp_path / "lens_psf.fits[0]")
+    assert len(cutouts) == 1
+
+
+def test_only_the_first_of_many_remarks_are_made_one_by_one(
+    tmp_path: Path, scene: np.ndarray
+) -> None:
+    save(tmp_path / "a.fits", scene)
+    for i in range(15):
+        shutil.copyfile(tmp_path / "a.fits", tmp_path / f"a{i}_psf.fits")
+        (tmp_path / f"z{i}.npy").touch()
+    lines = read(network(), tmp_path)[1]
+    assert "15 files left out" in lines
+    assert lines[-1] == "15 skipped, 1 predicted"
+    assert len(lines) < 30
+
+
+def test_images_of_which_nothing_could_be_computed_are_named() -> None:
+    remarks = Remarks()
+    cutout = SimpleNamespace(name="\x1b[2Ja.fits", blank=False)
+    for _ in range(12):
+        remarks.fail(cutout)  # type: ignore[arg-type]
+    lines = list(remarks.lines(20))
+    assert lines[0] == r"NaN for \x1b[2Ja.fits: the network gives no number"
+    assert lines[-1] == "12 of 20 could not be computed: NaN, with flag 1"
+    assert len(lines) == 11
