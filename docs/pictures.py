@@ -100,6 +100,8 @@ def draw_light(light: Any, width: float, path: Path) -> None:
 
     if hasattr(light, "phi_G"):
         angle, axes = float(light.phi_G), ("x of the image", "y of the image")
+    elif light.ellipticity is None:
+        angle, axes = 0.0, ("x axis", "y axis")
     else:
         angle, axes = 0.5 * math.atan2(light.e2, light.e1), ("major axis", "minor axis")
     r = torch.linspace(0, 0.5 * width, 200, dtype=torch.float64)

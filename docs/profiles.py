@@ -60,6 +60,14 @@ mass = lp.Population(lp.SIS(theta_E=theta_E, center_x=center_x, center_y=center_
 
 LIGHT = {
     "Gaussian": Example("light = lp.Gaussian(amp=10.0, sigma=0.3, e1=0.2, e2=0.1)", width=2.5),
+    "MultiGaussian": Example(
+        """\
+light = lp.MultiGaussian(
+    amp=[2.0, 6.0, 6.0, 3.0], sigma=[0.03, 0.1, 0.25, 0.6], e1=0.2, e2=0.1
+)""",
+        width=2.5,
+        caption="A galaxy of four Gaussians; some twenty follow a real one.",
+    ),
     "PixelatedSource": Example(
         """\
 map_x, map_y = lp.pixel_grid(80, 0.025)
@@ -72,6 +80,14 @@ light = lp.PixelatedSource(image=30 * torch.exp(-r / 0.2) * arms, pixel_scale=0.
     "Ring": Example("light = lp.Ring(amp=10.0, R_ring=0.7, sigma=0.1, e1=0.1, e2=0.1)", width=2.5),
     "Sersic": Example(
         "light = lp.Sersic(amplitude=20.0, R_sersic=0.4, n_sersic=2.0, e1=0.2, e2=0.1)", width=2.5
+    ),
+    "Shapelets": Example(
+        """\
+random = torch.Generator().manual_seed(3)
+amp = torch.randn(28, generator=random) / (1 + torch.arange(28))
+light = lp.Shapelets(amp=20 * amp.abs(), n_max=6, beta=0.15)""",
+        width=2.5,
+        caption="28 functions, up to order 6.",
     ),
     "Spiral": Example(
         """\

@@ -17,10 +17,12 @@ from .lens_equation import ImagePositions as ImagePositions
 from .lens_equation import image_positions as image_positions
 from .light.base import LightProfile as LightProfile
 from .light.gaussian import Gaussian as Gaussian
+from .light.multi_gaussian import MultiGaussian as MultiGaussian
 from .light.pixelated import PixelatedSource as PixelatedSource
 from .light.ring import Ring as Ring
 from .light.sersic import Sersic as Sersic
 from .light.sersic import sersic_total_flux as sersic_total_flux
+from .light.shapelets import Shapelets as Shapelets
 from .light.spiral import Spiral as Spiral
 from .mass.base import MassProfile as MassProfile
 from .mass.convergence import ConvergenceSheet as ConvergenceSheet

@@ -12,8 +12,10 @@ LENGTHS: tuple[float, float] = (1e-6, 1e5)
 #: Every light profile by name, one line each.
 LIGHTS: dict[str, str] = {
     "Gaussian": "lensphys.light.gaussian:Gaussian",
+    "MultiGaussian": "lensphys.light.multi_gaussian:MultiGaussian",
     "PixelatedSource": "lensphys.light.pixelated:PixelatedSource",
     "Ring": "lensphys.light.ring:Ring",
     "Sersic": "lensphys.light.sersic:Sersic",
+    "Shapelets": "lensphys.light.shapelets:Shapelets",
     "Spiral": "lensphys.light.spiral:Spiral",
 }

@@ -52,8 +52,10 @@ def example(cls):
             given[field.name] = torch.tensor([value, 0.9 * value], requires_grad=True)
         elif field.name in ("image", "kappa"):
             given[field.name] = torch.rand(24, 24).requires_grad_()
-        elif field.name == "m":
+        elif field.name in ("m", "n_max"):
             given[field.name] = 3
+        elif field.name in ("amp", "sigma"):  # an expansion: one value for each function
+            given[field.name] = torch.rand(10).requires_grad_()
     if "pixel_scale" in [field.name for field in dataclasses.fields(cls)]:
         given["pixel_scale"] = 0.3
     leaves = [v for v in given.values() if isinstance(v, torch.Tensor)]
