@@ -12,7 +12,8 @@ from astropy.io import fits
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.roles import CALIBRATION, MASK, NOISE, belongs, extension_role
 
-_SCIENCE = ("SCI", "SCIENCE", "IMAGE")
+#: Names of the extension with the image.
+SCIENCE = ("SCI", "SCIENCE", "IMAGE")
 #: Band of the images of a survey that its lenses are found in, where a file has several bands.
 _FIRST_BAND = re.compile(r"(^|[^A-Z])VIS([^A-Z]|$)")
 #: Keywords that name the kind of an image.
@@ -113,7 +114,7 @@ def _role(hdu: Any) -> str | None:
 
 
 def _rank(hdu: Any) -> int:
-    if hdu.name in _SCIENCE:
+    if hdu.name in SCIENCE:
         return 0
     return 1 if _FIRST_BAND.search(hdu.name) else 2
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lensphys.ground.errors import InputError
 from simulate.importers.beside import find_flags
 from simulate.importers.errors import BrokenFileError, escape
-from simulate.importers.extensions import Choice, choose_image
+from simulate.importers.extensions import SCIENCE, Choice, choose_image, is_image, sky_images
 from simulate.importers.flags import Bad, bad_pixels, flagged
 from simulate.importers.npy import image_shape, one_image
 from simulate.importers.packed import MAX_UNPACKED, check_header, open_packed
@@ -151,6 +151,16 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
     """
     with _open(path) as file:
         yield file
+
+
+def has_science(path: Path) -> bool:
+    """True for a file of a science image and planes beside it; false for a broken one."""
+    try:
+        with _open(path) as file:
+            named = any(is_image(hdu) and hdu.name in SCIENCE for hdu in file)
+            return named and len(sky_images(file)) < sum(is_image(hdu) for hdu in file)
+    except (BrokenFileError, OSError):
+        return False
 
 
 @contextmanager

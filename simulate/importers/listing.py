@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from simulate.importers.packed import first_image_number
 from simulate.importers.roles import Neighbours, file_role, is_fits, names_no_object
 
 
@@ -38,9 +39,22 @@ def list_images(folder: Path) -> Listing:
             if is_image(child.name) and not child.name.startswith(".")
         )
     beside = Neighbours([name for name, _ in found])
-    roles = {name: role for name, _ in found if (role := file_role(name, beside))}
+    roles = {name: role for name, _ in found if (role := role_of(folder / name, beside))}
     images = tuple(item for item in found if item[0] not in roles)
     return Listing(images, tuple(roles.items()))
+
+
+def role_of(path: Path, beside: Neighbours) -> str | None:
+    """The role of a file; None for an image of the sky.
+
+    Its name tells, unless it holds a science image with its planes: ``DQ.fits`` may.
+    """
+    role = file_role(path.name, beside)
+    if role is None or not is_fits(path.name) or not first_image_number(path):
+        return role
+    from simulate.importers.fits import has_science
+
+    return None if has_science(path) else role
 
 
 def has_images(folder: Path) -> bool:

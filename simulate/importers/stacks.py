@@ -11,11 +11,11 @@ import numpy as np
 
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.hdf5 import open_hdf5
+from simulate.importers.listing import role_of
 from simulate.importers.npy import map_npy, planes, read_npy
 from simulate.importers.packed import check_regular, first_image_number
 from simulate.importers.roles import (
     Neighbours,
-    file_role,
     folder_role,
     is_fits,
     split_extension,
@@ -47,7 +47,7 @@ def find_files(path: Path, leave_out: Callable[[Path, str], None] | None = None)
     if not path.is_dir():
         if not os.path.lexists(path):
             raise BrokenFileError("there is no such file or folder")
-        if role := file_role(path.name, _neighbours(path)):
+        if role := role_of(path, _neighbours(path)):
             raise BrokenFileError(_refusal(path, role))
         return [path]
     if (role := folder_role(path.resolve().name)) and not (path / MANIFEST).is_file():
@@ -75,7 +75,7 @@ def _images_below(path: Path, leave_out: Callable[[Path, str], None] | None) -> 
         between = folder.relative_to(path).parts
         of_folder = next((role for part in between if (role := folder_role(part))), None)
         for image in images:
-            role = of_folder or file_role(image, beside)
+            role = of_folder or role_of(folder / image, beside)
             if role is None:
                 yield folder / image
             else:

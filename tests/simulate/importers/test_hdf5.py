@@ -28,7 +28,7 @@ def test_ten_million_declared_images_are_refused_by_their_size(tmp_path):
         file.create_dataset("image", (10**7, 1, 64, 64), "f4", chunks=(1, 1, 64, 64))
     reason = refusal(tmp_path / "a.h5")
     assert reason.startswith("it declares arrays of 164 GB in a file of ")
-    assert reason.endswith("up to 67.1 MB are read from such a file; get the whole file")
+    assert "67.1 MB" in reason
 
 
 def test_zeros_that_are_packed_are_too(tmp_path):
