@@ -134,7 +134,7 @@ def read_images(
                         several = stack.count > 1
                         remarks.skip(f"{path}[{index}]" if several else str(path), error)
                     else:
-                        remarks.note((*_list_changes(cutout, scale, model), *stack.notes))
+                        remarks.note(_list_changes(cutout, scale, model))
                         yield cutout
                     report(path, 1 / stack.count)
                     done += 1 / stack.count
