@@ -9,10 +9,10 @@ from typing import Any
 import rich.table
 from rich.text import Text
 
-from learn.reporting.run_folder import monitor_measures
+from learn.reporting.run_folder import monitor_measures, reading
 from learn.reporting.table import Table
 from learn.reporting.task_report import Metrics, TaskReport
-from learn.run_files import DESCRIPTION, read_metrics
+from learn.run_files import DESCRIPTION, METRICS, read_metrics
 from lensphys.ground.console import PlainConsole
 from lensphys.ground.files import read_json
 from lensphys.ground.names import plain_text, shorten
@@ -24,22 +24,29 @@ _LONGEST = 40
 
 
 def print_monitor(folder: Path) -> None:
-    """Print the last measures of an encoder in training, and the signs of a collapse."""
-    watched = read_json(folder / DESCRIPTION)["monitor"]
-    if watched is None:
-        return
+    """Print the last measures of an encoder in training, and the signs of a collapse.
+
+    Raises:
+        InputError: for a damaged description of the encoder.
+    """
+    with reading(folder / DESCRIPTION):
+        watched = read_json(folder / DESCRIPTION)["monitor"]
+        if watched is None:
+            return
+        measures = {name: float(value) for name, value in monitor_measures(watched).items()}
+        signs = [str(sign) for sign in watched["signs_of_collapse"]]
     console = PlainConsole(stderr=True)
-    measures = monitor_measures(watched).items()
-    values = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measures)
+    values = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measures.items())
     console.print(f"held-out images: {values}", soft_wrap=True, highlight=False)
-    for sign in watched["signs_of_collapse"]:
+    for sign in signs:
         words = Text.assemble(("collapsed", _ALARM), f": {plain_text(sign)}")
         console.print(words, soft_wrap=True, highlight=False)
 
 
 def print_run(folder: Path, report: TaskReport) -> None:
     """Print the metrics of one run beside its baseline, and where its pictures lie."""
-    print_result(f"Test images of {folder}", read_metrics(folder), report)
+    with reading(folder / METRICS):
+        print_result(f"Test images of {folder}", read_metrics(folder), report)
     print_pictures(folder)
 
 

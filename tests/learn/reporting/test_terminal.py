@@ -6,6 +6,7 @@ import pytest
 
 from learn.reporting.terminal import print_audit, print_monitor, print_result, print_run, print_runs
 from learn.tasks import task_report
+from lensphys.ground.errors import InputError
 from tests.learn.reporting.conftest import CLASSIFIED, FOUND, REGRESSED, SUPERRESOLVED, finetuned
 
 
@@ -54,6 +55,30 @@ def test_signs_of_a_collapse_are_printed(tmp_path, capsys):
     printed = capsys.readouterr().err
     assert "held-out images: linear probe 0.500\n" in printed
     assert "collapsed: rank 1.2" in printed
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "{", '{"monitor": 5}', '{"monitor": {"rank": []}}']
+)
+def test_a_damaged_description_is_named(tmp_path, content):
+    (tmp_path / "encoder.json").write_text(content)
+    with pytest.raises(InputError, match=r"encoder\.json is damaged"):
+        print_monitor(tmp_path)
+
+
+def test_metrics_of_another_kind_are_named(tmp_path):
+    folder = finetuned(tmp_path / "run", "find", FOUND | {"non_lenses": "many"})
+    with pytest.raises(InputError, match=r"metrics\.json is damaged"):
+        print_run(folder, task_report("find"))
+
+
+def test_names_of_classes_are_printed_as_they_are(tmp_path, capsys):
+    metrics = CLASSIFIED | {"auc": {"[bold]x[/]": 0.5, "\x1b]0;y\x07": 0.5}}
+    print_result("[red]title", metrics, task_report("classify"))
+    printed = capsys.readouterr().out
+    assert "[red]title" in printed
+    assert "[bold]x[/]" in printed
+    assert r"\x1b]0;y\x07" in printed
 
 
 def test_the_verdicts_of_an_audit_are_printed(capsys):
