@@ -90,10 +90,11 @@ def choose_folder(
         raise InputError(f"--out {out}: {task} makes images, one file each; name a folder")
     if not out.is_dir():
         return out
-    folders = {folder.resolve() for folder in {path.parent for path in inputs}}
+    # A link in a circle has a real path, but cannot be resolved.
+    folders = {os.path.realpath(folder) for folder in {path.parent for path in inputs}}
     if not overwrite:
         holds = next((words for name, words in _OWNERS.items() if (out / name).exists()), None)
-        if holds is None and out.resolve() in folders:
+        if holds is None and os.path.realpath(out) in folders:
             holds = "of inputs"
         if holds:
             raise InputError(
@@ -101,12 +102,12 @@ def choose_folder(
                 "--overwrite"
             )
     stems = {name_stem(path) for path in inputs}
-    known = {split_extension(path)[0].resolve() for path in inputs}
+    known = {os.path.realpath(split_extension(path)[0]) for path in inputs}
     name = re.compile(rf"(.*?)(?:-\d{{5,}})?_x{factor}(?:-\d+)?\.fits", re.DOTALL)
     for path in sorted(out.iterdir()):
         found = name.fullmatch(path.name)
         if found and found[1] in stems:
-            if path.resolve() in known:  # others are written before it is read
+            if os.path.realpath(path) in known:  # others are written before it is read
                 raise InputError(f"--out {out} holds {path.name}, an input; choose another --out")
             check_image(path, overwrite=overwrite)
     return out
@@ -158,12 +159,8 @@ def check_image(path: Path, *, overwrite: bool) -> Path:
 
 def drop_outputs(files: Iterable[Path], out: Path) -> list[Path]:
     """Files of a folder without those that an earlier run of the same command has made of them."""
-    place, made = out.resolve(), is_table if out.suffix in FORMATS else is_image
-    return [
-        path
-        for path in files
-        if not (place in (path.resolve(), path.resolve().parent) and _holds(made, path))
-    ]
+    place, made = os.path.realpath(out), is_table if out.suffix in FORMATS else is_image
+    return [path for path in files if not (_lies_at(path, place) and _holds(made, path))]
 
 
 def name_stem(path: Path) -> str:
@@ -216,6 +213,12 @@ def writing(place: Path) -> Iterator[None]:
 def _check_table(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     named = [split_extension(path)[0] for path in inputs]
     check_output(out, "table of predictions", is_table, inputs=named, overwrite=overwrite)
+
+
+def _lies_at(path: Path, place: str) -> bool:
+    """Tell whether a file is at a place, or in the folder there."""
+    real = Path(os.path.realpath(path))
+    return place in (str(real), str(real.parent))
 
 
 def _holds(made: Callable[[Path], bool], path: Path) -> bool:

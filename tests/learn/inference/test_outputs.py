@@ -122,7 +122,10 @@ def test_images_replace_no_image_of_another_program() -> None:
 def test_outputs_of_an_earlier_run_are_no_inputs_of_the_next() -> None:
     Path("fine").mkdir()
     cutout, fine, left = image(Path("a.fits"), "MINE"), image(Path("fine/a_x2.fits")), Path("b.csv")
-    assert drop_outputs([cutout, fine, left], Path("fine")) == [cutout, left]
+    circle = Path("circle.fits")
+    circle.symlink_to("circle.fits")
+    assert drop_outputs([cutout, fine, left, circle], Path("fine")) == [cutout, left, circle]
+    choose_folder(Path("fine"), "superres", [circle], factor=2, overwrite=False)
     results = table(Path("t.fits"))
     assert drop_outputs([cutout, results], results) == [cutout]
 
