@@ -37,7 +37,7 @@ from learn.training.loop import resolve
 from learn.training.monitor import features_of
 from lensphys.ground.config import validate
 from lensphys.ground.files import write_text
-from lensphys.ground.locks import call_in_turn
+from lensphys.ground.locks import call_in_turn, hold
 from simulate import shards
 from simulate.config import SimulateConfig
 from simulate.run import Progress, simulate
@@ -130,8 +130,13 @@ class Materials:
 
     def sign(self, run: Path, seconds: float) -> None:
         """Write into the folder of a run the commit that made it, and the seconds that it took."""
-        write_text(run / COMMIT, self.commit + "\n")
-        write_text(run / SECONDS, f"{seconds:.3f}\n")
+
+        def write() -> None:
+            with hold(run):  # another process that waited for the run would clear temporary files
+                write_text(run / COMMIT, self.commit + "\n")
+                write_text(run / SECONDS, f"{seconds:.3f}\n")
+
+        call_in_turn(write, self._say)
 
     def _data_folder(self, config: SimulateConfig) -> Path:
         digest = _digest(resolve_data(config).identity())

@@ -73,7 +73,8 @@ def test_metrics_of_another_kind_are_named(tmp_path):
 
 
 def test_names_of_classes_are_printed_as_they_are(tmp_path, capsys):
-    metrics = CLASSIFIED | {"auc": {"[bold]x[/]": 0.5, "\x1b]0;y\x07": 0.5}}
+    by_class = {"[bold]x[/]": 0.5, "\x1b]0;y\x07": 0.5}
+    metrics = CLASSIFIED | {"auc": by_class, "radial_auc": by_class}
     print_result("[red]title", metrics, task_report("classify"))
     printed = capsys.readouterr().out
     assert "[red]title" in printed
