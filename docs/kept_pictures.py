@@ -97,7 +97,7 @@ def draw_augmentations(path: Path) -> None:
     shown = {
         "before": before,
         "Symmetry: a quarter turn": transforms.turn(before, quarter),
-        "Shift: 0.5 arcsec along x and y": transforms.shift(before, by, by),
+        "Shift: six pixels along x and y": transforms.shift(before, by, by),
         "ExtraNoise(snr_factor=5)": augment.ExtraNoise(snr_factor=5.0).apply(before, random),
         "Broaden(fwhm=0.5)": augment.Broaden(fwhm=0.5).apply(before, random),
         f"Offset({0.2 * top:.3f})": augment.Offset(0.2 * top).apply(before, random),

@@ -127,7 +127,8 @@ def _correct_nearest(
         nearest = radius2.topk(min(count, radius2.shape[-1]), largest=False).indices
         values = means(x.gather(-1, nearest), y.gather(-1, nearest), width, *columns)
         found = found.scatter(-1, nearest, values.to(found.dtype))
-    return found.reshape(brightness.shape)
+    corrected: Tensor = found.reshape(brightness.shape)
+    return corrected
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -135,9 +135,8 @@ class Spiral(LightProfile):
         near = torch.hypot(*at) < tight
         image, *place = torch.nonzero(near.expand(found.shape).reshape(-1, *x.shape[-2:])).unbind(1)
         columns = {name: value.expand(*found.shape[:-2], 1, 1) for name, value in p.items()}
-        member = dataclasses.replace(
-            self, **{name: value.reshape(-1)[image] for name, value in columns.items()}
-        )
+        chosen: dict[str, Any] = {n: value.reshape(-1)[image] for n, value in columns.items()}
+        member = dataclasses.replace(self, **chosen)
         x, y = (v.expand(found.shape).reshape(-1, *v.shape[-2:]) for v in (x, y))
         x, y = (v[image, place[0], place[1], None, None] for v in (x, y))
         inner = member._mean_over_points(x, y, width, _MANY)[:, 0, 0]

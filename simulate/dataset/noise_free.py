@@ -66,6 +66,11 @@ def draw_again(
     if data.numbers is None:
         raise InputError(f"{data.path}: it is not known which images of a data set these are")
     config = config_of(data.config, device="cpu")
+    if data.config.get("light_version") != config.identity().get("light_version"):
+        raise InputError(
+            f"{data.path}: the light of its galaxies was not integrated over the pixels, in an "
+            "earlier version of this program; make the data set again"
+        )
     prior = make_prior(config)
     galaxies = read_stored_galaxies(data.path) if (data.path / SOURCES).is_file() else None
     camera, renderer = make_renderers(config.model_copy(update={"pairs": None}), galaxies)[0]

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import lensphys as lp
-from lensphys.light import pixel_means
 from lensphys.light.sersic import b_n
 from lensphys.rendering import Pixels
 
@@ -38,12 +37,6 @@ def integrate(x, y, width, R_sersic, n_sersic, e1, e2, center_x, center_y):
     return light(x, y, width, 14) / width**2
 
 
-def by_torch(profile, x, y, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(pixel_means, "_compiled", lambda *_: None)
-        return profile.mean_brightness(x, y, WIDTH)
-
-
 @pytest.mark.parametrize("n", [0.5, 4.0, 10.0])
 @pytest.mark.parametrize("R_sersic", [WIDTH / 3, 1.0])
 @pytest.mark.parametrize("q", [1.0, 0.3])
@@ -69,30 +62,6 @@ def test_all_pixels_together_have_the_total_flux(n, R_sersic):
     total = lp.sersic_total_flux(galaxy.amplitude, R_sersic, n)
     found = galaxy.mean_brightness(x, y, WIDTH).double().sum().item() * WIDTH**2
     assert found == pytest.approx(total, rel=5e-3)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_loop_is_the_formula(dtype, monkeypatch):
-    random = torch.Generator().manual_seed(1)
-
-    def draw(low, high):
-        return low + (high - low) * torch.rand(24, generator=random, dtype=torch.float64)
-
-    galaxies = lp.Sersic(
-        amplitude=draw(1, 2),
-        R_sersic=draw(0.03, 2.0),
-        n_sersic=draw(0.5, 10),
-        e1=draw(-0.6, 0.6),
-        e2=draw(-0.5, 0.5),
-        center_x=draw(-0.5, 0.5),
-        center_y=draw(-0.5, 0.5),
-    )
-    x, y = lp.pixel_grid((20, 31), WIDTH, dtype=dtype)
-    found, expected = galaxies.mean_brightness(x, y, WIDTH), by_torch(galaxies, x, y, monkeypatch)
-    assert found.dtype == expected.dtype == dtype
-    top = expected.amax((-2, -1), keepdim=True)
-    tolerance = 2e-6 if dtype == torch.float32 else 1e-13
-    assert ((found - expected).abs() / top).max() < tolerance
 
 
 def test_a_transform_takes_the_nearest_pixels():

@@ -9,6 +9,7 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from simulate.dataset.noise_free import render_noise_free
+from simulate.dataset.photometry import Photometry
 from simulate.observe import noise_sigma
 from simulate.run import simulate
 from simulate.shards import read
@@ -79,3 +80,29 @@ def test_a_data_set_that_would_be_drawn_otherwise_is_refused(made, tmp_path):
         render_noise_free(dataclasses.replace(data, config={"preset": "imported"}), rows)
     with pytest.raises(InputError, match="not known which images"):
         render_noise_free(dataclasses.replace(data, numbers=None), rows)
+
+
+def test_light_of_an_earlier_version_is_not_drawn_again(made):
+    data = made(2, "lens_light.enabled=true", preset="physical", n=4)
+    assert data.config["light_version"] == 2
+    np.testing.assert_allclose(
+        render_noise_free(data, np.arange(4)).mean(), data.image.mean(), rtol=0.05
+    )
+    old = {k: v for k, v in data.config.items() if k != "light_version"}
+    with pytest.raises(InputError, match=r"was not integrated over the pixels.*make the data set"):
+        render_noise_free(dataclasses.replace(data, config=old), np.arange(4))
+
+
+def test_data_without_such_light_have_no_version_of_it(made):
+    assert "light_version" not in made(2, n=3).config
+
+
+@pytest.mark.parametrize("rays", [2, 3])
+def test_every_reader_knows_the_number_of_rays(made, rays):
+    data = made(
+        3, f"supersampling={rays}", "observation=noise_free", preset="physical", n=6, pairs=2
+    )
+    truth = render_noise_free(data, np.arange(6))
+    np.testing.assert_allclose(truth, data.image, rtol=1e-5, atol=1e-6 * data.image.max())
+    assert Photometry.of(data).rays == rays
+    assert Photometry.of(data, "image_lr").rays == 2 * rays
