@@ -74,7 +74,7 @@ def is_shard_intact(folder: Path, entry: dict[str, Any]) -> bool:
     if not path.is_file():
         return False
     try:
-        intact = sha256(path) == entry["sha256"]
+        intact = bool(sha256(path) == entry["sha256"])
     except OSError as error:
         raise explain(path, error, AGAIN) from None
     if not intact and is_held(path):

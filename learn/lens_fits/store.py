@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from learn.config import LensFitConfig
 from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.solve import fit_images, has_lens_light, recipe
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing
+from lensphys.ground.files import cannot_write, path_inside, replacing
 from lensphys.ground.locks import hold_in_turn
 from lensphys.ground.progress import Bar, start_bar
 from simulate.dataset.photometry import Photometry
+from simulate.hdf5 import DamagedFileError, array, check_declared, error_number, read_hdf5
 from simulate.shards import DataSet
 
 Array = NDArray[Any]
 
 #: Folder of the files beside the shards, and its name in earlier versions.
 _FOLDER, _EARLIER = "lens-fits", "lens-prior"
+#: Advice on a damaged file.
+_AGAIN = "delete it to have its lenses fitted again"
 #: Images in a file, and images fitted at once.
 _PART, _BLOCK = 1024, 128
 
@@ -145,15 +148,22 @@ def _find_missing(folder: Path, keys: list[bytes]) -> NDArray[np.int64]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("part-*.h5"))
+    return [path_inside(folder, path.name) for path in sorted(folder.glob("part-*.h5"))]
 
 
-def _keys_in(path: Path) -> Iterator[bytes]:
+def _keys_in(path: Path) -> list[bytes]:
+    with _reading(path) as file:
+        return [key.tobytes() for key in array(file, "key")[()]]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
     try:
-        with h5py.File(path, "r") as file:
-            yield from (key.tobytes() for key in file["key"][()])
-    except (OSError, KeyError, RuntimeError):
-        raise InputError(f"{path} is damaged; delete it to have its lenses fitted again") from None
+        with read_hdf5(path, _AGAIN) as file:
+            check_declared(path, [array(file, name) for name in file], _AGAIN)
+            yield file
+    except DamagedFileError:
+        raise DamagedFileError(f"{path} is damaged; {_AGAIN}") from None
 
 
 def _gather(folder: Path, keys: list[bytes]) -> LensFits:
@@ -170,7 +180,7 @@ def _gather(folder: Path, keys: list[bytes]) -> LensFits:
         if not own:
             continue
         there, here = (np.array(side) for side in zip(*own, strict=True))
-        with h5py.File(path, "r") as file:
+        with _reading(path) as file:
             names = tuple(str(name) for name in file.attrs["names"])
             for name in ("params", "covariance", "chi2_dof", "converged"):
                 values = file[name][()]
@@ -206,14 +216,12 @@ def _write(folder: Path, fits: LensFits, keys: list[bytes]) -> None:
     digest = hashlib.sha256(part["key"].tobytes()).hexdigest()[:16]
     path = folder / f"part-{digest}.h5"
     try:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
             for name, values in part.items():
                 file.create_dataset(name, data=values)
             file.attrs["names"] = list(fits.names)
     except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"cannot write {path}: {error}; make room and run the same command again to go on"
-        ) from None
+        raise cannot_write(path, error_number(error), str(error)) from None
 
 
 def _fit_blocks(

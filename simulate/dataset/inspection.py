@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import sha256
 from lensphys.ground.names import plain_text
 from lensphys.ground.room import describe_bytes
 from simulate.dataset.columns import unit
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 from simulate.run import Progress
-from simulate.shards import SOURCES, read_shard, shapes
+from simulate.shards import SOURCES, is_shard_intact, read_shard, shapes
 
 
 def inspect(folder: Path, console: Console) -> Summary:
@@ -151,10 +150,13 @@ def verify(summary: Summary, progress: Progress) -> Iterator[str]:
     manifest, first = summary.manifest, None
     if not manifest["complete"]:
         yield f"{summary.folder} is {_state(summary)}"
-    sources = manifest.get(SOURCES)
     path = summary.folder / SOURCES
-    if sources and not (path.is_file() and sha256(path) == sources["sha256"]):
-        yield f"{path} is missing or has another checksum than when it was written"
+    if sources := manifest.get(SOURCES):
+        try:
+            if not is_shard_intact(summary.folder, {"file": SOURCES} | sources):
+                yield f"{path} is missing or has another checksum than when it was written"
+        except (InputError, TypeError, KeyError) as error:
+            yield str(error) if isinstance(error, InputError) else f"{path} is not in the manifest"
     for entry in manifest["shards"]:
         path = summary.folder / entry["file"]
         try:
@@ -163,8 +165,10 @@ def verify(summary: Summary, progress: Progress) -> Iterator[str]:
             first = first or shapes(part)
             if shapes(part) != first:
                 yield f"{path} is not a shard of this data set"
-            elif sha256(path) != entry["sha256"]:
+            elif part[2]["label_names"] != manifest["label_names"]:
+                yield f"{path} has other classes than the manifest"
+            elif not is_shard_intact(summary.folder, entry):
                 yield f"{path} has another checksum than when it was written"
-        except (InputError, OSError) as error:
+        except InputError as error:
             yield str(error)
         progress(entry["n"])

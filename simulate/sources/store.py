@@ -10,12 +10,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing
+from simulate.hdf5 import DamagedFileError, array, check_declared, read_hdf5
 from simulate.shards import SOURCES
 from simulate.sources.config import GalaxyImagesConfig
 from simulate.sources.galaxies import GalaxyImages, load_galaxies
 
+_AGAIN = "run the simulate command of the data set again"
 _COLUMNS = ("stamps", "half_light_radius", "number", "label")
 
 
@@ -29,13 +30,14 @@ def store_galaxies(config: GalaxyImagesConfig, folder: Path) -> GalaxyImages:
     path = folder / SOURCES
     if path.is_file():
         try:
-            with h5py.File(path) as file:
-                if file.attrs["identity"] == identity and file.attrs["digest"] == _content(file):
-                    return read_stored_galaxies(folder)
-        except (OSError, KeyError, RuntimeError, InputError):
-            pass  # damaged: made again
+            with read_hdf5(path, _AGAIN) as file:
+                same = file.attrs["identity"] == identity and file.attrs["digest"] == _content(file)
+            if same:
+                return read_stored_galaxies(folder)
+        except DamagedFileError:
+            pass  # made again
     galaxies = load_galaxies(config)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         for name in _COLUMNS:
             file.create_dataset(name, data=getattr(galaxies, name))
         file.attrs["rejected"] = json.dumps(galaxies.rejected)
@@ -51,25 +53,25 @@ def read_stored_galaxies(folder: Path) -> GalaxyImages:
     """
     path = folder / SOURCES
     if not path.is_file():
-        raise InputError(f"{path} is missing; run the simulate command of the data set again")
+        raise DamagedFileError(f"{path} is missing; {_AGAIN}")
     return _read(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=2)
 def _read(path: Path, changed: int) -> GalaxyImages:
     try:
-        with h5py.File(path) as file:
-            columns = {name: file[name][()] for name in _COLUMNS}
+        with read_hdf5(path, _AGAIN) as file:
+            arrays = {name: array(file, name) for name in _COLUMNS}
+            check_declared(path, arrays.values(), _AGAIN)
+            columns = {name: values[()] for name, values in arrays.items()}
             return GalaxyImages(**columns, rejected=json.loads(file.attrs["rejected"]))
-    except (OSError, KeyError, RuntimeError, ValueError):
-        raise InputError(
-            f"{path} is damaged; run the simulate command of the data set again"
-        ) from None
+    except DamagedFileError:
+        raise DamagedFileError(f"{path} is damaged; {_AGAIN}") from None
 
 
 def _content(file: h5py.File) -> str:
     """SHA-256 of the columns."""
     digest = hashlib.sha256()
     for name in _COLUMNS:
-        digest.update(np.ascontiguousarray(file[name][()]).tobytes())
+        digest.update(np.ascontiguousarray(array(file, name)[()]).tobytes())
     return digest.hexdigest()

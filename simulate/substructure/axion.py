@@ -25,7 +25,7 @@ _LINE_MASSES = 500
 class PointVortexConfig(Strict):
     """A vortex as equal point masses on a line through the centre."""
 
-    n_masses: int = Field(gt=0)
+    n_masses: int = Field(gt=0, le=10_000)
     total_mass: float = Field(gt=0, description="solar masses")
     log10_mass_min: float = Field(ge=-30, le=-10, description="axion mass, log10 eV")
     log10_mass_max: float = Field(ge=-30, le=-10)

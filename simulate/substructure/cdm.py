@@ -28,7 +28,7 @@ _MOST = 20_000
 class PointSubhaloConfig(Strict):
     """Subhaloes as point masses."""
 
-    n_subhalos: int = Field(gt=0)
+    n_subhalos: int = Field(gt=0, le=10_000)
     mass_min: float = Field(gt=0)
     mass_max: float = Field(gt=0)
     mass_slope: float = Field(ge=-5, le=5, description="exponent of dN/dm")
