@@ -143,7 +143,7 @@ def check_evaluation(out: Path, figures: Iterable[str], *, overwrite: bool) -> N
 
 def _is_evaluation(path: Path) -> bool:
     try:
-        return read_json(path).keys() >= {"task", "run", "data"}
+        return path.is_file() and read_json(path).keys() >= {"task", "run", "data"}
     except (OSError, ValueError):
         return False
 
@@ -223,7 +223,7 @@ def _lies_at(path: Path, place: str) -> bool:
 
 def _holds(made: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return made(path)
+        return path.is_file() and made(path)  # a pipe would wait for someone to write
     except OSError:
         return False
 

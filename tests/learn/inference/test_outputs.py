@@ -126,6 +126,8 @@ def test_outputs_of_an_earlier_run_are_no_inputs_of_the_next() -> None:
     circle.symlink_to("circle.fits")
     assert drop_outputs([cutout, fine, left, circle], Path("fine")) == [cutout, left, circle]
     choose_folder(Path("fine"), "superres", [circle], factor=2, overwrite=False)
+    os.mkfifo("fine/pipe.fits")
+    assert drop_outputs([Path("fine/pipe.fits")], Path("fine")) == [Path("fine/pipe.fits")]
     results = table(Path("t.fits"))
     assert drop_outputs([cutout, results], results) == [cutout]
 
