@@ -129,10 +129,15 @@ def check_positions(x: Any, y: Any) -> None:
     """Raise ValueError unless coordinates are tensors of floating-point numbers."""
     for name, value in (("x", x), ("y", y)):
         if not (isinstance(value, Tensor) and value.dtype in PRECISIONS):
-            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            if isinstance(value, Tensor):
+                kind, hint = str(value.dtype), "positions are float32 or float64"
+            else:
+                kind, hint = (
+                    type(value).__name__,
+                    f"torch.tensor(numpy.array({name}, float)) is one",
+                )
             raise ValueError(
-                f"{name} must be a tensor of floating-point numbers, got {kind}; positions are "
-                "float32 or float64"
+                f"{name} must be a tensor of floating-point numbers, got {kind}; {hint}"
             )
 
 

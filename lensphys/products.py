@@ -31,13 +31,12 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    device = a.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    if not torch._C._is_any_autocast_enabled():
         return a @ b
     if is_transformed(a, b):
         # Later derivatives are taken by torch; it leaves double precision as it is.
         return (a.double() @ b.double()).to(a.dtype)
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(a.device.type, enabled=False):
         return a @ b
 
 

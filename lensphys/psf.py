@@ -123,39 +123,43 @@ class GaussianPSF:
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; flux inside the frame is kept up to the edges."""
         image = in_precision("image", image)
-        if (fixed := _freeze(self, "fwhm")) is None:
+        psf = _freeze(self, "fwhm") if isinstance(self.fwhm, Tensor) else self
+        if psf is None:
             kernel = self.kernel()
             along_y, along_x = (_make_banded(kernel, n).to(image) for n in image.shape[-2:])
             return product(along_y, product(image, along_x.mT))
-        if launch.is_possible(image) and image.ndim > 1 and image.numel():
-            weights = _weights(fixed, image.dtype)
-            if _TAPS * len(weights) < min(image.shape[-2:]):
-                if needs_backward(image):
-                    blurred: Tensor = _Blur.apply(image, fixed)
-                    return blurred
-                return _convolve_in_loop("gaussian_psf.blur", weights, image)
-        # Two products with banded matrices: a quarter of the time of a convolution on a CPU, and
-        # on a GPU free of the TF32 rounding that convolutions have by default.
-        along_y, along_x = _matrices(fixed, image)
-        return product(along_y, product(image, along_x.mT))
+        if needs_backward(image):
+            blurred: Tensor = _Blur.apply(image, psf)
+            return blurred
+        return _blur(psf, image)
+
+
+def _blur(psf: GaussianPSF, image: Tensor, *, transposed: bool = False) -> Tensor:
+    """Convolve images, or apply the transpose of that."""
+    if launch.is_possible(image) and image.ndim > 1 and image.numel():
+        weights = _weights(psf, image.dtype)
+        if not needs_backward(image) and _TAPS * len(weights) < min(image.shape[-2:]):
+            name = "gaussian_psf.blur_transposed" if transposed else "gaussian_psf.blur"
+            return _convolve_in_loop(name, weights, image)
+    # Two products with banded matrices: a quarter of the time of a convolution on a CPU, and on a
+    # GPU free of the TF32 rounding that convolutions have by default.
+    along_y, along_x = (_matrix(psf, n, image.dtype, image.device) for n in image.shape[-2:])
+    if transposed:
+        return product(along_y.mT, product(image, along_x))
+    return product(along_y, product(image, along_x.mT))
 
 
 class _Blur(torch.autograd.Function):
-    """Convolution with a narrow kernel, and its transpose."""
+    """Convolution with a Gaussian kernel, and its transpose."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, psf: GaussianPSF) -> Tensor:
         ctx.psf = psf
-        return _convolve_in_loop("gaussian_psf.blur", _weights(psf, image.dtype), image)
+        return _blur(psf, image)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        if not torch.is_grad_enabled() and launch.is_possible(g):
-            return _convolve_in_loop(
-                "gaussian_psf.blur_transposed", _weights(ctx.psf, g.dtype), g
-            ), None
-        along_y, along_x = _matrices(ctx.psf, g)
-        return product(along_y.mT, product(g, along_x)), None
+        return _blur(ctx.psf, g, transposed=True), None
 
 
 def _convolve_in_loop(name: str, weights: NDArray[np.floating], image: Tensor) -> Tensor:
@@ -170,12 +174,6 @@ def _convolve_in_loop(name: str, weights: NDArray[np.floating], image: Tensor) -
 def _weights(psf: GaussianPSF, dtype: torch.dtype) -> NDArray[np.floating]:
     with torch.inference_mode(False):
         return psf.kernel().to(dtype).numpy()
-
-
-def _matrices(psf: GaussianPSF, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrices that blur along y and along x."""
-    along_y, along_x = (_matrix(psf, n, image.dtype, image.device) for n in image.shape[-2:])
-    return along_y, along_x
 
 
 @functools.lru_cache(maxsize=32)

@@ -117,6 +117,15 @@ def test_positions_that_are_no_real_tensors_are_refused(cls, bad):
         maps(bad, bad)
 
 
+@pytest.mark.parametrize("given", [[[1.0, 2.0]], np.array([[2.0, 1.0]], ">f4")[:, ::-1]])
+def test_the_way_out_that_is_told_for_positions_works(given):
+    with pytest.raises(ValueError, match=r"; torch\.tensor\(numpy\.array\(x, float\)\) is one$"):
+        SIE(theta_E=1.0).deflection(given, given)
+    x = torch.tensor(np.array(given, float))
+    assert x.tolist() == [[1.0, 2.0]]
+    assert SIE(theta_E=1.0).deflection(x, x)[0].shape == (1, 2)
+
+
 @pytest.mark.parametrize("cls", VALID)
 def test_a_batch_that_does_not_go_with_that_of_the_grid_is_refused(cls):
     name, value = next(iter(VALID[cls].items()))

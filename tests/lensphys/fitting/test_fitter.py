@@ -361,7 +361,11 @@ REFUSED = {
     "NaN": ((BROKEN, 1.0), {}, "images hold 2 pixels that are not finite; mask them"),
     "a word": (("image", 1.0), {}, "images must be a tensor or an array, got str"),
     "booleans": ((IMAGE > 0, 1.0), {}, "images must be .* of real ones, got torch.bool"),
-    "masked": ((np.ma.masked_array(IMAGE.numpy(), mask=True), 1.0), {}, "images must have no masked values"),
+    "masked": (
+        (np.ma.masked_array(IMAGE.numpy(), mask=True), 1.0),
+        {},
+        "images must have no masked values",
+    ),
     "channels": (
         (IMAGE[:, None], 1.0),
         {},
@@ -418,3 +422,16 @@ REFUSED = {
 def test_bad_input_is_refused_with_its_reason(given, settings, message):
     with pytest.raises(ValueError, match=message):
         fit(*given, **PIXELS | settings)
+
+
+def test_templates_follow_a_psf_whose_width_changes():
+    x, y = pixel_grid((16, 18), 0.1)
+    image = torch.exp(-(x.square() + (y - 0.3).square()) / 0.1)
+    fwhm = torch.tensor(0.15)
+    fitter = Fitter(pixel_scale=0.1, psf=GaussianPSF(fwhm, 0.1), max_steps=0)
+    narrow = fitter(image, 0.1).model
+    fwhm.fill_(0.6)
+    wide = fitter(image, 0.1).model
+    fresh = Fitter(pixel_scale=0.1, psf=GaussianPSF(0.6, 0.1), max_steps=0)(image, 0.1).model
+    torch.testing.assert_close(wide, fresh)
+    assert not torch.allclose(wide, narrow)
