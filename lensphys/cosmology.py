@@ -283,7 +283,9 @@ def check_behind(
     ordered = (z_lens > 0) & (z_lens < z_source) & (z_source < math.inf)  # type: ignore[operator]
     if not (bool(ordered.all()) if isinstance(ordered, Tensor) else ordered):
         shown = [
-            "a tensor" if isinstance(z, Tensor) and z.numel() > 1 else f"{float(z)}"
+            "a tensor"
+            if isinstance(z, Tensor) and z.numel() > 1
+            else f"{torch.as_tensor(z).item()}"
             for z in (z_lens, z_source)
         ]
         raise ValueError(

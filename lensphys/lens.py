@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from lensphys.cosmology import DAYS
+from lensphys.mass.base import Unchanging
 from lensphys.mass.shear import Shear
 from lensphys.parameters import (
     Parameter,
@@ -34,7 +35,7 @@ class Deflector(Protocol):
         """Second derivatives of the potential."""
 
 
-class Lens(abc.ABC):
+class Lens(Unchanging, abc.ABC):
     """Lens of one plane or of several: maps that follow from the Jacobian.
 
     Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
@@ -52,11 +53,11 @@ class Lens(abc.ABC):
                 kind = type(deflector).__name__
                 raise ValueError(f"deflector {i} must be a mass profile, got {kind}")
         self.deflectors = tuple(deflectors)
-        self._batches = [
+        batches = [
             (f"{_name(d)} (deflector {i})", tuple(getattr(d, "batch_shape", ())))
             for i, d in enumerate(deflectors)
         ]
-        self._batches += [
+        self._batches = batches + [
             (name, tuple(value.shape) if isinstance(value, Tensor) else ())
             for name, value in parameters.items()
         ]

@@ -9,6 +9,7 @@ PACKAGES = ("lensphys", "simulate", "learn")
 SHARED = {
     "lensphys/fitting/test_errors_of_fits.py",
     "lensphys/fitting/test_gradients_of_fits.py",
+    "lensphys/mass/test_limits.py",
     "lensphys/mass/test_population_in_blocks.py",
     "lensphys/test_extension.py",
     "lensphys/test_supersampled_images.py",

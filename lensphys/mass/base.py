@@ -16,6 +16,22 @@ from lensphys.parameters import Profile
 Vector: TypeAlias = tuple[Tensor, Tensor]
 
 
+class Unchanging:
+    """What keeps something that follows from its attributes, so that none of them is replaced.
+
+    Tensors among them, or among the parameters of a profile, may change in place.
+
+    Raises:
+        AttributeError: for an attribute that is set a second time.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self):
+            kind = type(self).__name__
+            raise AttributeError(f"{name} of a {kind} cannot be replaced: make a new {kind}")
+        super().__setattr__(name, value)
+
+
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class MassProfile(Profile):
     """A deflector in one lens plane. Angles in arcsec, deflections reduced.

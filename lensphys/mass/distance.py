@@ -14,6 +14,9 @@ from lensphys.arrays import PRECISIONS, is_traced
 #: Least and largest length of a profile, and largest distance of its centre from the origin, in
 #: arcsec (the sky is 1.3e6 around): within them squares and derivatives stay finite in float32.
 LEAST, MOST, FARTHEST = 1e-6, 1e5, 1e9
+#: Largest Einstein radius or scale radius (arcsec) of a profile whose derivatives at the centre
+#: grow with a higher power of it.
+MOST_STEEP = 1e3
 #: Distance from the origin (arcsec, root mean square of a map) that formulas are written for.
 _FAR = {torch.float32: 1e7, torch.float64: 1e140}
 

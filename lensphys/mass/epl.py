@@ -14,7 +14,7 @@ from lensphys.ellipticity import stretch
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
-from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.mass.distance import FARTHEST, MOST_STEEP
 from lensphys.parameters import Parameter, is_concrete, needs_backward, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened; lenstronomy's EPL has the same.
@@ -216,7 +216,9 @@ class EPL(MassProfile):
     #: its own, and no field.
     _unseen: ClassVar[float] = _FLATTEST_UNSEEN
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST, fit=fit_range.EINSTEIN_RADIUS)
+    theta_E: Parameter = parameter(
+        unit="arcsec", low=0.0, high=MOST_STEEP, fit=fit_range.EINSTEIN_RADIUS
+    )
     gamma: Parameter = parameter(low=1.05, high=2.95, fit=FitRange(low=1.2, high=2.8, start=2.0))
     e1: Parameter = parameter(0.0, fit=fit_range.E1)
     e2: Parameter = parameter(0.0, fit=fit_range.E2)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.mass.distance import FARTHEST, LEAST, MOST
+from lensphys.mass.distance import FARTHEST, LEAST, MOST, MOST_STEEP
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the logarithmic divergence of the centre is cut off.
@@ -106,7 +106,7 @@ class NFW(MassProfile):
         center_x, center_y: centre, arcsec.
     """
 
-    Rs: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
+    Rs: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST_STEEP)
     alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
     center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
     center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)

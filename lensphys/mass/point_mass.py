@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile
-from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.mass.distance import FARTHEST, MOST_STEEP
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the singular centre is cut off; the gradient of the
@@ -28,7 +28,7 @@ class PointMass(MassProfile):
         center_x, center_y: position, arcsec.
     """
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST_STEEP)
     center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
     center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from lensphys.mass.base import MassProfile
+from lensphys.mass.base import MassProfile, Unchanging
 from lensphys.mass.distance import is_far
 from lensphys.parameters import (
     check_batches,
@@ -28,7 +28,7 @@ from lensphys.parameters import (
 _BLOCK = {"cpu": 1 << 16, "cpu gradient": 1 << 19, "accelerator": 1 << 24}
 
 
-class Population:
+class Population(Unchanging):
     """The sum of ``K`` deflectors, whose parameters carry a last axis of length ``K``.
 
     Deflectors are evaluated in blocks of bounded size. A backward pass computes each block again

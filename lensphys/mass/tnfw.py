@@ -11,7 +11,7 @@ from torch import Tensor
 from lensphys.arrays import is_traced
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.mass.distance import FARTHEST, LEAST, MOST
+from lensphys.mass.distance import FARTHEST, LEAST, MOST, MOST_STEEP
 from lensphys.mass.nfw import R2_MIN, Projection, spherical_hessian
 from lensphys.parameters import Parameter, parameter
 
@@ -98,9 +98,9 @@ class TNFW(MassProfile):
         center_x, center_y: centre, arcsec.
     """
 
-    Rs: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
+    Rs: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST_STEEP)
     alpha_Rs: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
-    r_trunc: Parameter = parameter(unit="arcsec", low=LEAST)
+    r_trunc: Parameter = parameter(unit="arcsec", low=10 * LEAST)
     center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
     center_y: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)
 

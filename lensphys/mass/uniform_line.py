@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lensphys.kernels import launch
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.mass.distance import FARTHEST, MOST, MOST_STEEP
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the singular end points are cut off.
@@ -81,7 +81,7 @@ class UniformLine(MassProfile):
         center_x, center_y: middle of the line, arcsec.
     """
 
-    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    theta_E: Parameter = parameter(unit="arcsec", low=0.0, high=MOST_STEEP)
     half_length: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
     phi: Parameter = parameter(0.0, unit="rad")
     center_x: Parameter = parameter(0.0, unit="arcsec", low=-FARTHEST, high=FARTHEST)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lensphys import SIE, MultiPlane, PointMass, Shear, ThinLens, critical_curves
+from lensphys import NIE, SIE, MultiPlane, PointMass, Shear, ThinLens, critical_curves
 from lensphys.cosmology import flat_lambda_cdm
 
 
@@ -180,3 +180,21 @@ def test_the_curves_are_the_same_where_no_gradients_are_wanted(mode):
 def test_the_middle_of_the_window_is_finite(bad):
     with pytest.raises(ValueError, match=r"^center_y must be a finite number"):
         critical_curves(ThinLens([SIE(theta_E=1.0)]), window=4.0, center_y=bad)
+
+
+@pytest.mark.parametrize("centre", [(3600.123, -1800.7), (-6.5e5, 3.2e5)])
+def test_curves_at_survey_coordinates_are_those_at_the_origin(centre):
+    def curves(x, y):
+        clumps = PointMass(theta_E=0.15, center_x=x + 1.15, center_y=y + 0.2)
+        core = NIE(theta_E=1.2, e1=0.15, e2=-0.1, s_scale=0.03, center_x=x, center_y=y)
+        lens = ThinLens([core, clumps])
+        return critical_curves(lens, window=6.0, n_pix=150, center_x=x, center_y=y)
+
+    # Centres are rounded to 1e-10 arcsec, and magnified where the curves are steep.
+    there, here = curves(*centre), curves(0.0, 0.0)
+    assert [(c.kind, len(c.x)) for c in there] == [(c.kind, len(c.x)) for c in here]
+    for far, near in zip(there, here, strict=True):
+        assert far.area() == pytest.approx(near.area(), abs=1e-7)
+        assert far.caustic_area() == pytest.approx(near.caustic_area(), abs=1e-7)
+        x, y = far.x - centre[0], far.y - centre[1]
+        torch.testing.assert_close((x, y), (near.x, near.y), rtol=0, atol=1e-7)

@@ -417,3 +417,26 @@ def test_a_lens_compiles_in_one_graph(grid):
     compiled = torch.compile(deflection, backend="eager", fullgraph=True)
     for found, expected in zip(compiled(theta_E, *grid), deflection(theta_E, *grid), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: ThinLens([SIE(theta_E=1.0)]), "deflectors"),
+        (lambda: ThinLens([SIE(theta_E=1.0)]), "alpha_scale"),
+        (lambda: Population(PointMass(theta_E=torch.ones(3))), "profile"),
+        (lambda: Population(PointMass(theta_E=torch.ones(3))), "mask"),
+    ],
+)
+def test_parts_of_a_lens_are_not_replaced_behind_its_back(make, name):
+    lens = make()
+    with pytest.raises(AttributeError, match=f"{name} of a {type(lens).__name__} cannot be repl"):
+        setattr(lens, name, getattr(lens, name))
+
+
+def test_a_lens_follows_a_scale_that_changes_in_place(grid):
+    scale = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    lens = ThinLens([SIE(theta_E=1.0, e1=0.1), Shear(gamma1=0.1, gamma2=0.0)], alpha_scale=scale)
+    scale.data.fill_(0.5)
+    half = ThinLens([SIE(theta_E=0.5, e1=0.1), Shear(gamma1=0.05, gamma2=0.0)])
+    torch.testing.assert_close(lens.ray_trace(*grid), half.ray_trace(*grid))

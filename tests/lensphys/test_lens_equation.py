@@ -11,6 +11,7 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
 from lensphys import (
+    EPL,
     SIE,
     FlatLambdaCDM,
     MultiPlane,
@@ -345,3 +346,33 @@ def test_the_batch_may_be_that_of_a_convergence_map():
         one = ThinLens([PixelatedConvergence(kappa=kappa[i], pixel_scale=0.1)])
         alone = image_positions(one, 0.1, 0.05, window=3.5)
         torch.testing.assert_close(found.x[i][found.mask[i]], alone.x, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("centre", [(3600.123, -1800.7), (-6.5e5, 3.2e5)])
+def test_images_and_delays_at_survey_coordinates_are_lenstronomys_at_the_origin(centre):
+    epl = {"theta_E": 1.2, "gamma": 2.1, "e1": 0.15, "e2": -0.1}
+    at, shear = {"center_x": 0.03, "center_y": -0.02}, {"gamma1": 0.04, "gamma2": -0.03}
+    source = 0.08, 0.05
+    theirs = LensModel(["EPL", "SHEAR"])
+    solver = LensEquationSolver(theirs)
+    expected = np.array(
+        solver.image_position_from_source(
+            *source, [epl | at, shear], min_distance=0.05, search_window=6, precision_limit=1e-12
+        )
+    )
+    fermat = theirs.fermat_potential(*expected, [epl | at, shear], *source)
+    order = np.argsort(fermat)
+    x, y = centre
+    lens = ThinLens(
+        [
+            EPL(**epl, center_x=x + 0.03, center_y=y - 0.02),
+            Shear(**shear, ra_0=x, dec_0=y),
+        ]
+    )
+    beta = x + source[0], y + source[1]
+    images = image_positions(lens, *beta, window=6.0, center_x=x, center_y=y)
+    found = torch.stack([images.x - x, images.y - y]).numpy()
+    np.testing.assert_allclose(found, expected[:, order], rtol=0, atol=2e-9)
+    potential = lens.fermat_potential(images.x[None], images.y[None], *beta)[0].numpy()
+    differences = potential - potential[0], fermat[order] - fermat[order][0]
+    np.testing.assert_allclose(*differences, rtol=0, atol=1e-9)

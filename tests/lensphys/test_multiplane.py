@@ -353,3 +353,32 @@ def test_batches_that_do_not_go_together_are_refused_by_name():
     message = r"SIE \(deflector 0\) \(2,\), H0 \(3,\)$"
     with pytest.raises(ValueError, match=message):
         lens({(0, "theta_E"): torch.ones(2)}, cosmology=FlatLambdaCDM(H0=H0, Om0=0.3))
+
+
+def test_redshifts_and_cosmology_are_followed_in_place_and_not_replaced(grid):
+    z = torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+    H0 = torch.nn.Parameter(torch.tensor(70.0, dtype=torch.float64))
+
+    def build(z, H0):
+        behind, front = SIE(theta_E=0.4, center_x=0.2), SIE(theta_E=1.0, e1=0.1)
+        cosmology = FlatLambdaCDM(H0=H0, Om0=0.3)
+        return MultiPlane([front, behind], [z, z + 0.4], z_source=2.0, cosmology=cosmology)
+
+    kept = MultiPlane(
+        [SIE(theta_E=1.0, e1=0.1)], [z], z_source=2.0, cosmology=FlatLambdaCDM(H0=H0, Om0=0.3)
+    )
+    z.data.fill_(0.6)
+    H0.data.fill_(50.0)
+    fresh = MultiPlane(
+        [SIE(theta_E=1.0, e1=0.1)], [0.6], z_source=2.0, cosmology=FlatLambdaCDM(H0=50.0, Om0=0.3)
+    )
+    torch.testing.assert_close(
+        kept.arrival_time(*grid).detach(), fresh.arrival_time(*grid), rtol=1e-12, atol=1e-12
+    )
+    z.data.fill_(2.5)
+    with pytest.raises(ValueError, match="must lie behind the lens"):
+        kept.ray_trace(*grid)
+    lens = build(0.3, 70.0)
+    for name in ("redshifts", "z_source", "cosmology", "z_source_convention"):
+        with pytest.raises(AttributeError, match=f"{name} of a MultiPlane cannot be replaced"):
+            setattr(lens, name, getattr(lens, name))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lenstronomy.LensModel.Profiles import epl as their_epl
 
-from lensphys import EPL, SIE, pixel_grid
+from lensphys import EPL, SIE, Population, pixel_grid
 from lensphys.mass.epl import epl_deflection, series_terms
 from tests.lensphys import jacobians
 from tests.lensphys.jacobians import assert_jacobian, forward
@@ -220,3 +220,47 @@ JACOBIANS = {
 @pytest.mark.parametrize("parameters", JACOBIANS.values(), ids=JACOBIANS)
 def test_the_jacobian_of_a_deflection_is_that_by_forward_differentiation(parameters, grid):
     assert_jacobian(EPL, parameters, *grid, forward)
+
+
+def _by_optimiser(e1, to):
+    optimiser = torch.optim.SGD([e1], lr=1.0)
+    e1.grad = e1.detach() - to
+    optimiser.step()
+
+
+def _by_state(e1, to):
+    e1.requires_grad_(False).copy_(torch.full_like(e1, to))
+
+
+def _by_data(e1, to):
+    e1.data = torch.full_like(e1, to)
+
+
+@pytest.mark.parametrize("change", [_by_optimiser, _by_state, _by_data])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_an_epl_follows_an_ellipticity_that_changes_in_place(change, shape, grid):
+    e1 = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+    profile = EPL(theta_E=1.0, gamma=1.7, e1=e1)
+    population = Population(EPL(theta_E=torch.ones(2), gamma=1.7, e1=e1[:2])) if shape else None
+    change(e1, 0.97)
+    fresh = EPL(theta_E=1.0, gamma=1.7, e1=e1.detach().clone())
+    for deflection in (torch.no_grad()(profile.deflection), profile.deflection):
+        torch.testing.assert_close(
+            list(deflection(*grid)), list(fresh.deflection(*grid)), rtol=1e-12, atol=1e-12
+        )
+    torch.testing.assert_close(
+        profile.deflection_jacobian(*grid)[1]["gamma"],
+        fresh.deflection_jacobian(*grid)[1]["gamma"],
+        rtol=1e-12,
+        atol=1e-12,
+    )
+    if population is not None and change is not _by_data:
+        one = fresh.deflection(*grid)[0][0]
+        torch.testing.assert_close(population.deflection(*grid)[0], 2 * one, rtol=1e-12, atol=1e-12)
+
+
+def test_an_ellipticity_that_is_none_any_more_gives_no_number(grid):
+    e1 = torch.nn.Parameter(torch.tensor(0.1, dtype=torch.float64))
+    profile = EPL(theta_E=1.0, gamma=1.7, e1=e1)
+    e1.data.fill_(1.2)
+    assert torch.isnan(profile.deflection(*grid)[0]).all()
