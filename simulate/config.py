@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Version of the light in the image plane, in the identity of data sets that have any: 2 since it
-#: is integrated over the pixels. With one ray a pixel steep centres had up to 4.6 times their light.
+#: is integrated over the pixels. With one ray, steep centres had up to 4.6 times their light.
 LIGHT_VERSION = 2
 
 #: Label of images without a lens.
