@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from lensphys.ground.errors import InputError
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
-from simulate.importers.errors import escape
+from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.listing import (
     Listing,
     has_images,
@@ -23,7 +24,7 @@ from simulate.importers.listing import (
     list_images,
 )
 from simulate.importers.packed import first_image_number
-from simulate.importers.roles import folder_role, is_fits, split_extension
+from simulate.importers.roles import HDF5, folder_role, is_fits, split_extension
 from simulate.substructure import known_classes
 
 HIGH, LOW = "HR", "LR"
@@ -214,13 +215,18 @@ def _one_file(
 
 
 def _refuse_file(path: Path) -> str:
+    takes = "import takes .npy and FITS files, and folders of them"
     shown = escape(str(path))
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        return (
-            f"{shown} is an HDF5 file: `{program()} predict RUN FILE` reads it as it is; import "
-            "takes .npy and FITS files, and folders of them"
-        )
-    return f"{shown} is neither an .npy nor a FITS file; import takes these, and folders of them"
+    if path.suffix.lower() not in HDF5:
+        return f"{shown} is neither an .npy nor a FITS file; {takes}"
+    from simulate.importers.stacks import open_stack
+
+    try:
+        with open_stack(path):
+            command = f"{program()} predict RUN {shlex.quote(str(path))}"
+            return f"{shown} is an HDF5 file: `{command}` reads its images as they are; {takes}"
+    except BrokenFileError as error:
+        return f"{shown} is an HDF5 file, and {error}; {takes}"
 
 
 def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:

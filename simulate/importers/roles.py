@@ -62,6 +62,8 @@ _OF_IMAGES = frozenset(
 _ANY = re.compile(
     "|".join(sorted({*_STRONG_ROLES, *_WEAK_ROLES}, key=len, reverse=True)), re.IGNORECASE
 )
+#: Endings of HDF5 files.
+HDF5 = (".h5", ".hdf5")
 #: Endings of FITS files, packed ones among them.
 _FITS = tuple(
     f"{plain}{packed}"

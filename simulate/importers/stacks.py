@@ -15,6 +15,7 @@ from simulate.importers.listing import role_of
 from simulate.importers.npy import map_npy, planes, read_npy
 from simulate.importers.packed import check_regular, first_image_number
 from simulate.importers.roles import (
+    HDF5,
     Neighbours,
     folder_role,
     is_fits,
@@ -23,7 +24,6 @@ from simulate.importers.roles import (
 from simulate.importers.stack import Stack
 from simulate.shards import MANIFEST
 
-_HDF5 = (".h5", ".hdf5")
 #: Relative, of the two sides of a pixel that count as equal.
 _SQUARE = 0.01
 
@@ -112,7 +112,7 @@ def open_stack(path: Path, column: str = "image", hdu: str | None = None) -> Ite
     try:
         file, extension = split_extension(path)
         check_regular(file)
-        if file.name.lower().endswith(_HDF5):
+        if file.name.lower().endswith(HDF5):
             with open_hdf5(file, column) as stack:
                 yield stack
         elif is_fits(file.name):
@@ -127,7 +127,7 @@ def open_stack(path: Path, column: str = "image", hdu: str | None = None) -> Ite
 
 
 def _is_image(name: str) -> bool:
-    known = is_fits(name) or name.lower().endswith((".npy", *_HDF5))
+    known = is_fits(name) or name.lower().endswith((".npy", *HDF5))
     return known and not name.startswith(".")
 
 
