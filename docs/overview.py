@@ -77,7 +77,7 @@ def _draw_images(figure: SubFigure) -> None:
     models = renderer.render(scene)
     at = camera.background_sigma, np.full(3, camera.total_exposure)
     images = detector(models, *at, lambda i: np.random.default_rng([5, i]))
-    psf = lp.GaussianPSF(fwhm=camera.psf_fwhm, pixel_scale=camera.pixel_scale)
+    psf = camera.psf()
     sigma = torch.from_numpy(noise_sigma(models, *at))
     scale = camera.pixel_scale
     fit = lp.fit(torch.from_numpy(images), sigma, pixel_scale=scale, psf=psf, mass="EPL")

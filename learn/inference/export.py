@@ -185,9 +185,16 @@ def _data(model: Model) -> dict[str, Any]:
         "classes": ", ".join(model.label_names),
         "size": f"{model.size} x {model.size} pixels",
         "pixel scale": f"{model.pixel_scale:.4g} arcsec",
-        "PSF": f"{attrs['psf_fwhm']:.3g} arcsec FWHM" if "psf_fwhm" in attrs else None,
+        "PSF": _describe_psf(attrs),
         "unit of flux": model.unit,
     }
+
+
+def _describe_psf(attrs: dict[str, Any]) -> str | None:
+    if "psf_fwhm" not in attrs:
+        return None
+    wings = f", Moffat with beta {attrs['psf_beta']:.3g}" if "psf_beta" in attrs else ""
+    return f"{attrs['psf_fwhm']:.3g} arcsec FWHM{wings}"
 
 
 def _scores(metrics: dict[str, Any], report: TaskReport) -> Iterator[str]:
