@@ -13,8 +13,8 @@ from simulate.importers.errors import BrokenFileError
 
 #: Relative, of pixel scales that count as one; across a distorted camera they differ by less.
 TOLERANCE = 0.01
-#: A field of fewer pixels of the network is no image of a lens.
-_LEAST = 8
+#: A field of fewer pixels of the network is no image of a lens, nor are fewer of its own pixels.
+_LEAST, _FEWEST = 8, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def resample(
         surface_brightness: of the pixels, in place of flux.
 
     Raises:
-        BrokenFileError: for an image of a few pixels only.
+        BrokenFileError: for an image of a few pixels only, or where a few are all that is shown.
     """
     notes = []
     sky = float(np.median(image))
@@ -72,6 +72,11 @@ def resample(
             f"it shows {image.shape[0] * scale:.3g} x {image.shape[1] * scale:.3g} arcsec in "
             f"{image.shape[0]} x {image.shape[1]} pixels, less than {_LEAST} on a side of its own "
             f"or of the {wanted:.3g} arcsec of the network"
+        )
+    if size * step < _FEWEST:
+        raise BrokenFileError(
+            f"its pixels of {scale:.3g} arcsec are so wide that the {size * wanted:.3g} arcsec of "
+            f"the network show less than {_FEWEST} on a side"
         )
     shape = [min(n, size) for n in whole]
     if same:

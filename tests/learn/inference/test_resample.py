@@ -77,3 +77,9 @@ def test_a_surface_brightness_stays_what_it_is(step: float) -> None:
     np.testing.assert_allclose(seen.pixels * step**2, flux.pixels, rtol=1e-12)
     assert seen.pixels[0, 0] == pytest.approx(np.median(image)), "padding too"
     assert seen.pixels[seen.rows, seen.columns].mean() == pytest.approx(image.mean(), rel=2e-3)
+
+
+@pytest.mark.parametrize("scale", [1.7, 1e300])
+def test_a_few_wide_pixels_are_no_image(scale: float) -> None:
+    with pytest.raises(BrokenFileError, match=r"so wide that the 6\.4 arcsec of the network"):
+        resample(np.ones((40, 40)), 64, scale, 0.1)
