@@ -22,7 +22,7 @@ from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.extensions import SCIENCE, Choice, choose_image, is_image, sky_images
 from simulate.importers.flags import Bad, bad_pixels, flagged
 from simulate.importers.npy import image_shape, one_image
-from simulate.importers.packed import MAX_UNPACKED, check_header, open_packed
+from simulate.importers.packed import MAX_UNPACKED, check_headers, open_packed
 from simulate.importers.roles import split_extension
 from simulate.importers.sky import find_wcs, pixel_widths
 
@@ -169,7 +169,7 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             with open_packed(path) as source:
-                check_header(source)
+                check_headers(source)
                 with fits.open(source, memmap=False) as file:
                     yield file
     except (BrokenFileError, InputError):

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import math
 import re
 import stat
 import zipfile
@@ -20,9 +21,11 @@ from simulate.importers.errors import BrokenFileError
 #: Bytes that a packed file may have when it is unpacked; a cutout has fewer.
 MAX_UNPACKED = 2**29
 _CHUNK = 2**20
-#: Bytes within which the header of a FITS file has to end.
+#: Bytes within which a header of a FITS file has to end.
 _MAX_HEADER = 2**22
 _BLOCK, _CARD = 2880, 80
+_MAX_EXTENSIONS = 10_000
+_INTEGER = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *(-?\d{1,18})(?!\d)")
 #: Readers of packed files by the first bytes of these.
 _UNPACKERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -67,24 +70,62 @@ def open_packed(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def check_header(file: IO[bytes]) -> None:
-    """Refuse a FITS file whose first header does not end; its reader would not either.
+def check_headers(file: IO[bytes]) -> None:
+    """Refuse a FITS file with a header that does not end; its reader would not end either.
+
+    Args:
+        file: at its beginning, where it is left again.
 
     Raises:
-        BrokenFileError: for such a file.
+        BrokenFileError: for such a file, or one of too many extensions.
     """
-    start = file.read(_BLOCK)
-    if not start:
+    size = file.seek(0, io.SEEK_END)
+    place = file.seek(0)
+    for _ in range(_MAX_EXTENSIONS):
+        header = _read_header(file, first=not place)
+        length = _data_length(header)
+        # A small file is read to its end in no time.
+        if size <= _MAX_HEADER or length is None:
+            break
+        place = file.tell() + -(-length // _BLOCK) * _BLOCK
+        if place >= size:
+            break
+        file.seek(place)
+    else:
+        raise BrokenFileError(f"it has more than {_MAX_EXTENSIONS} extensions")
+    file.seek(0)
+
+
+def _read_header(file: IO[bytes], *, first: bool) -> list[bytes]:
+    """The cards of the header that begins here."""
+    block = file.read(_BLOCK)
+    if not block:
         raise BrokenFileError("it is empty")
-    if not start.startswith(b"SIMPLE"):
-        raise BrokenFileError("it is not a FITS file")
-    block, size = start, 0
-    while not any(block[i : i + 8] == b"END     " for i in range(0, len(block), _CARD)):
-        size += len(block)
-        if len(block) < _BLOCK or size > _MAX_HEADER:
+    if not block.startswith(b"SIMPLE" if first else b"XTENSION"):
+        raise BrokenFileError("it is not a FITS file" if first else "it is damaged after its image")
+    cards: list[bytes] = []
+    while True:
+        cards += [block[i : i + _CARD] for i in range(0, len(block), _CARD)]
+        if any(card.startswith(b"END     ") for card in cards[-_BLOCK // _CARD :]):
+            return cards
+        if len(block) < _BLOCK or len(cards) * _CARD > _MAX_HEADER:
             raise BrokenFileError("its header has no end: it is damaged or truncated")
         block = file.read(_BLOCK)
-    file.seek(0)
+
+
+def _data_length(cards: list[bytes]) -> int | None:
+    """Bytes of the data behind a header; None where it does not tell."""
+    values = {}
+    for card in cards:
+        if match := _INTEGER.match(card):
+            values.setdefault(match[1].decode(), int(match[2]))
+    try:
+        axes = [values[f"NAXIS{n + 1}"] for n in range(min(values["NAXIS"], 999))]
+        elements = values.get("PCOUNT", 0) + (math.prod(axes) if axes else 0)
+        length = abs(values["BITPIX"]) // 8 * values.get("GCOUNT", 1) * elements
+    except KeyError:
+        return None
+    return length if length >= 0 else None
 
 
 def first_image_number(path: Path) -> int:

@@ -89,6 +89,28 @@ def test_a_header_without_end_is_not_read_to_its_end(tmp_path):
         read_fits(tmp_path / "a.fits")
 
 
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [(b"XTENSION= 'IMAGE   '", "its header has no end"), (b"", "damaged after its image")],
+)
+def test_nor_is_one_of_an_extension(start, reason, tmp_path):
+    save_fits(tmp_path / "a.fits")
+    with (tmp_path / "a.fits").open("ab") as file:
+        file.write(start.ljust(80, b" " if start else b"\0"))
+        file.truncate(10**12)
+    with pytest.raises(BrokenFileError, match=reason):
+        read_fits(tmp_path / "a.fits")
+
+
+def test_headers_of_large_files_are_stepped_through(tmp_path):
+    pixels = image(1024)
+    others = [fits.ImageHDU(np.ones((700, 700)), name=f"PSF{n}") for n in range(3)]
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "PD()", array=[np.ones(5)] * 3)])
+    save_fits(tmp_path / "a.fits", pixels, None, *others, table)
+    assert (tmp_path / "a.fits").stat().st_size > 4 * 2**20
+    assert np.array_equal(read_fits(tmp_path / "a.fits"), pixels)
+
+
 def test_pipes_devices_and_folders_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "a.fits")
     (tmp_path / "b.fits").mkdir()
