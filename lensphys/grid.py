@@ -76,7 +76,7 @@ def measure_pixels(x: Tensor, y: Tensor) -> tuple[float, float]:
     farthest = max(abs(at) for ends in (*ends_x, *ends_y) for at in ends)
     rounding = 0.5 * torch.finfo(x.dtype).eps * farthest
     widest = max(abs(dx), abs(dy))
-    if _MOST_ROUNDING * widest < rounding < math.inf:
+    if 0 < _MOST_ROUNDING * widest < rounding < math.inf:
         raise ValueError(
             f"{x.dtype} rounds positions at {farthest:g} arcsec by up to {rounding:.2g} arcsec, "
             f"too much for pixels of {widest:g} arcsec; give the grid in float64, or from the "
