@@ -110,7 +110,6 @@ class Render(_OnGrid):
             self.y,
             psf=self.psf,
             supersampling=self.supersampling,
-            integrate_cores=True,
         )
         self._made_of = self._inputs()
 

@@ -123,6 +123,7 @@ def render(
     psf: PSF | None = None,
     supersampling: int = 1,
     lens_light: Light | None = None,
+    integrate_cores: bool = False,
 ) -> Tensor:
     """Noise-free image of a lensed source, differentiable in all lens and source parameters.
 
@@ -137,9 +138,12 @@ def render(
         supersampling: ``s`` traces ``s x s`` rays per pixel and averages them; 1 takes the surface
             brightness at the pixel centre for that of the pixel.
         lens_light: surface brightness in the image plane, which is not lensed; one light profile
-            or several. The steep centre of a :class:`lensphys.Sersic` or :class:`lensphys.Spiral`,
-            where one ray meets several times the mean of its pixel, is integrated over the pixels
-            for any ``supersampling``.
+            or several.
+        integrate_cores: integrate the steep centre of a :class:`lensphys.Sersic` or
+            :class:`lensphys.Spiral` in ``lens_light`` over the pixels, where one ray may meet
+            several times the mean of its pixel. False takes the rays, as :func:`lensphys.fit` and
+            lenstronomy do: at an index of 4 and one ray the brightest pixel is up to 4.6 times too
+            bright.
 
     Returns:
         Flux per pixel (mean surface brightness times pixel area), of shape ``(B, ny, nx)``, or
@@ -151,7 +155,7 @@ def render(
             empty list of light profiles, what is no lens or no light profile, and batches that do
             not go together.
     """
-    pixels = Pixels(x, y, psf=psf, supersampling=supersampling, integrate_cores=True)
+    pixels = Pixels(x, y, psf=psf, supersampling=supersampling, integrate_cores=integrate_cores)
     return render_on(pixels, lens, source, lens_light)
 
 

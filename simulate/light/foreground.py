@@ -28,8 +28,8 @@ PROFILES: dict[str, tuple[Callable[..., lp.LightProfile], str]] = {
 class Foreground:
     """Light in the image plane of a batch of B images; float64 on the CPU, angles in arcsec.
 
-    It is a light profile: ``lp.render(..., lens_light=foreground)`` takes it, and integrates it
-    over the pixels.
+    It is a light profile, which ``lp.render(..., lens_light=foreground, integrate_cores=True)``
+    integrates over the pixels.
     """
 
     #: The middle of a pixel does not stand for all of it at the centre of a galaxy.

@@ -152,7 +152,7 @@ WRONG = {
     "negative radius": ({"source_R_sersic": (-0.1, 0.3)}, "source_R_sersic must be positive"),
     "no radius": ({"theta_E": (0.0, 2.0)}, "theta_E must be positive"),
     "beyond the slope": ({"gamma": (1.0, 2.5)}, r"gamma must lie within 1\.05 and 2\.95"),
-    "beyond the index": ({"source_n_sersic": (0.5, 12.0)}, r"source_n_sersic .* 0\.3 and 10"),
+    "beyond the index": ({"source_n_sersic": (0.5, 12.0)}, r"source_n_sersic .* 0\.5 and 10"),
     "no ellipse": ({"lens_light_e2": (-0.9, 0.9)}, r"lens_light_e2 .* -0\.7 and 0\.7"),
     "misspelt": ({"theta_e": (0.5, 1.0)}, "unknown parameter 'theta_e'; did you mean theta_E"),
     "without prefix": ({"R_sersic": (0.1, 1.0)}, "did you mean source_R_sersic"),
