@@ -194,7 +194,7 @@ def test_set_below_a_value_is_refused():
 
 
 def test_set_to_what_is_not_yaml_is_refused():
-    assert "'[1, 2' is not a YAML value" in error_of("classes=[1, 2")
+    assert "classes=[1, 2: it is not a YAML value: line 1" in error_of("classes=[1, 2")
 
 
 @pytest.mark.parametrize(
@@ -208,3 +208,19 @@ def test_set_to_what_is_not_yaml_is_refused():
 )
 def test_classes_are_known_and_named_once(classes, message):
     assert message in error_of(classes=classes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lens.e1=1e300", "source.R_sersic=1e300", "source.R_sersic=-1", "source.R_sersic=.nan",
+        "lens.z_lens=1e-300", "lens.z_source=.inf", "lens.cosmology.Om0=1e-300",
+        "lens.cosmology.H0=1e300", "cdm.n_subhalos=1000000000", "axion.n_masses=1000000000",
+        "n=1180591620717411303424", "workers=1180591620717411303424", "shard_size=1e300",
+    ],
+)  # fmt: skip
+def test_numbers_too_extreme_to_compute_with_are_refused_by_name(text):
+    name = text.partition("=")[0].rpartition(".")[2]
+    message = error_of(text)
+    assert name in message
+    assert "\n" not in message

@@ -17,6 +17,7 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from simulate import run, shards
+from simulate.imaging import make_images
 from simulate.presets.published import PublishedPrior
 from simulate.run import simulate
 from simulate.substructure import DEEPLENSE_CLASSES as CLASSES
@@ -397,3 +398,26 @@ def test_cuda_is_refused_where_there_is_none(configure, tmp_path, monkeypatch, b
     with pytest.raises(InputError, match="use --device cpu"):
         simulate(config.model_copy(update={"device": "cuda"}))
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_are_refused_and_leave_nothing(
+    configure, tmp_path, monkeypatch, value
+):
+    def draw(*arguments):
+        scene, images = make_images(*arguments)
+        images[0][0, 0, 3, 3] = value
+        return scene, images
+
+    monkeypatch.setattr("simulate.imaging.make_images", draw)
+    config = configure(2, n=3, workers=1, out=tmp_path / "data")
+    with pytest.raises(InputError, match="cannot be drawn .*: pixels become infinite or NaN"):
+        simulate(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_of_another_program_is_not_replaced(configure, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "my web page"}')
+    with pytest.raises(InputError, match=r"holds a manifest.json that is not one of this program"):
+        simulate(configure(2, n=3, workers=1, out=tmp_path))
+    assert (tmp_path / "manifest.json").read_text() == '{"name": "my web page"}'
