@@ -115,7 +115,7 @@ def _read_header(file: IO[bytes], *, first: bool) -> list[bytes]:
 
 def _data_length(cards: list[bytes]) -> int | None:
     """Bytes of the data behind a header; None where it does not tell."""
-    values = {}
+    values: dict[str, int] = {}
     for card in cards:
         if match := _INTEGER.match(card):
             values.setdefault(match[1].decode(), int(match[2]))
