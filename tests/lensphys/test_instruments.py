@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from lenstronomy.SimulationAPI.observation_api import SingleBand
@@ -219,3 +220,9 @@ def test_a_band_goes_with_lenstronomys_names():
 def test_the_psf_of_sub_pixels_needs_a_whole_number_of_them():
     with pytest.raises(ValueError, match=r"^supersampling must be a whole number from 1 on"):
         lp.instrument("euclid_vis").psf(1.5)
+
+
+@pytest.mark.parametrize("magnitude", [torch.tensor(20.0).half(), [20.0], np.longdouble(20)])
+def test_a_magnitude_in_another_precision_is_refused_by_name(magnitude):
+    with pytest.raises(ValueError, match=r"^magnitude must be a number, or a tensor or an array"):
+        lp.instrument("euclid_vis").flux(magnitude)

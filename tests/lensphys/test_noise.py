@@ -176,3 +176,21 @@ def test_a_background_that_cannot_be_is_refused(name, value):
     }
     with pytest.raises(ValueError, match=f"{name} must be finite and in"):
         background_sigma(**numbers | {name: value})
+
+
+def test_an_image_of_whole_numbers_or_half_precision_has_the_noise_of_floats():
+    noise = Noise(0.5, 100.0)
+    image = torch.arange(12.0).reshape(3, 4)
+    for other in (image.to(torch.uint8), image.half(), image.numpy().astype(">f4")):
+        torch.testing.assert_close(noise.sigma(other).float(), noise.sigma(image))
+        assert noise.add(other, torch.Generator().manual_seed(0)).is_floating_point()
+
+
+def test_a_background_is_that_of_single_numbers_of_any_kind():
+    band = {"sky_brightness": 22.0, "magnitude_zero_point": 25.0, "exposure_time": 500.0}
+    band |= {"num_exposures": 4, "pixel_scale": 0.1}
+    expected = background_sigma(read_noise=4.0, **band)
+    for read_noise in (torch.tensor(4.0), np.array(4.0, ">f4"), np.longdouble(4)):
+        assert background_sigma(read_noise=read_noise, **band) == expected
+    with pytest.raises(ValueError, match=r"^read_noise must be one number, got a tensor of shape"):
+        background_sigma(read_noise=torch.ones(2), **band)

@@ -1,7 +1,12 @@
 """Calls of loops: on threads, with masked members."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 import torch
 
 import lensphys as lp
@@ -30,3 +35,35 @@ def test_threads_change_no_bit():
     finally:
         torch.set_num_threads(before)
     assert torch.equal(one, several)
+
+
+WITHOUT = """
+import warnings
+import torch, lensphys as lp
+x, y = lp.pixel_grid(5, 0.3, dtype=torch.float64)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    found = lp.SIE(theta_E=1.0, e1=0.1).deflection(x, y)[0][1, 2].item()
+    lp.GaussianPSF(0.1, 0.3).convolve(x)
+print(found)
+print([str(w.message) for w in told])
+"""
+
+
+def test_without_numba_the_formulas_run_in_torch_and_say_so(tmp_path):
+    broken = tmp_path / "numba"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('Numba needs NumPy 1.0 or less')")
+    root = Path(lp.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found, told = done.stdout.splitlines()
+    x, y = lp.pixel_grid(5, 0.3, dtype=torch.float64)
+    expected = lp.SIE(theta_E=1.0, e1=0.1).deflection(x, y)[0][1, 2].item()
+    assert float(found) == pytest.approx(expected, rel=1e-12)
+    assert told.count("numba cannot be imported (Numba needs NumPy 1.0 or less)") == 1
