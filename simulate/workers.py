@@ -253,6 +253,7 @@ def on_cluster(
             has other software than this process, or an item kills one worker after the other.
     """
     import distributed
+    from distributed.comm import CommClosedError
 
     mark = folder / f".seen-by-workers.{uuid.uuid4().hex}.tmp"
     checked = functools.partial(_checked, job, mark, environment())
@@ -270,7 +271,12 @@ def on_cluster(
             f"workers die again and again (out of memory?), the last was {error.last_worker.name}; "
             "give each more memory and run the same command again to go on"
         ) from None
-    except (concurrent.futures.CancelledError, distributed.CancelledError, TimeoutError):
+    except (
+        concurrent.futures.CancelledError,
+        distributed.CancelledError,
+        CommClosedError,
+        TimeoutError,
+    ):
         raise InputError(
             f"the Dask scheduler at {scheduler} is lost; run the same command again to go on"
         ) from None
