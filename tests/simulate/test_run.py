@@ -410,8 +410,8 @@ def test_pixels_that_are_not_finite_are_refused_and_leave_nothing(
         return scene, images
 
     monkeypatch.setattr("simulate.imaging.make_images", draw)
-    config = configure(2, n=3, workers=1, out=tmp_path / "data")
-    with pytest.raises(InputError, match="cannot be drawn .*: pixels become infinite or NaN"):
+    config = configure(2, n=3, out=tmp_path / "data")
+    with pytest.raises(InputError, match=r"cannot be drawn .*: pixels become infinite or NaN"):
         simulate(config)
     assert list(tmp_path.iterdir()) == []
 
@@ -419,5 +419,5 @@ def test_pixels_that_are_not_finite_are_refused_and_leave_nothing(
 def test_a_manifest_of_another_program_is_not_replaced(configure, tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "my web page"}')
     with pytest.raises(InputError, match=r"holds a manifest.json that is not one of this program"):
-        simulate(configure(2, n=3, workers=1, out=tmp_path))
+        simulate(configure(2, n=3, out=tmp_path))
     assert (tmp_path / "manifest.json").read_text() == '{"name": "my web page"}'
