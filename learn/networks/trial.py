@@ -39,6 +39,6 @@ def count_bytes(build: Callable[[], nn.Module]) -> int | None:
     except Exception:  # an initialisation that reads numbers: those of a few networks of timm do
         return None
     trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    kept = [p for p in module.parameters() if not p.requires_grad]
-    kept += list(module.buffers())
-    return TRAINED * trained + sum(p.numel() * p.element_size() for p in kept)
+    frozen = [p for p in module.parameters() if not p.requires_grad]
+    kept = sum(each.numel() * each.element_size() for each in (*frozen, *module.buffers()))
+    return TRAINED * trained + kept

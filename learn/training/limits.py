@@ -69,6 +69,6 @@ def _numbers(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _numbers(value, name)
         elif isinstance(value, list | tuple):
-            yield from _numbers(dict(enumerate(value)), name)
+            yield from _numbers({str(i): each for i, each in enumerate(value)}, name)
         elif isinstance(value, int | float):
             yield name, value
