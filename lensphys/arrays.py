@@ -114,8 +114,10 @@ def _check_real(name: str, value: Tensor) -> None:
 
 def _copy(value: Tensor) -> Tensor:
     """Return a copy, outside inference mode; of half precision in single."""
-    with torch.inference_mode(False):
-        return value.float() if _is_half(value) else value.clone()
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False):
+            return _copy(value)
+    return value.float() if _is_half(value) else value.clone()
 
 
 def _is_half(value: Tensor) -> bool:
