@@ -29,7 +29,7 @@ def is_far(*positions: Any) -> bool:
     for v in positions:
         if not isinstance(v, Tensor) or v.dtype not in PRECISIONS or v.device.type != "cpu":
             return False
-        if is_traced(v):
+        if is_traced(v) or not torch._C._has_storage(v):
             return False
         flat = v.detach().reshape(-1)
         if flat.dot(flat).item() > _FAR[v.dtype] ** 2 * len(flat):
