@@ -27,7 +27,7 @@ from simulate.importers.units import is_surface_brightness
 
 #: Broken images that are named one by one.
 _NAMED = 10
-#: Range of pixels over their size that is rounding in single precision.
+#: Range of pixels over their size, or over the noise, that is rounding in single precision.
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)
 #: Each unit is in many files, and astropy takes its time over one that it cannot read.
 _find_kind = functools.lru_cache(maxsize=256)(is_surface_brightness)
@@ -50,7 +50,7 @@ class Cutout:
     filled: float
     """those as a part of all"""
     blank: bool
-    """all pixels that are shown are equal"""
+    """all pixels that are shown are equal, to the last digit that the network keeps"""
     unit: str | None
     surface_brightness: bool
     """pixels hold flux per solid angle, not flux"""
@@ -87,7 +87,8 @@ class Remarks:
 
     def fail(self, cutout: Cutout) -> None:
         """Remark that nothing could be computed of an image."""
-        why = "all of its pixels are equal" if cutout.blank else "the network gives no number"
+        equal = "its pixels are equal to the last digit that the network keeps"
+        why = equal if cutout.blank else "the network gives no number"
         self._failed.append(f"{escape(cutout.name)}: {why}")
 
     def lines(self, predicted: int) -> Iterator[str]:
@@ -180,7 +181,7 @@ def _read_image(
         frame,
         bad,
         filled=bad / image.size,
-        blank=bool(np.ptp(shown) <= _ROUNDING * np.abs(shown).max()),
+        blank=bool(np.ptp(shown) <= _ROUNDING * max(np.abs(shown).max(), model.softening)),
         unit=stack.unit,
         surface_brightness=brightness,
         wcs=stack.wcs,

@@ -62,7 +62,12 @@ class Model(nn.Module):
     @property
     def largest(self) -> float:
         """Largest flux that it works with: squares of more overflow; no camera counts as far."""
-        return min(_RANGE * self.task.stretch.softening.item(), _LARGEST)
+        return min(_RANGE * self.softening, _LARGEST)
+
+    @property
+    def softening(self) -> float:
+        """Flux by which images are divided first: their noise level, or a part of their peak."""
+        return float(self.task.stretch.softening)
 
     @property
     def label_names(self) -> list[str]:

@@ -31,6 +31,7 @@ def network(
         surface_brightness=surface_brightness,
         factor=2 if makes_images else 1,
         largest=1e10,
+        softening=1e-2,
     )
 
 
@@ -102,15 +103,16 @@ def test_images_that_show_nothing_are_known(tmp_path: Path, scene: np.ndarray) -
         "zero": np.zeros((32, 32)),
         "const": np.full((20, 20), 3.3),
         "hole": np.where(np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 13, 1.0, scene),
+        "faint": scene * 1e-40,
         "one": np.where(scene == scene[4, 4], scene, np.nan),
     }.items():
         np.save(tmp_path / f"{name}.npy", image)
     cutouts, lines = read(network(), tmp_path, pixel_scale=SCALE)
-    assert [cutout.blank for cutout in cutouts] == [True] * 4
+    assert [cutout.blank for cutout in cutouts] == [True] * 5
     assert "1 image with more than half of its pixels filled" in lines
     assert not any("equal" in line for line in lines)
     lines = read(network(makes_images=True), tmp_path, pixel_scale=SCALE)[1]
-    assert "4 images with pixels that are all equal" in lines
+    assert "5 images with pixels that are all equal" in lines
 
 
 def test_an_image_of_excess_alone_is_left_out(tmp_path: Path, scene: np.ndarray) -> None:

@@ -318,7 +318,7 @@ def test_what_cannot_be_computed_has_no_class(
     assert list(table["predicted"].mask) == [False, True, False]
     assert np.isfinite(table["p_cdm"][[0, 2]]).all()
     assert lines[-2:] == [
-        "NaN for b.npy: all of its pixels are equal",
+        "NaN for b.npy: its pixels are equal to the last digit that the network keeps",
         "1 of 3 could not be computed: NaN, with flag 1",
     ]
     monkeypatch.setattr(Model, "forward", lambda self, *given: torch.full((3, 3), torch.nan))
