@@ -37,7 +37,7 @@ def sersic_frame(R_sersic, n_sersic, e1, e2, slope, intercept):  # type: ignore[
 @inline
 def _clamp(offset):  # type: ignore[no-untyped-def]
     """An offset from the centre no farther than :data:`lensphys.light.base.FAR`."""
-    far = type(offset)(1e10)
+    far = type(offset)(1e15)
     offset = far if offset > far else offset
     return -far if offset < -far else offset
 

@@ -17,7 +17,7 @@ from lensphys.parameters import Parameter, Profile
 
 #: Distance from the centre (arcsec) beyond which the brightness is that at this distance: next to
 #: nothing, without numbers that overflow on the way.
-FAR = 1e10
+FAR = 1e15
 
 
 def clamp_far(offset: Tensor) -> Tensor:
