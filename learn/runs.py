@@ -58,6 +58,10 @@ def run_folder(
     folder = (
         config.out or _find_unfinished(config, name, marker, digest) or _new_folder(RUNS / name)
     )
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError:  # TensorBoard cannot write there
+        raise InputError(f"the name of {folder} is no UTF-8 text; choose another --out") from None
     with hold(folder):
         _claim(folder, config)
         _claim_data(folder, config, digest)

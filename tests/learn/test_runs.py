@@ -141,3 +141,13 @@ def test_a_run_of_an_earlier_version_states_no_images_and_still_goes_on(
     for digest in (None, None, "one", "one"):
         with run_folder(config, "mae", "done", digest) as (folder, finished):
             assert (folder, finished) == (tmp_path / "run", False)
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path, pretrain_config: Any) -> None:
+    config = pretrain_config("mae", data=tmp_path, out=tmp_path / "caf\udce9")
+    with (
+        pytest.raises(InputError, match="is no UTF-8 text; choose another --out"),
+        run_folder(config, "mae", "encoder.json", None),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
