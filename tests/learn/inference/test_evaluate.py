@@ -157,6 +157,9 @@ def test_data_that_do_not_fit_are_refused(
             file.attrs[change[0]] = change[1]
 
     run, data = runs[task], changed(model2, tmp_path / "data", edit)
+    if change is not None and change[0] == "label_names":
+        manifest = json.loads((data / "manifest.json").read_text())
+        (data / "manifest.json").write_text(json.dumps(manifest | {"label_names": change[1]}))
     with pytest.raises(InputError, match=message):
         evaluate(run, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
