@@ -11,7 +11,6 @@ from lensphys.ground.program import program
 
 #: Files that are looked at below a folder.
 _LOOKED_AT = 10_000
-_HDF5 = (".h5", ".hdf5")
 
 
 def no_data_set(path: Path, manifest: str) -> InputError:
@@ -28,8 +27,9 @@ def no_data_set(path: Path, manifest: str) -> InputError:
 def _advice(path: Path, manifest: str) -> str:
     from simulate.importers.layouts import find_images
     from simulate.importers.listing import is_image
+    from simulate.importers.roles import HDF5
 
-    if path.is_file() and path.name.lower().endswith(_HDF5):
+    if path.is_file() and path.name.lower().endswith(HDF5):
         return _advice_on_hdf5(path, manifest)
     if path.is_dir():
         below = itertools.islice(path.rglob("*"), _LOOKED_AT)
@@ -47,14 +47,8 @@ def _advice(path: Path, manifest: str) -> str:
 
 
 def _advice_on_hdf5(path: Path, manifest: str) -> str:
-    from simulate.importers.errors import BrokenFileError
-    from simulate.importers.stacks import open_stack
+    from simulate.importers.stacks import advise_on_hdf5
 
     if (path.parent / manifest).is_file():
         return f"give the folder that it is in, {path.parent}"
-    try:
-        with open_stack(path):
-            command = f"{program()} predict RUN {shlex.quote(str(path))}"
-            return f"`{command}` reads its images as they are; import takes .npy and FITS files"
-    except BrokenFileError as error:
-        return f"{error}; import takes images as .npy and FITS files"
+    return f"{advise_on_hdf5(path)}; import takes images as .npy and FITS files"

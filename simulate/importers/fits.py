@@ -210,7 +210,7 @@ def check_complete(image: Any) -> None:
 def _good_pixels(
     path: Path, file: fits.HDUList, choice: Choice
 ) -> tuple[Callable[[tuple[Any, ...]], NDArray[Any]], list[str]]:
-    """What reads a part of an image, NaN where a pixel is bad; and remarks on its masks."""
+    """A reader of parts of an image, NaN where a pixel is bad; and remarks on its masks."""
     bad, remarks = _bad_pixels(path, file, choice)
 
     def read(where: tuple[Any, ...]) -> NDArray[Any]:
@@ -222,18 +222,29 @@ def _good_pixels(
     return read, remarks
 
 
-def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | None, list[str]]:
-    """Pixels that planes of the file, or a mask in a file beside it, call bad; and remarks."""
-    shape = tuple(choice.image.shape)
+def find_bad_pixels(file: fits.HDUList, choice: Choice) -> tuple[Bad | None, list[str]]:
+    """Pixels that the planes of a file call bad; and remarks on planes that are not applied.
+
+    Raises:
+        BrokenFileError: for an image or a plane that is truncated.
+    """
     for hdu in (choice.image, *(hdu for hdu, _ in choice.planes)):
         check_complete(hdu)
-    telescope = choice.image.header.get("TELESCOP") or file[0].header.get("TELESCOP", "")
-    bad, remarks = bad_pixels(choice.planes, shape, str(telescope))
+    return bad_pixels(choice.planes, tuple(choice.image.shape), _telescope(file, choice))
+
+
+def _telescope(file: fits.HDUList, choice: Choice) -> str:
+    return str(choice.image.header.get("TELESCOP") or file[0].header.get("TELESCOP", ""))
+
+
+def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | None, list[str]]:
+    """Pixels that planes of the file, or a mask in a file beside it, call bad; and remarks."""
+    bad, remarks = find_bad_pixels(file, choice)
     beside = find_flags(path)
     if beside is None:
         return bad, remarks
     try:
-        found = _read_flags(beside, shape, str(telescope))
+        found = _read_flags(beside, tuple(choice.image.shape), _telescope(file, choice))
     except (BrokenFileError, OSError) as error:
         return bad, [*remarks, f"whose mask in a file beside is not applied: {error}"]
     remarks.append("whose mask in a file beside is applied")
@@ -242,7 +253,7 @@ def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | N
 
 def _read_flags(path: Path, shape: tuple[int, ...], telescope: str) -> Bad:
     with _open(path) as file:
-        images = [hdu for hdu in file if hdu.is_image and len(hdu.shape) >= 2]
+        images = [hdu for hdu in file if is_image(hdu)]
         if not images or tuple(images[0].shape)[-2:] != shape[-2:]:
             raise BrokenFileError("it has other pixels")
         check_complete(images[0])

@@ -7,15 +7,13 @@ import hashlib
 import itertools
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.names import plain_text
-from lensphys.ground.program import program
-from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.errors import escape
 from simulate.importers.listing import (
     Listing,
     has_images,
@@ -219,14 +217,9 @@ def _refuse_file(path: Path) -> str:
     shown = escape(str(path))
     if path.suffix.lower() not in HDF5:
         return f"{shown} is neither an .npy nor a FITS file; {takes}"
-    from simulate.importers.stacks import open_stack
+    from simulate.importers.stacks import advise_on_hdf5
 
-    try:
-        with open_stack(path):
-            command = f"{program()} predict RUN {shlex.quote(str(path))}"
-            return f"{shown} is an HDF5 file: `{command}` reads its images as they are; {takes}"
-    except BrokenFileError as error:
-        return f"{shown} is an HDF5 file, and {error}; {takes}"
+    return f"{shown} is an HDF5 file: {advise_on_hdf5(path)}; {takes}"
 
 
 def _layouts(folder: Path, label_names: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:

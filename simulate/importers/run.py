@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from lensphys.ground.errors import InputError
 from lensphys.ground.files import path_inside
 from lensphys.ground.locks import hold
 from lensphys.ground.room import check_disk
+from simulate.hdf5 import read_hdf5
 from simulate.importers.attributes import PRESET, attributes
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
@@ -269,13 +269,8 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
 
 
 def _count_labels(path: Path, classes: int) -> NDArray[np.int64]:
-    try:
-        with h5py.File(path, "r") as file:
-            return np.bincount(file["label"][()], minlength=classes).reshape(classes)
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
-        raise InputError(
-            f"{path} is not a shard of this import; delete {path.parent} and import again"
-        ) from None
+    with read_hdf5(path, f"delete {path.parent} and import again") as file:
+        return np.bincount(file["label"][()], minlength=classes).reshape(classes)
 
 
 def _open_manifest(out: Path, source: Source, identity: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from lensphys.ground.program import program
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.hdf5 import open_hdf5
 from simulate.importers.listing import role_of
@@ -124,6 +126,16 @@ def open_stack(path: Path, column: str = "image", hdu: str | None = None) -> Ite
             raise BrokenFileError("it is no .fits, .npy or .h5 file")
     except OSError as error:
         raise BrokenFileError(f"it cannot be read: {error.strerror or error}") from None
+
+
+def advise_on_hdf5(path: Path) -> str:
+    """The command that reads the images of an HDF5 file, or the reason why none does."""
+    try:
+        with open_stack(path):
+            command = f"{program()} predict RUN {shlex.quote(str(path))}"
+            return f"`{command}` reads its images as they are"
+    except BrokenFileError as error:
+        return str(error)
 
 
 def _is_image(name: str) -> bool:

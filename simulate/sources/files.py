@@ -21,8 +21,7 @@ from lensphys.ground.files import sha256
 from simulate.hdf5 import array, check_declared
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.extensions import choose_image, is_image, sky_images
-from simulate.importers.fits import check_complete, opened_fits
-from simulate.importers.flags import bad_pixels
+from simulate.importers.fits import check_complete, find_bad_pixels, opened_fits
 from simulate.importers.listing import list_images
 from simulate.importers.npy import MAX_PIXELS
 from simulate.importers.roles import is_fits
@@ -196,10 +195,7 @@ def _pixels(hdu: Any, file: fits.HDUList, *, flagged: bool) -> NDArray[Any]:
     if not flagged:
         return image
     choice = choose_image(file, str(file.index(hdu)))
-    for plane, _ in choice.planes:
-        check_complete(plane)
-    telescope = hdu.header.get("TELESCOP") or file[0].header.get("TELESCOP", "")
-    bad, _ = bad_pixels(choice.planes, hdu.shape, str(telescope))
+    bad, _ = find_bad_pixels(file, choice)
     if bad is None or not bad.any():
         return image
     image = image.astype(np.float64)

@@ -377,7 +377,7 @@ def test_a_stranger_s_shard_without_labels_is_refused(deeplensesim, tmp_path):
     out.rmdir()
     begun_by_a_stranger(deeplensesim, out, file="shard-00000.h5", n=9, sha256=digest)
     (tmp_path / "shard").rename(out / "shard-00000.h5")
-    with pytest.raises(InputError, match="is not a shard of this import"):
+    with pytest.raises(InputError, match="not a shard of this program; delete"):
         import_images(deeplensesim, options(out=out))
 
 
