@@ -17,7 +17,7 @@ from learn.inference.outputs import IMAGE_KEYS, check_image, name_stem, writing
 from learn.inference.tables import Predictions
 from lensphys.ground.files import replacing
 from lensphys.ground.locks import hold
-from lensphys.ground.names import plain_text
+from lensphys.ground.names import ascii_text
 
 
 def write_images(out: Path, predictions: Predictions, model: Model, *, overwrite: bool) -> int:
@@ -73,11 +73,11 @@ def _make_hdu(
     if cutout.wcs is not None:
         header = _zoom_wcs(cutout.wcs, frame.corner, frame.step / factor).to_header(relax=True)
     if cutout.unit is not None:
-        header["BUNIT"] = _show(cutout.unit)
+        header["BUNIT"] = ascii_text(cutout.unit)
     header["PIXSCALE"] = (model.pixel_scale / factor, "arcsec")
     bad, file, index = IMAGE_KEYS
     header[bad] = (cutout.bad, "pixels of the original that were filled")
-    header[file] = _show(cutout.path.name)
+    header[file] = ascii_text(cutout.path.name)
     header[index] = (cutout.index, "of the image in its file, from 0")
     shared = {True: 1, False: factor**2}
     given, trained = (
@@ -85,11 +85,6 @@ def _make_hdu(
     )
     pixels = image[rows, columns]
     return fits.PrimaryHDU(pixels if given == trained else pixels * (trained / given), header)
-
-
-def _show(text: str) -> str:
-    """A text as a header can hold it."""
-    return plain_text(text).encode("ascii", "backslashreplace").decode()
 
 
 def _zoom_wcs(wcs: WCS, corner: tuple[float, float], step: float) -> WCS:

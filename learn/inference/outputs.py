@@ -1,4 +1,4 @@
-"""Where predictions go: a table or a folder of images, and nothing that would be lost there.
+"""Places of predictions: a table or a folder of images, and nothing that would be lost there.
 
 This file imports no torch, so that refusals answer at once.
 """

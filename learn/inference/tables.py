@@ -16,7 +16,7 @@ from learn.inference.outputs import FIRST, FORMATS, LAST, is_table, writing
 from learn.tasks.base import Task
 from lensphys.ground.files import check_output
 from lensphys.ground.locks import replacing_alone
-from lensphys.ground.names import plain_text
+from lensphys.ground.names import ascii_text, plain_text
 
 #: Characters that FITS has for the name of a column.
 _LONGEST_NAME = 64
@@ -71,12 +71,13 @@ def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
     """A table as its format can hold it: FITS knows ASCII alone, and all want a line a row."""
     ascii_only = ending == ".fits"
     failed = columns[LAST[1]] == 1
-    names = _unique([_show(name, ascii_only) for name in columns], ascii_only)
+    show = ascii_text if ascii_only else plain_text
+    names = _unique([show(name) for name in columns], ascii_only)
     table = Table()
     for name, column in zip(names, columns.values(), strict=True):
         values = column
         if column.dtype.kind == "U":
-            values = np.array([_show(text, ascii_only) for text in column])
+            values = np.array([show(text) for text in column])
         if column.dtype.kind in "Ub" and name not in FIRST:
             # Neither a class nor a verdict follows from what could not be computed.
             values = np.where(failed, np.zeros((), values.dtype), values)
@@ -84,12 +85,6 @@ def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
                 values = MaskedColumn(values, mask=failed)
         table[name] = values
     return table
-
-
-def _show(text: str, ascii_only: bool) -> str:
-    """A name on one line."""
-    shown = plain_text(text)
-    return shown.encode("ascii", "backslashreplace").decode() if ascii_only else shown
 
 
 def _unique(names: Sequence[str], ascii_only: bool) -> list[str]:

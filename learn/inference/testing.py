@@ -19,7 +19,8 @@ from learn.inference.outputs import PREDICTIONS
 from learn.run_files import METRICS
 from learn.tasks.base import Task
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing, write_text
+from lensphys.ground.files import cannot_write, replacing, write_text
+from simulate.hdf5 import error_number
 from simulate.shards import DataSet
 
 _log = logging.getLogger(__name__)
@@ -98,7 +99,10 @@ def write_results(
     task.draw(predictions[torch.from_numpy(known)], data, rows[known], metrics, folder)
     columns, attrs = task.records(predictions, data, rows)
     try:
-        with replacing(folder / PREDICTIONS) as path, h5py.File(path, "w") as file:
+        with (
+            replacing(folder / PREDICTIONS) as path,
+            h5py.File(path, "w", locking=False) as file,
+        ):
             for name, values in columns.items():
                 file.create_dataset(name, data=values)
             file.create_dataset("index", data=rows)
@@ -106,8 +110,5 @@ def write_results(
             for name, value in ({"label_names": data.label_names} | attrs).items():
                 file.attrs[name] = value
     except (OSError, RuntimeError) as error:  # HDF5 answers a full disk with either
-        raise InputError(
-            f"cannot write {folder / PREDICTIONS}: {error}; make room and run the same command "
-            "again"
-        ) from None
+        raise cannot_write(folder / PREDICTIONS, error_number(error), str(error)) from None
     write_text(folder / METRICS, json.dumps(metrics, indent=1) + "\n")

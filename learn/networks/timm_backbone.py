@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from learn.networks.size import VIT as VIT
+from learn.networks.size import VIT
 from learn.networks.trial import check_network
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError

@@ -25,7 +25,8 @@ from learn.networks.encoder import Encoder
 from learn.networks.encoder_files import Backbone
 from learn.networks.head import Head
 from learn.networks.rcan import RCAN
-from learn.networks.timm_backbone import VIT, TimmBackbone, TimmConfig
+from learn.networks.size import VIT
+from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.reporting.task_report import TaskReport
 from learn.tasks.data_needs import DataNeeds
 from learn.training.optimizer import Trained

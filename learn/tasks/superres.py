@@ -22,7 +22,7 @@ from learn.lens_fits.lens_fits import LensFits
 from learn.networks.encoder import Encoder
 from learn.networks.encoder_files import Backbone
 from learn.networks.rcan import RCAN, Rcan, RcanConfig, RcanSizes
-from learn.networks.timm_backbone import VIT
+from learn.networks.size import VIT
 from learn.reporting.figures.superres import draw_triptychs
 from learn.reporting.tasks.superres import REPORT
 from learn.tasks.base import Task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -13,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import replacing
+from lensphys.ground.files import cannot_write, replacing
 
 #: The checkpoint that a run goes on from.
 LAST = "last.ckpt"
@@ -66,11 +67,10 @@ class WholeCheckpoints(TorchCheckpointIO):
             with replacing(path) as temporary:
                 torch.save(checkpoint, temporary)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as either of the two
-            reason = error.strerror if isinstance(error, OSError) else "the disk may be full"
-            advice = "make room" if os.access(path.parent, os.W_OK) else "make the folder writable"
-            raise InputError(
-                f"cannot write {path}: {reason}; {advice} and run the same command again to go on"
-            ) from None
+            number = error.errno if isinstance(error, OSError) else None
+            if not os.access(path.parent, os.W_OK):
+                number = errno.EACCES
+            raise cannot_write(path, number, "the disk may be full") from None
 
 
 def check_checkpoint(path: Path, module: pl.LightningModule) -> None:

@@ -17,7 +17,7 @@ from lensphys.ground.files import replacing
 #: Names of temporary files, as :func:`lensphys.ground.files.replacing` gives them.
 _OURS = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
-T = TypeVar("T")
+ResultT = TypeVar("ResultT")
 
 
 class HeldError(InputError):
@@ -98,7 +98,7 @@ def replacing_alone(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def call_in_turn(call: Callable[[], T], note: Callable[[str], None]) -> T:
+def call_in_turn(call: Callable[[], ResultT], note: Callable[[str], None]) -> ResultT:
     """Call a function that holds a folder, after other processes that hold it have let go.
 
     Args:

@@ -23,6 +23,11 @@ def plain_text(name: object) -> str:
     return text if text.isprintable() else "".join(map(_show, text))
 
 
+def ascii_text(name: object) -> str:
+    r"""A name as FITS holds it: letters beyond ASCII are written as ``\xe9``."""
+    return plain_text(name).encode("ascii", "backslashreplace").decode()
+
+
 def figure_text(name: object, longest: int = _LONGEST) -> str:
     """A name as matplotlib draws it: no formula, in every legend, and not longer than this."""
     text = shorten(plain_text(name), longest).replace("$", r"\$")

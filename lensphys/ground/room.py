@@ -85,7 +85,7 @@ def _free_of_machine() -> int | None:
 
 
 def _free_of_process() -> int | None:
-    """What ``ulimit -v`` leaves of the address space."""
+    """Bytes of address space that ``ulimit -v`` leaves; None without a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return None

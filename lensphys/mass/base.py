@@ -17,7 +17,7 @@ Vector: TypeAlias = tuple[Tensor, Tensor]
 
 
 class Unchanging:
-    """What keeps something that follows from its attributes, so that none of them is replaced.
+    """An object that keeps what follows from its attributes, so that none of them is replaced.
 
     Tensors among them, or among the parameters of a profile, may change in place.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import yaml
 
 from learn.compare.cell import TASK, Cell
 from learn.compare.measuring.materials import COMMIT, SECONDS, Materials
@@ -18,6 +17,7 @@ from learn.data import split_for
 from learn.inference.outputs import PREDICTIONS
 from learn.run_files import CHECKPOINTS, CONFIG, read_metrics
 from learn.training.loop import resolve
+from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
 
 
@@ -76,8 +76,10 @@ def _train(cell: Cell, materials: Materials) -> dict[str, Any]:
 
 def _precision(run: Path | None) -> str | None:
     """The precision of a run; None without one."""
-    config = _read(run, CONFIG)
-    return None if config is None else str(yaml.safe_load(config)["precision"])
+    if run is None or not (run / CONFIG).is_file():
+        return None
+    precision = read_yaml(run / CONFIG).get("precision")
+    return None if precision is None else str(precision)
 
 
 def _read_seconds(run: Path | None) -> float:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +37,10 @@ def estimate(values: Sequence[float]) -> Estimate:
     count = len(values)
     if count < 2:
         return Estimate(float(np.mean(values)), None, count)
+    # The quantile of scipy.stats, without the second that its import takes; refusals need neither.
+    from scipy.special import stdtrit
+
     error = float(np.std(values, ddof=1)) / math.sqrt(count)
-    # The quantile of scipy.stats, without the second that its import takes.
     return Estimate(float(np.mean(values)), float(stdtrit(count - 1, 0.975)) * error, count)
 
 

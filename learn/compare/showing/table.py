@@ -11,6 +11,7 @@ from learn.compare.config import CompareConfig
 from learn.compare.rows import Budget, explain_baselines, mode_columns
 from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.tasks import task_report
+from lensphys.ground.names import markdown_text
 
 Results = Mapping[Cell, Mapping[str, Any]]
 _COMMITS = ("commit", "encoder_commit")
@@ -31,13 +32,13 @@ def format_table(
     """
     hours = _hours(results)
     made_with = [result.get(key) for result in results.values() for key in _COMMITS]
-    commits = {commit for commit in made_with if commit}
+    commits = ", ".join(sorted({markdown_text(commit) for commit in made_with if commit}))
     section = config.finetune
     lines = [
         f"# Comparison, tier {tier}",
         "",
         f"{len(results)} of {len(cells)} cells, {hours:.2f} hours; made by `python cli.py compare "
-        f"--tier {tier}`, code {', '.join(sorted(commits))}. Hours are those of all processes "
+        f"--tier {tier}`, code {commits}. Hours are those of all processes "
         "together, without fits of lenses that were there already.",
         "",
         f"Pretrained on {_pretrained_on(config, cells)}, {config.pretrain.views:g} views of each; "
@@ -106,7 +107,7 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
             for name in rows:
                 of_row = [cell for cell in shown if cell.method == name]
                 entries = [_entry(of_row, results, metric, *column) for column in columns]
-                lines.append(_row([name, *entries]))
+                lines.append(_row([markdown_text(name), *entries]))
             lines.append("")
     return lines
 
@@ -136,7 +137,7 @@ def _protocols(config: CompareConfig, cells: Sequence[Cell], results: Results) -
         lines += ["", _row(head), _row(["---", *["---:"] * len(protocol.head)])]
         for metric, published in protocol.published.items():
             entries = [_measured(measured, key) for key in protocol.metrics_of(metric)]
-            lines.append(_row([metric, f"{published:g}", *entries]))
+            lines.append(_row([markdown_text(metric), f"{published:g}", *entries]))
         lines.append("")
     return lines
 

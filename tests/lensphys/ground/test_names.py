@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lensphys.ground.names import figure_text, markdown_text, plain_text, shorten
+from lensphys.ground.names import ascii_text, figure_text, markdown_text, plain_text, shorten
 
 NASTY = [
     "$x^2$",
@@ -46,6 +46,11 @@ def test_what_cannot_be_printed_is_written_as_its_code() -> None:
     assert plain_text("a\nb\tc\r") == r"a\nb\tc\r"
     assert plain_text("\u202ea") == r"\u202ea"
     assert plain_text(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
+
+
+def test_letters_beyond_ascii_are_codes_where_a_format_holds_ascii_alone() -> None:
+    assert ascii_text("café\n") == r"caf\xe9\n"
+    assert ascii_text("no_sub [x]") == "no_sub [x]"
 
 
 @pytest.mark.parametrize("name", NASTY)
