@@ -19,6 +19,7 @@ LEAST, MOST, FARTHEST = 1e-6, 1e5, 1e9
 MOST_STEEP = 1e3
 #: Distance from the origin (arcsec, root mean square of a map) that formulas are written for.
 _FAR = {torch.float32: 1e7, torch.float64: 1e140}
+_FAR2 = {dtype: far * far for dtype, far in _FAR.items()}
 
 
 def is_far(*positions: Any) -> bool:
@@ -26,13 +27,14 @@ def is_far(*positions: Any) -> bool:
 
     On an accelerator nobody looks, since that would wait for it; nor in a compiled graph.
     """
+    # Every call of a profile comes here: nothing that takes microseconds without need.
     for v in positions:
-        if not isinstance(v, Tensor) or v.dtype not in PRECISIONS or v.device.type != "cpu":
+        if not (isinstance(v, Tensor) and v.is_cpu and v.dtype in PRECISIONS):
             return False
         if is_traced(v) or not torch._C._has_storage(v):
             return False
-        flat = v.detach().reshape(-1)
-        if flat.dot(flat).item() > _FAR[v.dtype] ** 2 * len(flat):
+        flat = (v.detach() if v.requires_grad else v).reshape(-1)
+        if flat.dot(flat).item() > _FAR2[v.dtype] * flat.numel():
             return True
     return False
 

@@ -49,12 +49,15 @@ class TruncatedProjection:
         self.L = -torch.log1p(tau * (1 + tau / (self.q + x)) / x)
         self.P = torch.log1p(u / (2 * tau * self.sum))
         self.scale = (tau / (self.tau2 + 1)) ** 2
+        # scale (tau2 - 1) and scale (tau2 + 1) without numbers so large that gradients overflow.
+        self.whole = self.tau2 / (self.tau2 + 1)
+        self.lesser = self.whole * ((self.tau2 - 1) / (self.tau2 + 1))
 
     @property
     def mean(self) -> Tensor:
         """Half the mean convergence inside of R, in NFW's unit."""
         inner = self.halo.mean - self.P / self.halo.u + self.L / (self.tau * self.sum)
-        return self.scale * ((self.tau2 - 1) * inner + self._remainder)
+        return self.lesser * inner + self.scale * self._remainder
 
     @property
     def kappa(self) -> Tensor:
@@ -62,8 +65,8 @@ class TruncatedProjection:
         halo, q = self.halo, self.q
         outside = halo.excess + math.pi * self.tau2 / (halo.x * q * (halo.x + q))
         remainder = torch.where(halo.far_outside, outside, 2 * halo.F - math.pi / q)
-        logarithm = (self.tau2 - 1) * self.L / (self.tau * q)
-        return self.scale * ((self.tau2 + 1) * halo.kappa + logarithm + remainder)
+        logarithm = self.lesser * self.L / (self.tau * q)
+        return self.whole * halo.kappa + logarithm + self.scale * remainder
 
     @property
     def potential(self) -> Tensor:
@@ -72,7 +75,7 @@ class TruncatedProjection:
         delta = 2 * halo.u / (self.tau * self.sum)
         inner = halo.potential - P * (2 * L + P + 2) + delta * L
         outer = 2 * halo.u * (self._remainder - 2 * halo.mean) + 2 * math.pi * self.tau * P
-        return self.scale * ((self.tau2 - 1) * inner + outer)
+        return self.lesser * inner + self.scale * outer
 
     @property
     def _remainder(self) -> Tensor:

@@ -71,6 +71,16 @@ def test_a_halo_truncated_very_far_out_is_an_nfw(grid):
     )
 
 
+def test_gradients_of_a_heavy_halo_truncated_very_far_out_are_those_of_an_nfw():
+    x, y = torch.tensor([[1e-3, 1.0, 9e6]]), torch.tensor([[0.0, 0.3, 0.0]])
+    found = []
+    for cls, rest in ((NFW, {}), (TNFW, {"r_trunc": torch.tensor(1e30)})):
+        Rs, alpha_Rs = (torch.tensor(v, requires_grad=True) for v in (1e3, 1e5))
+        potential = cls(Rs=Rs, alpha_Rs=alpha_Rs, **rest).potential(x, y)
+        found.append(torch.stack(torch.autograd.grad(potential.sum(), (Rs, alpha_Rs))))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=0.0)
+
+
 @pytest.mark.parametrize("tau", [0.05, 1.0, 20.0])
 def test_the_mass_of_a_truncated_halo_is_finite(tau):
     # Baltz, Marshall & Oguri 2009: tau^2 / (tau^2 + 1)^2 ((tau^2 - 1) ln tau + tau pi - tau^2 - 1).
