@@ -238,10 +238,6 @@ def _usage(model: Model, onnx: bool) -> Iterator[str]:
         )
 
 
-def _what(model: Model) -> str:
-    return "Surface brightnesses" if model.surface_brightness else "Fluxes"
-
-
 def _limits(model: Model) -> Iterator[str]:
     attrs = model.data.attrs
     made = "imported" if attrs.get("preset") == "imported" else "simulated"
@@ -249,8 +245,9 @@ def _limits(model: Model) -> Iterator[str]:
         f"It has seen {made} images of one kind only (the table above). The numbers hold for "
         "images like these; nothing is said here of other instruments, noise, or lenses."
     )
+    quantity = "Surface brightnesses" if model.surface_brightness else "Fluxes"
     yield (
-        f"{_what(model)} must be on pixels of {model.pixel_scale:.4g} arcsec and in the unit "
+        f"{quantity} must be on pixels of {model.pixel_scale:.4g} arcsec and in the unit "
         f"'{markdown_text(model.unit)}'; nothing is rescaled to it. `predict` resamples pixels and "
         "conserves flux, but leaves PSF and noise as they are."
     )

@@ -16,13 +16,13 @@ from simulate.shards import MANIFEST
 _NAMED, _SHOWN = 10, 3
 
 
-def left_out(source: Source, config: ImportConfig, form: Form) -> Iterator[str]:
+def list_left_out(source: Source, config: ImportConfig, form: Form) -> Iterator[str]:
     """One line for each kind of thing that is not imported, or not as it may be meant."""
     named = "--label-names does not name it"
     why = named if config.label_names else f"it is not part of the layout {source.layout}"
     for name, count in source.left_out.items():
         yield f"left out {escape(name)}/ ({count} {'image' if count == 1 else 'images'}): {why}"
-    for role, names in by_role(source).items():
+    for role, names in sort_by_role(source).items():
         shown = ", ".join(map(escape, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
         if len(names) == 1:
             yield f"left out {shown}: a {role} by its name, no image of the sky"
@@ -36,7 +36,7 @@ def left_out(source: Source, config: ImportConfig, form: Form) -> Iterator[str]:
         yield advice
 
 
-def by_role(source: Source) -> dict[str, list[str]]:
+def sort_by_role(source: Source) -> dict[str, list[str]]:
     """Files that are no images of the sky by their names, for each role."""
     names: dict[str, list[str]] = {}
     for name, role in source.others.items():

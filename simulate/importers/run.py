@@ -22,7 +22,7 @@ from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source, find_images
 from simulate.importers.pixels import read_entry
-from simulate.importers.remarks import Remarks, by_role, left_out
+from simulate.importers.remarks import Remarks, list_left_out, sort_by_role
 from simulate.importers.survey import Form, survey
 from simulate.shards import (
     MANIFEST,
@@ -94,7 +94,7 @@ def import_images(
             return out, False
 
         _check_room(out, missing, form)
-        for line in left_out(source, config, form):
+        for line in list_left_out(source, config, form):
             tell(line)
         remarks = Remarks(tell, len(source.entries))
         for number, part in enumerate(parts):
@@ -262,7 +262,7 @@ def _finish(out: Path, manifest: dict[str, Any], source: Source) -> None:
     manifest["n"] = total
     manifest["counts"] = dict(zip(source.label_names, counts.tolist(), strict=True))
     manifest["skipped"] = {"n": len(names), "names": names}
-    roles = {f"{role}s": len(names) for role, names in by_role(source).items()}
+    roles = {f"{role}s": len(names) for role, names in sort_by_role(source).items()}
     manifest["left_out"] = dict(source.left_out) | roles
     manifest["complete"] = True
     write_manifest(out, manifest)
