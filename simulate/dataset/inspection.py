@@ -18,6 +18,7 @@ from lensphys.ground.room import describe_bytes
 from simulate.dataset.columns import unit
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 from simulate.run import Progress
+from simulate.shard_form import AGAIN
 from simulate.shards import SOURCES, is_shard_intact, read_shard, shapes
 
 
@@ -118,10 +119,12 @@ def _state(summary: Summary) -> str:
 
 
 def _skipped(skipped: Any) -> int:
-    """A number, or what names them as well."""
+    """A number, or what names them as well; 0 for anything else."""
     if isinstance(skipped, dict):
         skipped = skipped.get("n", 0)
-    return len(skipped) if isinstance(skipped, list) else int(skipped or 0)
+    if isinstance(skipped, list):
+        return len(skipped)
+    return skipped if isinstance(skipped, int) else 0
 
 
 def _ranges(columns: list[Column]) -> Table:
@@ -154,7 +157,9 @@ def verify(summary: Summary, progress: Progress) -> Iterator[str]:
     if sources := manifest.get(SOURCES):
         try:
             if not is_shard_intact(summary.folder, {"file": SOURCES} | sources):
-                yield f"{path} is missing or has another checksum than when it was written"
+                yield (
+                    f"{path} is missing or has another checksum than when it was written; {AGAIN}"
+                )
         except (InputError, TypeError, KeyError) as error:
             yield str(error) if isinstance(error, InputError) else f"{path} is not in the manifest"
     for entry in manifest["shards"]:
@@ -168,7 +173,7 @@ def verify(summary: Summary, progress: Progress) -> Iterator[str]:
             elif part[2]["label_names"] != manifest["label_names"]:
                 yield f"{path} has other classes than the manifest"
             elif not is_shard_intact(summary.folder, entry):
-                yield f"{path} has another checksum than when it was written"
+                yield f"{path} has another checksum than when it was written; {AGAIN}"
         except InputError as error:
             yield str(error)
         progress(entry["n"])

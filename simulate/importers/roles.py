@@ -131,9 +131,11 @@ def file_role(name: str, beside: Neighbours) -> str | None:
 
 
 def _role_inside(word: str) -> str | None:
-    """The role in words such as MERPSF and VISRMS."""
+    """The role in words such as MERPSF, VISRMS and BPMASK."""
     if "psf" in word:
         return PSF
+    if word.endswith(("mask", "msk", "flag", "flags")):
+        return MASK
     return NOISE if word.endswith("rms") and word not in ("forms", "norms", "terms") else None
 
 

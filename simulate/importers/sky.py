@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from astropy import log
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
@@ -31,7 +34,7 @@ def find_wcs(header: fits.Header) -> WCS | None:
         if not _gives_widths(plain, key):
             continue
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _silenced():
                 warnings.simplefilter("ignore", AstropyWarning)
                 warnings.simplefilter("ignore", RuntimeWarning)
                 wcs = WCS(plain, key=key or " ")
@@ -45,6 +48,17 @@ def find_wcs(header: fits.Header) -> WCS | None:
         if np.isfinite(widths).all() and min(widths) > 0:
             return wcs
     return None
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep astropy's notes on a header, as on one without "-SIP", out of the output."""
+    level = log.level
+    log.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def pixel_widths(wcs: WCS | None) -> tuple[float, float] | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import logging
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,11 +83,7 @@ def read_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArra
                 f"{escape(str(path))}: left out {len(others)} noise maps, PSFs and the like by "
                 f"their names: {names}{', ...' if len(others) > 3 else ''}"
             )
-        for number in _choose_evenly(len(files), most):
-            try:
-                yield number, -1, _fits_image(files[number])
-            except InputError:
-                yield number, -1, None
+        yield from _folder_images(path, files, most)
     elif path.name.endswith(_HDF5_ENDINGS):
         yield from _hdf5_images(path, most)
     elif is_fits(path.name):
@@ -137,11 +135,79 @@ def _fits_files(folder: Path) -> list[Path]:
     return [folder / name for name, _ in listing.images if is_fits(name)]
 
 
-def _fits_image(path: Path) -> NDArray[Any]:
-    """The image of a cutout."""
+def _folder_images(
+    path: Path, files: list[Path], most: int | None
+) -> Iterator[tuple[int, int, NDArray[Any] | None]]:
+    """The image of each file, or of each of its extensions where these have no names."""
+    counts = [_count_unnamed(file) for file in files]
+    if several := sum(count > 1 for count in counts):
+        _log.info(
+            f"{escape(str(path))}: {several} of {len(files)} files have a galaxy in each of "
+            f"several extensions, {sum(counts)} galaxies in all"
+        )
+    places = [(file, n) for file, count in enumerate(counts) for n in range(count)]
+    chosen = [(number, *places[number]) for number in _choose_evenly(len(places), most)]
+    notes: Counter[str] = Counter()
+    for of_file, group in itertools.groupby(chosen, key=lambda item: item[1]):
+        if counts[of_file] > 1:
+            wanted = {n: number for number, _, n in group}
+            yield from _extensions(files[of_file], wanted)
+            continue
+        for number, _, _ in group:
+            try:
+                yield number, -1, _fits_image(files[of_file], notes)
+            except InputError:
+                yield number, -1, None
+    for note, count in itertools.islice(notes.items(), 3):
+        _log.info(f"{escape(str(path))}: {count} {'galaxy' if count == 1 else 'galaxies'} {note}")
+
+
+def _count_unnamed(path: Path) -> int:
+    """Number of galaxies in a file of a folder: several where extensions without names hold them.
+
+    Names are those of bands, of which one is taken.
+    """
+    try:
+        with opened_fits(path) as file:
+            images = sky_images(file) if len(file) > 1 else []
+            named = any(hdu.name not in ("", "PRIMARY") for hdu in images)
+            return 1 if named else max(1, len(images))
+    except (BrokenFileError, OSError):
+        return 1  # reading it gives the reason
+
+
+def _extensions(
+    path: Path, wanted: Mapping[int, int]
+) -> Iterator[tuple[int, int, NDArray[Any] | None]]:
+    """Galaxies of a file by their places among its images, with the numbers that they have."""
+    done: set[int] = set()
+    try:
+        with _readable(path), opened_fits(path) as file:
+            images = sky_images(file)
+            flagged = sum(is_image(hdu) for hdu in file) > len(images)
+            for place, number in wanted.items():
+                done.add(number)
+                yield number, -1, _plane(images[place], file, flagged=flagged)
+    except InputError:
+        yield from ((number, -1, None) for number in wanted.values() if number not in done)
+
+
+def _plane(hdu: Any, file: fits.HDUList, *, flagged: bool) -> NDArray[Any] | None:
+    """The image (H, W) of an extension; None where it is broken or of other dimensions."""
+    try:
+        image = _pixels(hdu, file, flagged=flagged)
+    except BrokenFileError:
+        return None
+    return image if image.ndim == 2 else None
+
+
+def _fits_image(path: Path, notes: Counter[str]) -> NDArray[Any]:
+    """The image of a cutout; a note is added where the file has others of the sky."""
     with _readable(path), opened_fits(path) as file:
-        hdu = choose_image(file).image
-        image = _pixels(hdu, file, flagged=True)
+        choice = choose_image(file)
+        if choice.note:
+            notes[choice.note.partition("; choose")[0]] += 1
+        image = _pixels(choice.image, file, flagged=True)
         if image.ndim == 3 and len(image) == 3:
             image = np.moveaxis(image, 0, -1)
         elif image.ndim != 2:
@@ -166,11 +232,7 @@ def _fits_images(path: Path, most: int | None) -> Iterator[tuple[int, int, NDArr
             yield from _fits_cube(path, images[0], file, most)
             return
         for number in _choose_evenly(len(images), most):
-            try:
-                image = _pixels(images[number], file, flagged=left > 0)
-            except BrokenFileError:
-                image = np.empty(())
-            yield number, -1, image if image.ndim == 2 else None
+            yield number, -1, _plane(images[number], file, flagged=left > 0)
 
 
 def _fits_cube(

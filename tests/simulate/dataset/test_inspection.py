@@ -85,6 +85,10 @@ def test_a_data_set_without_a_shard_yet(copy):
 def test_skipped_files_of_an_import_are_counted(tmp_path):
     data = foreign(tmp_path / "data", [0, 1], ["non_lens", "unlabelled"])
     assert "skipped 3 files that could not be imported" in told(data)
+    manifest = json.loads((data / "manifest.json").read_text())
+    for other in ("x", {"n": "x"}, {"n": [None]}, 2.5):
+        (data / "manifest.json").write_text(json.dumps(manifest | {"skipped": other}))
+        assert "state complete" in told(data)
 
 
 def test_an_intact_data_set_has_no_damage(undisturbed):
@@ -99,7 +103,7 @@ def test_every_damaged_shard_is_named(copy):
     second.write_bytes(second.read_bytes()[:-1000])
     third.unlink()
     found = damages(copy)
-    assert found[0] == f"{first} has another checksum than when it was written"
+    assert found[0].startswith(f"{first} has another checksum than when it was written; run the")
     assert found[1].startswith(f"{second} is truncated")
     assert found[2].startswith(f"{third} is missing")
     assert "images 32" in told(copy)

@@ -37,6 +37,8 @@ NONE = Neighbours(())
         ("DQ", "mask"),
         ("MSK", "mask"),
         ("BPM", "mask"),
+        ("BPMASK", "mask"),
+        ("VISFLAG", "mask"),
         ("3-4-F.FLG", "mask"),
         ("SEGMENTATION", "segmentation map"),
         ("D2IMARR", "background"),

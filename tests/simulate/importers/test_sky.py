@@ -52,6 +52,13 @@ def test_tables_of_distortion_do_not_hide_the_pixel_scale():
     assert found == before
 
 
+def test_notes_of_astropy_on_a_header_stay_out_of_the_output(capsys):
+    without_suffix = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-6, "B_0_2": 1e-6}
+    wcs = find_wcs(header(LINEAR | without_suffix))
+    assert pixel_widths(wcs) == pytest.approx((0.05, 0.05))
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("letter", ["A", "O", "Z"])
 def test_alternate_coordinates_serve_where_there_are_no_others(letter):
     alternate = {f"{key}{letter}": value for key, value in LINEAR.items()}

@@ -112,6 +112,29 @@ def test_each_extension_with_an_image_is_a_galaxy(tmp_path, caplog):
         load_galaxies(configured(path=tmp_path / "none.fits"))
 
 
+def test_files_of_a_folder_may_hold_a_galaxy_in_each_extension(tmp_path, caplog):
+    caplog.set_level("INFO", "simulate")
+    images = [(blob(sigma=3.0 + k) + noise((80, 80), k)).astype("f4") for k in range(5)]
+    for name, part in (("a", images[:3]), ("b", images[3:])):
+        hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(image) for image in part)]
+        fits.HDUList(hdus).writeto(tmp_path / f"{name}.fits")
+    found = load_galaxies(configured(path=tmp_path))
+    assert found.number.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(found.stamps[4], stamp_of(images[4])[0])
+    assert "2 of 2 files have a galaxy in each of several extensions, 5 galaxies" in caplog.text
+    assert load_galaxies(configured(path=tmp_path, max_images=2)).number.tolist() == [0, 2]
+
+
+def test_bands_that_are_not_taken_are_named(tmp_path, caplog):
+    caplog.set_level("INFO", "simulate")
+    bands = [fits.ImageHDU((blob() + noise((80, 80))).astype("f4"), name=name) for name in "GRI"]
+    fits.HDUList([fits.PrimaryHDU(), *bands]).writeto(tmp_path / "a.fits")
+    assert len(load_galaxies(configured(path=tmp_path))) == 1
+    assert "1 galaxy from G (extension 1), one of the 3 images in the file; not taken: R, I" in (
+        caplog.text
+    )
+
+
 def test_psfs_beside_cutouts_are_left_out_by_name(tmp_path, caplog):
     caplog.set_level("INFO", "simulate")
     for name in ("a.fits", "b.fits", "a_psf.fits"):
