@@ -13,6 +13,7 @@ from torch import Tensor
 from lensphys.grid import measure_pixels
 from lensphys.ground.numbers import check_count
 from lensphys.kernels import launch
+from lensphys.light.base import LightProfile
 from lensphys.parameters import check_batches, check_positions
 from lensphys.psf import PSF
 
@@ -60,7 +61,7 @@ class Pixels:
         *,
         psf: PSF | None = None,
         supersampling: int = 1,
-        integrate_cores: bool = False,
+        integrate_cores: bool = True,
     ) -> None:
         check_positions(x, y)
         dx, precision = measure_pixels(x, y)
@@ -86,12 +87,20 @@ class Pixels:
 
     def brightness(self, light: Luminous) -> Tensor:
         """Unlensed brightness that stands for each ray, flux per arcsec^2."""
-        steep = self._integrate_cores and getattr(light, "steep", False)
-        mean = getattr(light, "mean_brightness", None) if steep else None
+        mean = getattr(light, "mean_brightness", None) if self._integrates(light) else None
         if mean is None:
             return light.surface_brightness(self.x, self.y)
         found: Tensor = mean(self.x, self.y, self.ray_spacing)
         return found
+
+    def brightness_jacobian(self, light: LightProfile) -> tuple[Tensor, dict[str, Tensor]]:
+        """:meth:`brightness`, and its derivative with respect to each parameter by name."""
+        if self._integrates(light):
+            return light.mean_brightness_jacobian(self.x, self.y, self.ray_spacing)
+        return light.surface_brightness_jacobian(self.x, self.y)
+
+    def _integrates(self, light: Luminous) -> bool:
+        return self._integrate_cores and getattr(light, "steep", False)
 
     def collect(self, brightness: Tensor) -> Tensor:
         """Average and blur the brightness that rays meet: flux per pixel ``(..., ny, nx)``."""
@@ -123,7 +132,7 @@ def render(
     psf: PSF | None = None,
     supersampling: int = 1,
     lens_light: Light | None = None,
-    integrate_cores: bool = False,
+    integrate_cores: bool = True,
 ) -> Tensor:
     """Noise-free image of a lensed source, differentiable in all lens and source parameters.
 
@@ -140,10 +149,9 @@ def render(
         lens_light: surface brightness in the image plane, which is not lensed; one light profile
             or several.
         integrate_cores: integrate the steep centre of a :class:`lensphys.Sersic` or
-            :class:`lensphys.Spiral` in ``lens_light`` over the pixels, where one ray may meet
-            several times the mean of its pixel. False takes the rays, as :func:`lensphys.fit` and
-            lenstronomy do: at an index of 4 and one ray the brightest pixel is up to 4.6 times too
-            bright.
+            :class:`lensphys.Spiral` in ``lens_light`` over the pixels. False takes the rays, as
+            lenstronomy does: at an index of 4 and one ray the brightest pixel is up to 4.6 times
+            too bright.
 
     Returns:
         Flux per pixel (mean surface brightness times pixel area), of shape ``(B, ny, nx)``, or

@@ -124,7 +124,7 @@ class LensScene:
         deflection times the slope of the source, in closed form throughout.
         """
         x, y = pixels.x, pixels.y
-        if (maps := self._compiled_jacobian(params, x, y)) is not None:
+        if (maps := self._compiled_jacobian(params, pixels)) is not None:
             return pixels.collect(maps)
         deflector, shear = self._deflector(params), self._shear(params)
         alpha, by_mass = deflector.deflection_jacobian(x, y)
@@ -142,15 +142,14 @@ class LensScene:
         rows = [torch.addcmul(slope_x * d_x, slope_y, d_y) for d_x, d_y in deflected]
         rows += by_source.values()
         if (light := self.light(params)) is not None:
-            own, by_light = light.surface_brightness_jacobian(x, y)
+            own, by_light = pixels.brightness_jacobian(light)
             brightness = brightness + own
             rows += by_light.values()
         return pixels.collect(torch.stack([brightness, *rows], dim=1))
 
-    def _compiled_jacobian(
-        self, params: Mapping[str, Tensor], x: Tensor, y: Tensor
-    ) -> Tensor | None:
+    def _compiled_jacobian(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor | None:
         """Compute the same in one loop over the pixels, if it can: a SIE, without gradients."""
+        x, y = pixels.x, pixels.y
         values = [params[name] for name in self.names]
         if self._mass is not SIE or any(v.ndim != 1 or v.dtype != x.dtype for v in values):
             return None
@@ -168,10 +167,12 @@ class LensScene:
         parts = [table(_SIE), table(_SHEAR), table(_SERSIC, "source_")]
         given = dataclasses.replace(given, parameters=parts)
         given.run("scene.fill_jacobian", (*B_N, _NEAR), maps.numpy())
-        if self.lens_light:
-            given = dataclasses.replace(given, parameters=[table(_SERSIC, "lens_light_")])
-            given.run("sersic.add_jacobian", B_N, maps.numpy())
-        return maps.view(-1, 1 + len(values), *given.shape[-2:])
+        maps = maps.view(-1, 1 + len(values), *given.shape[-2:])
+        if (light := self.light(params)) is not None:
+            own, by_light = pixels.brightness_jacobian(light)
+            maps[:, 0] += own
+            maps[:, -len(by_light) :] = torch.stack(list(by_light.values()), dim=1)
+        return maps
 
     def _deflector(self, params: Mapping[str, Tensor]) -> MassProfile:
         return self._mass(**{name: params[name] for name in self._mass_names})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -72,16 +73,27 @@ class LightProfile(Profile):
         By forward-mode differentiation; profiles that are fitted often override it with their
         closed form. The gradient on the sky is minus the derivative with respect to the centre.
         """
-        brightness = self.surface_brightness(x, y)
+        return self._differentiate(lambda profile: profile.surface_brightness(x, y), x)
+
+    def mean_brightness_jacobian(
+        self, x: Tensor, y: Tensor, width: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """:meth:`mean_brightness`, and its derivative with respect to each parameter by name."""
+        return self._differentiate(lambda profile: profile.mean_brightness(x, y, width), x)
+
+    def _differentiate(
+        self, evaluate: Callable[[LightProfile], Tensor], like: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Maps of the profile, and their derivatives by forward-mode differentiation."""
         jacobian = {}
         for name in self.parameter_names():
-            value = torch.as_tensor(getattr(self, name), dtype=x.dtype, device=x.device)
+            value = torch.as_tensor(getattr(self, name), dtype=like.dtype, device=like.device)
 
-            def evaluate(value: Tensor, name: str = name) -> Tensor:
-                return dataclasses.replace(self, **{name: value}).surface_brightness(x, y)
+            def shift(value: Tensor, name: str = name) -> Tensor:
+                return evaluate(dataclasses.replace(self, **{name: value}))
 
-            jacobian[name] = jvp(evaluate, (value,), (torch.ones_like(value),))[1]
-        return brightness, jacobian
+            jacobian[name] = jvp(shift, (value,), (torch.ones_like(value),))[1]
+        return evaluate(self), jacobian
 
 
 @functools.cache

@@ -33,6 +33,8 @@ _EDGES = 1.57
 _POINTS = ((3.07, 4), (8.03, 2))
 #: The nearest pixels that are taken under a transform, which knows no numbers to compare.
 _EDGES_COUNT, _POINTS_COUNTS = 32, (64, 256)
+#: Nearest pixels over which derivatives are averaged, and points along a side of each.
+_SLOPES, _SLOPE_POINTS = 49, 8
 #: Points along an edge.
 _NODES = 12
 #: Least width of the crowding of points about the place of an edge that is nearest to the centre,
@@ -122,13 +124,43 @@ def _correct_nearest(
         value.flatten(-2) for value in torch.broadcast_tensors(x, y, radius2, brightness)
     )
     columns = [value[..., 0] if value.ndim else value for value in columns]
-    zones = [(n, _points(k)) for n, (_, k) in zip(_POINTS_COUNTS, _POINTS, strict=True)]
-    for count, means in (*reversed(zones), (_EDGES_COUNT, _means_of_edges)):
+    for count, means in _counted_zones():
         nearest = radius2.topk(min(count, radius2.shape[-1]), largest=False).indices
         values = means(x.gather(-1, nearest), y.gather(-1, nearest), width, *columns)
         found = found.scatter(-1, nearest, values.to(found.dtype))
     corrected: Tensor = found.reshape(brightness.shape)
     return corrected
+
+
+def _counted_zones() -> list[tuple[int, Callable[..., Tensor]]]:
+    """Number of nearest pixels and the mean that suits them, the widest zone first."""
+    points = zip(_POINTS_COUNTS, _POINTS, strict=True)
+    zones: list[tuple[int, Callable[..., Tensor]]] = [(n, _points(k)) for n, (_, k) in points]
+    return [*reversed(zones), (_EDGES_COUNT, _means_of_edges)]
+
+
+def find_sub_pixels(
+    x: Tensor, y: Tensor, width: float, params: Params, shape: torch.Size
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the pixels nearest to the centre of a profile, and points that fill them.
+
+    Args:
+        x, y, width: of the pixels, arcsec.
+        params: of the profile, aligned with ``x, y``.
+        shape: of its maps, ``(..., ny, nx)``.
+
+    Returns:
+        Places of the pixels in a flattened map, ``(..., N)``, and the x and y of the points in
+        each, ``(..., N, points)``.
+    """
+    radius2, _ = _radius_and_reach(x, y, width, params)
+    x, y, radius2 = (value.expand(shape).flatten(-2) for value in (x, y, radius2))
+    nearest = radius2.topk(min(_SLOPES, radius2.shape[-1]), largest=False).indices
+    offset = (torch.arange(_SLOPE_POINTS, dtype=x.dtype, device=x.device) + 0.5) / _SLOPE_POINTS
+    offset = width * (offset - 0.5)
+    fine_x = x.gather(-1, nearest)[..., None] + offset.repeat(_SLOPE_POINTS)
+    fine_y = y.gather(-1, nearest)[..., None] + offset.repeat_interleave(_SLOPE_POINTS)
+    return nearest, fine_x, fine_y
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +14,10 @@ from lensphys import fit_range
 from lensphys.arrays import read_numbers
 from lensphys.fit_range import FitRange
 from lensphys.kernels import launch
-from lensphys.light import LENGTHS, N_SERSIC
+from lensphys.lengths import LEAST, MOST
+from lensphys.light import N_SERSIC
 from lensphys.light.base import LightProfile, clamp_far
-from lensphys.light.pixel_means import correct_near_centre
+from lensphys.light.pixel_means import correct_near_centre, find_sub_pixels
 from lensphys.parameters import Parameter, check_range, needs_backward, parameter
 
 #: Radius (arcsec) inside which the profile is flat, as in lenstronomy: the cusp of n > 1 has an
@@ -89,8 +91,8 @@ class Sersic(LightProfile):
     )
     R_sersic: Parameter = parameter(
         unit="arcsec",
-        low=LENGTHS[0],
-        high=LENGTHS[1],
+        low=LEAST,
+        high=MOST,
         fit=FitRange(low=1e-3, high=2.0, start=0.1, unit="half field", log=True),
     )
     n_sersic: Parameter = parameter(
@@ -126,7 +128,44 @@ class Sersic(LightProfile):
         p = tuple(self.align(x).values())
         return correct_near_centre(self.surface_brightness(x, y), x, y, width, p, b_n(p[2]), B_N)
 
+    def mean_brightness_jacobian(
+        self, x: Tensor, y: Tensor, width: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean brightness, and its derivative with respect to each parameter by name.
+
+        Derivatives near the centre are those of points in the pixel, in the ratio of its true mean
+        to theirs: for n = 4 within 0.2 of the largest of a map, where one ray is off by up to 2.5.
+        """
+        mean = self.mean_brightness(x, y, width)
+        _, slopes = self.surface_brightness_jacobian(x, y)
+        params = tuple(self.align(x).values())
+        nearest, *fine = find_sub_pixels(x, y, width, params, mean.shape)
+        brightness, fine_slopes = self.surface_brightness_jacobian(*fine)
+        known = mean.flatten(-2).gather(-1, nearest)
+        ratio = known / brightness.mean(-1).clamp_min(torch.finfo(x.dtype).tiny)
+        for name, slope in slopes.items():
+            average = ratio * fine_slopes[name].mean(-1)
+            flat = slope.expand(mean.shape).flatten(-2).scatter(-1, nearest, average)
+            slopes[name] = flat.reshape(mean.shape)
+        return mean, slopes
+
+    def _compiled_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """Compute the Jacobian in one loop over the pixels, if it can; without gradients."""
+        p = self.align(x)
+        if needs_backward(x, y, *p.values()):
+            return None
+        if (given := launch.prepare(x, y, *p.values())) is None:
+            return None
+        maps = torch.zeros(given.images, 1 + len(p), given.pixels, dtype=x.dtype)
+        table = np.stack(given.parameters, axis=1)
+        given = dataclasses.replace(given, parameters=[table])
+        given.run("sersic.add_jacobian", B_N, maps.numpy())
+        brightness, *slopes = (found.reshape(given.shape) for found in maps.unbind(1))
+        return brightness, dict(zip(p, slopes, strict=True))
+
     def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if (found := self._compiled_jacobian(x, y)) is not None:
+            return found
         p = self.align(x)
         amplitude, radius, n, e1, e2, _, _ = p.values()
         t = _Terms(x, y, *list(p.values())[1:])

@@ -125,7 +125,7 @@ class TorchRenderer:
 def pixels_of(camera: Instrument, supersampling: int, like: Tensor) -> Pixels:
     """Pixels and PSF of an instrument, in the precision and on the device of a tensor."""
     x, y = lp.pixel_grid(camera.n_pix, camera.pixel_scale, dtype=like.dtype, device=like.device)
-    return Pixels(x, y, psf=camera.psf(), supersampling=supersampling, integrate_cores=True)
+    return Pixels(x, y, psf=camera.psf(), supersampling=supersampling)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,14 +90,38 @@ def test_lens_light_of_a_rendered_image_has_its_flux_with_one_ray():
     galaxy = lp.Sersic(amplitude=1.0, R_sersic=0.3, n_sersic=4.0)
     dark = lp.Sersic(amplitude=0.0, R_sersic=0.1, n_sersic=1.0)
     lens = lp.ThinLens([lp.SIE(theta_E=1.0)])
-    image = lp.render(lens, dark, x, y, lens_light=galaxy, integrate_cores=True)
-    fine = lp.render(lens, dark, x, y, lens_light=galaxy, supersampling=2, integrate_cores=True)
+    image = lp.render(lens, dark, x, y, lens_light=galaxy)
+    fine = lp.render(lens, dark, x, y, lens_light=galaxy, supersampling=2)
     mean = integrate(0.0, 0.0, WIDTH, 0.3, 4.0, 0.0, 0.0, 0.0, 0.0) * WIDTH**2
     assert image[150, 150].item() == pytest.approx(mean, rel=1e-5)
     torch.testing.assert_close(image, fine, rtol=4e-3, atol=0)
     assert image.sum().item() == pytest.approx(lp.sersic_total_flux(1.0, 0.3, 4.0), rel=5e-3)
-    rays = lp.render(lens, dark, x, y, lens_light=galaxy)
+    rays = lp.render(lens, dark, x, y, lens_light=galaxy, integrate_cores=False)
     assert rays[150, 150].item() > 4 * mean
+
+
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one", "batch"])
+def test_the_jacobian_of_the_mean_is_close_to_its_derivative(batch):
+    x, y = lp.pixel_grid(24, WIDTH, dtype=torch.float64)
+    parameters = {"amplitude": 2.0, "R_sersic": 0.3, "n_sersic": 4.0, "e1": 0.15, "e2": -0.1}
+    parameters |= {"center_x": 0.013, "center_y": -0.02}
+    if batch:
+        factors = torch.tensor([1.0, 1.1], dtype=torch.float64)
+        parameters = {name: value * factors for name, value in parameters.items()}
+    galaxy = lp.Sersic(**parameters)
+    mean, slopes = galaxy.mean_brightness_jacobian(x, y, WIDTH)
+    torch.testing.assert_close(mean, galaxy.mean_brightness(x, y, WIDTH), rtol=0, atol=0)
+    for name, value in parameters.items():
+        step = 1e-5
+        ends = [
+            lp.Sersic(**(parameters | {name: value + sign * step})).mean_brightness(x, y, WIDTH)
+            for sign in (1, -1)
+        ]
+        right = (ends[0] - ends[1]) / (2 * step)
+        worst = (slopes[name] - right).abs().max() / right.abs().max()
+        assert worst < {"amplitude": 2e-3, "R_sersic": 0.02, "n_sersic": 0.05}.get(name, 0.25)
+        middle = (slopes[name] - right)[..., :8, :].abs().max() / right.abs().max()
+        assert middle < 1e-3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

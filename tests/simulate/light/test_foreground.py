@@ -84,7 +84,7 @@ def test_a_foreground_is_lens_light_to_the_renderer():
     x, y = VIS.grid()
     lens = lp.ThinLens([lp.SIE(theta_E=torch.tensor([1.1]), e1=0.1, e2=-0.05)])
     dark = lp.Gaussian(amp=0.0, sigma=0.1)
-    image = lp.render(lens, dark, x, y, psf=VIS.psf(), lens_light=light, integrate_cores=True)
+    image = lp.render(lens, dark, x, y, psf=VIS.psf(), lens_light=light)
     expected = VIS.psf().convolve(light.mean_brightness(x, y, VIS.pixel_scale) * VIS.pixel_scale**2)
     torch.testing.assert_close(image, expected)
 
