@@ -5,10 +5,6 @@
 #: 0.3).
 N_SERSIC: tuple[float, float] = (0.5, 10.0)
 
-#: Range of the lengths of a profile, arcsec (the sky is 1.3e6 around): within it squares and
-#: derivatives stay finite in float32.
-LENGTHS: tuple[float, float] = (1e-6, 1e5)
-
 #: Every light profile by name, one line each.
 LIGHTS: dict[str, str] = {
     "Gaussian": "lensphys.light.gaussian:Gaussian",

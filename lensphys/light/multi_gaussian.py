@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lensphys.arrays import is_traced
-from lensphys.light import LENGTHS
+from lensphys.lengths import LEAST, MOST
 from lensphys.light.base import clamp_far, count_points
 from lensphys.light.expansion import Expansion, take_row
 from lensphys.light.gaussian import gaussian_brightness
@@ -47,7 +47,7 @@ class MultiGaussian(Expansion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("sigma", torch.as_tensor(self.sigma), *LENGTHS, False)
+        check_range("sigma", torch.as_tensor(self.sigma), LEAST, MOST, False)
 
     def _count(self) -> int:
         return take_row("sigma", self.sigma).shape[-1]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lensphys.arrays import is_traced, take_map
-from lensphys.light import LENGTHS
+from lensphys.lengths import LEAST, MOST
 from lensphys.light.base import LightProfile, clamp_far
 from lensphys.parameters import Parameter, is_concrete, parameter, shared_shape
 
@@ -110,7 +110,7 @@ class PixelatedSource(LightProfile):
     """
 
     image: Tensor | NDArray[np.floating]
-    pixel_scale: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
+    pixel_scale: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
     amp: Parameter = parameter(1.0, low=0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")
     center_y: Parameter = parameter(0.0, unit="arcsec")

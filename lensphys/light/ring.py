@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import elliptical_radius
-from lensphys.light import LENGTHS
+from lensphys.lengths import LEAST, MOST
 from lensphys.light.base import LightProfile, clamp_far, count_points, in_widths
 from lensphys.parameters import Parameter, parameter
 
@@ -58,8 +58,8 @@ class Ring(LightProfile):
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
 
     amp: Parameter = parameter(unit="flux", low=0.0)
-    R_ring: Parameter = parameter(unit="arcsec", low=0.0, high=LENGTHS[1])
-    sigma: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
+    R_ring: Parameter = parameter(unit="arcsec", low=0.0, high=MOST)
+    sigma: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)
     center_x: Parameter = parameter(0.0, unit="arcsec")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lensphys.ground.numbers import is_count
-from lensphys.light import LENGTHS
+from lensphys.lengths import LEAST, MOST
 from lensphys.light.base import clamp_far
 from lensphys.light.expansion import Expansion
 from lensphys.parameters import Parameter, is_concrete, parameter
@@ -66,7 +66,7 @@ class Shapelets(Expansion):
     """
 
     n_max: int
-    beta: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
+    beta: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
     center_x: Parameter = parameter(0.0, unit="arcsec")
     center_y: Parameter = parameter(0.0, unit="arcsec")
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lensphys.ellipticity import stretch
 from lensphys.ground.numbers import check_count
-from lensphys.light import LENGTHS, N_SERSIC
+from lensphys.lengths import LEAST, MOST
+from lensphys.light import N_SERSIC
 from lensphys.light.base import LightProfile, clamp_far, gauss_legendre
 from lensphys.light.sersic import Sersic, sersic_unit
 from lensphys.parameters import Parameter, is_transformed, parameter
@@ -90,11 +91,11 @@ class Spiral(LightProfile):
 
     m: int = 2
     amplitude: Parameter = parameter(unit="flux / arcsec^2", low=0.0)
-    R_sersic: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
+    R_sersic: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
     n_sersic: Parameter = parameter(low=N_SERSIC[0], high=N_SERSIC[1])
     arm_contrast: Parameter = parameter(low=0.0, high=20.0)
     pitch: Parameter = parameter(unit="rad", low=0.05, high=math.pi - 0.05)
-    R_core: Parameter = parameter(unit="arcsec", low=LENGTHS[0], high=LENGTHS[1])
+    R_core: Parameter = parameter(unit="arcsec", low=LEAST, high=MOST)
     phi_arm: Parameter = parameter(0.0, unit="rad")
     e1: Parameter = parameter(0.0)
     e2: Parameter = parameter(0.0)

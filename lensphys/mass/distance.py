@@ -1,4 +1,4 @@
-"""Lengths and distances that mass profiles hold for, and positions farther away than that."""
+"""Distances that mass profiles hold for, and positions farther away than that."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from lensphys.arrays import PRECISIONS, is_traced
 
-#: Least and largest length of a profile, and largest distance of its centre from the origin, in
-#: arcsec (the sky is 1.3e6 around): within them squares and derivatives stay finite in float32.
-LEAST, MOST, FARTHEST = 1e-6, 1e5, 1e9
+#: Largest distance of the centre of a profile from the origin, arcsec.
+FARTHEST = 1e9
 #: Largest Einstein radius or scale radius (arcsec) of a profile whose derivatives at the centre
 #: grow with a higher power of it.
 MOST_STEEP = 1e3

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from lensphys.ground.numbers import check_count
+from lensphys.lengths import LEAST, MOST
 from lensphys.mass.base import MassProfile
-from lensphys.mass.distance import FARTHEST, LEAST, MOST
+from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from lensphys.ellipticity import stretch
+from lensphys.lengths import MOST
 from lensphys.mass.base import MassProfile
-from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, parameter
 
 #: Least softening, arcsec, as in the SIE: the centre stays finite however small the core.

@@ -12,8 +12,9 @@ from lensphys import fit_range
 from lensphys.arrays import is_traced
 from lensphys.ellipticity import elliptical_radius, stretch
 from lensphys.kernels import launch
+from lensphys.lengths import MOST
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, needs_backward, parameter
 
 #: Below this ellipticity the power series in it is used: with six terms it is exact to 1e-19, and

@@ -7,8 +7,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from lensphys.lengths import MOST
 from lensphys.mass.base import MassProfile
-from lensphys.mass.distance import FARTHEST, MOST
+from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from lensphys.arrays import is_traced
 from lensphys.kernels import launch
+from lensphys.lengths import LEAST, MOST
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.mass.distance import FARTHEST, LEAST, MOST, MOST_STEEP
+from lensphys.mass.distance import FARTHEST, MOST_STEEP
 from lensphys.mass.nfw import R2_MIN, Projection, spherical_hessian
 from lensphys.parameters import Parameter, parameter
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from lensphys.kernels import launch
+from lensphys.lengths import MOST
 from lensphys.mass.base import MassProfile, Vector
-from lensphys.mass.distance import FARTHEST, MOST, MOST_STEEP
+from lensphys.mass.distance import FARTHEST, MOST_STEEP
 from lensphys.parameters import Parameter, parameter
 
 #: Squared distance (arcsec^2) below which the singular end points are cut off.

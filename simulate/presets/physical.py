@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 import lensphys as lp
 from lensphys.ground.config import Strict, suggestion
 from lensphys.ground.errors import InputError
-from lensphys.light import LENGTHS, N_SERSIC
+from lensphys.lengths import LEAST, MOST
+from lensphys.light import N_SERSIC
 from simulate.config import Redshift, SimulateConfig
 from simulate.distributions import AnyDistribution, check_within
 from simulate.instruments import flux_of, half_field, instrument
@@ -92,7 +93,7 @@ class SourcePrior(EllipticityPrior):
     @field_validator("R_sersic")
     @classmethod
     def _on_the_sky(cls, R_sersic: AnyDistribution) -> AnyDistribution:
-        return check_within(R_sersic, *LENGTHS)
+        return check_within(R_sersic, LEAST, MOST)
 
     @field_validator("magnitude")
     @classmethod

@@ -10,7 +10,8 @@ from pydantic import Field
 import lensphys as lp
 from lensphys.ground.config import Strict
 from lensphys.ground.errors import InputError
-from lensphys.light import LENGTHS, N_SERSIC
+from lensphys.lengths import LEAST, MOST
+from lensphys.light import N_SERSIC
 from simulate.config import (
     CosmologyConfig,
     EllipticalConfig,
@@ -58,7 +59,7 @@ class SourceConfig(EllipticalConfig):
 
     amplitude: float | None = Field(gt=0, description="surface brightness at R_sersic, or null")
     magnitude: float | None = Field(ge=-50, le=50, description="AB magnitude, or null")
-    R_sersic: float = Field(ge=LENGTHS[0], le=LENGTHS[1])
+    R_sersic: float = Field(ge=LEAST, le=MOST)
     n_sersic: float = Field(ge=N_SERSIC[0], le=N_SERSIC[1])
     center_half_width: float = Field(ge=0, description="centre uniform in +- this, arcsec")
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import lensphys as lp
+from lensphys.lengths import LEAST, MOST
 from lensphys.mass import MASSES, find_mass
-from lensphys.mass.distance import LEAST, MOST, MOST_STEEP
+from lensphys.mass.distance import MOST_STEEP
 from tests.lensphys.mass.exact import FORMULAS, exact
 from tests.lensphys.mass.profiles import DTYPES, METHODS, maps
 
