@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,6 +45,19 @@ _CROWDING = 1e-3
 _CHUNK = 8192
 
 Params = Sequence[Tensor]
+
+
+class Differentiable(Protocol):
+    """A Sersic profile, as far as the derivatives of its pixels need it."""
+
+    def align(self, like: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, aligned with positions."""
+
+    def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
+        """Flux per arcsec^2."""
+
+    def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Flux per arcsec^2, and its derivative with respect to each parameter."""
 
 
 def correct_near_centre(
@@ -139,28 +153,60 @@ def _counted_zones() -> list[tuple[int, Callable[..., Tensor]]]:
     return [*reversed(zones), (_EDGES_COUNT, _means_of_edges)]
 
 
-def find_sub_pixels(
-    x: Tensor, y: Tensor, width: float, params: Params, shape: torch.Size
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the pixels nearest to the centre of a profile, and points that fill them.
+def average_slopes(
+    profile: Differentiable, x: Tensor, y: Tensor, width: float, mean: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Derivatives of the mean over the pixels nearest to the centre of a Sersic profile.
+
+    A profile that moves, turns, flattens or grows changes as if it flowed, by ``grad(I) . v`` with
+    a field ``v`` linear in the position, so that by the divergence theorem the change of a pixel is
+    a sum over its edges, where the brightness is finite. The derivatives with respect to amplitude
+    and index are those of points in the pixel, in the ratio of its true mean to theirs.
 
     Args:
+        profile: the Sersic profile.
         x, y, width: of the pixels, arcsec.
-        params: of the profile, aligned with ``x, y``.
-        shape: of its maps, ``(..., ny, nx)``.
+        mean: brightness of each pixel, ``(..., ny, nx)``.
 
     Returns:
-        Places of the pixels in a flattened map, ``(..., N)``, and the x and y of the points in
-        each, ``(..., N, points)``.
+        Places of the pixels in a flattened map, ``(..., N)``, and the derivative of each with
+        respect to each parameter by name, ``(..., N)``.
     """
-    radius2, _ = _radius_and_reach(x, y, width, params)
-    x, y, radius2 = (value.expand(shape).flatten(-2) for value in (x, y, radius2))
+    p = profile.align(x)
+    radius2, _ = _radius_and_reach(x, y, width, tuple(p.values()))
+    x, y, radius2 = (value.expand(mean.shape).flatten(-2) for value in (x, y, radius2))
     nearest = radius2.topk(min(_SLOPES, radius2.shape[-1]), largest=False).indices
-    offset = (torch.arange(_SLOPE_POINTS, dtype=x.dtype, device=x.device) + 0.5) / _SLOPE_POINTS
-    offset = width * (offset - 0.5)
-    fine_x = x.gather(-1, nearest)[..., None] + offset.repeat(_SLOPE_POINTS)
-    fine_y = y.gather(-1, nearest)[..., None] + offset.repeat_interleave(_SLOPE_POINTS)
-    return nearest, fine_x, fine_y
+    x, y = (value.gather(-1, nearest)[..., None] for value in (x, y))
+    known = mean.flatten(-2).gather(-1, nearest)
+
+    places = width * ((torch.arange(_SLOPE_POINTS).to(x) + 0.5) / _SLOPE_POINTS - 0.5)
+    fine = x + places.repeat(_SLOPE_POINTS), y + places.repeat_interleave(_SLOPE_POINTS)
+    brightness, slopes = profile.surface_brightness_jacobian(*fine)
+    average = brightness.mean(-1)
+    ratio = torch.where(average > 0, known / average, 1.0)
+    found = {name: ratio * slopes[name].mean(-1) for name in ("amplitude", "n_sersic")}
+
+    # Mean over the right edge less that over the left one, and over the upper less the lower one.
+    points, weights = (x.new_tensor(values) for values in gauss_legendre(_NODES))
+    half, along = torch.full_like(points, 0.5 * width), width * points
+    at_x = x + torch.cat([half, -half, along, along])
+    at_y = y + torch.cat([along, along, half, -half])
+    shine = profile.surface_brightness(at_x, at_y)
+    signed = torch.cat([weights, -weights]) / width
+
+    def across(flow_x: Tensor | float, flow_y: Tensor | float) -> Tensor:
+        right_left, up_down = (shine * flow_x).chunk(2, -1)[0], (shine * flow_y).chunk(2, -1)[1]
+        total: Tensor = ((right_left + up_down) * signed).sum(-1)
+        return total
+
+    dx, dy, e1, e2 = at_x - p["center_x"], at_y - p["center_y"], p["e1"], p["e2"]
+    rest = 1 - (e1 * e1 + e2 * e2)[..., 0] if e1.ndim or e2.ndim else 1 - e1 * e1 - e2 * e2
+    radius = p["R_sersic"][..., 0] if p["R_sersic"].ndim else p["R_sersic"]
+    found["center_x"], found["center_y"] = -across(1.0, 0.0), -across(0.0, 1.0)
+    found["R_sersic"] = (2 * known - across(dx, dy)) / radius
+    found["e1"] = across(e2 * dy - dx, dy - e2 * dx) / rest
+    found["e2"] = across(-(1 + e1) * dy, -(1 - e1) * dx) / rest
+    return nearest, found
 
 
 @torch.no_grad()

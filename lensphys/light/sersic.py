@@ -17,7 +17,7 @@ from lensphys.kernels import launch
 from lensphys.lengths import LEAST, MOST
 from lensphys.light import N_SERSIC
 from lensphys.light.base import LightProfile, clamp_far
-from lensphys.light.pixel_means import correct_near_centre, find_sub_pixels
+from lensphys.light.pixel_means import average_slopes, correct_near_centre
 from lensphys.parameters import Parameter, check_range, needs_backward, parameter
 
 #: Radius (arcsec) inside which the profile is flat, as in lenstronomy: the cusp of n > 1 has an
@@ -133,19 +133,14 @@ class Sersic(LightProfile):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean brightness, and its derivative with respect to each parameter by name.
 
-        Derivatives near the centre are those of points in the pixel, in the ratio of its true mean
-        to theirs: for n = 4 within 0.2 of the largest of a map, where one ray is off by up to 2.5.
+        See :func:`lensphys.light.pixel_means.average_slopes` for those near the centre: for n = 4
+        within 3% of the largest of a map, where one ray is off by more than that largest itself.
         """
         mean = self.mean_brightness(x, y, width)
         _, slopes = self.surface_brightness_jacobian(x, y)
-        params = tuple(self.align(x).values())
-        nearest, *fine = find_sub_pixels(x, y, width, params, mean.shape)
-        brightness, fine_slopes = self.surface_brightness_jacobian(*fine)
-        known = mean.flatten(-2).gather(-1, nearest)
-        ratio = known / brightness.mean(-1).clamp_min(torch.finfo(x.dtype).tiny)
+        nearest, found = average_slopes(self, x, y, width, mean)
         for name, slope in slopes.items():
-            average = ratio * fine_slopes[name].mean(-1)
-            flat = slope.expand(mean.shape).flatten(-2).scatter(-1, nearest, average)
+            flat = slope.expand(mean.shape).flatten(-2).scatter(-1, nearest, found[name])
             slopes[name] = flat.reshape(mean.shape)
         return mean, slopes
 

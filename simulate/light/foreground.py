@@ -28,7 +28,7 @@ PROFILES: dict[str, tuple[Callable[..., lp.LightProfile], str]] = {
 class Foreground:
     """Light in the image plane of a batch of B images; float64 on the CPU, angles in arcsec.
 
-    It is a light profile, which ``lp.render(..., lens_light=foreground, integrate_cores=True)``
+    It is a light profile, which ``lp.render(..., lens_light=foreground)``
     integrates over the pixels.
     """
 
