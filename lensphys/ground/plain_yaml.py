@@ -46,7 +46,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                str(value)  # one of too many digits, as from hexadecimal ones, cannot be shown
+            return value
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
             raise _refusal(
                 node, f"{_shown(node.value)} is no {_KINDS.get(node.tag, node.tag)}"

@@ -168,7 +168,9 @@ def test_what_yaml_cannot_build_is_told_in_a_short_line(tmp_path, content, messa
     assert len(told) < 400
 
 
-@pytest.mark.parametrize("value", ["2020-99-99", "!!int x", "9" * 5000, "[" * 3000, "{a: 1, a: 2}"])
+@pytest.mark.parametrize(
+    "value", ["2020-99-99", "!!int x", "9" * 5000, "[" * 3000, "{a: 1, a: 2}", "0x" + "f" * 5000]
+)
 def test_a_set_value_that_yaml_cannot_build_is_told_in_a_short_line(tmp_path, value):
     path = tmp_path / "example.yaml"
     path.write_text("seed: 1")
