@@ -608,6 +608,7 @@ def audit_command(
     out: Annotated[
         Path | None, _option("Folder to write to. Default: that of the data set.", "DIR")
     ] = None,
+    overwrite: Overwrite = False,
     seed: Seed = None,
     config: Config = None,
     sets: Sets = None,
@@ -620,23 +621,25 @@ def audit_command(
 
     Example: `python cli.py audit data/model2-physical`
     """
+    from learn.audit_files import FINDINGS, PICTURE, check_audit
     from learn.checks import announce_torch, check_data
     from learn.config import AuditConfig
 
     settings = _settings(context, AuditConfig, "audit", "audit", "command")
     check_data(data)
+    folder = settings.out or data
+    check_audit(folder, overwrite=overwrite)
     announce_torch()
     from learn.audit import audit, failures
     from learn.reporting.terminal import print_audit
 
-    result = audit(data, settings)
+    result = audit(data, settings, overwrite=overwrite)
     print_audit(result)
-    folder = settings.out or data
     if result["twin_skipped"]:
         _say(f"no check of the signal: {result['twin_skipped']}")
     else:
-        _say(f"picture: {folder / 'audit.png'}")
-    _say(f"wrote {folder / 'audit.json'}")
+        _say(f"picture: {folder / PICTURE}")
+    _say(f"wrote {folder / FINDINGS}")
     for line in failures(result):
         _say(f"failed: {line}", err=True)
     if failures(result):
@@ -693,7 +696,7 @@ def compare_command(
     Example: `python cli.py compare --tier small --limit-hours 2`
     """
     from learn.checks import announce_torch
-    from learn.compare.cell_files import LABEL_EFFICIENCY, SENSITIVITY, TABLE
+    from learn.compare.cell_files import LABEL_EFFICIENCY, SENSITIVITY, TABLE, check_pages
     from learn.compare.config import CompareConfig
     from learn.compare.selection import Selection, parse_numbers
 
@@ -708,6 +711,7 @@ def compare_command(
         parse_numbers(models, "--models"),
     )
     wanted.check(settings)
+    check_pages(out / tier)
     announce_torch()
     from learn.compare.run_tier import compare
 

@@ -8,6 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from learn.audit_files import FINDINGS, PICTURE, check_audit
 from learn.baselines.radial import radial_classifier, radial_features
 from learn.config import AuditConfig
 from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
@@ -42,7 +44,7 @@ Interval = tuple[float, float]
 Rows = NDArray[np.int64]
 
 
-def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
+def audit(folder: Path, config: AuditConfig, *, overwrite: bool = False) -> dict[str, Any]:
     """Run the checks, and write ``audit.json`` and, with the second, ``audit.png``.
 
     1. No shortcut: logistic regression on radial features, of each class of substructure against
@@ -52,31 +54,43 @@ def audit(folder: Path, config: AuditConfig) -> dict[str, Any]:
        without substructure classifies most images correctly, but not all. Images without twins, as
        published and imported ones, skip this check.
 
+    Args:
+        folder: of the data set.
+        config: the options.
+        overwrite: replace files of these names that no audit has made.
+
     Returns:
         The findings: ``radial_auc`` (by class), ``radial_auc_non_lens`` and ``twin_accuracy``
         with 95% intervals over test images, the limits, and the verdicts in ``passed``; None
         where a check does not apply, with the reason in ``twin_skipped``.
 
     Raises:
-        InputError: for a data set that lacks a class, or has too few images to test on.
+        InputError: for a data set that lacks a class, or has too few images to test on, and where
+            nothing can be written.
     """
+    check_audit(config.out or folder, overwrite=overwrite)
     data = shards.read(folder)
     _without_substructure(data)
     parts = _parts(data, config)
     out = config.out or folder
     with hold(out):
+        check_audit(out, overwrite=overwrite)
+        twin_findings, draw = _twin_check(data, parts, config)
         result = {
             "images": len(data),
             "labels_per_class": int(np.bincount(data.label[parts.train]).min()),
             **_radial_check(data, parts, config),
-            **_twin_check(data, parts, config, out),
+            **twin_findings,
         }
         twin, (low, high) = result["twin_accuracy"], config.twin_accuracy
         result["passed"] = {
             "radial": all(auc <= config.radial_auc_max for auc in result["radial_auc"].values()),
             "twin": None if twin is None else low <= twin <= high,
         }
-        write_text(out / "audit.json", json.dumps(result, indent=1) + "\n")
+        # The picture comes second: beside findings of an audit it is known as one of an audit.
+        write_text(out / FINDINGS, json.dumps(result, indent=1) + "\n")
+        if draw:
+            draw(out / PICTURE)
     return result
 
 
@@ -180,8 +194,10 @@ def _interval(truth: NDArray[Any], statistic: Callable[[Rows], float]) -> Interv
     return float(low), float(high)
 
 
-def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> dict[str, Any]:
-    """The findings of the second check, or the reason why it is skipped."""
+def _twin_check(
+    data: DataSet, parts: Split, config: AuditConfig
+) -> tuple[dict[str, Any], Callable[[Path], object] | None]:
+    """The findings of the second check and how to draw them, or the reason why it is skipped."""
     found: dict[str, Any] = {
         "twin_accuracy": None,
         "twin_accuracy_95": None,
@@ -191,7 +207,7 @@ def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> 
     if not has_twins(data.config):
         this = " ".join(str(data.config.get(key, "")) for key in ("preset", "observation"))
         why = f"it needs a data set of preset physical, observation detector; this is {this}"
-        return found | {"twin_skipped": why.rstrip()}
+        return found | {"twin_skipped": why.rstrip()}, None
     lenses = np.isin(data.label, list(_lenses(data)))
     parts = Split(*(rows[lenses[rows]] for rows in (parts.train, parts.validation, parts.test)))
     probability = _twin_probabilities(data, parts, config)
@@ -199,11 +215,13 @@ def _twin_check(data: DataSet, parts: Split, config: AuditConfig, out: Path) -> 
     correct = (probability.argmax(1) == truth).astype(np.float64)
     snr = data.params["perturbation_snr"][parts.test]
     names = list(_lenses(data).values())
-    draw_sensitivity(out / "audit.png", probability, truth, snr, names)
-    return found | {
+    found |= {
         "twin_accuracy": float(correct.mean()),
         "twin_accuracy_95": _interval(truth, lambda rows: float(correct[rows].mean())),
     }
+    return found, partial(
+        draw_sensitivity, probability=probability, truth=truth, snr=snr, names=names
+    )
 
 
 def _twin_probabilities(data: DataSet, parts: Split, config: AuditConfig) -> NDArray[np.float64]:

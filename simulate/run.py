@@ -349,12 +349,15 @@ def _known_manifest(out: Path, config: SimulateConfig) -> dict[str, Any]:
     except DamagedManifestError:
         from simulate.imaging import configuration_of, digest_of
 
-        for path in sorted(out.glob("shard-*.h5")):
-            if configuration_of(path) not in (None, digest_of(config)):
-                raise InputError(
-                    f"{out / MANIFEST} is damaged, and {path.name} is of another configuration; "
-                    "give the options that the data set was made with, or delete the folder"
-                ) from None
+        own = digest_of(config)
+        found = {path.name: configuration_of(path) for path in sorted(out.glob("shard-*.h5"))}
+        others = [name for name, digest in found.items() if digest not in (None, own)]
+        if others or own not in found.values():  # what cannot be read may be someone else's
+            what = f"{others[0]} is of another" if others else "no shard is known to be of this"
+            raise InputError(
+                f"{out / MANIFEST} is damaged, and {what} configuration; give the options that the "
+                "data set was made with, or choose another --out"
+            ) from None
         return _new_manifest(config)
 
 

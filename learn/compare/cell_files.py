@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,34 @@ CELLS, TABLE = "cells", "table.md"
 LABEL_EFFICIENCY, SENSITIVITY = "label_efficiency.png", "sensitivity.png"
 #: Results depend on these by their rounding alone; a cell names the device that it was computed on.
 _NOT_COMPARED = {"device"}
+
+
+#: The title of the table of a tier.
+TITLE = "# Comparison, tier"
+
+
+def check_pages(folder: Path) -> None:
+    """Refuse a folder of a tier where a table or a picture would be lost that is of none.
+
+    Raises:
+        InputError: for the first of them.
+    """
+    ours = any((folder / CELLS).glob("*.json"))
+    if os.path.lexists(folder / TABLE):
+        ours = _is_table(folder / TABLE)
+    for name in (TABLE, LABEL_EFFICIENCY, SENSITIVITY):
+        if os.path.lexists(folder / name) and not ours:
+            raise InputError(
+                f"{folder / name} is there already and is of no comparison; choose another --out"
+            )
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(TITLE)) == TITLE.encode()
+    except OSError:  # no file, or a link to none
+        return False
 
 
 class CellFile(BaseModel):

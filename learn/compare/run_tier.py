@@ -17,6 +17,7 @@ from learn.compare.cell_files import (
     LABEL_EFFICIENCY,
     SENSITIVITY,
     TABLE,
+    check_pages,
     find_seeds,
     read_finished,
 )
@@ -83,6 +84,7 @@ def compare(
     begin = time.monotonic()
     hours = math.inf if wanted.limit_hours is None else wanted.limit_hours
     folder = out / tier
+    check_pages(folder)
     asked, all_cells = _plans(config, wanted, folder / CELLS)
     _no_two_alike(all_cells)
     read_finished(all_cells, folder / CELLS)  # refuses others before it waits for anyone

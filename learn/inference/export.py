@@ -28,6 +28,8 @@ from lensphys.ground.names import markdown_text
 _log = logging.getLogger(__name__)
 
 CARD, ONNX = "README.md", "model.onnx"
+#: How a model card of ours begins.
+_CARD_HEAD = "---\nlibrary_name: lensphys\n"
 
 
 def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
@@ -112,8 +114,7 @@ def model_card(model: Model, onnx: bool) -> str:
     config, data = model.task.config, model.data
     metrics = read_metrics(model.folder)
     lines = [
-        "---",
-        "library_name: lensphys",
+        *_CARD_HEAD.splitlines(),
         f"tags: [gravitational-lensing, {config.task}]",
         "---",
         "",
@@ -150,6 +151,8 @@ def _check_own(out: Path, run: Path, config: str) -> None:
         and path.read_text(encoding="utf-8") == config
         and not (out / CHECKPOINTS).exists()
     )
+    card = out / CARD
+    same = same and (not card.is_file() or card.read_bytes().startswith(_CARD_HEAD.encode()))
     if not same or (weights.is_file() and sha256(weights) != sha256(run / MODEL)):
         raise InputError(f"{out} holds other files; choose an empty folder with --out")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learn.compare.cell import TASK, Cell
+from learn.compare.cell_files import TITLE
 from learn.compare.config import CompareConfig
 from learn.compare.rows import Budget, explain_baselines, mode_columns
 from learn.compare.showing.estimate import estimate, has_numbers, read_metric
@@ -35,7 +36,7 @@ def format_table(
     commits = ", ".join(sorted({markdown_text(commit) for commit in made_with if commit}))
     section = config.finetune
     lines = [
-        f"# Comparison, tier {tier}",
+        f"{TITLE} {tier}",
         "",
         f"{len(results)} of {len(cells)} cells, {hours:.2f} hours; made by `python cli.py compare "
         f"--tier {tier}`, code {commits}. Hours are those of all processes "

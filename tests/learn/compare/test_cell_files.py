@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from learn.compare.cell import Cell
+from learn.compare.cell_files import check_pages
 from learn.compare.run_tier import compare
 from learn.compare.selection import Selection
 from lensphys.ground.errors import InputError
@@ -45,3 +46,13 @@ def test_a_damaged_cell_is_named(change: dict[str, Any], tmp_path: Path, refused
     assert f"{path.relative_to(tmp_path)} is damaged; delete it" in refused("report smoke")
     path.write_text("{")
     assert "is damaged; delete it" in refused("report smoke")
+
+
+@pytest.mark.parametrize("name", ["table.md", "label_efficiency.png", "sensitivity.png"])
+def test_pages_of_someone_else_are_not_replaced(tmp_path: Path, name: str) -> None:
+    check_pages(tmp_path / "new")
+    (tmp_path / name).write_text("of someone else")
+    with pytest.raises(InputError, match=f"{name} is there already and is of no comparison"):
+        check_pages(tmp_path)
+    (tmp_path / "table.md").write_text("# Comparison, tier smoke\n")
+    check_pages(tmp_path)

@@ -82,6 +82,15 @@ def test_onnx_gives_the_same_numbers_for_any_batch(
         assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+def test_a_page_of_someone_else_is_no_model_card(classifier: Path, tmp_path: Path) -> None:
+    card = export(classifier, tmp_path / "out") / "README.md"
+    export(classifier, tmp_path / "out")
+    card.write_text("my notes")
+    with pytest.raises(InputError, match="holds other files; choose an empty folder"):
+        export(classifier, tmp_path / "out")
+    assert card.read_text() == "my notes"
+
+
 def test_a_folder_of_something_else_is_refused(classifier: Path, superresolver: Path) -> None:
     for out in (classifier, superresolver):
         with pytest.raises(InputError, match="holds other files; choose an empty folder"):
