@@ -1,4 +1,4 @@
-"""HDF5 files, read without locks: damage is told apart from files that cannot be read just now."""
+"""HDF5 files, read without locks: a file that cannot be read just now is not a damaged one."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Find(FeatureTask):
         beside = finding_metrics(radial, truth, self.radial_threshold.item())
         metrics |= {f"radial_{name}": value for name, value in beside.items()}
         metrics |= {"lenses": int(truth.sum()), "non_lenses": int((~truth).sum())}
-        passed = ~(log_odds < self.threshold.item())  # NaN tells nothing from a lens
+        passed = ~(log_odds < self.threshold.item())  # NaN separates nothing from a lens
         kinds = _kinds(data, rows)
         metrics["false_positive_rate"] = {
             name: float(passed[kinds == k].mean())

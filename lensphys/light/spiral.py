@@ -18,7 +18,7 @@ from lensphys.light.sersic import Sersic, sersic_unit
 from lensphys.parameters import Parameter, is_transformed, parameter
 
 #: Points along a side of a pixel, where arms are wound loosely and tightly, and the turn of an arm
-#: from one pixel to the next (rad) that tells them apart.
+#: from one pixel to the next (rad) that separates them.
 _FEW, _MANY, _TURN = 2, 5, 1.5
 
 

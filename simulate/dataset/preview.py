@@ -208,7 +208,7 @@ def _sample_images(summary: Summary) -> dict[str, list[NDArray[np.float32]]]:
     for name, places in summary.samples.items():
         for shard, index in places:
             with (
-                contextlib.suppress(InputError),  # what is damaged is told elsewhere
+                contextlib.suppress(InputError),  # what is damaged is named elsewhere
                 read_hdf5(summary.folder / shard, AGAIN) as file,
             ):
                 image = np.asarray(file["image"][index, 0], np.float32)

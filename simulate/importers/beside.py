@@ -33,6 +33,6 @@ def find_flags(path: Path) -> Path | None:
 
 @functools.lru_cache(maxsize=8)
 def _flag_files(folder: Path, changed: int) -> Mapping[str, str]:
-    """Files of masks in a folder, by the name of their image; the time tells when it changes."""
+    """Files of masks in a folder, by the name of their image; the time changes with the folder."""
     matches = [(_FLAGS.fullmatch(child.name), child) for child in folder.iterdir()]
     return {match[1].lower(): child.name for match, child in matches if match and child.is_file()}

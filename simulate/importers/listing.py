@@ -47,7 +47,7 @@ def list_images(folder: Path) -> Listing:
 def role_of(path: Path, beside: Neighbours) -> str | None:
     """The role of a file; None for an image of the sky.
 
-    Its name tells, unless it holds a science image with its planes: ``DQ.fits`` may.
+    Its name decides, unless it holds a science image with its planes: ``DQ.fits`` may.
     """
     role = file_role(path.name, beside)
     if role is None or not is_fits(path.name) or not first_image_number(path):

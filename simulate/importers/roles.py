@@ -75,7 +75,7 @@ _WORD = re.compile(r"[A-Za-z]+|\d+")
 
 
 def extension_role(name: str) -> str | None:
-    """The role of an extension by its name; None for an image, as far as the name tells."""
+    """The role of an extension by its name; None for an image, as far as the name shows."""
     for word in _words(name):
         role = _EXTENSION_ROLES.get(word) or _role_inside(word)
         if role:

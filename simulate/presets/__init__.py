@@ -205,6 +205,6 @@ def config_of(identity: dict[str, Any], **changes: Any) -> SimulateConfig:
     kept = {k: v for k, v in identity["galaxies"].items() if k not in ("file", "sha256")}
     place = {"out": None, "workers": None, "scheduler": None, "galaxies": kept | {"path": None}}
     values = identity | place | changes
-    values.pop("light_version", None)  # it says how the program renders, and is no setting
+    values.pop("light_version", None)  # it describes the rendering, and is no setting
     schema = schema_with(preset, [name for name in known_classes() if name in values])
     return validate(schema, values, "the manifest of the data set")
