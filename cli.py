@@ -6,7 +6,6 @@ configuration fills it. Names in braces in a help text are those that a registry
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -313,7 +312,9 @@ def import_command(
     ] = None,
     hdu: Annotated[
         str | None,
-        _option("Extension of FITS files to take. Default: SCI, or the first image.", "NAME"),
+        _option(
+            "Extension of FITS files to take. Default: SCI, or the first image.", "NAME|NUMBER"
+        ),
     ] = None,
     config: Config = None,
     sets: Sets = None,
@@ -804,17 +805,15 @@ def _fail(message: str, code: int) -> None:
 def _explain(error: Exception) -> str | None:
     """The line on an error that a user can put right; None for any other."""
     from lensphys.ground.errors import InputError
+    from lensphys.ground.files import advise_on_disk
 
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError):
-        again = "and run the same command again to go on"
-        advice = {
-            errno.ENOSPC: f"; make room {again}",
-            errno.EDQUOT: f"; make room {again}",
-            errno.EROFS: f"; make it writable {again}",
-        }
-        return f"{error}{advice.get(error.errno or 0, '')}"
+        advice = advise_on_disk(error.errno)
+        return (
+            f"{error}; {advice} and run the same command again to go on" if advice else str(error)
+        )
     # Torch has errors of its own for memory: of a GPU a class, else a message.
     if isinstance(error, MemoryError) or re.search(r"out of memory|t allocate memory", str(error)):
         return "there is not enough memory; take smaller batches, fewer images or a smaller network"

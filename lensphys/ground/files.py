@@ -14,8 +14,13 @@ from typing import Any
 
 from lensphys.ground.errors import InputError
 
-#: Errors of a disk that takes no more.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+#: Advice on errors of a disk that takes no more.
+_NO_ROOM = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "make room",
+    errno.EROFS: "make its folder writable",
+}
 
 
 def path_inside(folder: Path, name: object) -> Path:
@@ -80,11 +85,16 @@ def cannot_write(path: Path, number: int | None, reason: str = "") -> InputError
         reason: in words, where there is no number.
     """
     reason = reason if number is None else os.strerror(number)
-    closed = number in (errno.EROFS, errno.EACCES, errno.EPERM)
-    advice = "make its folder writable" if closed else "make room"
+    closed = number in (errno.EACCES, errno.EPERM)
+    advice = _NO_ROOM[errno.EROFS] if closed else advise_on_disk(number) or "make room"
     return InputError(
         f"cannot write {path}: {reason}; {advice} and run the same command again to go on"
     )
+
+
+def advise_on_disk(number: int | None) -> str | None:
+    """Advice on an error of a disk that takes no more; None on other errors of the system."""
+    return None if number is None else _NO_ROOM.get(number)
 
 
 def check_output(

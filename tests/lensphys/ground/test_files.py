@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import (
+    advise_on_disk,
     check_output,
     path_inside,
     read_json,
@@ -155,3 +157,10 @@ def test_an_output_is_a_file_in_a_folder(tmp_path: Path) -> None:
     for path, words in refused.items():
         with pytest.raises(InputError, match=words):
             _check(path, overwrite=True)
+
+
+def test_advice_on_a_disk_that_takes_no_more():
+    assert advise_on_disk(errno.ENOSPC) == advise_on_disk(errno.EDQUOT) == "make room"
+    assert advise_on_disk(errno.EROFS) == "make its folder writable"
+    assert advise_on_disk(errno.EACCES) is None
+    assert advise_on_disk(None) is None
