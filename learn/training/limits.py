@@ -16,9 +16,9 @@ from lensphys.ground.errors import InputError
 _LARGEST = 10**9
 #: The sections of a configuration whose numbers are looked at.
 _SECTIONS = ("optimizer", "stretch", "jitter", "monitor", "encoder", "scratch_encoder", "params")
-#: Keys that count the layers of a network, each of which takes time to build, and their limit.
+#: Keys in params that count the layers of a network, each of which takes time to build, and their
+#: limit; the depth of an encoder has its own in the schema.
 _LAYERS = {
-    "depth",
     "decoder_depth",
     "predictor_depth",
     "blocks",
