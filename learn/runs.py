@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def run_folder(
         config.out or _find_unfinished(config, name, marker, digest) or _new_folder(RUNS / name)
     )
     try:
-        str(folder.resolve()).encode()
+        os.path.realpath(folder).encode()
     except UnicodeEncodeError:  # TensorBoard cannot write there
         raise InputError(f"the name of {folder} is no UTF-8 text; choose another --out") from None
     with hold(folder):

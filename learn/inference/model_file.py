@@ -15,6 +15,7 @@ from learn.run_files import MODEL, read_run_config
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import check_readable
 
 #: The key of the header under which the description of the weights stands.
 _HEADER = "lensphys"
@@ -64,6 +65,7 @@ def restore(folder: Path) -> TrainedTask:
 
 
 def _read_header(path: Path) -> dict[str, Any]:
+    check_readable(path)
     try:
         with safe_open(path, "pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get(_HEADER, "{}"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from learn.config import EncoderConfig, TrainingConfig
@@ -18,7 +18,7 @@ from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.run_files import DESCRIPTION, no_encoder
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import read_json, replacing, write_text
+from lensphys.ground.files import check_readable, read_json, replacing, write_text
 
 WEIGHTS = "encoder.safetensors"
 #: The networks that a task can be built on.
@@ -100,13 +100,8 @@ def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = 
         InputError: if there is no room for them.
     """
     weights = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
-    try:
-        with replacing(path) as temporary:
-            save_file(weights, temporary, metadata=header)
-    except (SafetensorError, OSError) as error:  # a full disk is reported as either of the two
-        raise InputError(
-            f"cannot write {path}: {error}; make room and run the same command again to go on"
-        ) from None
+    with replacing(path) as temporary:  # safetensors itself would write a file for one user alone
+        temporary.write_bytes(save(weights, metadata=header))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -115,6 +110,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         InputError: for an unreadable file or weights of another architecture.
     """
+    check_readable(path)
     try:
         module.load_state_dict(load_file(path))
     except (SafetensorError, OSError):

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.files import cannot_write, replacing
+from lensphys.ground.files import cannot_write, check_readable, replacing
 
 #: The checkpoint that a run goes on from.
 LAST = "last.ckpt"
@@ -107,6 +107,7 @@ def load_checkpoint(path: Path, module: pl.LightningModule) -> None:
 
 
 def _read(path: Path) -> Any:
+    check_readable(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -179,6 +179,25 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_readable(path: Path) -> None:
+    """Refuse a file that cannot be read now, of whose content nothing is known.
+
+    One that is missing is left to what reads it.
+
+    Raises:
+        InputError: with the reason of the system.
+    """
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; make it readable and run the same command again"
+        ) from None
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read the mapping in a JSON file.
 

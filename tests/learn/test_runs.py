@@ -151,3 +151,13 @@ def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path, pretrain_conf
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_link_to_itself_is_refused(tmp_path: Path, pretrain_config: Any) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    config = pretrain_config("mae", data=tmp_path, out=tmp_path / "loop")
+    with (
+        pytest.raises(InputError, match=r"cannot write to .*loop.*; choose another --out"),
+        run_folder(config, "mae", "encoder.json", None),
+    ):
+        pass

@@ -32,6 +32,12 @@ def test_an_encoder_survives_saving(tmp_path: Path) -> None:
     assert torch.equal(load_encoder(tmp_path).eval()(image), encoder(image))
 
 
+def test_weights_may_be_read_by_whom_the_description_may(tmp_path: Path) -> None:
+    save_encoder(Encoder(CONFIG), tmp_path, {})
+    weights, description = (tmp_path / f"encoder.{end}" for end in ("safetensors", "json"))
+    assert weights.stat().st_mode == description.stat().st_mode
+
+
 def test_folders_without_an_encoder_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pretrain"):
         load_encoder(tmp_path / "nothing")

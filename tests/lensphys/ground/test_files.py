@@ -12,6 +12,7 @@ from lensphys.ground.errors import InputError
 from lensphys.ground.files import (
     advise_on_disk,
     check_output,
+    check_readable,
     path_inside,
     read_json,
     replacing,
@@ -164,3 +165,11 @@ def test_advice_on_a_disk_that_takes_no_more():
     assert advise_on_disk(errno.EROFS) == "make its folder writable"
     assert advise_on_disk(errno.EACCES) is None
     assert advise_on_disk(None) is None
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(tmp_path: Path) -> None:
+    check_readable(tmp_path / "missing")
+    (tmp_path / "file").write_text("content")
+    check_readable(tmp_path / "file")
+    with pytest.raises(InputError, match=r"cannot read .*: Is a directory; make it readable"):
+        check_readable(tmp_path)
