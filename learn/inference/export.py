@@ -62,14 +62,17 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
     about |= {"encoder": encoder.config.model_dump()}
     with hold(out):
         _check_own(out, run, text)
+        # Before the first file is written: damaged metrics leave nothing behind.
+        card = model_card(model, onnx or (out / ONNX).is_file())
+        metrics = (run / METRICS).read_text(encoding="utf-8")
         write_text(out / CONFIG, text)
         write_text(out / DESCRIPTION, json.dumps(about, indent=1) + "\n")
         with replacing(out / MODEL) as path:
             shutil.copyfile(run / MODEL, path)
         if onnx:
             write_onnx(model, out / ONNX)
-        write_text(out / CARD, model_card(model, (out / ONNX).is_file()))
-        write_text(out / METRICS, (run / METRICS).read_text(encoding="utf-8"))
+        write_text(out / CARD, card)
+        write_text(out / METRICS, metrics)
     return out
 
 

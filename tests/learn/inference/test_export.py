@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_a_page_of_someone_else_is_no_model_card(classifier: Path, tmp_path: Pat
     with pytest.raises(InputError, match="holds other files; choose an empty folder"):
         export(classifier, tmp_path / "out")
     assert card.read_text() == "my notes"
+
+
+def test_a_run_with_damaged_metrics_leaves_no_part_of_an_export(
+    classifier: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(classifier, tmp_path / "run")
+    (run / "metrics.json").write_text('{"accuracy": 0.')
+    with pytest.raises(InputError, match=r"metrics\.json is damaged"):
+        export(run, tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
 
 
 def test_a_folder_of_something_else_is_refused(classifier: Path, superresolver: Path) -> None:
