@@ -114,8 +114,10 @@ class Sersic(LightProfile):
         return p[0] * sersic_unit(x, y, *p[1:]) if fast is None else fast
 
     def mean_brightness(self, x: Tensor, y: Tensor, width: float) -> Tensor:
-        """Mean surface brightness over square pixels of an unlensed image, to 0.5% of each.
+        """Mean surface brightness over square pixels of an unlensed image.
 
+        To 5e-4 of the brightest pixel, and to 0.5% of each that is brighter than 5% of it; the
+        faint outskirts of a galaxy of a few pixels, or of an index below 1, are less exact.
         Near the centre, where the middle of a pixel may be several times as bright as all of it,
         the light is integrated in closed form along the radius, and to 1e-5 along the edges of the
         pixel (:mod:`lensphys.light.pixel_means`). The flat core plays no part there, so that all

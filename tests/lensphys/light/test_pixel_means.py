@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import lensphys as lp
+from lensphys.light.base import gauss_legendre
 from lensphys.light.sersic import b_n
 
 WIDTH = 0.1
@@ -61,6 +62,24 @@ def test_all_pixels_together_have_the_total_flux(n, R_sersic):
     total = lp.sersic_total_flux(galaxy.amplitude, R_sersic, n)
     found = galaxy.mean_brightness(x, y, WIDTH).double().sum().item() * WIDTH**2
     assert found == pytest.approx(total, rel=5e-3)
+
+
+@pytest.mark.parametrize("n", [0.5, 0.8, 2.0, 6.0])
+@pytest.mark.parametrize("R_sersic", [0.02, 0.3, 1.2])
+def test_means_are_exact_to_a_small_part_of_the_brightest_pixel(n, R_sersic):
+    x, y = lp.pixel_grid(41, WIDTH, dtype=torch.float64)
+    light = lp.Sersic(amplitude=1.0, R_sersic=R_sersic, n_sersic=n, **SHAPE)
+    means = light.mean_brightness(x, y, WIDTH)
+    right = torch.zeros_like(means)
+    for off_x, weight_x in zip(*gauss_legendre(8), strict=True):
+        for off_y, weight_y in zip(*gauss_legendre(8), strict=True):
+            at = x + off_x * WIDTH, y + off_y * WIDTH
+            right += weight_x * weight_y * light.surface_brightness(*at)
+    outside = torch.hypot(x, y) > 3 * WIDTH  # inside, brute force itself is not exact
+    off, right = (means - right)[outside].abs(), right[outside]
+    assert off.max() < 5e-4 * means.max()
+    bright = right > 0.05 * means.max()
+    assert (off[bright] < 0.005 * right[bright]).all()
 
 
 def test_a_transform_takes_the_nearest_pixels():
