@@ -43,8 +43,8 @@ def write_table(out: Path, predictions: Predictions, task: Task, *, overwrite: b
         return 0
     joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
     with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
         place = check_output(out, "table of predictions", is_table, overwrite=overwrite)
+        place.parent.mkdir(parents=True, exist_ok=True)  # where a link leads
         with replacing_alone(place) as temporary:
             _make_table(joined, out.suffix).write(temporary, format=FORMATS[out.suffix])
     return len(joined[FIRST[0]])

@@ -100,3 +100,11 @@ def test_what_a_killed_run_has_left_is_cleared(tmp_path: Path) -> None:
         path.touch()
     write_table(tmp_path / "t.csv", [batch([[0.5]])], task(["x"]), overwrite=False)
     assert sorted(tmp_path.iterdir()) == sorted([other, tmp_path / "t.csv"])
+
+
+def test_a_table_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to("elsewhere/table.csv")
+    assert write_table(link, [batch([[0.5]])], task(["x"]), overwrite=False) == 1
+    assert (tmp_path / "elsewhere" / "table.csv").is_file()
+    assert link.is_symlink()
