@@ -174,7 +174,7 @@ Device = Annotated[
 Devices = Annotated[int | None, _option("Train on so many devices of each machine.", "N")]
 Nodes = Annotated[int | None, _option("Train on so many machines of a cluster.", "N")]
 Overwrite = Annotated[
-    bool, _flag("--overwrite", "Replace inputs, and files that this program has not made.")
+    bool, _flag("--overwrite", "Replace files that this program has not made, but no inputs.")
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fine-tuning run.")]
 Data = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set.")]

@@ -55,7 +55,7 @@ def choose_table(out: Path | None, inputs: Iterable[Path], *, overwrite: bool) -
     Args:
         out: as given; None: the default.
         inputs: files and folders, as they were named.
-        overwrite: replace any file.
+        overwrite: replace any file but an input.
 
     Raises:
         InputError: for a name that is no table, an input, or a file that is no such table.

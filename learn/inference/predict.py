@@ -42,7 +42,7 @@ def predict(
         config: the options.
         progress: called with all files; returns what to call as they are dealt with.
         warn: called with lines on broken images, and on what was done to others.
-        overwrite: replace inputs, and files that are no predictions.
+        overwrite: replace files that are no predictions, but no inputs.
 
     Returns:
         The table, or the folder of super-resolved images, and the number of images.

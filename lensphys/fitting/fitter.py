@@ -284,9 +284,7 @@ def _check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Te
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])
     number, *size = images.shape
-    sigma = torch.as_tensor(
-        take_numbers("sigma", sigma), dtype=images.dtype, device=images.device
-    )
+    sigma = torch.as_tensor(take_numbers("sigma", sigma), dtype=images.dtype, device=images.device)
     if tuple(sigma.shape) not in {(), (1,), (number,), (*size,), (1, *size), (number, *size)}:
         raise ValueError(
             f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "

@@ -115,8 +115,8 @@ def check_output(
         kind: of the output, for the message: "table of predictions".
         is_ours: tell by the content of a file whether it is of that kind; OSError and ValueError
             mean no.
-        inputs: files that the command reads; none of them is replaced.
-        overwrite: replace them, and files of any kind.
+        inputs: files that the command reads; none of them is ever replaced.
+        overwrite: replace other files of any kind.
 
     Raises:
         InputError: for an input, a file of another kind, a folder, a device.
@@ -137,13 +137,13 @@ def check_output(
         raise InputError(f"--out {path} is a folder; name a file, as in --out FOLDER/FILE")
     if not target.is_file():
         raise InputError(f"--out {path} is a device, not a file; choose another --out")
-    if overwrite:
-        return target
     if any(_is_same_file(target, name) for name in inputs):
         raise InputError(
-            f"--out {path} is one of the inputs; choose another --out, or replace it with "
-            "--overwrite (after --out *, the first file is taken for the output)"
+            f"--out {path} is one of the inputs; choose another --out (after --out *, the first "
+            "file is taken for the output)"
         )
+    if overwrite:
+        return target
     try:
         ours = is_ours(target)
     except (OSError, ValueError):
