@@ -285,7 +285,7 @@ def check_behind(
         shown = [
             "a tensor"
             if isinstance(z, Tensor) and z.numel() > 1
-            else f"{torch.as_tensor(z).item()}"
+            else f"{round(z.item() if isinstance(z, Tensor) else z, 6)}"
             for z in (z_lens, z_source)
         ]
         raise ValueError(

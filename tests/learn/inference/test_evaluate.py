@@ -14,6 +14,7 @@ import cli
 from learn.finetune import finetune
 from learn.inference.evaluate import evaluate
 from lensphys.ground.errors import InputError
+from simulate import shards
 from tests.learn.conftest import simulated
 
 
@@ -158,8 +159,8 @@ def test_data_that_do_not_fit_are_refused(
 
     run, data = runs[task], changed(model2, tmp_path / "data", edit)
     if change is not None and change[0] == "label_names":
-        manifest = json.loads((data / "manifest.json").read_text())
-        (data / "manifest.json").write_text(json.dumps(manifest | {"label_names": change[1]}))
+        manifest = json.loads((data / "manifest.json").read_text()) | {"label_names": change[1]}
+        (data / "manifest.json").write_text(shards.manifest_text(manifest))
     with pytest.raises(InputError, match=message):
         evaluate(run, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()

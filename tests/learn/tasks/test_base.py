@@ -138,9 +138,9 @@ def test_a_run_that_builds_on_fits_is_a_run_like_any_other(
         assert np.array_equal(load_model(export(run))(images[rows]).numpy(), found)
     found = found[:, 0] if task == "regress" else found
     difference = np.abs(found - wanted).reshape(len(rows), -1).max(1)
-    assert np.median(difference) < 1e-3 * np.abs(wanted).max(), (
-        "other batches are rounded otherwise"
-    )
+    # Other batches are rounded otherwise, and a short fit may end in another minimum for it.
+    agreeing = difference < 1e-3 * np.abs(wanted).max()
+    assert agreeing.sum() >= len(rows) / 2
 
 
 ENCODER = EncoderConfig(image_size=64, patch_size=16, embed_dim=24, depth=2, num_heads=3)

@@ -328,7 +328,7 @@ def test_flux_is_kept_whatever_the_lens(smooth_pairs: DataSet, untrained_task: A
         high = module.predict_batch(batch).double()
     low = torch.from_numpy(data.image_lr).double()
     lost = (high.sum((1, 2, 3)) - low.sum((1, 2, 3))).abs()
-    assert (lost < 2e-6 * high.abs().sum((1, 2, 3))).all()
+    assert (lost < 4e-6 * high.abs().sum((1, 2, 3))).all()
 
 
 def test_pairs_without_a_psf_are_refused_by_name(look_alikes: Path, untrained_task: Any) -> None:
