@@ -32,12 +32,13 @@ class Expansion(LightProfile):
 
     def __post_init__(self) -> None:
         Profile.__post_init__(self)
-        count, taken = self._count(), {}
-        for name in self._each:
-            value = taken[name] = take_row(name, getattr(self, name))
+        taken = {name: _take_row(name, getattr(self, name)) for name in self._each}
+        for name, value in taken.items():
+            object.__setattr__(self, name, value)
+        count = self._count()
+        for name, value in taken.items():
             if value.shape[-1] != count:
                 raise ValueError(f"{name} must hold {count} values, got {value.shape[-1]}")
-            object.__setattr__(self, name, value)
         named = {name: tuple(value.shape[:-1]) for name, value in taken.items()}
         named["the parameters"] = super().batch_shape
         try:
@@ -66,7 +67,7 @@ class Expansion(LightProfile):
         return (amp[..., None, None] * self.basis(x, y)).sum(-3)
 
 
-def take_row(name: str, value: Any) -> Tensor:
+def _take_row(name: str, value: Any) -> Tensor:
     """Return finite values along the last axis, ``(K,)`` or ``(B, K)``.
 
     Raises:

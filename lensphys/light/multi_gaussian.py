@@ -13,7 +13,7 @@ from torch import Tensor
 from lensphys.arrays import is_traced
 from lensphys.lengths import LEAST, MOST
 from lensphys.light.base import clamp_far, count_points
-from lensphys.light.expansion import Expansion, take_row
+from lensphys.light.expansion import Expansion
 from lensphys.light.gaussian import gaussian_brightness
 from lensphys.parameters import Parameter, check_range, parameter
 
@@ -50,7 +50,7 @@ class MultiGaussian(Expansion):
         check_range("sigma", torch.as_tensor(self.sigma), LEAST, MOST, False)
 
     def _count(self) -> int:
-        return take_row("sigma", self.sigma).shape[-1]
+        return self.sigma.shape[-1]
 
     def basis(self, x: Tensor, y: Tensor) -> Tensor:
         p = self.align(x)

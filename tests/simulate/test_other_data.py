@@ -1,4 +1,4 @@
-"""What is given as a data set and is none gets a command that works."""
+"""Advice for a path that was given as a data set and is none."""
 
 import h5py
 import numpy as np

@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from learn.data_description import describe
 from learn.inference.model_file import restore
@@ -66,25 +70,29 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
         restore(run)
 
 
-def test_weights_of_another_network_are_refused(classifier: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+BIAS = "head.last.bias"
+
+
+def change_weights(classifier: Path, run: Path, change: Callable[[dict[str, Tensor]], Any]) -> Path:
+    """Copy a run with something changed in its weights."""
     shutil.copytree(classifier, run)
     with safe_open(run / MODEL, "pt") as file:
         metadata = file.metadata()
     weights = load_file(run / MODEL)
-    weights.pop("head.last.bias")
+    change(weights)
     save_file(weights, run / MODEL, metadata=metadata)
+    return run
+
+
+def test_weights_of_another_network_are_refused(classifier: Path, tmp_path: Path) -> None:
+    run = change_weights(classifier, tmp_path / "run", lambda weights: weights.pop(BIAS))
     with pytest.raises(InputError, match="belong to another architecture"):
         restore(run)
 
 
 def test_weights_that_are_no_numbers_are_refused(classifier: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(classifier, run)
-    with safe_open(run / MODEL, "pt") as file:
-        header = file.metadata()
-    weights = load_file(run / MODEL)
-    weights["head.last.bias"][1] = float("nan")
-    save_file(weights, run / MODEL, header)
+    run = change_weights(
+        classifier, tmp_path / "run", lambda weights: weights[BIAS].fill_(math.nan)
+    )
     with pytest.raises(InputError, match="weights that are no numbers: its training has diverged"):
         restore(run)
