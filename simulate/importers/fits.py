@@ -53,7 +53,7 @@ def read_header(path: Path, hdu: str | None = None) -> ImageHeader:
         BrokenFileError: for a file that is damaged or has no image in one band.
     """
     path, named = split_extension(path)
-    with _open(path) as file:
+    with opened_fits(path) as file:
         choice = choose_image(file, hdu or named)
         header = choice.image.header
         check_complete(choice.image)
@@ -80,7 +80,7 @@ def read_fits(
         BrokenFileError: for a file that is damaged or has no image in one band.
     """
     path, named = split_extension(path)
-    with _open(path) as file:
+    with opened_fits(path) as file:
         choice = choose_image(file, hdu or named)
         image_shape(choice.image.shape)
         pixels, remarks = _good_pixels(path, file, choice)
@@ -122,7 +122,7 @@ def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
         BrokenFileError: for a file that is damaged or has no image.
     """
     path, named = split_extension(path)
-    with _open(path) as file:
+    with opened_fits(path) as file:
         choice = choose_image(file, hdu or named)
         image = choice.image
         shape = tuple(image.shape)
@@ -142,21 +142,10 @@ def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
         )
 
 
-@contextmanager
-def opened_fits(path: Path) -> Iterator[fits.HDUList]:
-    """A FITS file with all its extensions.
-
-    Raises:
-        BrokenFileError: for a file that is damaged, or that unpacks to too much.
-    """
-    with _open(path) as file:
-        yield file
-
-
 def has_science(path: Path) -> bool:
     """True for a file of a science image and planes beside it; false for a broken one."""
     try:
-        with _open(path) as file:
+        with opened_fits(path) as file:
             named = any(is_image(hdu) and hdu.name in SCIENCE for hdu in file)
             return named and len(sky_images(file)) < sum(is_image(hdu) for hdu in file)
     except (BrokenFileError, OSError):
@@ -164,7 +153,12 @@ def has_science(path: Path) -> bool:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[fits.HDUList]:
+def opened_fits(path: Path) -> Iterator[fits.HDUList]:
+    """A FITS file with all its extensions.
+
+    Raises:
+        BrokenFileError: for a file that is damaged, or that unpacks to too much.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
@@ -252,7 +246,7 @@ def _bad_pixels(path: Path, file: fits.HDUList, choice: Choice) -> tuple[Bad | N
 
 
 def _read_flags(path: Path, shape: tuple[int, ...], telescope: str) -> Bad:
-    with _open(path) as file:
+    with opened_fits(path) as file:
         images = [hdu for hdu in file if is_image(hdu)]
         if not images or tuple(images[0].shape)[-2:] != shape[-2:]:
             raise BrokenFileError("it has other pixels")
