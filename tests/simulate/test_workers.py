@@ -123,14 +123,19 @@ def begin_session(out):
     return process
 
 
+def wait_for_the_end_of(session):
+    """Wait until no process of a session runs: servers end a moment after their command."""
+    deadline = time.monotonic() + 30
+    while processes_of(session):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_killed_command_leaves_no_process_behind(tmp_path):
     process = begin_session(tmp_path / "data")
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 30
-    while processes_of(process.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_the_end_of(process.pid)
 
 
 def test_ctrl_c_ends_the_command_in_one_line_and_all_its_processes(tmp_path):
@@ -140,7 +145,7 @@ def test_ctrl_c_ends_the_command_in_one_line_and_all_its_processes(tmp_path):
     assert process.returncode == 130
     assert error.endswith("run the same command again to go on where it stopped\n")
     assert "Traceback" not in error
-    assert not processes_of(process.pid)
+    wait_for_the_end_of(process.pid)
 
 
 # A cluster.
