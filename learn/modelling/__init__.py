@@ -1,0 +1,1 @@
+"""Models of real lenses: images with their noise and PSF in; tables, maps and a page out."""

@@ -1,0 +1,63 @@
+"""Settings of ``python cli.py model``; defaults live in ``configs/model/model.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lensphys.ground.config import Strict
+
+#: Settings that change where and how a model is computed, not what is computed.
+_NO_IDENTITY = frozenset({"out", "device"})
+
+
+class ModelSettings(Strict):
+    """How images are read, and which model is fitted to them."""
+
+    out: Path | None = Field(description="folder; null: models")
+    pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not state it")
+    hdu: str | None = Field(
+        min_length=1,
+        coerce_numbers_to_str=True,
+        description="name or number of the extension with the image",
+    )
+    field: float | None = Field(
+        gt=0, description="arcsec, radius about the centre that is fitted; null: found from the image"
+    )
+    mass: Literal["SIE", "EPL"]
+    multipoles: tuple[Literal[1, 3, 4], ...] = Field(description="orders")
+    lens_light: Literal["none", "sersic", "mge"]
+    source: Literal["sersic", "shapelets", "pixels"]
+    source_order: int = Field(ge=0, le=50, description="highest order of the shapelets")
+    sky: bool = Field(description="fit a constant background")
+    model_error: float = Field(
+        ge=0, lt=1, description="this part of the model is added to the noise, in quadrature"
+    )
+    priors: dict[str, tuple[float, float]] | None = Field(
+        description="mean and standard deviation by parameter; null: those of the fit"
+    )
+    supersampling: int = Field(ge=1, le=16, description="rays along a side of a pixel")
+    detect: Literal["none", "point_mass", "tnfw", "line"] = Field(description="profile of the maps")
+    samples: int = Field(ge=0, description="draws from the posterior; 0: none")
+    seed: int = Field(ge=0, lt=2**32)
+    device: Literal["auto", "cpu", "cuda"]
+
+    def identity(self) -> dict[str, Any]:
+        """All settings that a model depends on."""
+        return self.model_dump(mode="json", exclude=set(_NO_IDENTITY))
+
+    def fit_options(self) -> dict[str, Any]:
+        """The model, as arguments of :func:`lensphys.fit`."""
+        return {
+            "mass": self.mass,
+            "multipoles": self.multipoles,
+            "lens_light": None if self.lens_light == "none" else self.lens_light,
+            "source": self.source,
+            "source_order": self.source_order,
+            "sky": self.sky,
+            "model_error": self.model_error,
+            "priors": self.priors,
+            "supersampling": self.supersampling,
+        }
