@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -34,7 +35,13 @@ class PSF(Protocol):
         """Width of a pixel of the images that it blurs, arcsec."""
 
     def convolve(self, image: Tensor) -> Tensor:
-        """Blur images of shape ``(..., ny, nx)``."""
+        """Blur images of shape ``(..., ny, nx)``.
+
+        A PSF with one kernel for each of ``B`` images blurs those of shape ``(B, ..., ny, nx)``.
+        """
+
+    def take(self, index: Tensor) -> PSF:
+        """PSF of some images of a batch, by their whole numbers; itself if it is one for all."""
 
 
 def _take_settings(
@@ -119,6 +126,10 @@ class GaussianPSF:
         weights = torch.exp(-0.5 * (offset / sigma) ** 2)
         weights = weights / weights.sum()
         return (_share_pixels(len(weights), self.supersampling) * weights).sum(-1)
+
+    def take(self, index: Tensor) -> Self:
+        """Return the PSF itself, which is one for all images of a batch."""
+        return self
 
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; flux inside the frame is kept up to the edges."""
@@ -231,6 +242,10 @@ class MoffatPSF:
         weights = (1 + offset2[:, None] + offset2) ** -beta
         return degrade(weights / weights.sum(), self.supersampling)
 
+    def take(self, index: Tensor) -> Self:
+        """Return the PSF itself, which is one for all images of a batch."""
+        return self
+
     def convolve(self, image: Tensor) -> Tensor:
         """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost."""
         image = in_precision("image", image)
@@ -255,8 +270,9 @@ class PixelPSF:
 
     Args:
         kernel: the light of a point source in pixels, a tensor or an array of shape ``(ky, kx)``,
-            both odd, with the point source in the central pixel. It is copied, unless it requires
-            gradients: images are differentiable in it.
+            both odd, with the point source in the central pixel; or ``(B, ky, kx)``, one for each
+            image of a batch. It is copied, unless it requires gradients: images are differentiable
+            in it.
         pixel_scale: width of a pixel of the images to be blurred, arcsec.
         supersampling: number of pixels of ``kernel`` along a side of a pixel of the images; the
             kernel is summed into the wider pixels. To blur a finer grid with it, leave this at 1
@@ -278,29 +294,65 @@ class PixelPSF:
     def __post_init__(self) -> None:
         _take_settings(self, numbers=("pixel_scale",))
         kernel = take_map("kernel", self.kernel)
-        if kernel.ndim != 2 or not all(n % 2 for n in kernel.shape):
-            raise ValueError(f"kernel must be (ky, kx) with odd sizes, got {tuple(kernel.shape)}")
+        shape = tuple(kernel.shape)
+        if kernel.ndim not in (2, 3) or not kernel.numel() or not all(n % 2 for n in shape[-2:]):
+            raise ValueError(f"kernel must be (ky, kx) or (B, ky, kx) with odd sizes, got {shape}")
         if not is_traced(kernel):
-            total = kernel.detach().double().sum().item()
-            if not math.isfinite(total):
-                raise ValueError("kernel must be finite in every pixel")
-            if self.normalise and total <= 0:
-                raise ValueError(f"kernel must have a positive sum, got {total:g}")
-            if not self.normalise and abs(total - 1) > 1e-3:
-                raise ValueError(f"kernel must sum to 1 or be given normalise=True, got {total:g}")
+            for total in kernel.detach().double().sum((-2, -1)).reshape(-1).tolist():
+                self._check_sum(total)
         object.__setattr__(self, "kernel", kernel)
 
+    def _check_sum(self, total: float) -> None:
+        if not math.isfinite(total):
+            raise ValueError("kernel must be finite in every pixel")
+        if self.normalise and total <= 0:
+            raise ValueError(f"kernel must have a positive sum, got {total:g}")
+        if not self.normalise and abs(total - 1) > 1e-3:
+            raise ValueError(f"kernel must sum to 1 or be given normalise=True, got {total:g}")
+
+    def take(self, index: Tensor) -> Self:
+        """PSF of some images of a batch, by their whole numbers ``(b,)``.
+
+        Itself if it has one kernel, ``(ky, kx)`` or ``(1, ky, kx)``, for all images.
+        """
+        kernel = torch.as_tensor(self.kernel)
+        if kernel.ndim == 2 or len(kernel) == 1:
+            return self
+        taken = copy.copy(self)  # without the checks, which all kernels have passed
+        object.__setattr__(taken, "kernel", kernel[index.to(kernel.device)])
+        return taken
+
     def convolve(self, image: Tensor) -> Tensor:
-        """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost."""
+        """Blur images of shape ``(..., ny, nx)``; light that leaves the frame is lost.
+
+        ``B`` kernels blur images of shape ``(B, ..., ny, nx)``, of which one, or ``(ny, nx)``, is
+        blurred by each.
+
+        Raises:
+            ValueError: for images of another number than there are kernels.
+        """
         image = in_precision("image", image)
         kernel = torch.as_tensor(self.kernel).to(image.device, image.dtype)
         if self.normalise:
-            kernel = kernel / kernel.sum()
-        return fft_convolve(image, degrade(kernel, self.supersampling))
+            kernel = kernel / kernel.sum((-2, -1), keepdim=True)
+        return fft_convolve(image, degrade(_align_kernels(kernel, image), self.supersampling))
+
+
+def _align_kernels(kernel: Tensor, image: Tensor) -> Tensor:
+    """Return kernels with as many axes between the first and the last two as the images have."""
+    if kernel.ndim == 2 or image.ndim == 2:
+        return kernel
+    number = len(kernel)
+    if number != 1 and len(image) not in (1, number):
+        raise ValueError(
+            f"image must be ({number}, ..., ny, nx), one for each kernel of the PSF, "
+            f"got {tuple(image.shape)}"
+        )
+    return kernel.reshape(number, *[1] * (image.ndim - 3), *kernel.shape[-2:])
 
 
 def degrade(kernel: Tensor, factor: int) -> Tensor:
-    """Sum a kernel ``(ky, kx)`` of odd sizes into pixels that are ``factor`` times wider.
+    """Sum kernels ``(..., ky, kx)`` of odd sizes into pixels that are ``factor`` times wider.
 
     Both are centred on a pixel; a fine pixel on the border of two wide ones is shared out.
     """
@@ -323,7 +375,7 @@ def _share_pixels(n: int, factor: int) -> Tensor:
 
 
 def fft_convolve(image: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve images ``(..., ny, nx)`` with a kernel ``(ky, kx)`` of odd sizes.
+    """Convolve images ``(..., ny, nx)`` with kernels ``(..., ky, kx)`` of odd sizes.
 
     Zero outside the image; of the shape of the image (``mode="same"`` of scipy's ``fftconvolve``).
     """

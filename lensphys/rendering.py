@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -99,6 +100,18 @@ class Pixels:
             return light.mean_brightness_jacobian(self.x, self.y, self.ray_spacing)
         return light.surface_brightness_jacobian(self.x, self.y)
 
+    def take(self, index: Tensor) -> Pixels:
+        """Pixels of some images of a batch, by their whole numbers ``(b,)``.
+
+        Themselves if grid and PSF are the same for all images.
+        """
+        taken = copy.copy(self)
+        taken.x, taken.y = _take(self.x, index), _take(self.y, index)
+        taken._before = None if self._before is None else self._before.take(index)
+        taken._after = None if self._after is None else self._after.take(index)
+        changed = any(getattr(taken, name) is not value for name, value in vars(self).items())
+        return taken if changed else self
+
     def _integrates(self, light: Luminous) -> bool:
         return self._integrate_cores and getattr(light, "steep", False)
 
@@ -194,6 +207,11 @@ def _sum(name: str, light: Light, evaluate: Callable[[Luminous], Tensor]) -> Ten
             raise ValueError(f"{name} must be a light profile, got {type(profile).__name__}")
     maps = [evaluate(profile) for profile in profiles]
     return sum(maps[1:], start=maps[0])
+
+
+def _take(grid: Tensor, index: Tensor) -> Tensor:
+    """Coordinates ``(b, ny, nx)`` of some images; as they are if those of all are the same."""
+    return grid[index.to(grid.device)] if grid.ndim > 2 and len(grid) > 1 else grid
 
 
 def _sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor, Tensor]:

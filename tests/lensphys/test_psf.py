@@ -332,9 +332,11 @@ def test_an_array_is_as_good_as_a_tensor():
     ("kernel", "message"),
     [
         (torch.full((3, 3), math.nan), "^kernel must be finite"),
-        (torch.full((4, 4), 1 / 16), r"^kernel must be \(ky, kx\) with odd sizes, got \(4, 4\)"),
-        (torch.full((3, 4), 1 / 12), r"^kernel must be \(ky, kx\) with odd sizes, got \(3, 4\)"),
-        (torch.full((1, 3, 3), 1 / 9), r"^kernel must be \(ky, kx\) with odd sizes"),
+        (torch.full((4, 4), 1 / 16), r"^kernel must be \(ky, kx\) or .* odd sizes, got \(4, 4\)"),
+        (torch.full((3, 4), 1 / 12), r"^kernel must be \(ky, kx\) or .* odd sizes, got \(3, 4\)"),
+        (torch.full((1, 1, 3, 3), 1 / 9), r"^kernel must be \(ky, kx\) or \(B, ky, kx\)"),
+        (torch.empty(0, 3, 3), r"^kernel must be \(ky, kx\) or \(B, ky, kx\)"),
+        (torch.stack([KERNEL, 2 * KERNEL]), "^kernel must sum to 1 .* got 2"),
         (torch.ones(3, 3), "^kernel must sum to 1 or be given normalise=True, got 9"),
         ("a.fits", "^kernel must be a tensor or an array, got str"),
     ],
@@ -446,3 +448,59 @@ def test_a_pixel_psf_without_a_pixel_scale_is_refused(bad):
 def test_a_width_that_is_no_number_is_refused_by_name(name, bad):
     with pytest.raises(ValueError, match=f"^{name} must be positive and finite"):
         GaussianPSF(**({"fwhm": 0.1, "pixel_scale": 0.05} | {name: bad}))
+
+
+#: One kernel for each image of a batch; no two are alike, and none is symmetric.
+KERNELS = torch.stack([kernel_of(5, 3), kernel_of(5, 3).flip(0), kernel_of(3, 5).mT.contiguous()])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("settings", [{}, {"supersampling": 3}, {"normalise": True}])
+@pytest.mark.parametrize("lead", [(3,), (3, 4), (1, 4), (3, 2, 2), ()])
+def test_a_kernel_for_every_image_blurs_as_a_loop_over_the_images(dtype, settings, lead):
+    images = picture(*lead, 8, 11).to(dtype)
+    found = PixelPSF(KERNELS, 0.1, **settings).convolve(images)
+    each = images.expand(3, *images.shape[1:]) if images.ndim > 2 else images.expand(3, -1, -1)
+    pairs = zip(KERNELS, each, strict=True)
+    single = [PixelPSF(kernel, 0.1, **settings).convolve(image) for kernel, image in pairs]
+    assert found.dtype == dtype
+    tolerance = 2e-6 if dtype == torch.float32 else 1e-13
+    torch.testing.assert_close(found, torch.stack(single), rtol=tolerance, atol=0)
+
+
+def test_one_kernel_with_an_axis_of_the_batch_blurs_any_number_of_images():
+    images = picture(4, 2, 8, 11)
+    psf = PixelPSF(KERNELS[:1], 0.1)
+    torch.testing.assert_close(psf.convolve(images), PixelPSF(KERNELS[0], 0.1).convolve(images))
+    assert psf.take(torch.tensor([3, 1])) is psf
+
+
+@pytest.mark.parametrize("lead", [(2,), (2, 3), (4, 1)])
+def test_images_of_another_number_than_there_are_kernels_are_refused(lead):
+    with pytest.raises(ValueError, match=r"^image must be \(3, \.\.\., ny, nx\), .* got \(. *"):
+        PixelPSF(KERNELS, 0.1).convolve(picture(*lead, 8, 11))
+
+
+def test_gradients_with_respect_to_a_kernel_for_every_image_are_right(check_gradients):
+    def blurred(p):
+        return PixelPSF(p["kernel"], 0.1, normalise=True).convolve(p["image"])
+
+    check_gradients(blurred, {"image": picture(3, 2, 3, 4), "kernel": KERNELS})
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_psf_of_some_images_blurs_as_that_of_all(normalise):
+    images, index = picture(3, 8, 11), torch.tensor([2, 0, 2])
+    psf = PixelPSF(KERNELS, 0.1, normalise=normalise)
+    torch.testing.assert_close(psf.take(index).convolve(images[index]), psf.convolve(images)[index])
+
+
+def test_gradients_reach_the_kernels_of_the_images_that_were_taken():
+    kernels = KERNELS.clone().requires_grad_()
+    PixelPSF(kernels, 0.1).take(torch.tensor([2, 0])).convolve(picture(2, 8, 11)).sum().backward()
+    assert [bool(grad.any()) for grad in kernels.grad] == [True, False, True]
+
+
+@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+def test_a_psf_that_is_the_same_for_all_images_is_that_of_some(psf):
+    assert psf.take(torch.tensor([1, 0])) is psf

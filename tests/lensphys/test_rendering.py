@@ -17,6 +17,7 @@ from lensphys import (
     SIE,
     GaussianPSF,
     PixelatedSource,
+    PixelPSF,
     PointMass,
     Population,
     Sersic,
@@ -26,6 +27,7 @@ from lensphys import (
     render,
     sersic_total_flux,
 )
+from lensphys.rendering import Pixels, render_on
 
 SCENE = {
     "theta_E": 0.5,
@@ -342,3 +344,32 @@ def test_what_is_no_lens_and_what_is_no_light_is_refused(plain, sky):
         render(lens, SIE(theta_E=1.0), *sky)
     with pytest.raises(ValueError, match=r"^x must be a tensor of floating-point numbers, got nd"):
         render(lens, source, *(v.numpy() for v in sky))
+
+
+@pytest.mark.parametrize("rays", [1, 3])
+def test_every_image_of_a_batch_may_have_a_psf_and_a_grid_of_its_own(rays):
+    generator = torch.Generator().manual_seed(2)
+    kernels = torch.rand(3, 5, 5, generator=generator, dtype=torch.float64)
+    kernels = kernels / kernels.sum((-2, -1), keepdim=True)
+    x, y = pixel_grid(16, PIXEL, dtype=torch.float64)
+    shift = torch.tensor([0.0, 0.03, -0.04], dtype=torch.float64)[:, None, None]
+    sources = [0.05, 0.1, 0.15]
+
+    def lens_and_source(center_x):
+        lens = ThinLens([SIE(theta_E=0.5, e1=0.1, e2=0.0)])
+        return lens, Sersic(amplitude=9.0, R_sersic=0.2, n_sersic=1.0, center_x=center_x)
+
+    settings = {"supersampling": rays}
+    pixels = Pixels(x + shift, y + shift, psf=PixelPSF(kernels, PIXEL / rays), **settings)
+    together = render_on(pixels, *lens_and_source(torch.tensor(sources, dtype=torch.float64)))
+    for i, center in enumerate(sources):
+        psf = PixelPSF(kernels[i], PIXEL / rays)
+        alone = render(*lens_and_source(center), x + shift[i], y + shift[i], psf=psf, **settings)
+        torch.testing.assert_close(together[i], alone, rtol=1e-12, atol=1e-14)
+        some = render_on(pixels.take(torch.tensor([i, i])), *lens_and_source(center))
+        torch.testing.assert_close(some, alone.expand(2, -1, -1), rtol=1e-12, atol=1e-14)
+
+
+def test_pixels_that_are_the_same_for_all_images_are_those_of_some():
+    pixels = Pixels(*pixel_grid(8, PIXEL), psf=BLUR)
+    assert pixels.take(torch.tensor([1])) is pixels
