@@ -1,9 +1,9 @@
 from .caustics import CriticalCurve as CriticalCurve
 from .caustics import critical_curves as critical_curves
 from .cosmology import FlatLambdaCDM as FlatLambdaCDM
-from .fitting.fitter import FitResult as FitResult
 from .fitting.fitter import Fitter as Fitter
 from .fitting.fitter import fit as fit
+from .fitting.result import FitResult as FitResult
 from .grid import pixel_grid as pixel_grid
 from .instruments import Instrument as Instrument
 from .instruments import instrument as instrument

@@ -18,7 +18,8 @@ import lensphys as lp
 from learn.config import LensFitConfig
 from learn.lens_fits.channels import BOX, CHANNELS, bin_flux, high_pass
 from learn.lens_fits.lens_fits import LensFits
-from lensphys.fitting.fitter import FitResult
+from lensphys.fitting.result import FitResult
+from lensphys.fitting.scene import LensScene
 from lensphys.rendering import Pixels
 from simulate.dataset.photometry import Photometry
 
@@ -142,6 +143,7 @@ def make_channels(
     residual = high_pass(flux) / sigma if without_model else result.residual
     # Light that is deflected by d and a source that moves by d look the same.
     moves = [1 + result.names.index(f"source_center_{axis}") for axis in "xy"]
+    assert isinstance(result.scene, LensScene)
     slopes = result.scene.image_and_jacobian(params, pixels)[:, moves]
     shape, scale = (flux.shape[-2], flux.shape[-1]), photometry.pixel_scale
     centres = lp.pixel_grid(shape, scale, dtype=flux.dtype, device=flux.device)

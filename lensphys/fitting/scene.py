@@ -117,6 +117,14 @@ class LensScene:
         """Noise-free image, flux per pixel."""
         return render_on(pixels, self.lens(params), self.source(params), self.light(params))
 
+    def parts(self, params: Mapping[str, Tensor], pixels: Pixels) -> dict[str, Tensor]:
+        """Blurred images of each part: ``source``, ``lens_light``, and a ``sky`` that is 0."""
+        lens, light = self.lens(params), self.light(params)
+        source = render_on(pixels, lens, self.source(params))
+        none = torch.zeros_like(source)
+        own = none if light is None else pixels.collect(pixels.brightness(light))
+        return {"source": source, "lens_light": own, "sky": none}
+
     def image_and_jacobian(self, params: Mapping[str, Tensor], pixels: Pixels) -> Tensor:
         """Image, and its derivative with respect to every parameter: ``(B, 1 + P, ny, nx)``.
 
@@ -128,7 +136,7 @@ class LensScene:
             return pixels.collect(maps)
         deflector, shear = self._deflector(params), self._shear(params)
         alpha, by_mass = deflector.deflection_jacobian(x, y)
-        near = _is_near(deflector, x, y)
+        near = is_near(deflector, x, y)
         for name in _CENTER:
             d_x, d_y = by_mass[name]
             by_mass[name] = d_x.masked_fill(near, 0.0), d_y.masked_fill(near, 0.0)
@@ -184,7 +192,7 @@ class LensScene:
         return Sersic(**{name: params[prefix + name] for name in _SERSIC})
 
 
-def _is_near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
+def is_near(lens: MassProfile, x: Tensor, y: Tensor) -> Tensor:
     """Mask of the rays that are too near to a lens to constrain its centre."""
     p = lens.align(x)
     dx, dy = x - p["center_x"], y - p["center_y"]

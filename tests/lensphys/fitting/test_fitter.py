@@ -8,7 +8,7 @@ import torch
 
 from lensphys import Fitter, GaussianPSF, fit, pixel_grid, render
 from lensphys.fitting.bounds import Bounds
-from lensphys.fitting.fitter import _CHUNK
+from lensphys.fitting.problem import _CHUNK
 from lensphys.fitting.scene import LensScene
 from tests.lensphys.fitting.mocks import (
     KIND,

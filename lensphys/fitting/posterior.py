@@ -1,0 +1,59 @@
+"""Gaussian approximation of the posterior at a best fit: covariance and evidence."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.problem import Problem
+
+
+def invert_fisher(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
+    """Invert the Fisher matrix: covariance of the parameters ``(B, P, P)``, infinite if none.
+
+    Args:
+        problem: that was fitted.
+        z: best fit of every image, ``(B, P)``.
+        normal: normal matrix there, ``(B, P, P)``, in the coordinates ``z``.
+    """
+    held = problem.bounds.held
+    slope = problem.bounds.forward(z, torch.arange(len(z), device=z.device))[1].double()
+    normal = normal + torch.diag(held.double())  # slope removes it again
+    # To unit diagonal first: units of the parameters differ by many orders of magnitude.
+    scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt()
+    factor, info = torch.linalg.cholesky_ex(normal * scale[:, :, None] * scale[:, None])
+    identity = torch.eye(z.shape[1], dtype=torch.float64, device=z.device)
+    factor = torch.where((info == 0)[:, None, None], factor, identity)
+    inverse = torch.cholesky_inverse(factor) * scale[:, :, None] * scale[:, None]
+    inverse = torch.where((info == 0)[:, None, None], inverse, identity * math.inf).nan_to_num(
+        nan=0.0, posinf=math.inf
+    )
+    inverse = torch.where(held[:, None] | held, 0.0, inverse)  # infinite, it would stay so
+    return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
+
+
+def compute_evidence(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
+    """Compute the log evidence ``(B,)`` by Laplace's approximation, natural logarithm, float64.
+
+    ``log E = -energy - sum log sigma sqrt(2 pi) + 1/2 log det(2 pi C) - log V``, where ``C`` is the
+    covariance of the free parameters and ``V`` the volume that their bounds leave them (MacKay
+    1992, Neural Computation 4, 415, eq. 2.5). A direction that the data do not constrain counts
+    with its full width, no more.
+
+    Args:
+        problem, z, normal: see :func:`invert_fisher`.
+    """
+    bounds, index = problem.bounds, torch.arange(len(z), device=z.device)
+    slope = bounds.forward(z, index)[1].double()
+    width = (bounds.high - bounds.low).double()
+    # In units of the bounds, in which the prior has the density 1.
+    scale = torch.where(bounds.held, 0.0, width / slope)
+    fisher = normal * scale[:, :, None] * scale[:, None]
+    finite = fisher.isfinite().all((1, 2))
+    curvature = torch.linalg.eigvalsh(torch.where(finite[:, None, None], fisher, 0.0))
+    volume = -0.5 * torch.log(curvature.clamp_min(2 * math.pi) / (2 * math.pi)).sum(1)
+    weight = problem.weight.double()
+    noise = torch.where(weight > 0, torch.log(weight / math.sqrt(2 * math.pi)), 0.0).sum((-2, -1))
+    return torch.where(finite, volume + noise - problem.energy(z, index), -math.inf)

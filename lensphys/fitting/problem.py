@@ -1,0 +1,176 @@
+"""Least-squares problem of a batch of images: the objective of a fit and its derivatives."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lensphys.fit_range import FitRange
+from lensphys.fitting.bounds import Bounds
+from lensphys.fitting.scene import LensScene
+from lensphys.lens import ThinLens
+from lensphys.products import product
+from lensphys.rendering import Light, Pixels
+from lensphys.threads import map_chunks
+
+#: Images evaluated at once; their derivatives then stay in the cache of a CPU.
+_CHUNK = {"cpu": 16}
+_CHUNK_ELSEWHERE = 512
+
+
+class Scene(Protocol):
+    """Model that is fitted: profiles of given parameters and amplitudes, ``values`` by name."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the ``P`` non-linear parameters, in order."""
+
+    @property
+    def ranges(self) -> Mapping[str, FitRange]:
+        """Fit range of every non-linear parameter."""
+
+    def lens(self, values: Mapping[str, Tensor]) -> ThinLens:
+        """Deflectors."""
+
+    def source(self, values: Mapping[str, Tensor]) -> Light:
+        """Light of the source."""
+
+    def light(self, values: Mapping[str, Tensor]) -> Light | None:
+        """Light of the lens, if it is fitted."""
+
+    def parts(self, values: Mapping[str, Tensor], pixels: Pixels) -> dict[str, Tensor]:
+        """Blurred images ``(B, ny, nx)`` of ``source``, ``lens_light`` and ``sky``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Linearisation:
+    """First-order model of ``b`` images near given parameters.
+
+    Attributes:
+        jacobian: ``(b, N, ny, nx)``, derivatives of the model over sigma: by the ``P`` non-linear
+            parameters (0 where one is fixed), then by the active linear amplitudes.
+        precision: ``(b, N, N)``, inverse covariance of priors and regularisation; 0 where there is
+            none.
+        residual: ``(b, ny, nx)``, ``(image - model) / sigma``.
+        slopes: ``(b, 2, Ny, Nx)``, gradient of the source brightness by the position in the source
+            plane ``(beta_x, beta_y)`` at every ray, flux per arcsec^3. Light that is deflected by
+            ``d`` more changes the brightness by ``-slopes . d``.
+    """
+
+    jacobian: Tensor
+    precision: Tensor
+    residual: Tensor
+    slopes: Tensor
+
+
+class Problem(Protocol):
+    """Objective of the fit of a batch of images, a function of transformed parameters ``z``.
+
+    Methods take the coordinates ``z`` ``(b, P)`` of :attr:`bounds`, and the ``index`` ``(b,)`` of
+    the image that each row belongs to.
+
+    Attributes:
+        bounds, pixels: of the parameters, and of the images.
+        images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
+    """
+
+    bounds: Bounds
+    pixels: Pixels
+    images: Tensor
+    weight: Tensor
+
+    @property
+    def scene(self) -> Scene:
+        """Model that is fitted."""
+
+    def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the objective, its normal matrix and its downhill gradient, float64.
+
+        The objective ``(b,)`` is chi^2 with all penalties and priors, the gradient ``(b, P)`` is
+        -1/2 of its derivative by ``z``, and the matrix ``(b, P, P)`` that of Gauss and Newton.
+        """
+
+    def energy(self, z: Tensor, index: Tensor) -> Tensor:
+        """Compute minus the log posterior ``(b,)``, float64, up to a constant for each image.
+
+        Half the objective, and half the log determinant of marginalised amplitudes, if there are
+        any; the prior is flat in the parameters inside the bounds, but for those with a Gaussian
+        one.
+        """
+
+    def linearise(self, z: Tensor, index: Tensor) -> Linearisation:
+        """Expand the model to first order."""
+
+
+class SersicProblem:
+    """Weighted residuals of images of a :class:`~lensphys.fitting.scene.LensScene`.
+
+    All its parameters are fitted, the amplitudes too. It meets the :class:`Problem` protocol.
+    """
+
+    def __init__(
+        self, scene: LensScene, pixels: Pixels, bounds: Bounds, images: Tensor, weight: Tensor
+    ) -> None:
+        self.scene, self.pixels, self.bounds = scene, pixels, bounds
+        self.images, self.weight = images, weight
+        self.chunk = _CHUNK.get(images.device.type, _CHUNK_ELSEWHERE)
+
+    def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the objective, its normal matrix and its downhill gradient, float64."""
+        parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
+        gram = torch.cat(map_chunks(self._gram, parts))
+        return gram[:, 0, 0], gram[:, 1:, 1:], gram[:, 0, 1:]
+
+    def _gram(self, z: Tensor, index: Tensor) -> Tensor:
+        params, slope = self.bounds.forward(z, index)
+        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
+        maps[:, 0] = self.images[index] - maps[:, 0]
+        maps = maps.mul_(self.weight[index, None]).flatten(2)
+        slope = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
+        return product(maps, maps.mT).double() * slope[:, :, None] * slope[:, None]
+
+    def energy(self, z: Tensor, index: Tensor) -> Tensor:
+        """Compute minus the log posterior, half of chi^2, ``(b,)``, float64."""
+
+        def compute(z: Tensor, index: Tensor) -> Tensor:
+            params, _ = self.bounds.forward(z, index)
+            model = self.scene.image(self.scene.named(params), self.pixels)
+            residual = (self.images[index] - model) * self.weight[index]
+            return 0.5 * residual.double().square().sum((-2, -1))
+
+        parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
+        return torch.cat(map_chunks(compute, parts))
+
+    def linearise(self, z: Tensor, index: Tensor) -> Linearisation:
+        """Expand the model to first order."""
+        params, _ = self.bounds.forward(z, index)
+        named, weight = self.scene.named(params), self.weight[index]
+        maps = self.scene.image_and_jacobian(named, self.pixels)
+        jacobian = maps[:, 1:] * weight[:, None]
+        jacobian = jacobian * (~self.bounds.held).to(maps)[:, None, None]
+        beta = self.scene.lens(named).ray_trace(self.pixels.x, self.pixels.y)
+        _, by_source = self.scene.source(named).surface_brightness_jacobian(*beta)
+        return Linearisation(
+            jacobian=jacobian,
+            precision=jacobian.new_zeros(len(z), z.shape[1], z.shape[1]),
+            residual=(self.images[index] - maps[:, 0]) * weight,
+            # A source that moves by d and rays that move by -d look the same.
+            slopes=-torch.stack([by_source["center_x"], by_source["center_y"]], 1),
+        )
+
+    def model(self, params: dict[str, Tensor]) -> Tensor:
+        """Images of parameters by name."""
+        table = torch.stack(list(params.values()), -1)
+        chunks = ((self.scene.named(part), self.pixels) for part in table.split(self.chunk))
+        return torch.cat(map_chunks(self.scene.image, chunks))
+
+    def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+        """Half the downhill gradient of ``chi^2`` in ``z``, differentiable in all but the index."""
+        params, slope = self.bounds.forward(z, index)
+        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
+        pull = (images - maps[:, 0]) * weight * weight
+        return slope * (maps[:, 1:] * pull[:, None]).sum((-2, -1))

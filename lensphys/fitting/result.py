@@ -1,0 +1,81 @@
+"""Result of a fit: parameters with errors, the model and its residual."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from lensphys.fitting.problem import Problem, Scene
+from lensphys.lens import ThinLens
+from lensphys.rendering import Light
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """Result of a fit, for a batch of ``B`` images and ``P`` non-linear parameters.
+
+    Attributes:
+        params, errors: by parameter name, each ``(B,)``: values of the maximum of the likelihood
+            (times the priors, if any), and their standard errors from the Fisher matrix; infinite
+            if the data do not constrain a parameter, 0 if it is fixed.
+        names: order of the parameters in ``covariance``.
+        covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit.
+        chi2_dof: ``(B,)``, chi^2 of the data over the number of pixels less ``effective``.
+        converged: ``(B,)``, true if no step is expected to lower the objective by more than the
+            tolerance: a minimum, perhaps a local one; ``chi2_dof`` tells if it explains the image.
+        steps: ``(B,)``, evaluations of the model since the best starting point was chosen.
+        model: best-fit images, ``(B, ny, nx)``.
+        residual: ``(image - model) / sigma``, ``(B, ny, nx)``; 0 where a pixel is masked.
+        scene: the model that was fitted.
+        amplitudes: linear amplitudes that were solved for within each step: ``"source"`` (B, K),
+            ``"lens_light"`` (B, L), ``"sky"`` (B, 1); none if all parameters are non-linear.
+        effective: ``(B,)``, effective number of fitted parameters: their number, less what priors
+            and regularisation fix.
+        evidence: ``(B,)``, log evidence by Laplace's approximation, natural logarithm; see
+            :func:`lensphys.fitting.posterior.compute_evidence`.
+        priors: mean and standard deviation, each ``(B,)``, of the parameters with a Gaussian prior.
+        problem: objective that was minimised.
+    """
+
+    params: dict[str, Tensor]
+    errors: dict[str, Tensor]
+    names: tuple[str, ...]
+    covariance: Tensor
+    chi2_dof: Tensor
+    converged: Tensor
+    steps: Tensor
+    model: Tensor
+    residual: Tensor
+    scene: Scene
+    amplitudes: dict[str, Tensor]
+    effective: Tensor
+    evidence: Tensor
+    priors: dict[str, tuple[Tensor, Tensor]]
+    problem: Problem = dataclasses.field(repr=False)
+
+    @property
+    def lens(self) -> ThinLens:
+        """Best-fit lens."""
+        return self.scene.lens(self._values)
+
+    @property
+    def source(self) -> Light:
+        """Best-fit source, one light profile or several."""
+        return self.scene.source(self._values)
+
+    @property
+    def lens_light(self) -> Light | None:
+        """Best-fit light of the lens, or None if it was not fitted."""
+        return self.scene.light(self._values)
+
+    def parts(self) -> dict[str, Tensor]:
+        """Blurred images ``(B, ny, nx)`` of the ``source``, the ``lens_light`` and the ``sky``.
+
+        They add up to ``model``; a part that was not fitted is 0.
+        """
+        return self.scene.parts(self._values, self.problem.pixels)
+
+    @property
+    def _values(self) -> dict[str, Tensor]:
+        return {**self.params, **self.amplitudes}
