@@ -79,7 +79,7 @@ class Pixels:
         _keep_freed_memory()
         self.shape = (x.shape[-2], x.shape[-1])
         self.pixel_scale = dx
-        self.x, self.y = (x, y) if supersampling == 1 else _sub_pixels(x, y, dx, supersampling)
+        self.x, self.y = (x, y) if supersampling == 1 else sub_pixels(x, y, dx, supersampling)
         self._before = None if on_grid else psf
         self._after = psf if on_grid else None
         self._factor = supersampling
@@ -214,7 +214,7 @@ def _take(grid: Tensor, index: Tensor) -> Tensor:
     return grid[index.to(grid.device)] if grid.ndim > 2 and len(grid) > 1 else grid
 
 
-def _sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor, Tensor]:
+def sub_pixels(x: Tensor, y: Tensor, step: float, factor: int) -> tuple[Tensor, Tensor]:
     """Centres of ``factor x factor`` sub-pixels of every pixel, ``(..., ny f, nx f)``."""
     offset = (torch.arange(factor, dtype=torch.float64) - (factor - 1) / 2) * (step / factor)
     offset = offset.to(x.device, x.dtype)

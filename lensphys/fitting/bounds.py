@@ -50,6 +50,7 @@ class Bounds:
         fixed: Mapping[str, Parameter] | None = None,
     ) -> None:
         fixed = fixed or {}
+        self._names = tuple(ranges)
         check_names("bounds", overrides, ranges)
         check_names("fixed", fixed, ranges)
         low, high = [], []
@@ -65,6 +66,20 @@ class Bounds:
         self.held = torch.tensor([name in fixed for name in ranges], device=peak.device)
         values = [per_image(f"fixed {name}", fixed.get(name, 0.0), peak) for name in ranges]
         self._fixed = torch.stack(values, -1)
+
+    def narrow(
+        self, name: str, low: Tensor | float | None = None, high: Tensor | float | None = None
+    ) -> None:
+        """Move the ends of the range of a parameter inwards, numbers or ``(B,)``.
+
+        Ends that would lie beyond the other end of the range stay.
+        """
+        k = self._names.index(name)
+        for ends, value in ((self.low, low), (self.high, high)):
+            if value is not None:
+                value = torch.as_tensor(value).to(ends).expand(len(ends))
+                inside = (value > self.low[:, k]) & (value < self.high[:, k])
+                ends[:, k] = torch.where(inside, value, ends[:, k])
 
     def forward(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``.

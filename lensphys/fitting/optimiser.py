@@ -17,8 +17,6 @@ from lensphys.products import product
 
 #: Damping of the first step, relative to the diagonal of the normal matrix.
 _DAMPING = 1e-2
-#: Largest change of a transformed parameter in one step.
-_MAX_STEP = 2.0
 #: Steps from each starting point after which one in four is kept, until one is left.
 _EXPLORE, _KEEP = 4, 4
 
@@ -63,20 +61,21 @@ def find_best(
         index = torch.arange(len(points), device=points.device)
     images, starts = points.shape[:2]
     each = index.repeat_interleave(starts)
-    state = _begin(problem, problem.bounds.inverse(points.flatten(0, 1), each), each)
+    state = begin(problem, problem.bounds.inverse(points.flatten(0, 1), each), each)
     while starts > 1:
-        _descend(problem, state, min(_EXPLORE, max_steps), tolerance)
+        descend(problem, state, min(_EXPLORE, max_steps), tolerance)
         kept = max(starts // _KEEP, 1)
         objective = state.objective.view(images, starts).nan_to_num(math.inf)
         best = objective.topk(kept, dim=1, largest=False).indices
         first = starts * torch.arange(images, device=points.device)
         state, starts = state.take((best + first[:, None]).flatten()), kept
     state.steps.zero_()
-    _descend(problem, state, max_steps, tolerance)
+    descend(problem, state, max_steps, tolerance)
     return state
 
 
-def _begin(problem: Problem, z: Tensor, index: Tensor) -> State:
+def begin(problem: Problem, z: Tensor, index: Tensor) -> State:
+    """Evaluate fits at the coordinates ``z`` ``(b, P)`` of images ``index``."""
     objective, normal, gradient = problem.equations(z, index)
     ones = torch.ones_like(objective)
     return State(
@@ -92,7 +91,7 @@ def _begin(problem: Problem, z: Tensor, index: Tensor) -> State:
     )
 
 
-def _descend(problem: Problem, state: State, steps: int, tolerance: float) -> None:
+def descend(problem: Problem, state: State, steps: int, tolerance: float) -> None:
     """Step the fits that have not converged, ``steps`` times at most."""
     for _ in range(steps):
         live = torch.nonzero(~state.converged)[:, 0]
@@ -108,8 +107,8 @@ def _step(problem: Problem, s: State, tolerance: float) -> None:
     scale = s.normal.diagonal(dim1=1, dim2=2)
     scale = scale.clamp_min(1e-12 * scale.amax(1, keepdim=True))
     damped = s.normal + torch.diag_embed(s.damping[:, None] * scale)
-    step = solve_free(damped, s.gradient, bounds.free(s.z, s.gradient)).clamp(-_MAX_STEP, _MAX_STEP)
-    z = (s.z + step.to(s.z.dtype)).clamp(-EDGE, EDGE)
+    step = solve_free(damped, s.gradient, bounds.free(s.z, s.gradient))
+    z = (s.z + problem.shorten(s.z, step, s.index).to(s.z.dtype)).clamp(-EDGE, EDGE)
     step = (z - s.z).double()
     expected = (step * (2 * s.gradient - product(s.normal, step[..., None])[..., 0])).sum(1)
     objective, normal, gradient = problem.equations(z, s.index)

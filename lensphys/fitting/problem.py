@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lensphys.fit_range import FitRange
 from lensphys.fitting.bounds import Bounds
+from lensphys.fitting.priors import Priors
 from lensphys.fitting.scene import LensScene
 from lensphys.lens import ThinLens
 from lensphys.products import product
@@ -20,6 +21,8 @@ from lensphys.threads import map_chunks
 #: Images evaluated at once; their derivatives then stay in the cache of a CPU.
 _CHUNK = {"cpu": 16}
 _CHUNK_ELSEWHERE = 512
+#: Largest change of a transformed parameter in one step.
+_MAX_STEP = 2.0
 
 
 class Scene(Protocol):
@@ -74,11 +77,13 @@ class Problem(Protocol):
     the image that each row belongs to.
 
     Attributes:
-        bounds, pixels: of the parameters, and of the images.
+        bounds, priors: of the parameters.
+        pixels: of the images.
         images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
     """
 
     bounds: Bounds
+    priors: Priors
     pixels: Pixels
     images: Tensor
     weight: Tensor
@@ -102,6 +107,9 @@ class Problem(Protocol):
         one.
         """
 
+    def shorten(self, z: Tensor, step: Tensor, index: Tensor) -> Tensor:
+        """Shorten a step ``(b, P)`` in ``z`` that leads further than the equations hold."""
+
     def linearise(self, z: Tensor, index: Tensor) -> Linearisation:
         """Expand the model to first order."""
 
@@ -110,12 +118,21 @@ class SersicProblem:
     """Weighted residuals of images of a :class:`~lensphys.fitting.scene.LensScene`.
 
     All its parameters are fitted, the amplitudes too. It meets the :class:`Problem` protocol.
+
+    Args:
+        scene, pixels, bounds, priors, images, weight: see :class:`Problem`.
     """
 
     def __init__(
-        self, scene: LensScene, pixels: Pixels, bounds: Bounds, images: Tensor, weight: Tensor
+        self,
+        scene: LensScene,
+        pixels: Pixels,
+        bounds: Bounds,
+        priors: Priors,
+        images: Tensor,
+        weight: Tensor,
     ) -> None:
-        self.scene, self.pixels, self.bounds = scene, pixels, bounds
+        self.scene, self.pixels, self.bounds, self.priors = scene, pixels, bounds, priors
         self.images, self.weight = images, weight
         self.chunk = _CHUNK.get(images.device.type, _CHUNK_ELSEWHERE)
 
@@ -123,7 +140,16 @@ class SersicProblem:
         """Compute the objective, its normal matrix and its downhill gradient, float64."""
         parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
         gram = torch.cat(map_chunks(self._gram, parts))
-        return gram[:, 0, 0], gram[:, 1:, 1:], gram[:, 0, 1:]
+        objective, normal, gradient = gram[:, 0, 0], gram[:, 1:, 1:], gram[:, 0, 1:]
+        if not self.priors.active.any():
+            return objective, normal, gradient
+        params, slope = self.bounds.forward(z, index)
+        curvature = slope.double().square() * self.priors.precision(index)
+        return (
+            objective + self.priors.penalty(params, index),
+            normal + torch.diag_embed(curvature),
+            gradient + slope * self.priors.pull(params, index),
+        )
 
     def _gram(self, z: Tensor, index: Tensor) -> Tensor:
         params, slope = self.bounds.forward(z, index)
@@ -134,16 +160,21 @@ class SersicProblem:
         return product(maps, maps.mT).double() * slope[:, :, None] * slope[:, None]
 
     def energy(self, z: Tensor, index: Tensor) -> Tensor:
-        """Compute minus the log posterior, half of chi^2, ``(b,)``, float64."""
+        """Compute minus the log posterior, half the objective, ``(b,)``, float64."""
 
         def compute(z: Tensor, index: Tensor) -> Tensor:
             params, _ = self.bounds.forward(z, index)
             model = self.scene.image(self.scene.named(params), self.pixels)
             residual = (self.images[index] - model) * self.weight[index]
-            return 0.5 * residual.double().square().sum((-2, -1))
+            chi2 = residual.double().square().sum((-2, -1))
+            return 0.5 * (chi2 + self.priors.penalty(params, index))
 
         parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
         return torch.cat(map_chunks(compute, parts))
+
+    def shorten(self, z: Tensor, step: Tensor, index: Tensor) -> Tensor:
+        """Shorten a step in ``z`` that leads further than the equations hold."""
+        return step.clamp(-_MAX_STEP, _MAX_STEP)
 
     def linearise(self, z: Tensor, index: Tensor) -> Linearisation:
         """Expand the model to first order."""
@@ -156,7 +187,7 @@ class SersicProblem:
         _, by_source = self.scene.source(named).surface_brightness_jacobian(*beta)
         return Linearisation(
             jacobian=jacobian,
-            precision=jacobian.new_zeros(len(z), z.shape[1], z.shape[1]),
+            precision=torch.diag_embed(self.priors.precision(index) * ~self.bounds.held).to(maps),
             residual=(self.images[index] - maps[:, 0]) * weight,
             # A source that moves by d and rays that move by -d look the same.
             slopes=-torch.stack([by_source["center_x"], by_source["center_y"]], 1),
@@ -169,8 +200,9 @@ class SersicProblem:
         return torch.cat(map_chunks(self.scene.image, chunks))
 
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
-        """Half the downhill gradient of ``chi^2`` in ``z``, differentiable in all but the index."""
+        """Half the downhill gradient of the objective in ``z``, differentiable, but in the index."""
         params, slope = self.bounds.forward(z, index)
         maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
         pull = (images - maps[:, 0]) * weight * weight
-        return slope * (maps[:, 1:] * pull[:, None]).sum((-2, -1))
+        by_data = (maps[:, 1:] * pull[:, None]).sum((-2, -1))
+        return slope * (by_data + self.priors.pull(params, index).to(by_data))
