@@ -12,7 +12,8 @@ from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.implicit import ImplicitFit
 from lensphys.fitting.observations import check_images
 from lensphys.fitting.optimiser import State, find_best
-from lensphys.fitting.posterior import compute_evidence, invert_fisher
+from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
+from lensphys.fitting.priors import Priors
 from lensphys.fitting.problem import SersicProblem
 from lensphys.fitting.result import FitResult
 from lensphys.fitting.scene import LensScene
@@ -41,6 +42,7 @@ def fit(
     start: Mapping[str, Parameter] | None = None,
     fixed: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
     n_starts: int = 3,
     retry_above: float | None = None,
     max_steps: int = 50,
@@ -68,6 +70,9 @@ def fit(
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` instead of the default range of a parameter; a
             transformation keeps the fit inside.
+        priors: mean and standard deviation of a Gaussian prior by parameter name, numbers or
+            ``(B,)``; each adds ``((p - mean) / sd)^2`` to chi^2. The prior of other parameters is
+            flat within their bounds.
         n_starts: starting points that are tried for every image without ``start``.
         retry_above: chi^2 over the degrees of freedom above which eight times as many other
             starting points are tried; infinite for never. None tries again what noise does not
@@ -91,7 +96,7 @@ def fit(
         retry_above=retry_above,
         max_steps=max_steps,
         tolerance=tolerance,
-    )(images, sigma, start=start, fixed=fixed)
+    )(images, sigma, start=start, fixed=fixed, priors=priors)
 
 
 class Fitter:
@@ -139,6 +144,7 @@ class Fitter:
         *,
         start: Mapping[str, Parameter] | None = None,
         fixed: Mapping[str, Parameter] | None = None,
+        priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
     ) -> FitResult:
         """Fit a batch of images; see :func:`fit`."""
         fixed = fixed or {}
@@ -150,7 +156,9 @@ class Fitter:
             peak = images.amax((-2, -1)) / pixels.pixel_scale**2
             peak = torch.where(peak > 0, peak, 1.0)
             bounds = Bounds(self.scene.ranges, half_field, peak, self._bounds, fixed)
-            problem = SersicProblem(self.scene, pixels, bounds, images.detach(), weight.detach())
+            known = Priors.read(priors or {}, self.scene.names, peak)
+            data = images.detach(), weight.detach()
+            problem = SersicProblem(self.scene, pixels, bounds, known, *data)
             dof = (weight > 0).sum((-2, -1)) - free
             if templates is None:
                 points = starting_values(self.scene, start or {}, half_field, peak)[:, None]
@@ -158,8 +166,11 @@ class Fitter:
             else:
                 points = templates.best(problem.images, problem.weight, self._n_starts)
                 found = find_best(problem, points, self._max_steps, self._tolerance)
-                self._retry(problem, found, self._find_poor(found, dof), templates)
+                chi2 = _chi2_of_data(problem, found)
+                self._retry(problem, found, self._find_poor(chi2, dof), templates)
             covariance = invert_fisher(problem, found.z, found.normal)
+            effective = count_effective(problem, covariance)
+            chi2_dof = _chi2_of_data(problem, found) / (dof + free - effective)
             evidence = compute_evidence(problem, found.z, found.normal)
 
         z, everything = found.z, found.index
@@ -172,26 +183,26 @@ class Fitter:
             errors=self.scene.named(covariance.diagonal(dim1=1, dim2=2).sqrt()),
             names=self.scene.names,
             covariance=covariance,
-            chi2_dof=(found.objective / dof).to(images.dtype),
+            chi2_dof=chi2_dof.to(images.dtype),
             converged=found.converged,
             steps=found.steps,
             model=model,
             residual=(images - model) * weight,
             scene=self.scene,
             amplitudes={},
-            effective=torch.full_like(evidence, free).to(images.dtype),
+            effective=effective.to(images.dtype),
             evidence=evidence.to(images.dtype),
-            priors={},
+            priors=known.named(images.dtype),
             problem=problem,
         )
 
-    def _find_poor(self, found: State, dof: Tensor) -> Tensor:
+    def _find_poor(self, chi2: Tensor, dof: Tensor) -> Tensor:
         """Find the fits that are to be tried again."""
         if self._retry_above is None:
             limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
         else:
             limit = self._retry_above * dof
-        return torch.nonzero(~(found.objective <= limit))[:, 0]
+        return torch.nonzero(~(chi2 <= limit))[:, 0]
 
     def _retry(
         self, problem: SersicProblem, found: State, which: Tensor, templates: Templates
@@ -225,6 +236,12 @@ class Fitter:
                 templates = Templates(self.scene, pixels)
         self._cached[key] = pixels, now, templates
         return pixels, templates if with_templates else None
+
+
+def _chi2_of_data(problem: SersicProblem, found: State) -> Tensor:
+    """Return the objective of the fits of all images, less the priors."""
+    params, _ = problem.bounds.forward(found.z, found.index)
+    return found.objective - problem.priors.penalty(params, found.index)
 
 
 def _point_source(like: Tensor) -> Tensor:

@@ -34,13 +34,26 @@ def invert_fisher(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
     return (inverse * slope[:, :, None] * slope[:, None]).to(z.dtype)
 
 
+def count_effective(problem: Problem, covariance: Tensor) -> Tensor:
+    """Count the parameters that the data fix, ``(B,)``: all that are free, less those by priors.
+
+    ``P - trace(R C)`` with the precision ``R`` of the priors and the covariance ``C`` (MacKay 1992,
+    Neural Computation 4, 415, eq. 4.8).
+    """
+    index = torch.arange(len(covariance), device=covariance.device)
+    variance = covariance.diagonal(dim1=1, dim2=2).double()
+    # A parameter that neither data nor prior fix has an infinite variance, and no prior.
+    share = (problem.priors.precision(index) * variance).nan_to_num(0.0).clamp(0.0, 1.0)
+    return torch.where(problem.bounds.held, 0.0, 1 - share).sum(1)
+
+
 def compute_evidence(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
     """Compute the log evidence ``(B,)`` by Laplace's approximation, natural logarithm, float64.
 
-    ``log E = -energy - sum log sigma sqrt(2 pi) + 1/2 log det(2 pi C) - log V``, where ``C`` is the
-    covariance of the free parameters and ``V`` the volume that their bounds leave them (MacKay
-    1992, Neural Computation 4, 415, eq. 2.5). A direction that the data do not constrain counts
-    with its full width, no more.
+    ``log E = -energy - sum log(sigma sqrt(2 pi)) + 1/2 log det(2 pi C) + log prior``, where ``C``
+    is the covariance of the free parameters, and the prior one over the volume of their bounds, or
+    the normalisation of a Gaussian (MacKay 1992, Neural Computation 4, 415, eq. 2.5). A direction
+    that neither data nor priors constrain counts with the full width of its bounds, no more.
 
     Args:
         problem, z, normal: see :func:`invert_fisher`.
@@ -48,12 +61,14 @@ def compute_evidence(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
     bounds, index = problem.bounds, torch.arange(len(z), device=z.device)
     slope = bounds.forward(z, index)[1].double()
     width = (bounds.high - bounds.low).double()
-    # In units of the bounds, in which the prior has the density 1.
+    # In units of the bounds, in which a flat prior has the density 1.
     scale = torch.where(bounds.held, 0.0, width / slope)
     fisher = normal * scale[:, :, None] * scale[:, None]
     finite = fisher.isfinite().all((1, 2))
     curvature = torch.linalg.eigvalsh(torch.where(finite[:, None, None], fisher, 0.0))
     volume = -0.5 * torch.log(curvature.clamp_min(2 * math.pi) / (2 * math.pi)).sum(1)
+    density = problem.priors.log_normalisation(bounds.low, bounds.high) + torch.log(width)
+    prior = torch.where(bounds.held, 0.0, density).sum(1)
     weight = problem.weight.double()
     noise = torch.where(weight > 0, torch.log(weight / math.sqrt(2 * math.pi)), 0.0).sum((-2, -1))
-    return torch.where(finite, volume + noise - problem.energy(z, index), -math.inf)
+    return torch.where(finite, volume + prior + noise - problem.energy(z, index), -math.inf)

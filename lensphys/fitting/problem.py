@@ -200,7 +200,7 @@ class SersicProblem:
         return torch.cat(map_chunks(self.scene.image, chunks))
 
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
-        """Half the downhill gradient of the objective in ``z``, differentiable, but in the index."""
+        """Half the downhill gradient of the objective in ``z``, differentiable by its floats."""
         params, slope = self.bounds.forward(z, index)
         maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
         pull = (images - maps[:, 0]) * weight * weight
