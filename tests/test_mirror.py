@@ -7,9 +7,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("lensphys", "simulate", "learn")
 #: Tests that concern several files, or one aspect of many.
 SHARED = {
-    "lensphys/fitting/test_errors_of_fits.py",
     "lensphys/fitting/test_fits_of_lens_light.py",
-    "lensphys/fitting/test_gradients_of_fits.py",
     "lensphys/mass/test_limits.py",
     "lensphys/mass/test_population_in_blocks.py",
     "lensphys/test_extension.py",

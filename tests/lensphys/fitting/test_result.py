@@ -1,9 +1,10 @@
-"""Fits reach the noise, and their errors are as large as the deviations from the truth."""
+"""Results of fits: they reach the noise, with errors as large as the deviations."""
 
 import pytest
 import torch
 
 from lensphys import fit
+from lensphys.fitting.scene import LensScene
 from tests.lensphys.fitting.mocks import KIND, draw, image_of, noise_like, stacked
 
 
@@ -78,3 +79,21 @@ def test_errors_are_the_diagonal_of_the_covariance(sample):
     quiet, loud = (fit(image_of(truth), s, **KIND, start=truth) for s in (0.01, 0.1))
     for name in quiet.names:
         torch.testing.assert_close(loud.errors[name], 10 * quiet.errors[name], rtol=1e-6, atol=0)
+
+
+def test_the_parts_of_a_model_add_up_to_it():
+    scene = LensScene(lens_light=True)
+    truth = draw(2, seed=2, scene=scene)
+    settings = {**KIND, "start": truth, "max_steps": 1}
+    shining = fit(image_of(truth, scene=scene), 0.01, lens_light=True, **settings)
+    parts = shining.parts()
+    assert list(parts) == ["source", "lens_light", "sky"]
+    torch.testing.assert_close(sum(parts.values()), shining.model)
+    assert parts["lens_light"].amax((1, 2)).min() > 0
+    assert not parts["sky"].any()
+    start = draw(2, seed=2)
+    dark = fit(image_of(start), 0.01, **{**settings, "start": start})
+    torch.testing.assert_close(dark.parts()["source"], dark.model)
+    assert not dark.parts()["lens_light"].any()
+    assert dark.amplitudes == {}
+    assert (dark.effective == 14).all()
