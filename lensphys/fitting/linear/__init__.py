@@ -1,0 +1,1 @@
+"""Scenes whose light is a linear combination, fitted by variable projection."""

@@ -1,0 +1,58 @@
+"""Priors of real lenses: weak ones, from what is known of galaxies and seen of this one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.priors import Priors
+
+#: Slope of the mass of early-type lenses, Auger et al. 2010 (ApJ 724, 511): mean and scatter.
+_SLOPE = 2.08, 0.16
+#: Scatter of both components of the shear of galaxy-scale lenses.
+_SHEAR = 0.05
+#: Scatter of mass about light, ellipticity and centre (arcsec): Koopmans et al. 2006 (ApJ 649,
+#: 599) and Bolton et al. 2008 (ApJ 682, 964) find mass and light aligned.
+_SHAPE, _CENTRE = 0.12, 0.05
+#: Amplitude of multipoles, in Einstein radii: Hao et al. 2006 (MNRAS 370, 1339).
+_MULTIPOLE = 0.01
+#: Scatter of the ellipticity of the light, and of its centre, in radii of the arcs.
+_LIGHT_SHAPE, _LIGHT_CENTRE = 0.3, 0.15
+#: Einstein radius, offset and scale of the source, in radii of the arcs: mean and scatter.
+_RADIUS, _OFFSET, _BETA = (0.9, 0.5), 0.35, (0.075, 0.03)
+
+
+def make_priors(names: tuple[str, ...], arc_radius: Tensor, light: Mapping[str, Tensor]) -> Priors:
+    """Default priors of the parameters that have one.
+
+    Args:
+        names: of all parameters.
+        arc_radius: radius of the arcs of every row, ``(rows,)``, arcsec.
+        light: centre ``center_x``, ``center_y`` and ellipticity ``e1``, ``e2`` of the light of the
+            lens, ``(rows,)``.
+    """
+    one = torch.ones_like(arc_radius)
+    known: dict[str, tuple[Tensor, Tensor]] = {
+        "theta_E": (_RADIUS[0] * arc_radius, _RADIUS[1] * arc_radius),
+        "gamma": (_SLOPE[0] * one, _SLOPE[1] * one),
+        "source_beta": (_BETA[0] * arc_radius, _BETA[1] * arc_radius),
+    }
+    for name in ("gamma1", "gamma2"):
+        known[name] = 0 * one, _SHEAR * one
+    for name in ("a1_cos", "a1_sin", "a3_cos", "a3_sin", "a4_cos", "a4_sin"):
+        known[name] = 0 * one, _MULTIPOLE * arc_radius
+    for name in ("e1", "e2"):
+        known[name] = light[name], _SHAPE * one
+        known[f"source_{name}"] = 0 * one, _LIGHT_SHAPE * one
+        for part in ("lens_light_", "lens_light_outer_"):
+            known[part + name] = 0 * one, _LIGHT_SHAPE * one
+    for name in ("center_x", "center_y"):
+        known[name] = light[name], _CENTRE * one
+        known[f"source_{name}"] = light[name], _OFFSET * arc_radius
+        known[f"lens_light_{name}"] = light[name], _LIGHT_CENTRE * arc_radius
+    none = 0 * one, math.inf * one
+    mean, sd = zip(*(known.get(name, none) for name in names), strict=True)
+    return Priors(names, torch.stack(mean, 1), torch.stack(sd, 1))

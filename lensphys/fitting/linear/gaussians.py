@@ -1,0 +1,176 @@
+"""Concentric Gaussians: the light of a lens, and compact sources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensphys.fit_range import CENTER_X, CENTER_Y, E1, E2
+from lensphys.fitting.linear.components import Component, Maps, Slopes, column
+from lensphys.light.base import LightProfile
+from lensphys.light.multi_gaussian import MultiGaussian
+from lensphys.products import product
+from lensphys.rendering import Pixels, sub_pixels
+
+
+class GaussianSource(Component):
+    """Concentric Gaussians of fixed widths: a compact source that cannot copy an image.
+
+    Args:
+        sigma: standard deviations, ``(K,)``, arcsec.
+    """
+
+    def __init__(self, sigma: Tensor) -> None:
+        self.sigma, self.count = sigma.double(), len(sigma)
+        self.ranges = {
+            "source_center_x": CENTER_X,
+            "source_center_y": CENTER_Y,
+            "source_e1": E1,
+            "source_e2": E2,
+        }
+
+    def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
+        names = "source_center_x", "source_center_y", "source_e1", "source_e2"
+        return _evaluate_gaussians(params, names, self.sigma, x, y)
+
+    def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
+        gaussians = MultiGaussian(
+            amp=amplitudes,
+            sigma=self.sigma,
+            e1=params["source_e1"],
+            e2=params["source_e2"],
+            center_x=params["source_center_x"],
+            center_y=params["source_center_y"],
+        )
+        return [gaussians]
+
+
+def _evaluate_gaussians(
+    params: Mapping[str, Tensor],
+    names: tuple[str, str, str, str],
+    sigma: Tensor,
+    x: Tensor,
+    y: Tensor,
+) -> Maps:
+    """Maps of Gaussians of unit flux about one centre and of one shape; names of x, y, e1, e2."""
+    center_x, center_y, e1, e2 = (column(params, name) for name in names)
+    dx, dy = x - center_x, y - center_y
+    root = torch.sqrt(1 - e1 * e1 - e2 * e2)
+    # R^2 = q x^2 + y^2 / q along the axes.
+    r2 = ((1 - e1) * dx * dx + (1 + e1) * dy * dy - 2 * e2 * dx * dy) / root
+    inverse = (0.5 / sigma**2).to(x)[:, None, None]
+    basis = (inverse / math.pi) * torch.exp(-inverse * r2[:, None])
+
+    def contract(amplitudes: Tensor) -> Slopes:
+        # Derivative of the light by R^2.
+        weights = amplitudes.to(x.dtype) * -inverse[:, 0, 0]
+        slope = product(weights[:, None], basis.flatten(2)).reshape(r2.shape)
+        by_x = slope * (2 * (1 - e1) * dx - 2 * e2 * dy) / root
+        by_y = slope * (2 * (1 + e1) * dy - 2 * e2 * dx) / root
+        by_e1 = slope * ((dy * dy - dx * dx) / root + r2 * e1 / root**2)
+        by_e2 = slope * (-2 * dx * dy / root + r2 * e2 / root**2)
+        return (by_x, by_y), dict(zip(names, (-by_x, -by_y, by_e1, by_e2), strict=True))
+
+    return Maps(basis, contract)
+
+
+class GaussianLight(Component):
+    """Lens light: concentric Gaussians of one shape, or of two for twisted and mixed isophotes.
+
+    Multi-Gaussian expansion, Emsellem, Monnet & Bacon 1994 (A&A 285, 723); Cappellari 2002 (MNRAS
+    333, 400). Each Gaussian is averaged over its pixel, to 0.1% of its peak.
+
+    Args:
+        pixels: of the images, which decide on the widths: from half a pixel to twice the field.
+        shapes: number of ellipses, 1 or 2.
+    """
+
+    def __init__(self, pixels: Pixels, shapes: int = 2) -> None:
+        scale = pixels.pixel_scale
+        half_field = 0.5 * scale * min(pixels.shape)
+        self.spacing = pixels.ray_spacing
+        ladders = [_ladder(0.5 * scale, 0.62 * half_field, 12)]
+        if shapes == 2:
+            ladders.append(_ladder(3 * scale, 1.9 * half_field, 9))
+        else:
+            ladders = [_ladder(0.5 * scale, 1.9 * half_field, 16)]
+        self.sigma = ladders
+        self.count = sum(map(len, ladders))
+        self.ranges = {"lens_light_center_x": CENTER_X, "lens_light_center_y": CENTER_Y}
+        self._shapes = [("lens_light_e1", "lens_light_e2")]
+        if shapes == 2:
+            self._shapes.append(("lens_light_outer_e1", "lens_light_outer_e2"))
+        for e1, e2 in self._shapes:
+            self.ranges |= {e1: E1, e2: E2}
+
+    def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
+        groups, counts = [], []
+        for sigma, (e1, e2) in zip(self.sigma, self._shapes, strict=True):
+            names = "lens_light_center_x", "lens_light_center_y", e1, e2
+            # The box of a pixel widens a Gaussian like another; where the Gaussian is narrow, that
+            # of a part of the pixel.
+            narrow = int((sigma < self.spacing).sum())
+            for parts, some in ((2, sigma[:narrow]), (1, sigma[narrow:])):
+                if len(some):
+                    counts.append(len(some))
+                    groups.append(self._evaluate_some(params, names, some, x, y, parts))
+        basis = torch.cat([maps.basis for maps in groups], 1)
+
+        def contract(amplitudes: Tensor) -> Slopes:
+            found: dict[str, Tensor] = {}
+            for maps, some in zip(groups, amplitudes.split(counts, 1), strict=True):
+                for name, value in maps.contract(some)[1].items():
+                    found[name] = found[name] + value if name in found else value
+            return None, found
+
+        return Maps(basis, contract)
+
+    def _evaluate_some(
+        self,
+        params: Mapping[str, Tensor],
+        names: tuple[str, str, str, str],
+        sigma: Tensor,
+        x: Tensor,
+        y: Tensor,
+        parts: int,
+    ) -> Maps:
+        box = self.spacing / parts
+        widened = torch.sqrt(sigma**2 + box**2 / 12)
+        if parts == 1:
+            return _evaluate_gaussians(params, names, widened, x, y)
+        fine = _evaluate_gaussians(params, names, widened, *sub_pixels(x, y, self.spacing, parts))
+
+        def contract(amplitudes: Tensor) -> Slopes:
+            found = fine.contract(amplitudes)[1]
+            return None, {name: _average(value, parts) for name, value in found.items()}
+
+        return Maps(_average(fine.basis, parts), contract)
+
+    def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
+        """Light profile of each ellipse."""
+        counts = [len(sigma) for sigma in self.sigma]
+        parts = zip(self.sigma, self._shapes, amplitudes.split(counts, 1), strict=True)
+        return [
+            MultiGaussian(
+                amp=amp,
+                sigma=sigma,
+                e1=params[e1],
+                e2=params[e2],
+                center_x=params["lens_light_center_x"],
+                center_y=params["lens_light_center_y"],
+            )
+            for sigma, (e1, e2), amp in parts
+        ]
+
+
+def _ladder(low: float, high: float, count: int) -> Tensor:
+    return torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
+
+
+def _average(maps: Tensor, parts: int) -> Tensor:
+    """Mean over ``parts x parts`` parts of every pixel."""
+    *batch, ny, nx = maps.shape
+    return maps.reshape(*batch, ny // parts, parts, nx // parts, parts).mean((-3, -1))

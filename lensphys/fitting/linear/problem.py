@@ -1,0 +1,331 @@
+"""Variable projection: the objective of a fit whose amplitudes are solved for at every step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.bounds import Bounds
+from lensphys.fitting.linear.amplitudes import Solution, solve_amplitudes
+from lensphys.fitting.linear.components import Maps
+from lensphys.fitting.linear.scene import LinearScene
+from lensphys.fitting.priors import Priors
+from lensphys.fitting.problem import Linearisation
+from lensphys.products import product
+from lensphys.rendering import Pixels
+from lensphys.threads import map_chunks
+
+#: Elements of the maps that are evaluated at once; on a CPU they then stay in its cache.
+_ELEMENTS = {"cpu": 1 << 20}
+_ELEMENTS_ELSEWHERE = 1 << 27
+#: Largest change in one step: of positions, in half fields, of what has no unit, and, relative, of
+#: what varies in logarithm.
+_MOST_SHIFT, _MOST_NUMBER, _MOST_RATIO = 0.03, 0.12, 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    """Model of some images: its columns, over sigma, and what derivatives need.
+
+    ``columns`` are ``(b, K, pixels)``, ``data`` ``(b, pixels)``, both float64.
+    """
+
+    columns: Tensor
+    data: Tensor
+    maps: list[Maps]
+    by_mass: dict[str, tuple[Tensor, Tensor]]
+    normal: Tensor
+    projection: Tensor
+
+
+class LinearProblem:
+    """Chi^2 of images of a :class:`LinearScene`, minimised over its amplitudes.
+
+    Golub & Pereyra 1973 (SIAM J. Numer. Anal. 10, 413); steps with the Jacobian of Kaufman 1975
+    (BIT 15, 49): what amplitudes absorb is taken out of it. The objective is
+    ``chi^2 + strength c^T R c`` and the Gaussian priors. It meets the protocol of
+    :class:`lensphys.fitting.problem.Problem`. A row is a fit; several may belong to one image.
+
+    Args:
+        scene: model that is fitted.
+        pixels: of the images, with a PSF for each image or one for all.
+        bounds: of the parameters of every row.
+        images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
+        priors: Gaussian priors of every row; None for none.
+        owner: image ``(rows,)`` of each row; by default row k is that of image k.
+
+    Attributes:
+        strength: of the regularisation of each row, ``(rows,)``, float64.
+    """
+
+    def __init__(
+        self,
+        scene: LinearScene,
+        pixels: Pixels,
+        bounds: Bounds,
+        images: Tensor,
+        weight: Tensor,
+        *,
+        priors: Priors | None = None,
+        owner: Tensor | None = None,
+    ) -> None:
+        self.scene, self.pixels, self.bounds = scene, pixels, bounds
+        self.images, self.weight, self.priors = images, weight, priors
+        device = images.device
+        self.owner = torch.arange(len(images), device=device) if owner is None else owner
+        self.strength = torch.full((len(self.owner),), 1e-4, dtype=torch.float64, device=device)
+        most = _ELEMENTS.get(device.type, _ELEMENTS_ELSEWHERE)
+        size = (scene.count + len(scene.names)) * images.shape[-1] * images.shape[-2]
+        self.chunk = max(1, most // size)
+        self._roughness = scene.roughness.to(device)
+        self._positive = scene.positive.to(device)
+        self._regularised = scene.regularised.to(device)
+        fixed = dict(zip(scene.names, bounds.held.tolist(), strict=True))
+        self._light_held = bool(scene.lights) and all(fixed[name] for name in scene.light_names)
+        self._kept_light: Tensor | None = None
+        self._shift = _MOST_SHIFT * 0.5 * pixels.pixel_scale * min(pixels.shape)
+
+    def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the objective, its normal matrix and its downhill gradient, float64."""
+        parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
+        found = map_chunks(self._equations, parts)
+        objective, normal, gradient = (torch.cat(part) for part in zip(*found, strict=True))
+        return objective, normal, gradient
+
+    def _equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        params, slope = self.bounds.forward(z, index)
+        columns = self._columns(params, index)
+        solution = self._solve(columns, index)
+        residual = self._residual(columns, solution)
+        rows = self._jacobian(columns, solution, index) * slope.double()[:, :, None]
+        overlap = product(columns.columns, rows.mT)
+        normal = product(rows, rows.mT) - product(
+            (overlap * solution.active[..., None]).mT, solution.solve(overlap)
+        )
+        gradient = product(rows, residual[..., None])[..., 0]
+        objective = residual.square().sum(1) + self._penalty(solution)
+        if self.priors is not None:
+            objective = objective + self.priors.penalty(params, index).double()
+            gradient = gradient + self.priors.pull(params, index).double() * slope
+            precision = self.priors.precision(index).double() * slope.double() ** 2
+            normal = normal + torch.diag_embed(precision)
+        return objective, normal, gradient
+
+    def energy(self, z: Tensor, index: Tensor) -> Tensor:
+        """Compute minus the log posterior ``(b,)``, amplitudes of either sign marginalised."""
+        return -self.measure(z, index)["log_posterior"]
+
+    def measure(self, z: Tensor, index: Tensor) -> dict[str, Tensor]:
+        """Compute what else follows from the amplitudes, ``(rows,)`` each, float64, by name.
+
+        ``chi2``; ``effective``, the effective number of amplitudes; ``log_posterior``, marginalised
+        over the amplitudes that may be negative, up to a constant; ``evidence_strength``, that of
+        the regularisation for which the evidence is greatest if the parameters stay (MacKay 1992,
+        Neural Computation 4, 415, eq. 4.9); and ``amplitudes`` ``(rows, K)``.
+        """
+        parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
+        found = map_chunks(self._measure, parts)
+        return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+    def _measure(self, z: Tensor, index: Tensor) -> dict[str, Tensor]:
+        params, _ = self.bounds.forward(z, index)
+        columns = self._columns(params, index, jacobian=False)
+        solution = self._solve(columns, index)
+        residual = self._residual(columns, solution)
+        chi2, penalty = residual.square().sum(1), self._penalty(solution)
+        strength, count = self.strength[index], self._regularised.sum()
+        inverse = torch.cholesky_inverse(solution.factor)
+        inverse = inverse * (solution.active[:, :, None] & solution.active[:, None])
+        shrunk = strength * (inverse * self._roughness).sum((1, 2))
+        rough = penalty / strength
+        log_det = 2 * torch.log(solution.factor.diagonal(dim1=1, dim2=2)).sum(1)
+        held = solution.active & self._positive
+        both = held[:, :, None] & held[:, None]
+        alone = torch.where(both, columns.normal, torch.diag_embed((~held).double()))
+        ridge = torch.diag_embed(1e-9 * alone.diagonal(dim1=1, dim2=2))
+        log_det = log_det - torch.linalg.slogdet(alone + ridge)[1]
+        log_posterior = -0.5 * (chi2 + penalty + log_det) + 0.5 * count * torch.log(strength)
+        if self.priors is not None:
+            log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index).double()
+        measured = (count - shrunk).clamp_min(1.0)
+        return {
+            "chi2": chi2,
+            "effective": solution.active.sum(1) - shrunk,
+            "log_posterior": log_posterior,
+            "evidence_strength": (measured / rough.clamp_min(1e-300)).clamp(1e-12, 1e12),
+            "amplitudes": solution.amplitudes,
+        }
+
+    def shorten(self, z: Tensor, step: Tensor, index: Tensor) -> Tensor:
+        """Scale a step so that no parameter changes by more than the equations hold for."""
+        params, slope = self.bounds.forward(z, index)
+        longest = torch.full_like(params, _MOST_NUMBER)
+        for k, name in enumerate(self.scene.names):
+            if self.scene.ranges[name].log:
+                longest[:, k] = _MOST_RATIO * params[:, k]
+            elif self.scene.ranges[name].unit == "half field":
+                longest[:, k] = self._shift
+        change = (step * slope).abs()
+        return step * (longest / change.clamp_min(1e-30)).amin(1, keepdim=True).clamp_max(1.0)
+
+    def linearise(self, z: Tensor, index: Tensor) -> Linearisation:
+        """Expand the model to first order."""
+        params, _ = self.bounds.forward(z, index)
+        columns = self._columns(params, index)
+        solution = self._solve(columns, index)
+        residual = self._residual(columns, solution)
+        rows = self._jacobian(columns, solution, index)
+        size = self.images.shape[-2:]
+        by_amplitude = columns.columns * solution.active[..., None]
+        jacobian = torch.cat([rows, by_amplitude], 1).unflatten(2, size)
+        count = z.shape[1]
+        precision = jacobian.new_zeros(len(z), count + self.scene.count, count + self.scene.count)
+        if self.priors is not None:
+            own = self.priors.precision(index).double() * ~self.bounds.held
+            precision[:, :count, :count] = torch.diag_embed(own)
+        both = solution.active[:, :, None] & solution.active[:, None]
+        rough = self.strength[index][:, None, None] * self._roughness * both
+        precision[:, count:, count:] = rough
+        along_x, along_y = self._source_slopes(columns, solution)
+        dtype = self.images.dtype
+        return Linearisation(
+            jacobian=jacobian.to(dtype),
+            precision=precision.to(dtype),
+            residual=residual.unflatten(1, size).to(dtype),
+            slopes=torch.stack([along_x, along_y], 1),
+        )
+
+    def model(
+        self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Best model and its amplitudes, differentiable in all but the index."""
+        params, _ = self.bounds.forward(z, index)
+        columns = self._columns(params, index, images, weight, jacobian=False)
+        solution = self._solve(columns, index)
+        values = {**self.scene.named(params), **self.scene.split(solution.amplitudes.to(z.dtype))}
+        parts = self.scene.parts(values, self.pixels.take(self.owner[index]))
+        return sum(parts.values(), start=torch.zeros_like(images)), solution.amplitudes
+
+    def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+        """Half the downhill gradient of the objective in ``z``, differentiable."""
+        params, slope = self.bounds.forward(z, index)
+        columns = self._columns(params, index, images, weight)
+        solution = self._solve(columns, index)
+        residual = self._residual(columns, solution)
+        rows = self._jacobian(columns, solution, index, weight)
+        gradient = product(rows, residual[..., None])[..., 0].to(z.dtype) * slope
+        if self.priors is not None:
+            gradient = gradient + self.priors.pull(params, index) * slope
+        return gradient
+
+    # One step of the computation each.
+
+    def _columns(
+        self,
+        params: Tensor,
+        index: Tensor,
+        images: Tensor | None = None,
+        weight: Tensor | None = None,
+        *,
+        jacobian: bool = True,
+    ) -> _Columns:
+        own = self.owner[index]
+        pixels = self.pixels.take(own)
+        named = self.scene.named(params)
+        images = self.images[own] if images is None else images
+        weight = self.weight[own] if weight is None else weight
+        maps, by_mass = self.scene.evaluate(named, pixels, light=not self._light_held)
+        blurred = pixels.collect(_join([part.basis for part in maps], len(params)))
+        if self._light_held:
+            blurred = torch.cat([blurred, self._find_kept_light()[own]], 1)
+        columns = (blurred * weight[:, None]).flatten(2).double()
+        data = (images * weight).flatten(1).double()
+        normal = product(columns, columns.mT)
+        projection = product(columns, data[..., None])[..., 0]
+        return _Columns(columns, data, maps, by_mass, normal, projection)
+
+    def _find_kept_light(self) -> Tensor:
+        """Blurred columns of the light of every image, where its shape is fixed."""
+        if self._kept_light is None:
+            rows = torch.arange(len(self.images), device=self.images.device)
+            z = torch.zeros(len(rows), len(self.scene.names), dtype=self.images.dtype)
+            first = torch.stack([torch.nonzero(self.owner == row)[0, 0] for row in rows])
+            params, _ = self.bounds.forward(z.to(rows.device), first)
+            maps = self.scene.evaluate_light(self.scene.named(params), self.pixels)
+            basis = _join([part.basis for part in maps], len(rows))
+            self._kept_light = self.pixels.collect(basis)
+        return self._kept_light
+
+    def _solve(self, columns: _Columns, index: Tensor) -> Solution:
+        return solve_amplitudes(
+            columns.normal,
+            columns.projection,
+            self.strength[index],
+            self._roughness,
+            self._positive,
+        )
+
+    def _residual(self, columns: _Columns, solution: Solution) -> Tensor:
+        model = product(solution.amplitudes[:, None], columns.columns)[:, 0]
+        return columns.data - model
+
+    def _penalty(self, solution: Solution) -> Tensor:
+        c = solution.amplitudes
+        return solution.strength * (product(c, self._roughness) * c).sum(1)
+
+    def _jacobian(
+        self,
+        columns: _Columns,
+        solution: Solution,
+        index: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Derivative of the model over sigma by every parameter, ``(b, P, pixels)``, float64."""
+        own = self.owner[index]
+        weight = self.weight[own] if weight is None else weight
+        found: dict[str, Tensor] = {}
+        slopes = []
+        amplitudes = solution.amplitudes.to(self.images.dtype)
+        at = 0
+        for part in columns.maps:
+            after = at + part.basis.shape[1]
+            slope, by_name = part.contract(amplitudes[:, at:after])
+            at = after
+            found |= by_name
+            if slope is not None:
+                slopes.append(slope)
+        for name, (d_x, d_y) in columns.by_mass.items():
+            # Light that is deflected more comes from a place before.
+            found[name] = -sum(along_x * d_x + along_y * d_y for along_x, along_y in slopes)
+        x = self.pixels.x
+        zero = x.new_zeros(len(index), *x.shape[-2:])
+        held = self.bounds.held.tolist()
+        live = [k for k, fixed in enumerate(held) if not fixed]
+        rows = x.new_zeros(len(index), len(held), *self.images.shape[-2:])
+        if live:
+            names = self.scene.names
+            stack = torch.stack([found.get(names[k], zero) for k in live], 1)
+            blurred = self.pixels.take(own).collect(stack) * weight[:, None]
+            rows = rows.index_copy(1, torch.tensor(live, device=rows.device), blurred)
+        return rows.flatten(2).double()
+
+    def _source_slopes(self, columns: _Columns, solution: Solution) -> tuple[Tensor, Tensor]:
+        amplitudes = solution.amplitudes.to(self.images.dtype)
+        total: tuple[Tensor, Tensor] | None = None
+        at = 0
+        for part in columns.maps:
+            after = at + part.basis.shape[1]
+            slope, _ = part.contract(amplitudes[:, at:after])
+            at = after
+            if slope is not None:
+                total = slope if total is None else (total[0] + slope[0], total[1] + slope[1])
+        assert total is not None
+        return total
+
+
+def _join(basis: list[Tensor], batch: int) -> Tensor:
+    return torch.cat([maps.expand(batch, -1, -1, -1) for maps in basis], 1)

@@ -1,0 +1,55 @@
+"""Sersic profiles with a linear amplitude, as sources and as lens light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.linear.components import Component, Maps, Slopes
+from lensphys.light.base import LightProfile
+from lensphys.light.sersic import Sersic
+from lensphys.rendering import Pixels
+
+_SHAPE = tuple(name for name in Sersic.fit_ranges() if name != "amplitude")
+
+
+class SersicComponent(Component):
+    """One Sersic profile; its amplitude is that of :class:`lensphys.Sersic`.
+
+    Args:
+        prefix: of the names of its parameters, ``"source_"`` or ``"lens_light_"``.
+        pixels: of the images, over which the steep centre of lens light is integrated; None for a
+            source, whose light is taken where rays meet it.
+    """
+
+    count = 1
+
+    def __init__(self, prefix: str, pixels: Pixels | None = None) -> None:
+        self._prefix, self._pixels = prefix, pixels
+        known = Sersic.fit_ranges()
+        self.ranges = {prefix + name: known[name] for name in _SHAPE}
+
+    def _sersic(self, params: Mapping[str, Tensor], amplitude: Any) -> Sersic:
+        shape = {name: params[self._prefix + name] for name in _SHAPE}
+        return Sersic(amplitude=amplitude, **shape)
+
+    def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
+        light = self._sersic(params, torch.ones_like(params[self._prefix + _SHAPE[0]]))
+        if self._pixels is None:
+            brightness, by_name = light.surface_brightness_jacobian(x, y)
+        else:
+            brightness, by_name = self._pixels.brightness_jacobian(light)
+
+        def contract(amplitudes: Tensor) -> Slopes:
+            scale = amplitudes[:, :, None].to(brightness.dtype)
+            found = {self._prefix + name: scale * by_name[name] for name in _SHAPE}
+            along_x, along_y = (-found[f"{self._prefix}center_{axis}"] for axis in "xy")
+            return (None if self._pixels else (along_x, along_y)), found
+
+        return Maps(brightness[:, None], contract)
+
+    def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
+        return [self._sersic(params, amplitudes[:, 0])]
