@@ -26,9 +26,9 @@ class LensData:
     z_lens: float | None = None
     z_source: float | None = None
     ra: float | None = None
-    """degrees"""
+    """degrees, of a catalogue; None: that of the middle of the image, if it has a WCS"""
     dec: float | None = None
-    """degrees"""
+    """degrees, likewise"""
     wcs: WCS | None = None
     """of the pixels of the image"""
     unit: str = ""

@@ -24,7 +24,8 @@ class ModelSettings(Strict):
         description="name or number of the extension with the image",
     )
     field: float | None = Field(
-        gt=0, description="arcsec, radius about the centre that is fitted; null: found from the image"
+        gt=0,
+        description="arcsec, radius about the centre that is fitted; null: found from the image",
     )
     mass: Literal["SIE", "EPL"]
     multipoles: tuple[Literal[1, 3, 4], ...] = Field(description="orders")

@@ -69,7 +69,7 @@ def choose_image(file: fits.HDUList, wanted: str | None = None) -> Choice:
     images: list[_Place] = [(i, hdu) for i, hdu in enumerate(file) if is_image(hdu)]
     if not images:
         raise BrokenFileError("it has no image extension")
-    roles = {i: _role(hdu) for i, hdu in images}
+    roles = {i: image_role(hdu) for i, hdu in images}
     sky = [(i, hdu) for i, hdu in images if roles[i] is None]
     if wanted is not None:
         index, image = _find(images, wanted)
@@ -97,7 +97,7 @@ def choose_image(file: fits.HDUList, wanted: str | None = None) -> Choice:
 
 def sky_images(file: fits.HDUList) -> list[Any]:
     """All extensions that hold an image of the sky."""
-    return [hdu for hdu in file if is_image(hdu) and _role(hdu) is None]
+    return [hdu for hdu in file if is_image(hdu) and image_role(hdu) is None]
 
 
 def is_image(hdu: Any) -> bool:
@@ -105,7 +105,8 @@ def is_image(hdu: Any) -> bool:
     return bool(hdu.is_image) and len(hdu.shape) >= 2
 
 
-def _role(hdu: Any) -> str | None:
+def image_role(hdu: Any) -> str | None:
+    """The role of an extension by its header and name; None for an image of the sky."""
     for key in _KINDS:
         value = str(hdu.header.get(key, "")).strip().upper()
         if value in _ROLES:

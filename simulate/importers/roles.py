@@ -139,9 +139,17 @@ def _role_inside(word: str) -> str | None:
     return NOISE if word.endswith("rms") and word not in ("forms", "norms", "terms") else None
 
 
+def find_object(name: str) -> tuple[str, ...]:
+    """Words of the name of a file that name its object: those of ``lens1`` in ``lens1_psf.fits``.
+
+    They are none in ``noise_map.fits`` and ``psf.fits``.
+    """
+    return tuple(_without(_words(_stem(name)), {*_STRONG_ROLES, *_WEAK_ROLES, *_OF_IMAGES}))
+
+
 def names_no_object(name: str) -> bool:
     """True for ``noise_map.fits`` and ``psf.fits``, false for ``lens1_psf.fits``."""
-    return not _without(_words(_stem(name)), {*_STRONG_ROLES, *_WEAK_ROLES, *_OF_IMAGES})
+    return not find_object(name)
 
 
 def folder_role(name: str) -> str | None:
