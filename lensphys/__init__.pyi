@@ -44,6 +44,9 @@ from .noise import background_sigma as background_sigma
 from .psf import GaussianPSF as GaussianPSF
 from .psf import MoffatPSF as MoffatPSF
 from .psf import PixelPSF as PixelPSF
+from .psf import centre_kernel as centre_kernel
 from .rendering import render as render
+from .sampling.draws import Draws as Draws
+from .sampling.sampler import sample as sample
 
 __version__: str
