@@ -50,6 +50,8 @@ class Pixels:
         shape: of the images, ``(ny, nx)``.
         pixel_scale: width of a pixel, arcsec.
         ray_spacing: distance of neighbouring rays, arcsec.
+        centers: positions ``(x, y)`` of the pixel centres, arcsec.
+        psf: of the images.
 
     Raises:
         ValueError: see :func:`render`.
@@ -79,6 +81,8 @@ class Pixels:
         _keep_freed_memory()
         self.shape = (x.shape[-2], x.shape[-1])
         self.pixel_scale = dx
+        self.centers = x, y
+        self.psf = psf
         self.x, self.y = (x, y) if supersampling == 1 else sub_pixels(x, y, dx, supersampling)
         self._before = None if on_grid else psf
         self._after = psf if on_grid else None
@@ -107,6 +111,9 @@ class Pixels:
         """
         taken = copy.copy(self)
         taken.x, taken.y = _take(self.x, index), _take(self.y, index)
+        x, y = (_take(v, index) for v in self.centers)
+        taken.centers = self.centers if x is self.centers[0] and y is self.centers[1] else (x, y)
+        taken.psf = None if self.psf is None else self.psf.take(index)
         taken._before = None if self._before is None else self._before.take(index)
         taken._after = None if self._after is None else self._after.take(index)
         changed = any(getattr(taken, name) is not value for name, value in vars(self).items())

@@ -54,6 +54,16 @@ class Priors:
         mean, sd = zip(*(pairs.get(name, none) for name in names), strict=True)
         return cls(names, torch.stack(mean, -1), torch.stack(sd, -1))
 
+    def take(self, index: Tensor) -> Priors:
+        """Priors of some images of the batch."""
+        return Priors(self.names, self.mean[index], self.sd[index])
+
+    def overlaid(self, other: Priors) -> Priors:
+        """Priors of the same images, with those of ``other`` in place of ours where it has any."""
+        known = other.sd.isfinite()
+        mean = torch.where(known, other.mean, self.mean)
+        return Priors(self.names, mean, torch.where(known, other.sd, self.sd))
+
     def penalty(self, params: Tensor, index: Tensor) -> Tensor:
         """Sum of ``((p - mean) / sd)^2`` for parameters ``(b, P)`` of images: ``(b,)``."""
         off = params.double() - self.mean[index]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.components import Component
 from lensphys.fitting.linear.default_priors import make_priors
 from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
-from lensphys.fitting.linear.light_start import LightStart, soften, subtract_light
+from lensphys.fitting.linear.light_start import soften, subtract_light
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.seeds import list_radii, list_seeds, measure_arcs
@@ -52,14 +53,29 @@ class Candidates:
     Attributes:
         params: ``(B, M)`` by name.
         strength: of the regularisation, ``(B, M)``.
-        light: of the lens, subtracted; None in a scene without any.
         arc_radius: ``(B,)``, arcsec.
+        shape: centre and ellipticity of the light of the lens, ``(B,)`` by name; None where the
+            lens is dark.
+        weight: one over the noise of the search, ``(B, ny, nx)``; None without a search.
     """
 
     params: dict[str, Tensor]
     strength: Tensor
-    light: LightStart | None
     arc_radius: Tensor
+    shape: dict[str, Tensor] | None
+    weight: Tensor | None
+
+    @classmethod
+    def join(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Candidates of all images, from those of groups of them."""
+
+        def cat(pieces: Sequence[Any]) -> Any:
+            if isinstance(pieces[0], dict):
+                return {name: torch.cat([part[name] for part in pieces]) for name in pieces[0]}
+            return None if pieces[0] is None else torch.cat(list(pieces))
+
+        fields = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: cat([getattr(part, name) for part in parts]) for name in fields})
 
 
 def search(
@@ -113,7 +129,10 @@ def search(
         points |= {name: value[owner] for name, value in light.params.items()}
     for name, value in known.items():
         points[name] = value[owner]
-    task = _Search(images, soft, pixels, lens_light, neighbours, arc_radius, shape, fixed or {})
+    seen_shape = shape if light is not None else None
+    task = _Search(
+        images, soft, pixels, lens_light, neighbours, arc_radius, seen_shape, fixed or {}
+    )
     widths = torch.tensor(_WIDTHS) * float(arc_radius.double().median())
     points, strength, owner = task.run(
         GaussianSource(widths), points, None, owner, _COMPACT_STEPS, _KEPT, hold_light=True
@@ -123,8 +142,13 @@ def search(
         ShapeletSource(_ORDER), points, None, owner, _COARSE_STEPS, _LEFT
     )
     kept = len(owner) // len(images)
-    params = {name: value.view(len(images), kept) for name, value in points.items()}
-    return Candidates(params, strength.view(len(images), kept), light, arc_radius)
+    return Candidates(
+        params={name: value.view(len(images), kept) for name, value in points.items()},
+        strength=strength.view(len(images), kept),
+        arc_radius=arc_radius,
+        shape=shape if light is not None else None,
+        weight=soft,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +161,7 @@ class _Search:
     lens_light: bool
     neighbours: Sequence[MassProfile]
     arc_radius: Tensor
-    shape: dict[str, Tensor]
+    shape: dict[str, Tensor] | None
     fixed: Mapping[str, Tensor]
 
     def run(
@@ -205,7 +229,7 @@ def make_problem(
     weight: Tensor,
     owner: Tensor,
     arc_radius: Tensor,
-    shape: Mapping[str, Tensor],
+    shape: Mapping[str, Tensor] | None,
     fixed: Mapping[str, Parameter],
 ) -> LinearProblem:
     """Objective of rows with default bounds and priors, from the arcs and the light of the lens."""
@@ -216,13 +240,13 @@ def make_problem(
         bounds.narrow("theta_E", 0.2 * radius, 1.2 * radius)
     if "source_beta" in scene.ranges:
         bounds.narrow("source_beta", 0.015 * radius, 0.14 * radius)
-    own = {name: value[owner] for name, value in shape.items()}
+    own = shape and {name: value[owner] for name, value in shape.items()}
     priors = make_priors(scene.names, radius, own)
     return LinearProblem(scene, pixels, bounds, images, weight, priors=priors, owner=owner)
 
 
 def stack_points(scene: LinearScene, points: Mapping[str, Tensor]) -> Tensor:
-    """Stack values by name in the order of a scene ``(rows, P)``; 0 or 1 where there is none."""
+    """Stack values by name in the order of a scene ``(rows, P)``; 0 where there is none."""
     like = next(iter(points.values()))
     return torch.stack([points.get(name, torch.zeros_like(like)) for name in scene.names], 1)
 

@@ -17,6 +17,8 @@ _SHEAR = 0.05
 #: Scatter of mass about light, ellipticity and centre (arcsec): Koopmans et al. 2006 (ApJ 649,
 #: 599) and Bolton et al. 2008 (ApJ 682, 964) find mass and light aligned.
 _SHAPE, _CENTRE = 0.12, 0.05
+#: Scatter of the ellipticity of a dark lens, and of its centre in radii of the arcs.
+_DARK_SHAPE, _DARK_CENTRE = 0.25, 0.15
 #: Amplitude of multipoles, in Einstein radii: Hao et al. 2006 (MNRAS 370, 1339).
 _MULTIPOLE = 0.01
 #: Scatter of the ellipticity of the light, and of its centre, in radii of the arcs.
@@ -25,14 +27,16 @@ _LIGHT_SHAPE, _LIGHT_CENTRE = 0.3, 0.15
 _RADIUS, _OFFSET, _BETA = (0.9, 0.5), 0.35, (0.075, 0.03)
 
 
-def make_priors(names: tuple[str, ...], arc_radius: Tensor, light: Mapping[str, Tensor]) -> Priors:
+def make_priors(
+    names: tuple[str, ...], arc_radius: Tensor, light: Mapping[str, Tensor] | None
+) -> Priors:
     """Default priors of the parameters that have one.
 
     Args:
         names: of all parameters.
         arc_radius: radius of the arcs of every row, ``(rows,)``, arcsec.
         light: centre ``center_x``, ``center_y`` and ellipticity ``e1``, ``e2`` of the light of the
-            lens, ``(rows,)``.
+            lens, ``(rows,)``; None where the lens is dark.
     """
     one = torch.ones_like(arc_radius)
     known: dict[str, tuple[Tensor, Tensor]] = {
@@ -44,13 +48,17 @@ def make_priors(names: tuple[str, ...], arc_radius: Tensor, light: Mapping[str, 
         known[name] = 0 * one, _SHEAR * one
     for name in ("a1_cos", "a1_sin", "a3_cos", "a3_sin", "a4_cos", "a4_sin"):
         known[name] = 0 * one, _MULTIPOLE * arc_radius
+    shape_scatter, centre_scatter = _SHAPE * one, _CENTRE * one
+    if light is None:
+        light = dict.fromkeys(("e1", "e2", "center_x", "center_y"), 0 * one)
+        shape_scatter, centre_scatter = _DARK_SHAPE * one, _DARK_CENTRE * arc_radius
     for name in ("e1", "e2"):
-        known[name] = light[name], _SHAPE * one
+        known[name] = light[name], shape_scatter
         known[f"source_{name}"] = 0 * one, _LIGHT_SHAPE * one
         for part in ("lens_light_", "lens_light_outer_"):
             known[part + name] = 0 * one, _LIGHT_SHAPE * one
     for name in ("center_x", "center_y"):
-        known[name] = light[name], _CENTRE * one
+        known[name] = light[name], centre_scatter
         known[f"source_{name}"] = light[name], _OFFSET * arc_radius
         known[f"lens_light_{name}"] = light[name], _LIGHT_CENTRE * arc_radius
     none = 0 * one, math.inf * one

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -74,9 +73,13 @@ class LinearProblem:
         owner: Tensor | None = None,
     ) -> None:
         self.scene, self.pixels, self.bounds = scene, pixels, bounds
-        self.images, self.weight, self.priors = images, weight, priors
+        self.images, self.weight = images, weight
         device = images.device
         self.owner = torch.arange(len(images), device=device) if owner is None else owner
+        if priors is None:
+            flat = images.new_zeros(len(self.owner), len(scene.names))
+            priors = Priors(scene.names, flat, flat + math.inf)
+        self.priors = priors
         self.strength = torch.full((len(self.owner),), 1e-4, dtype=torch.float64, device=device)
         most = _ELEMENTS.get(device.type, _ELEMENTS_ELSEWHERE)
         size = (scene.count + len(scene.names)) * images.shape[-1] * images.shape[-2]
@@ -108,11 +111,9 @@ class LinearProblem:
         )
         gradient = product(rows, residual[..., None])[..., 0]
         objective = residual.square().sum(1) + self._penalty(solution)
-        if self.priors is not None:
-            objective = objective + self.priors.penalty(params, index).double()
-            gradient = gradient + self.priors.pull(params, index).double() * slope
-            precision = self.priors.precision(index).double() * slope.double() ** 2
-            normal = normal + torch.diag_embed(precision)
+        objective = objective + self.priors.penalty(params, index)
+        gradient = gradient + self.priors.pull(params, index) * slope
+        normal = normal + torch.diag_embed(self.priors.precision(index) * slope.double() ** 2)
         return objective, normal, gradient
 
     def energy(self, z: Tensor, index: Tensor) -> Tensor:
@@ -149,8 +150,7 @@ class LinearProblem:
         ridge = torch.diag_embed(1e-9 * alone.diagonal(dim1=1, dim2=2))
         log_det = log_det - torch.linalg.slogdet(alone + ridge)[1]
         log_posterior = -0.5 * (chi2 + penalty + log_det) + 0.5 * count * torch.log(strength)
-        if self.priors is not None:
-            log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index).double()
+        log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index)
         measured = (count - shrunk).clamp_min(1.0)
         return {
             "chi2": chi2,
@@ -184,9 +184,8 @@ class LinearProblem:
         jacobian = torch.cat([rows, by_amplitude], 1).unflatten(2, size)
         count = z.shape[1]
         precision = jacobian.new_zeros(len(z), count + self.scene.count, count + self.scene.count)
-        if self.priors is not None:
-            own = self.priors.precision(index).double() * ~self.bounds.held
-            precision[:, :count, :count] = torch.diag_embed(own)
+        own = self.priors.precision(index) * ~self.bounds.held
+        precision[:, :count, :count] = torch.diag_embed(own)
         both = solution.active[:, :, None] & solution.active[:, None]
         rough = self.strength[index][:, None, None] * self._roughness * both
         precision[:, count:, count:] = rough
@@ -217,10 +216,8 @@ class LinearProblem:
         solution = self._solve(columns, index)
         residual = self._residual(columns, solution)
         rows = self._jacobian(columns, solution, index, weight)
-        gradient = product(rows, residual[..., None])[..., 0].to(z.dtype) * slope
-        if self.priors is not None:
-            gradient = gradient + self.priors.pull(params, index) * slope
-        return gradient
+        gradient = product(rows, residual[..., None])[..., 0] + self.priors.pull(params, index)
+        return gradient.to(z.dtype) * slope
 
     # One step of the computation each.
 

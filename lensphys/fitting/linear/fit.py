@@ -1,0 +1,327 @@
+"""Fit of scenes whose light is linear: cold start, then full order and resolution."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.bounds import Bounds, check_names, per_image
+from lensphys.fitting.implicit import ImplicitFit
+from lensphys.fitting.linear.cold_start import Candidates, refine, search, update_strength
+from lensphys.fitting.linear.default_priors import make_priors
+from lensphys.fitting.linear.light_start import soften
+from lensphys.fitting.linear.problem import LinearProblem
+from lensphys.fitting.linear.scene import LinearScene
+from lensphys.fitting.linear.settings import LinearModel
+from lensphys.fitting.optimiser import State, begin, descend
+from lensphys.fitting.posterior import compute_evidence, invert_fisher
+from lensphys.fitting.priors import Priors
+from lensphys.fitting.result import FitResult
+from lensphys.parameters import Parameter
+from lensphys.rendering import Pixels
+
+#: Pixels a side from which on the search bins the images.
+_FINEST = 101
+#: Images that are searched at once, for their memory.
+_GROUP = 8
+#: Steps that decide between the candidates, and rounds of reweighting with the model.
+_DECIDE, _ROUNDS = 10, 2
+#: Half the width of a grid of pixels about a source, in scales of its shapelets.
+_GRID = 3.5
+
+
+def fit_linear(
+    images: Tensor,
+    weight: Tensor,
+    pixels: Pixels,
+    model: LinearModel,
+    *,
+    start: Mapping[str, Parameter],
+    fixed: Mapping[str, Parameter],
+    bounds: Mapping[str, tuple[float, float]],
+    priors: Mapping[str, tuple[Parameter, Parameter]],
+    max_steps: int,
+    tolerance: float,
+) -> FitResult:
+    """Fit every image; see :func:`lensphys.fit`.
+
+    Args:
+        images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
+        pixels: of the images.
+        model: kind of scene.
+        start, fixed, bounds, priors, max_steps, tolerance: of :func:`lensphys.fit`.
+    """
+    scene = model.scene(pixels)
+    data, noise = images.detach(), weight.detach()
+    with torch.no_grad():
+        like = data.new_zeros(len(data))
+        given = {}
+        for what, values in (("start", start), ("fixed", fixed)):
+            check_names(what, values, scene.names)
+            read = {k: per_image(f"{what} of {k}", v, like) for k, v in values.items()}
+            given[what] = read
+        complete = set(scene.names) <= {*start, *fixed}
+        if complete:
+            found = _take_start(scene, {**given["start"], **given["fixed"]})
+        else:
+            found = _search(data, noise, pixels, model, given["start"], given["fixed"])
+        build = _Builder(scene, pixels, data, noise, model, found, given["fixed"], bounds, priors)
+        best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
+        problem, state = build.finish(best, max_steps, tolerance)
+        measured = problem.measure(state.z, state.index)
+        covariance = invert_fisher(problem, state.z, state.normal)
+        evidence = compute_evidence(problem, state.z, state.normal)
+        effective = measured["effective"] + _count_free(problem, covariance)
+        dof = (problem.weight > 0).sum((-2, -1)) - effective
+
+    z = state.z
+    follow = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)
+    if follow:
+        # The noise of the model, and the regularisation, stay as they are.
+        weight = weight * (problem.weight / noise).nan_to_num(0.0, 0.0, 0.0)
+        z = ImplicitFit.apply(images, weight, state.z, state.converged, problem)
+        best_model, amplitudes = problem.model(z, state.index, images, weight)
+    else:
+        weight = problem.weight
+        with torch.no_grad():
+            best_model, amplitudes = problem.model(z, state.index, data, weight)
+    params = scene.named(problem.bounds.forward(z, state.index)[0])
+    dtype = images.dtype
+    return FitResult(
+        params=params,
+        errors=scene.named(covariance.diagonal(dim1=1, dim2=2).sqrt()),
+        names=scene.names,
+        covariance=covariance,
+        chi2_dof=(measured["chi2"] / dof).to(dtype),
+        converged=state.converged,
+        steps=state.steps,
+        model=best_model,
+        residual=(images - best_model) * weight,
+        scene=scene,
+        amplitudes=scene.split(amplitudes.to(dtype)),
+        effective=effective.to(dtype),
+        evidence=evidence.to(dtype),
+        priors=problem.priors.named(dtype),
+        problem=problem,
+    )
+
+
+def _count_free(problem: LinearProblem, covariance: Tensor) -> Tensor:
+    """Count the non-linear parameters that the data fix, and not their priors."""
+    index = torch.arange(len(covariance), device=covariance.device)
+    variance = covariance.diagonal(dim1=1, dim2=2).double()
+    share = (problem.priors.precision(index) * variance).nan_to_num(0.0).clamp(0.0, 1.0)
+    return torch.where(problem.bounds.held, 0.0, 1 - share).sum(1)
+
+
+def _take_start(scene: LinearScene, values: dict[str, Tensor]) -> Candidates:
+    """Take the values of a caller for the only candidate."""
+    points = {name: value[:, None] for name, value in values.items()}
+    radius = values["theta_E"]
+    lit = "lens_light_e1" in values
+    names = ("e1", "e2", "center_x", "center_y")
+    return Candidates(
+        params=points,
+        strength=torch.full_like(radius[:, None], 1e-4, dtype=torch.float64),
+        arc_radius=1.15 * radius,
+        shape={name: values[f"lens_light_{name}"] for name in names} if lit else None,
+        weight=None,
+    )
+
+
+def _search(
+    images: Tensor,
+    weight: Tensor,
+    pixels: Pixels,
+    model: LinearModel,
+    start: dict[str, Tensor],
+    fixed: dict[str, Tensor],
+) -> Candidates:
+    """Search on images of wider pixels, a group at a time."""
+    images, weight, coarse = bin_images(images, weight, pixels)
+    names = set(model.scene(coarse).names)
+    parts = []
+    for group in torch.arange(len(images), device=images.device).split(_GROUP):
+        taken = [
+            {name: value[group] for name, value in values.items() if name in names}
+            for values in (start, fixed)
+        ]
+        parts.append(
+            search(
+                images[group],
+                weight[group],
+                coarse.take(group),
+                lens_light=model.lens_light is not None,
+                neighbours=model.take(group).neighbours,
+                start=taken[0],
+                fixed=taken[1],
+            )
+        )
+    return Candidates.join(parts)
+
+
+def bin_images(images: Tensor, weight: Tensor, pixels: Pixels) -> tuple[Tensor, Tensor, Pixels]:
+    """Sum the pixels of large images into wider ones; a wide one is masked if any part of it is.
+
+    Args:
+        images, weight: ``(B, ny, nx)``.
+        pixels: of the images; their PSF is sampled anew, if it is one of ours.
+    """
+    psf = pixels.psf
+    factor = -(-min(pixels.shape) // _FINEST)
+    x, y = pixels.centers
+    if factor > 1 and (psf is None or dataclasses.is_dataclass(psf)):
+        ny, nx = (n // factor * factor for n in pixels.shape)
+        scale = factor * factor
+
+        def mean(maps: Tensor) -> Tensor:
+            return torch.nn.functional.avg_pool2d(maps[..., :ny, :nx], factor)
+
+        masked = mean((weight == 0).to(weight)) > 0
+        variance = scale * mean(torch.where(weight > 0, weight, 1.0).square().reciprocal())
+        weight = torch.where(masked, 0.0, variance.rsqrt())
+        images = scale * mean(images)
+        x, y = (mean(v[None])[0] for v in (x, y))
+    else:
+        factor = 1
+    if psf is not None and (ratio := round(factor * pixels.pixel_scale / psf.pixel_scale)) > 1:
+        psf = dataclasses.replace(  # type: ignore[type-var]
+            psf, pixel_scale=ratio * psf.pixel_scale, supersampling=ratio * psf.supersampling
+        )
+    return images, weight, Pixels(x, y, psf=psf)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Builder:
+    """Final fits of all images, from the candidates of a search."""
+
+    scene: LinearScene
+    pixels: Pixels
+    images: Tensor
+    weight: Tensor
+    model: LinearModel
+    found: Candidates
+    fixed: dict[str, Tensor]
+    bounds: Mapping[str, tuple[float, float]]
+    priors: Mapping[str, tuple[Parameter, Parameter]]
+
+    def first(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the first candidate of every image, and its regularisation."""
+        return {k: v[:, 0] for k, v in self.found.params.items()}, self.found.strength[:, 0]
+
+    def decide(self, tolerance: float) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the better candidate of every image, after some steps of the final scene."""
+        images, _, coarse = bin_images(self.images, self.weight, self.pixels)
+        batch, count = self.found.strength.shape
+        owner = torch.arange(batch, device=images.device).repeat_interleave(count)
+        model = dataclasses.replace(self.model, source_order=min(self.model.source_order, 10))
+        scene = model.scene(coarse)
+        points = self._complete({k: v.flatten() for k, v in self.found.params.items()}, owner)
+        assert self.found.weight is not None
+        problem = self._problem(scene, coarse, images, self.found.weight, owner, points)
+        problem.strength.copy_(self.found.strength.flatten())
+        state = self._begin(problem, points)
+        refine(problem, state, _DECIDE, tolerance)
+        score = problem.measure(state.z, state.index)["log_posterior"]
+        best = score.nan_to_num(-math.inf).view(batch, count).argmax(1)
+        rows = best + count * torch.arange(batch, device=best.device)
+        params, _ = problem.bounds.forward(state.z, state.index)
+        chosen = {k: v[rows] for k, v in {**points, **scene.named(params)}.items()}
+        return chosen, problem.strength[rows]
+
+    def finish(
+        self, best: tuple[dict[str, Tensor], Tensor], max_steps: int, tolerance: float
+    ) -> tuple[LinearProblem, State]:
+        """Fit the final scene at full resolution."""
+        owner = torch.arange(len(self.images), device=self.images.device)
+        points = self._complete(best[0], owner)
+        problem = self._problem(self.scene, self.pixels, self.images, self.weight, owner, points)
+        problem.strength.copy_(best[1])
+        state = self._begin(problem, points)
+        error = self.model.model_error
+        for _ in range(_ROUNDS if error > 0 and max_steps > 0 else 1):
+            if error > 0:
+                model, _ = problem.model(state.z, owner, self.images, problem.weight)
+                problem.weight = soften(self.weight, error * model)
+                update_strength(problem, state)
+            self._converge(problem, state, max_steps, tolerance)
+        return problem, state
+
+    def _converge(
+        self, problem: LinearProblem, state: State, max_steps: int, tolerance: float
+    ) -> None:
+        """Step until parameters and regularisation stay."""
+        left = max_steps
+        while left > 0:
+            some = min(left, 5 if left == max_steps else 8)
+            descend(problem, state, some, tolerance)
+            left -= some
+            done = bool(state.converged.all())
+            if left > 0 and bool(problem.scene.regularised.any()):
+                before = problem.strength.clone()
+                update_strength(problem, state)
+                settled = (problem.strength / before).log().abs().amax() < 0.1
+                if done and bool(settled):
+                    descend(problem, state, left, tolerance)
+                    return
+            elif done:
+                return
+
+    def _begin(self, problem: LinearProblem, points: dict[str, Tensor]) -> State:
+        index = torch.arange(len(problem.owner), device=problem.owner.device)
+        values = torch.stack([points[name] for name in problem.scene.names], 1)
+        return begin(problem, problem.bounds.inverse(values, index), index)
+
+    def _complete(self, points: dict[str, Tensor], owner: Tensor) -> dict[str, Tensor]:
+        """Add parameters of the final scene that those of the search lead to."""
+        radius = self.found.arc_radius[owner]
+        beta = points.get("source_beta", 0.075 * radius)
+        derived = {
+            "gamma": torch.full_like(radius, 2.0),
+            "source_size": _GRID * beta,
+            "source_R_sersic": 1.5 * beta,
+            "source_n_sersic": torch.ones_like(radius),
+            "lens_light_R_sersic": 0.7 * radius,
+            "lens_light_n_sersic": torch.full_like(radius, 3.0),
+        }
+        zero = torch.zeros_like(radius)
+        full = {name: points.get(name, derived.get(name, zero)) for name in self.scene.names}
+        return full | {name: value[owner] for name, value in self.fixed.items()}
+
+    def _problem(
+        self,
+        scene: LinearScene,
+        pixels: Pixels,
+        images: Tensor,
+        weight: Tensor,
+        owner: Tensor,
+        points: dict[str, Tensor],
+    ) -> LinearProblem:
+        held: dict[str, Parameter] = {k: v[owner] for k, v in self.fixed.items()}
+        if self.model.source == "pixels":
+            # The pixels themselves move the light within the grid.
+            for name in ("source_center_x", "source_center_y", "source_size"):
+                held[name] = points[name]
+        half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
+        bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), self.bounds, held)
+        radius = self.found.arc_radius[owner]
+        limits = {
+            "theta_E": (0.2 * radius, 1.2 * radius),
+            "source_beta": (0.015 * radius, 0.14 * radius),
+            "source_R_sersic": (None, 0.7 * radius),
+        }
+        for name, (low, high) in limits.items():
+            if name in scene.ranges and name not in self.bounds:
+                bounds.narrow(name, low, high)
+        shape = self.found.shape
+        if shape is not None:
+            shape = {name: value[owner] for name, value in shape.items()}
+        known = make_priors(scene.names, radius, shape)
+        given = Priors.read(self.priors, scene.names, self.found.arc_radius).take(owner)
+        return LinearProblem(
+            scene, pixels, bounds, images, weight, priors=known.overlaid(given), owner=owner
+        )

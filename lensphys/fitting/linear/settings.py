@@ -1,0 +1,83 @@
+"""Kinds of scene whose amplitudes are solved for, and the components they are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from lensphys.fitting.deflectors import Deflectors
+from lensphys.fitting.linear.components import Component
+from lensphys.fitting.linear.gaussians import GaussianLight
+from lensphys.fitting.linear.scene import LinearScene
+from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
+from lensphys.fitting.linear.sersics import SersicComponent
+from lensphys.ground.numbers import is_count
+from lensphys.mass.base import MassProfile
+from lensphys.rendering import Pixels
+
+#: Kinds of sources and of lens light.
+SOURCES = ("sersic", "shapelets", "pixels")
+LIGHTS = (None, "sersic", "mge")
+#: Highest order of shapelets; half the number of pixels a side of a grid.
+MOST_ORDER = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearModel:
+    """Kind of scene.
+
+    Args:
+        mass, multipoles, neighbours: see :class:`lensphys.fitting.deflectors.Deflectors`.
+        lens_light: ``"mge"``, a multi-Gaussian expansion; ``"sersic"``; or None.
+        source: ``"shapelets"``, ``"pixels"`` or ``"sersic"``.
+        source_order: highest order of the shapelets; half the pixels a side of a grid.
+        sky: fit a constant brightness too.
+        model_error: part of the model that counts as noise.
+
+    Raises:
+        ValueError: for other kinds, and an order or error out of range.
+    """
+
+    mass: str = "SIE"
+    multipoles: Sequence[int] = ()
+    neighbours: Sequence[MassProfile] = ()
+    lens_light: str | None = None
+    source: str = "shapelets"
+    source_order: int = 10
+    sky: bool = False
+    model_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("source", SOURCES), ("lens_light", LIGHTS)):
+            if getattr(self, name) not in known:
+                kinds = ", ".join(str(kind) for kind in known)
+                raise ValueError(f"{name} must be one of {kinds}, got {getattr(self, name)!r}")
+        if not is_count(self.source_order) or self.source_order > MOST_ORDER:
+            raise ValueError(
+                f"source_order must be a whole number from 1 to {MOST_ORDER}, "
+                f"got {self.source_order!r}"
+            )
+        if not 0 <= self.model_error < 1:
+            raise ValueError(f"model_error must be from 0 to below 1, got {self.model_error!r}")
+
+    def take(self, index: Tensor) -> LinearModel:
+        """Kind of scene of some images: with the neighbours that belong to them."""
+        taken = Deflectors(self.mass, neighbours=self.neighbours).take(index).neighbours
+        return dataclasses.replace(self, neighbours=taken)
+
+    def scene(self, pixels: Pixels) -> LinearScene:
+        """Scene of this kind, for images of these pixels."""
+        deflectors = Deflectors(self.mass, multipoles=self.multipoles, neighbours=self.neighbours)
+        sources: dict[str, Component] = {
+            "shapelets": ShapeletSource(self.source_order),
+            "pixels": PixelSource(2 * self.source_order),
+            "sersic": SersicComponent("source_"),
+        }
+        lights: list[Component] = []
+        if self.lens_light == "mge":
+            lights.append(GaussianLight(pixels))
+        elif self.lens_light == "sersic":
+            lights.append(SersicComponent("lens_light_", pixels))
+        return LinearScene(deflectors, [sources[self.source]], lights, sky=self.sky)
