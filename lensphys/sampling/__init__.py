@@ -1,0 +1,1 @@
+"""Posteriors: draws of the parameters of fitted lenses."""

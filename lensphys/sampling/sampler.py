@@ -1,0 +1,118 @@
+"""Posterior of fitted lenses by batched Hamiltonian Monte Carlo."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.result import FitResult
+from lensphys.ground.numbers import check_count
+from lensphys.sampling.diagnostics import effective_size, rhat
+from lensphys.sampling.draws import RHAT, Draws
+from lensphys.sampling.hamiltonian import Chains, Noise
+from lensphys.sampling.posterior import Posterior
+from lensphys.threads import side_by_side
+
+#: Least draws of a chain, of which fewer may be returned.
+_LEAST = 100
+#: Doublings of a run whose chains do not agree.
+_DOUBLINGS = 3
+
+
+@side_by_side()
+@torch.no_grad()
+def sample(
+    result: FitResult, n: int, *, seed: int = 0, chains: int = 4, warmup: int = 200
+) -> Draws:
+    """Draws from the posterior of the non-linear parameters of every fitted lens.
+
+    Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011) preconditioned with the Fisher matrix,
+    all lenses and chains in step. The prior is flat in the parameters inside the bounds of the fit,
+    times its Gaussian ``priors``; linear amplitudes are marginalised. A parameter at a bound, or
+    one of infinite error, is drawn within its bounds; a fixed one is constant. Chains start about
+    the mode that the fit found, and see no other that is far away.
+
+    The warm-up tunes the step of each lens (dual averaging, Hoffman & Gelman 2014) and refines the
+    preconditioner. A lens whose chains do not agree then runs on, up to eight times as long. The
+    draws of a lens follow from the seed and its own image, and are the same in any batch to
+    rounding.
+
+    Args:
+        result: of :func:`lensphys.fit`.
+        n: number of draws of each lens.
+        seed: of the random numbers.
+        chains: number of chains, at least 2.
+        warmup: iterations of each chain that tune the steps, and are dropped.
+
+    Returns:
+        Draws by parameter name, each ``(n, B)``, with ``rhat``, ``ess`` and ``acceptance``.
+
+    Raises:
+        ValueError: for counts out of range, and a fit without free parameters.
+
+    Warns:
+        RuntimeWarning: for lenses whose R-hat is not below 1.01; ``draws.converged`` names them.
+    """
+    for name, count in (("n", n), ("chains", chains), ("warmup", warmup)):
+        check_count(name, count)
+    if chains < 2 or warmup < 20:
+        raise ValueError(f"chains must be at least 2 and warmup 20, got {chains} and {warmup}")
+    problem = result.problem
+    posterior = Posterior(problem)
+    if not len(posterior.free):
+        raise ValueError("all parameters of the fit are fixed, so that there is nothing to draw")
+    table = torch.stack([result.params[name] for name in result.names], -1).double()
+    everything = torch.arange(len(table), device=table.device)
+    centre, transform = posterior.find_mode(problem.bounds.inverse(table, everything))
+    shape = (chains, len(posterior.free))
+    noise = Noise(seed, problem.images, problem.weight, shape)
+    run = Chains(posterior, centre, transform, noise, chains)
+    first = math.ceil(0.25 * warmup)
+    run.tune(first)
+    run.adapt(first)
+    run.tune(max(warmup - 2 * first, 1))
+
+    each = math.ceil(n / chains)
+    length = each * math.ceil(_LEAST / each)
+    found = [Tensor()] * len(table)
+    acceptance, diagnosed = torch.empty_like(run.step), torch.empty(2, *table.shape).to(run.step)
+    live, longer = everything, length
+    for _ in range(1 + _DOUBLINGS):
+        places, fraction = run.draw(longer, live)
+        for column, k in enumerate(live.tolist()):
+            new = places[:, column]
+            found[k] = torch.cat([found[k], new]) if len(found[k]) else new
+        share = longer / len(found[int(live[0])])
+        acceptance[live] = share * fraction + (1 - share) * acceptance[live].nan_to_num(0.0)
+        # Parameters are monotone in z, and the diagnostics see nothing but ranks.
+        history = torch.stack([found[k] for k in live.tolist()], 2)
+        diagnosed[0, live], diagnosed[1, live] = rhat(history), effective_size(history)
+        longer = len(history)
+        live = live[~(diagnosed[0, live][:, posterior.free] < RHAT).all(1)]
+        if not live.numel():
+            break
+    if live.numel():
+        warnings.warn(
+            f"the chains of {live.numel()} of {len(table)} lenses do not agree (R-hat up to "
+            f"{float(diagnosed[0, live].max()):.3f}, where it should be below {RHAT}); "
+            "draws.converged marks the others",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    thinned = torch.stack([chain[len(chain) // each - 1 :: len(chain) // each] for chain in found])
+    z = thinned.permute(1, 2, 0, 3).flatten(0, 1)[:n]
+    params = problem.bounds.forward(z.flatten(0, 1), everything.repeat(n))[0]
+    params = params.view(n, len(table), -1).to(result.chi2_dof.dtype)
+    free = set(posterior.free.tolist())
+    fitted = [(k, name) for k, name in enumerate(result.names) if k in free]
+    return Draws(
+        params=dict(zip(result.names, params.unbind(-1), strict=True)),
+        rhat={name: diagnosed[0, :, k] for k, name in fitted},
+        ess={name: diagnosed[1, :, k] for k, name in fitted},
+        acceptance=acceptance,
+        step=run.step,
+        chains=chains,
+    )
