@@ -33,7 +33,7 @@ def make_kernel(
     """
     import torch
 
-    from lensphys.psf import centre_kernel
+    from lensphys.psf.pixel_kernels import centre_kernel
 
     try:
         kernel, note = centre_kernel(torch.from_numpy(plane.values))
@@ -56,7 +56,7 @@ def make_kernel(
 
 def _on_pixels(kernel: Tensor, plane: Plane, pixel_scale: float) -> tuple[Tensor, list[str]]:
     """A kernel summed into the pixels of the image, where its own are a whole part of them."""
-    from lensphys.psf import degrade
+    from lensphys.psf.pixel_kernels import degrade
 
     own = plane.pixel_scale
     if own is None or abs(own / pixel_scale - 1) <= TOLERANCE:

@@ -59,9 +59,9 @@ def find_noise(plane: Plane, image: Map, unit: str | None) -> tuple[Map, list[st
     named = by_name if by_unit == KINDS[0] and by_name else by_unit or by_name
     scatters = {kind: _scatter(image, _noise(values, kind)) for kind in KINDS}
     kind, notes = _decide(label, named, scatters)
-    if kind not in (by_unit or kind, by_name or kind) or (factor != 1 and kind != by_unit):
+    if factor != 1 and kind != by_unit:
         raise BrokenFileError(
-            f"{label} is a {by_name or kind} by its name and a {by_unit or kind} by its unit "
+            f"{label} is a {kind} by its name and a {by_unit} by its unit "
             f"'{escape(str(plane.unit))}'; correct one of them"
         )
     if kind != KINDS[0]:

@@ -10,7 +10,7 @@ from learn.modelling.settings import ModelSettings
 from lensphys.ground.config import load_config, shipped_config
 
 #: Pixels on a side, noise and pixel scale of the images.
-N, SIGMA, SCALE = 24, 0.1, 0.05
+N, SIGMA, SCALE = 40, 0.1, 0.05
 BANDS = ("DES_G", "VIS", "NIR_Y")
 
 
@@ -24,7 +24,7 @@ def image(seed=0, n=N, sigma=SIGMA):
     """A blob and a ring behind noise."""
     y, x = np.mgrid[:n, :n] - (n - 1) / 2
     r = np.hypot(x, y)
-    light = 5 * np.exp(-0.5 * (r / 2) ** 2) + np.exp(-0.5 * ((r - n / 4) / 1.2) ** 2)
+    light = 5 * np.exp(-0.5 * (r / 2) ** 2) + np.exp(-0.5 * ((r - n / 6) / 1.2) ** 2)
     return light + np.random.default_rng(seed).normal(0, sigma, (n, n))
 
 
