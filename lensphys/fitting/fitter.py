@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.implicit import ImplicitFit
-from lensphys.fitting.observations import check_images
+from lensphys.fitting.observations import Images, check_images, take_psf
 from lensphys.fitting.optimiser import State, find_best
 from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
 from lensphys.fitting.priors import Priors
@@ -31,11 +32,11 @@ _DEVIATIONS = 3
 
 
 def fit(
-    images: Tensor,
+    images: Images,
     sigma: Parameter,
     *,
     pixel_scale: float,
-    psf: PSF | None = None,
+    psf: PSF | Tensor | NDArray[Any] | None = None,
     mass: str = "SIE",
     lens_light: bool = False,
     supersampling: int = 1,
@@ -56,11 +57,15 @@ def fit(
     ``model`` and ``residual`` through them; all other results are constants.
 
     Args:
-        images: ``(B, ny, nx)``, or ``(ny, nx)`` for a batch of one; flux per pixel.
-        sigma: standard deviation of the noise: a number, ``(B,)``, or maps like ``images``;
-            infinite where a pixel is masked.
+        images: ``(B, ny, nx)``, or ``(ny, nx)`` for a batch of one; flux per pixel. Tensors, arrays
+            of any byte order and stride, or a list of images of one shape.
+        sigma: standard deviation of the noise: a number, ``(B,)``, or maps like ``images``. A pixel
+            is masked where it is infinite, or above 1e4 times the level that a twentieth of the
+            finite ones of the image are below: files mark pixels without data by 1e8 or so.
         pixel_scale: width of a pixel, arcsec.
-        psf, supersampling: of the images; see :func:`lensphys.render`.
+        psf, supersampling: of the images; see :func:`lensphys.render`. A bare array ``(ky, kx)`` is
+            the kernel of the pixels of the images, as :class:`lensphys.PixelPSF` takes it, and is
+            normalised; ``(B, ky, kx)`` holds one for each image.
         mass: name of a mass profile that can be fitted, such as ``"SIE"`` or ``"EPL"``; see
             :data:`lensphys.mass.MASSES`.
         lens_light: fit a Sersic profile of the lens too, as ``lens_light_amplitude`` ...
@@ -111,7 +116,7 @@ class Fitter:
         self,
         *,
         pixel_scale: float,
-        psf: PSF | None = None,
+        psf: PSF | Tensor | NDArray[Any] | None = None,
         mass: str = "SIE",
         lens_light: bool = False,
         supersampling: int = 1,
@@ -129,7 +134,8 @@ class Fitter:
             raise ValueError(f"retry_above must not be negative, got {retry_above!r}")
         self.scene = LensScene(mass, lens_light=lens_light)
         check_width("pixel_scale", pixel_scale)
-        self._pixel_scale, self._psf = float(pixel_scale), psf
+        self._pixel_scale = float(pixel_scale)
+        self._psf = take_psf(psf, self._pixel_scale)
         self._supersampling = supersampling
         self._bounds = dict(bounds or {})
         self._n_starts, self._retry_above = n_starts, retry_above
@@ -139,7 +145,7 @@ class Fitter:
     @side_by_side()
     def __call__(
         self,
-        images: Tensor,
+        images: Images,
         sigma: Parameter,
         *,
         start: Mapping[str, Parameter] | None = None,

@@ -1,37 +1,58 @@
-"""Images and noise of a caller, checked: what a fit takes as data."""
+"""Images, noise and PSF of a caller, checked: what a fit takes as data."""
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.arrays import in_precision, take_numbers
+from lensphys.arrays import in_precision, take_map, take_numbers
 from lensphys.parameters import Parameter
+from lensphys.psf import PSF, PixelPSF
+
+#: Images of a caller: a tensor, an array, or a list of images of one shape.
+Images: TypeAlias = Tensor | NDArray[Any] | Sequence[Tensor | NDArray[Any]]
+
+#: Noise this many times that of the good pixels of an image marks a pixel without data.
+_ABSURD = 1e4
+#: Share of the pixels of an image, those of least noise, that are good in any case.
+_GOOD = 0.05
 
 
-def check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
+def check_images(images: Images, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
     """Return images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel, 0 where it is masked.
 
+    A pixel is masked where ``sigma`` is infinite, or above 1e4 times the level that a twentieth of
+    the finite ones of the image are below: files mark pixels without data by a noise such as 1e8.
+
     Args:
-        images: ``(B, ny, nx)`` or ``(ny, nx)``.
-        sigma: a number, ``(B,)``, or maps like ``images``; infinite where a pixel is masked.
+        images: ``(B, ny, nx)`` or ``(ny, nx)``, or a list of images of one shape.
+        sigma: a number, ``(B,)``, or maps like ``images``.
         parameters: number of parameters to be fitted, fewer than the pixels of every image.
 
     Raises:
         ValueError: for wrong shapes, noise that is not positive, values that are not finite where
             the noise is, and too few pixels that are not masked.
     """
-    images = in_precision("images", images)
+    images = in_precision("images", _stack("images", images))
     if images.ndim not in (2, 3) or not images.numel():
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])
     number, *size = images.shape
-    sigma = torch.as_tensor(take_numbers("sigma", sigma), dtype=images.dtype, device=images.device)
+    given = take_numbers("sigma", _stack("sigma", sigma))
+    sigma = torch.as_tensor(given, dtype=images.dtype, device=images.device)
     if tuple(sigma.shape) not in {(), (1,), (number,), (*size,), (1, *size), (number, *size)}:
         raise ValueError(
             f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "
             f"got {tuple(sigma.shape)}"
         )
+    if sigma.ndim > 1 and bool((sigma.amax((-2, -1)) > _ABSURD * sigma.amin((-2, -1))).any()):
+        sigma = torch.where(_is_absurd(sigma), math.inf, sigma)
     sigma = (sigma[:, None, None] if sigma.ndim == 1 else sigma).expand(images.shape)
     broken = int((~torch.isfinite(images) & torch.isfinite(sigma)).sum())
     if broken:
@@ -48,3 +69,46 @@ def check_images(images: Tensor, sigma: Parameter, parameters: int) -> tuple[Ten
         )
     # A masked pixel may hold anything: 0 times it must be 0.
     return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
+
+
+def take_psf(psf: PSF | Tensor | NDArray[Any] | None, pixel_scale: float) -> PSF | None:
+    """Return a PSF; a bare kernel ``(ky, kx)`` or ``(B, ky, kx)`` is normalised.
+
+    Args:
+        psf: of the images, or the kernel of one that is sampled for their pixels.
+        pixel_scale: width of a pixel of the images, arcsec.
+
+    Raises:
+        ValueError: for a kernel that is none; see :class:`lensphys.PixelPSF`.
+    """
+    given: Any = psf
+    if given is None or hasattr(given, "convolve"):
+        found: PSF | None = given
+        return found
+    kernel = take_map("psf", _stack("psf", given))
+    return PixelPSF(kernel, pixel_scale=pixel_scale, normalise=True)
+
+
+def _stack(name: str, maps: Any) -> Any:
+    """Stack a list of maps of one shape; return anything else as it is."""
+    if not isinstance(maps, list | tuple) or not any(hasattr(part, "shape") for part in maps):
+        return maps
+    parts = [in_precision(name, part) for part in maps]
+    shapes = list(dict.fromkeys(tuple(part.shape) for part in parts))
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} must have one shape, got {shapes[0]} and {shapes[1]}; pad them to one, with "
+            "an infinite sigma where there are no data"
+        )
+    dtype = functools.reduce(torch.promote_types, (part.dtype for part in parts))
+    return torch.stack([part.to(dtype) for part in parts])
+
+
+def _is_absurd(sigma: Tensor) -> Tensor:
+    """Mask of noise ``(..., ny, nx)`` that marks pixels without data."""
+    with torch.no_grad():
+        levels = sigma.flatten(-2)
+        finite = levels.isfinite().sum(-1, keepdim=True)
+        rank = (_GOOD * finite).long().clamp(0, levels.shape[-1] - 1)
+        level = levels.nan_to_num(math.inf, math.inf).sort(dim=-1).values.gather(-1, rank)
+        return sigma > _ABSURD * level[..., None]
