@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 #: The settings that all models of a folder were made with.
 MANIFEST = "models.json"
 _CREATOR = "lensphys model"
+_DEFAULT = Path("models")
+
+
+def choose_out(settings: ModelSettings) -> Path:
+    """The folder of the models: as given, or the default."""
+    return settings.out or _DEFAULT
 
 
 def check_folder(

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from lensphys.ground.config import Strict
+
+Mass = Literal["SIE", "EPL"]
+LensLight = Literal["none", "sersic", "mge"]
+Source = Literal["sersic", "shapelets", "pixels"]
+#: Names of the deflectors, and of the kinds of light of lens and source.
+MASSES: tuple[str, ...] = get_args(Mass)
+LENS_LIGHTS: tuple[str, ...] = get_args(LensLight)
+SOURCES: tuple[str, ...] = get_args(Source)
 
 #: Settings that change where and how a model is computed, not what is computed.
 _NO_IDENTITY = frozenset({"out", "device"})
@@ -27,10 +35,10 @@ class ModelSettings(Strict):
         gt=0,
         description="arcsec, radius about the centre that is fitted; null: found from the image",
     )
-    mass: Literal["SIE", "EPL"]
+    mass: Mass
     multipoles: tuple[Literal[1, 3, 4], ...] = Field(description="orders")
-    lens_light: Literal["none", "sersic", "mge"]
-    source: Literal["sersic", "shapelets", "pixels"]
+    lens_light: LensLight
+    source: Source
     source_order: int = Field(ge=0, le=50, description="highest order of the shapelets")
     sky: bool = Field(description="fit a constant background")
     model_error: float = Field(

@@ -103,11 +103,13 @@ def start_bar(total: float, done: float, unit: str, what: str, *, scale: bool = 
     return _Lines(total, done, unit, what, scale)
 
 
-def show_images(on_close: OnClose, total: int, done: int, what: str) -> Callable[[int], None]:
+def show_images(
+    on_close: OnClose, total: int, done: int, what: str, unit: str = "img"
+) -> Callable[[int], None]:
     """Show progress over images; returns what to call with each number of images finished."""
     if done == total:
         return lambda count: None
-    bar = start_bar(total, done, "img", what)
+    bar = start_bar(total, done, unit, what)
     on_close(bar.close)  # else an error message starts in the middle of its line
 
     def report(count: int) -> None:
