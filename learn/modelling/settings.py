@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lensphys.ground.config import Strict
 
@@ -52,6 +52,13 @@ class ModelSettings(Strict):
     samples: int = Field(ge=0, description="draws from the posterior; 0: none")
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"]
+
+    @model_validator(mode="after")
+    def _has_priors_of_some_width(self) -> Self:
+        for name, (_, deviation) in (self.priors or {}).items():
+            if not deviation > 0:
+                raise ValueError(f"the standard deviation of {name} must be above 0")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """All settings that a model depends on."""

@@ -1,0 +1,36 @@
+"""Settings of the command `model`."""
+
+import pytest
+
+from lensphys.ground.errors import InputError
+from tests.learn.modelling.make_lenses import settings
+
+
+def test_a_model_depends_on_all_settings_but_its_place():
+    first = settings()
+    assert first.identity() == settings(out="elsewhere", device="cpu").identity()
+    for change in ({"mass": "SIE"}, {"seed": 1}, {"priors": {"gamma": [2.0, 0.1]}}):
+        assert first.identity() != settings(**change).identity()
+
+
+def test_arguments_of_the_fit_are_those_of_the_settings():
+    options = settings(lens_light="none", multipoles=[3, 4]).fit_options()
+    assert options["lens_light"] is None
+    assert options["multipoles"] == (3, 4)
+    assert settings().fit_options()["lens_light"] == "mge"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mas": "SIE"}, r"unknown key 'mas' \(did you mean 'mass'\?\)"),
+        ({"mass": "NFW"}, "mass: Input should be 'SIE' or 'EPL'"),
+        ({"multipoles": [2]}, "multipoles.0: "),
+        ({"model_error": -0.1}, "model_error: "),
+        ({"field": 0}, "field: "),
+        ({"priors": {"gamma": [2.0, 0.0]}}, "standard deviation of gamma must be above 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        settings(**change)
