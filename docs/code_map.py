@@ -71,6 +71,7 @@ FLOORS = {
             "training": "loop, monitor",
             "baselines": "no network",
             "inference": "evaluate, predict, export",
+            "modelling": "models of real lenses",
             "reporting": "tables, figures, pages",
             "compare": "methods side by side",
         },

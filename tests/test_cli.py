@@ -22,7 +22,9 @@ from simulate.backends import BACKENDS
 from simulate.config import SimulateConfig
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["simulate", "import", "pretrain", "finetune", "predict", "audit", "demo", "compare"]
+COMMANDS = [
+    *("simulate", "import", "pretrain", "finetune", "predict", "model", "audit", "demo", "compare")
+]
 SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
 
 
@@ -190,6 +192,10 @@ def test_every_option_of_a_command_has_a_help(call):
         "finetune --task classify --encoder none --data none",
         "evaluate none",
         "predict none image.fits",
+        "model none",
+        "model none.fits --noise none.fits",
+        "model lenses.csv --set mas=SIE",
+        "model . --device cuda",
         "export none",
         "audit none",
         "demo --set pretrain.method=mea",
@@ -258,6 +264,13 @@ sys.exit(str(imported) if imported else 0)
         ("import . --label-names a,a", "must name each class once"),
         ("import . --exposure-time 0", "exposure_time: Input should be greater than 0 (got 0"),
         ("import . --label-names a,b", "there is no folder 'a' in .; it has no folders"),
+        ("model none.fits", "none.fits: there is no such file or folder"),
+        ("model .", ".: there is no FITS image of the sky in this folder"),
+        ("model none.csv", "none.csv: there is no such catalogue"),
+        ("model . --noise none.fits", "--noise none.fits: there is no such file"),
+        ("model . --psf none.fits", "--psf none.fits: there is no such file"),
+        ("model . --field 0", "field: Input should be greater than 0 (got 0"),
+        ("model . --set mas=SIE", "(did you mean 'mass'?)"),
         ("audit none", "there is no data set at none"),
         ("audit . --set radial=1", "unknown key 'radial' (did you mean 'radial_auc_max'?)"),
         ("import . --set fil=zero", "(did you mean 'fill'?)"),
@@ -279,6 +292,8 @@ def test_bad_input_is_answered_in_one_line(refused, line, message):
         "simulate --model 2 --m 3",
         "pretrain",
         "finetune --task classify --mode half",
+        "model",
+        "model lens.fits --mass NFW",
         "simulat --model 2",
     ],
 )
