@@ -24,7 +24,7 @@ from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
 from lensphys.fitting.linear.light_start import soften, subtract_light
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.scene import LinearScene
-from lensphys.fitting.linear.seeds import list_radii, list_seeds, measure_arcs
+from lensphys.fitting.linear.seeds import list_radii, list_seeds, measure_arcs, sharpen
 from lensphys.fitting.linear.separable import ShapeletSource
 from lensphys.fitting.optimiser import State, begin, descend
 from lensphys.mass.base import MassProfile
@@ -112,12 +112,13 @@ def search(
     x = pixels.x - shape["center_x"][:, None, None]
     y = pixels.y - shape["center_y"][:, None, None]
     seen = weight if light is None else light.weight
-    arc_radius = measure_arcs(arcs, seen, x, y)
+    sharp = sharpen(arcs)
+    arc_radius = measure_arcs(sharp, seen, x, y)
     radii = list_radii(arc_radius)
     if "theta_E" in known:
         arc_radius = torch.maximum(arc_radius, known["theta_E"])
         radii = known["theta_E"][:, None] * torch.linspace(0.9, 1.1, 5).to(radii)
-    seeds = list_seeds(arcs, seen, x, y, shape["e1"], shape["e2"], radii)
+    seeds = list_seeds(sharp, seen, x, y, shape["e1"], shape["e2"], radii)
     for axis in ("x", "y"):
         centre = shape[f"center_{axis}"][:, None].expand(seeds["theta_E"].shape)
         seeds[f"center_{axis}"] = centre
@@ -137,7 +138,7 @@ def search(
     points, strength, owner = task.run(
         GaussianSource(widths), points, None, owner, _COMPACT_STEPS, _KEPT, hold_light=True
     )
-    points.setdefault("source_beta", 0.075 * arc_radius[owner])
+    points["source_beta"] = 0.075 * points["theta_E"]
     points, strength, owner = task.run(
         ShapeletSource(_ORDER), points, None, owner, _COARSE_STEPS, _LEFT
     )
@@ -185,7 +186,7 @@ class _Search:
         if hold_light:
             fixed |= {name: points[name] for name in scene.light_names}
         problem = make_problem(
-            scene, self.pixels, self.images, self.weight, owner, self.arc_radius, self.shape, fixed
+            scene, self.pixels, self.images, self.weight, owner, self.arc_radius, self.shape, fixed, points["theta_E"]
         )
         if strength is not None:
             problem.strength.copy_(strength)
@@ -231,6 +232,7 @@ def make_problem(
     arc_radius: Tensor,
     shape: Mapping[str, Tensor] | None,
     fixed: Mapping[str, Parameter],
+    theta_E: Tensor,
 ) -> LinearProblem:
     """Objective of rows with default bounds and priors, from the arcs and the light of the lens."""
     half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
@@ -239,7 +241,7 @@ def make_problem(
     if "theta_E" in scene.ranges:
         bounds.narrow("theta_E", 0.2 * radius, 1.2 * radius)
     if "source_beta" in scene.ranges:
-        bounds.narrow("source_beta", 0.015 * radius, 0.14 * radius)
+        bounds.narrow("source_beta", 0.015 * radius, 0.14 * theta_E)
     own = shape and {name: value[owner] for name, value in shape.items()}
     priors = make_priors(scene.names, radius, own)
     return LinearProblem(scene, pixels, bounds, images, weight, priors=priors, owner=owner)

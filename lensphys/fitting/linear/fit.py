@@ -242,11 +242,11 @@ class _Builder:
         problem = self._problem(self.scene, self.pixels, self.images, self.weight, owner, points)
         problem.strength.copy_(best[1])
         state = self._begin(problem, points)
-        error = self.model.model_error
-        for _ in range(_ROUNDS if error > 0 and max_steps > 0 else 1):
-            if error > 0:
-                model, _ = problem.model(state.z, owner, self.images, problem.weight)
-                problem.weight = soften(self.weight, error * model)
+        errors = self.model.errors
+        for _ in range(_ROUNDS if any(errors) and max_steps > 0 else 1):
+            if any(errors):
+                light, source = problem.split_light(state.z, owner)
+                problem.weight = soften(self.weight, errors[0] * light, errors[1] * source)
                 update_strength(problem, state)
             self._converge(problem, state, max_steps, tolerance)
         return problem, state
@@ -311,7 +311,7 @@ class _Builder:
         radius = self.found.arc_radius[owner]
         limits = {
             "theta_E": (0.2 * radius, 1.2 * radius),
-            "source_beta": (0.015 * radius, 0.14 * radius),
+            "source_beta": (0.015 * radius, 0.14 * points["theta_E"]),
             "source_R_sersic": (None, 0.7 * radius),
         }
         for name, (low, high) in limits.items():

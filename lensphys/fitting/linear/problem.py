@@ -209,6 +209,14 @@ class LinearProblem:
         parts = self.scene.parts(values, self.pixels.take(self.owner[index]))
         return sum(parts.values(), start=torch.zeros_like(images)), solution.amplitudes
 
+    def split_light(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Images ``(b, ny, nx)`` of the lens light, and of the lensed source."""
+        params, _ = self.bounds.forward(z, index)
+        amplitudes = self.measure(z, index)["amplitudes"].to(z.dtype)
+        values = {**self.scene.named(params), **self.scene.split(amplitudes)}
+        parts = self.scene.parts(values, self.pixels.take(self.owner[index]))
+        return parts["lens_light"], parts["source"]
+
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
         """Half the downhill gradient of the objective in ``z``, differentiable."""
         params, slope = self.bounds.forward(z, index)

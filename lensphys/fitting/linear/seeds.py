@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,8 @@ _ROUNDER = 0.8
 _CELLS = 41
 #: Significances of pixels that are traced back to the source.
 _FAINTEST, _BRIGHTEST = 2.0, 15.0
+#: Standard deviation, in pixels, of what counts as smooth.
+_BROAD = 6.0
 #: Smoothing of the map, in cells, and distance of two sources, in Einstein radii.
 _SMOOTH, _APART = 1.3, 0.17
 
@@ -101,6 +105,13 @@ def list_seeds(
     return {name: value.view(batch, count * SOURCES) for name, value in found.items()}
 
 
+def sharpen(arcs: Tensor) -> Tensor:
+    """Take off what is smooth over many pixels: light of a lens that its model lacks."""
+    kernel = _gaussian(_BROAD).to(arcs)
+    smooth = fft_convolve(arcs, kernel) / fft_convolve(torch.ones_like(arcs), kernel)
+    return arcs - smooth
+
+
 def list_radii(arc_radius: Tensor) -> Tensor:
     """Einstein radii to be tried for arcs of these radii ``(B,)``: ``(B, RADII)``."""
     steps = torch.linspace(0, 1, RADII, dtype=arc_radius.dtype, device=arc_radius.device)
@@ -108,6 +119,7 @@ def list_radii(arc_radius: Tensor) -> Tensor:
 
 
 def _gaussian(sigma: float) -> Tensor:
-    offset = torch.arange(-4, 5, dtype=torch.float64)
+    reach = math.ceil(3 * sigma)
+    offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
     line = torch.exp(-0.5 * (offset / sigma) ** 2)
     return line[:, None] * line / line.sum() ** 2

@@ -34,7 +34,8 @@ class LinearModel:
         source: ``"shapelets"``, ``"pixels"`` or ``"sersic"``.
         source_order: highest order of the shapelets; half the pixels a side of a grid.
         sky: fit a constant brightness too.
-        model_error: part of the model that counts as noise.
+        model_error: part of the model that counts as noise; or that of the lens light and that of
+            the lensed source.
 
     Raises:
         ValueError: for other kinds, and an order or error out of range.
@@ -47,7 +48,7 @@ class LinearModel:
     source: str = "shapelets"
     source_order: int = 10
     sky: bool = False
-    model_error: float = 0.0
+    model_error: float | tuple[float, float] = 0.0
 
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("lens_light", LIGHTS)):
@@ -59,8 +60,14 @@ class LinearModel:
                 f"source_order must be a whole number from 1 to {MOST_ORDER}, "
                 f"got {self.source_order!r}"
             )
-        if not 0 <= self.model_error < 1:
+        if not all(0 <= error < 1 for error in self.errors):
             raise ValueError(f"model_error must be from 0 to below 1, got {self.model_error!r}")
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """Part of the lens light, and of the lensed source, that counts as noise."""
+        error = self.model_error
+        return error if isinstance(error, tuple) else (error, error)
 
     def take(self, index: Tensor) -> LinearModel:
         """Kind of scene of some images: with the neighbours that belong to them."""
