@@ -69,13 +69,19 @@ def flux_ticks(bar: Colorbar, low: float, high: float) -> None:
     bar.minorticks_off()
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all, the same bytes every time."""
+def save_figure(figure: Figure, path: Path, *, creator: str | None = None) -> None:
+    """Write a figure as PNG, whole or not at all, the same bytes every time.
+
+    Args:
+        figure: to write.
+        path: of the file.
+        creator: text in the head of the file, by which it is known again.
+    """
     FigureCanvasAgg(figure)
     drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters without a font
-        figure.savefig(drawn, format="png", dpi=130, metadata={"Software": None})
+        figure.savefig(drawn, format="png", dpi=130, metadata={"Software": creator})
     with replacing_alone(path) as temporary:
         temporary.write_bytes(drawn.getvalue())
 
