@@ -39,11 +39,10 @@ class Expansion:
 
     Attributes:
         near: half the height and width, pixels, of the box where each distance is its own term.
-        terms: ``(N + R, 2 width^2)``, N terms for the box, then R for all distances outside of it.
-        kernels: spectra ``(N + R, 2, My, Mx // 2 + 1)`` of the terms, to correlate rays with.
+        terms: ``(D + R, 2 width^2)``: the D distances in the box, the last one first, then R terms
+            for all distances outside of it.
+        kernels: spectra ``(D + R, 2, My, Mx // 2 + 1)`` of the terms, to correlate rays with.
         size: ``(My, Mx)``, of the rays with the margin that a window needs.
-        box: ``(D, N)``, coefficients of the distances in the box, the last distance first, as
-            ``torch.nn.functional.fold`` lays them out.
         pairs: ``(2, M)``, pairs of the R terms whose product is not negligible anywhere.
         squares: spectra ``(M, ly, lf)`` of the products of their coefficients.
         deflection: spectra ``(2 factor^2, ly, lf)`` of the deflection, by component and ray of a
@@ -54,7 +53,6 @@ class Expansion:
     terms: Tensor
     kernels: Tensor
     size: tuple[int, int]
-    box: Tensor
     pairs: Tensor
     squares: Tensor
     deflection: Tensor
@@ -92,9 +90,7 @@ def expand(
 def _expand(perturber: Perturber, windows: _Windows) -> Expansion:
     correlator = Correlator(windows.shape)
     near, basis = _find_terms(windows, perturber)
-    inside = windows.read(*near)
-    of_box = _span(inside)
-    terms = torch.cat([of_box, basis])
+    terms = torch.cat([windows.read(*near).flip(0), basis])
     coefficients = windows.project(basis)
     (low_y, low_x), (high_y, high_x) = (
         [n - 1 + sign * v for n, v in zip(windows.shape, near, strict=True)] for sign in (-1, 1)
@@ -114,7 +110,6 @@ def _expand(perturber: Perturber, windows: _Windows) -> Expansion:
         terms=terms,
         kernels=torch.fft.rfft2(patterns, s=size).conj().resolve_conj(),
         size=size,
-        box=product(inside, of_box.mT).flip(0).contiguous(),
         pairs=pairs,
         squares=correlator.spectrum(squares),
         deflection=correlator.spectrum(windows.phases()),

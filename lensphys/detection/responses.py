@@ -15,9 +15,9 @@ from lensphys.detection.taps import read_taps
 from lensphys.products import product
 from lensphys.rendering import Pixels
 
-#: Elements of the largest array made at once.
-_ELEMENTS = {"cpu": 1 << 22}
-_ELEMENTS_ELSEWHERE = 1 << 27
+#: Elements of the largest array made at once, and of those that stay in the cache of a CPU.
+_ELEMENTS, _BLOCK = {"cpu": 1 << 20}, {"cpu": 1 << 18}
+_ELEMENTS_ELSEWHERE, _BLOCK_ELSEWHERE = 1 << 26, 1 << 26
 
 
 class Responses:
@@ -43,6 +43,7 @@ class Responses:
         taps, at = self._taps, (pixels.shape, pixels.pixel_scale, self._device)
         self._expansions = expand(tuple(perturbers), envelope, taps.reach, taps.factor, *at)
         self._envelope = torch.tensor(envelope, dtype=torch.float64, device=self._device)
+        self._block = _BLOCK.get(self._device.type, _BLOCK_ELSEWHERE)
         self._most = _ELEMENTS.get(self._device.type, _ELEMENTS_ELSEWHERE)
 
     def images_at_once(self, rows: int) -> int:
@@ -75,64 +76,57 @@ class Responses:
 
     def norms(self, slopes: Tensor, weight: Tensor, index: Tensor) -> list[Tensor]:
         """``|a_k|^2`` in every place, ``(b, ny, nx)``, of each perturber; see :meth:`products`."""
-        read = self._read_shared if self._taps.shared else self._read_each
+        ny, nx = self._pixels.shape
+        rays = F.pad(slopes, [self._taps.reach * self._taps.factor] * 4)
+        seen = None if self._taps.shared else self._gather(rays, index)
         found = []
-        for terms, expansion in zip(read(slopes, index), self._expansions, strict=True):
-            terms = terms * weight[:, None]
-            count = expansion.box.shape[1]
-            inside = self._sum_inside(terms[:, :count], expansion)
-            outside = self._sum_outside(terms[:, count:], expansion)
-            found.append((inside + outside).clamp_min(0.0))
+        for expansion in self._expansions:
+            near_y, near_x = expansion.near
+            window = 2 * near_x + 1
+            boxed = (2 * near_y + 1) * window
+            total = slopes.new_zeros(len(index), ny + 2 * near_y, nx + 2 * near_x)
+            outside, first = [], 0
+            for maps in self._read_terms(expansion, rays, seen):
+                maps = maps * weight[:, None]
+                inner, outer = maps[:, : max(0, boxed - first)], maps[:, max(0, boxed - first) :]
+                # Pixel p is at the n-th distance from place p + (y, x), within the margin.
+                for n, square in enumerate(inner.square().unbind(1), first):
+                    y, x = divmod(n, window)
+                    total[:, y : y + ny, x : x + nx] += square
+                outside.append(outer)
+                first += maps.shape[1]
+            inside = total[:, near_y : near_y + ny, near_x : near_x + nx]
+            far = self._sum_outside(torch.cat(outside, 1), expansion)
+            found.append((inside + far).clamp_min(0.0))
         return found
 
-    def _read_shared(self, slopes: Tensor, index: Tensor) -> Iterator[Tensor]:
-        """Terms ``(b, N + R, ny, nx)`` of each perturber, where all pixels have the same taps."""
-        del index  # all images have the same taps too
-        step, (ny, nx) = self._taps.factor, self._pixels.shape
-        padded = F.pad(slopes, [self._taps.reach * step] * 4)
-        for expansion in self._expansions:
-            spectrum = torch.fft.rfft2(padded, s=expansion.size)
-            # Few terms at a time, which stay in the cache of a CPU.
-            count = (
-                max(1, (1 << 18) // (expansion.size[0] * expansion.size[1]))
-                if (self._device.type == "cpu")
-                else len(expansion.kernels)
-            )
-            parts = []
-            for kernels in expansion.kernels.split(count):
-                both = spectrum[:, None, 0] * kernels[:, 0] + spectrum[:, None, 1] * kernels[:, 1]
-                rows = torch.fft.ifft(both, dim=-2)[..., : step * ny : step, :]
-                maps = torch.fft.irfft(rows, n=expansion.size[1])
-                parts.append(maps[..., : step * nx : step])
-            yield torch.cat(parts, 1)
+    def _gather(self, rays: Tensor, index: Tensor) -> Tensor:
+        """Rays that each pixel collects, times its taps over their envelope: ``(b, 2 w^2, ny nx)``.
 
-    def _read_each(self, slopes: Tensor, index: Tensor) -> Iterator[Tensor]:
-        """Compute the same for every pixel with the taps of its own."""
-        ny, nx = self._pixels.shape
+        For taps that are not those of all pixels of all images.
+        """
         taps = self._taps if len(self._taps.table) == 1 else self._taps.take(index)
         share = taps.table / self._envelope.clamp_min(1e-300)[:, None, None]
-        padded = F.pad(slopes, [taps.reach * taps.factor] * 4)
-        rows_at_once = max(1, self._most // (len(index) * 2 * taps.width**2 * nx))
-        found: list[list[Tensor]] = []
-        for first in range(0, ny, rows_at_once):
-            last = min(first + rows_at_once, ny)
-            rays = padded[..., taps.factor * first : taps.factor * (last - 1) + taps.width, :]
-            seen = F.unfold(rays, taps.width, stride=taps.factor)
-            seen = seen.view(len(index), 2, taps.width**2, last - first, nx)
-            own = share[..., first:last, :] if share.shape[-1] > 1 else share
-            seen = (seen * own[:, None]).flatten(1, 2).flatten(2)
-            found.append([product(expansion.terms, seen) for expansion in self._expansions])
-        for parts in zip(*found, strict=True):
-            yield torch.cat(parts, 2).unflatten(2, (ny, nx))
+        seen = F.unfold(rays, taps.width, stride=taps.factor)
+        seen = seen.view(len(rays), 2, taps.width**2, *self._pixels.shape)
+        return (seen * share[:, None]).flatten(1, 2).flatten(2)
 
-    def _sum_inside(self, terms: Tensor, expansion: Expansion) -> Tensor:
-        """Sum the squares of the change over the pixels in the box, ``(b, ny, nx)``."""
-        ny, nx = terms.shape[-2:]
-        near_y, near_x = expansion.near
-        squares = product(expansion.box, terms.flatten(2)).square()
-        window = 2 * near_y + 1, 2 * near_x + 1
-        total = F.fold(squares, (ny, nx), window, padding=(near_y, near_x))
-        return total[:, 0]
+    def _read_terms(
+        self, expansion: Expansion, rays: Tensor, seen: Tensor | None
+    ) -> Iterator[Tensor]:
+        """Terms of the change before it is weighted, ``(b, n, ny, nx)``, a few at a time."""
+        step, (ny, nx) = self._taps.factor, self._pixels.shape
+        size = expansion.size
+        count = max(1, self._block // (len(rays) * size[0] * size[1]))
+        if seen is not None:
+            for terms in expansion.terms.split(count):
+                yield product(terms, seen).unflatten(2, (ny, nx))
+            return
+        spectrum = torch.fft.rfft2(rays, s=size)[:, None]
+        for kernels in expansion.kernels.split(count):
+            both = spectrum[:, :, 0] * kernels[:, 0] + spectrum[:, :, 1] * kernels[:, 1]
+            rows = torch.fft.ifft(both, dim=-2)[..., : step * ny : step, :]
+            yield torch.fft.irfft(rows, n=size[1])[..., : step * nx : step]
 
     def _sum_outside(self, terms: Tensor, expansion: Expansion) -> Tensor:
         """Sum the squares of the change over the pixels outside of the box, ``(b, ny, nx)``."""
