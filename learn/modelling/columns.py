@@ -30,6 +30,11 @@ _MEANINGS = {
     "lensed_flux": "lensed light of the source within the image",
     "lens_light_flux": "light of the lens within the image",
     "sky": "fitted background in a pixel",
+    "search_snr": "largest signal-to-noise ratio of one more mass, of all places",
+    "search_x": "place of that mass",
+    "search_y": "place of that mass",
+    "search_mass": "mass that fits best there",
+    "least_mass": "least mass seen at 5 sigma, in the most sensitive place",
     "einstein_mass": "mass inside the Einstein radius, Planck 2018 cosmology",
 }
 #: Units of parameters that no profile has.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Map = NDArray[np.float64]
 
+#: Units of masses, as FITS writes them.
+MASS_UNITS = {"arcsec^2": "arcsec2", "solar masses": "solMass"}
 #: Pixels along a side of the map of the source plane, and of the grid that curves are sought on.
 _SOURCE_PIXELS, _CURVE_PIXELS = 160, 600
 #: Part of the lensed light whose rays end on the map of the source, and the margin around them.
@@ -61,7 +63,7 @@ class LensMaps:
         source: in its own plane.
         snr: signal-to-noise ratio of one more mass in each place, or None.
         least_mass: least mass that would be seen at 5 sigma in each place, or None.
-        mass_unit: of the latter, as FITS writes it.
+        mass_unit: of the latter, as FITS writes it; empty without one.
         curves: critical curves and caustics; none where none was found.
     """
 
@@ -100,7 +102,7 @@ def make_maps(model: LensModel) -> LensMaps:
             source=_map_source(result, lens, parts["source"], data.pixel_scale, curves),
             snr=None if found is None else _array(found.snr),
             least_mass=None if found is None else _array(found.least_mass),
-            mass_unit="arcsec2" if data.z_lens is None or data.z_source is None else "solMass",
+            mass_unit="" if found is None else MASS_UNITS[found.unit],
             curves=curves,
         )
 

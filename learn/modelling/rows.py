@@ -7,10 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from astropy.cosmology import Planck18
 
 from learn.modelling.axes import measure_axis
 from learn.modelling.columns import parameter_unit
+from learn.modelling.maps import MASS_UNITS
 from learn.modelling.sky import Sky, find_sky
 from lensphys.cosmology import mass_of_theta_E
 
@@ -108,6 +110,8 @@ def make_row(model: LensModel, origin: Mapping[str, Any] | None = None) -> Row:
     cells.add("sky", float(parts["sky"].mean()), data.unit)
     if data.z_lens is not None and data.z_source is not None:
         _add_mass(cells, result, data.z_lens, data.z_source)
+    if model.maps is not None:
+        _add_search(cells, model)
     return Row(
         name=data.name,
         values=cells.values,
@@ -149,6 +153,24 @@ def _add_mass(cells: _Cells, result: FitResult, z_lens: float, z_source: float) 
     theta_E, error = (float(each["theta_E"][0]) for each in (result.params, result.errors))
     mass = float(mass_of_theta_E(theta_E, z_lens, z_source, Planck18))
     cells.add("einstein_mass", mass, "solMass", 2 * mass * error / theta_E)
+
+
+def _add_search(cells: _Cells, model: LensModel) -> None:
+    """Add the place where one more mass is the most significant, and the least mass seen at all."""
+    found, seen = model.maps, model.result.problem.weight[0] > 0
+    assert found is not None
+    snr = torch.where(seen & found.snr[0].isfinite(), found.snr[0], -torch.inf)
+    if not bool(snr.isfinite().any()):
+        return
+    row, column = divmod(int(snr.argmax()), snr.shape[1])
+    unit = MASS_UNITS[found.unit]
+    cells.add("search_snr", float(snr[row, column]))
+    cells.add("search_x", float(found.x[row, column]), "arcsec")
+    cells.add("search_y", float(found.y[row, column]), "arcsec")
+    mass, error = (float(each[0, row, column]) for each in (found.mass, found.error))
+    cells.add("search_mass", mass, unit, error)
+    least = torch.where(seen & found.least_mass[0].isfinite(), found.least_mass[0], torch.inf)
+    cells.add("least_mass", float(least.min()), unit)
 
 
 def with_error(value: Value, error: Value) -> str:

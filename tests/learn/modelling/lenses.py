@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 
 import lensphys as lp
 from learn.modelling.lens_data import LensData
+from lensphys.detection.maps import DetectionMaps
 
 SHAPE, SCALE, SIGMA = (40, 48), 0.08, 0.02
 TRUTH = {"theta_E": 1.0, "e1": 0.15, "e2": -0.1, "gamma1": 0.03, "gamma2": 0.02}
@@ -62,11 +63,25 @@ def _fitted() -> tuple[LensData, Any]:
     return data, result
 
 
-def make_maps_of_detection() -> Any:
-    """The S/N is the number of the column; the least mass that of the row, times 1e8."""
+def make_maps_of_detection(unit: str = "solar masses") -> DetectionMaps:
+    """The S/N is the number of the column; the least mass that of the row from 1 on, times 1e8."""
     rows, columns = np.indices(SHAPE, dtype=np.float32)
     snr, least = torch.from_numpy(columns)[None], torch.from_numpy(1e8 * (rows + 1))[None]
-    return SimpleNamespace(snr=snr, least_mass=least, mass=0.2 * snr * least, error=0.2 * least)
+    error = least / 5
+    x, y = lp.pixel_grid(SHAPE, SCALE)
+    return DetectionMaps(
+        snr=snr,
+        mass=snr * error,
+        error=error,
+        least_mass=least,
+        snr_fixed=snr,
+        error_fixed=error,
+        angle=None,
+        x=x,
+        y=y,
+        profile="point_mass",
+        unit=unit,
+    )
 
 
 def modelled(

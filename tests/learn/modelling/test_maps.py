@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from learn.modelling.maps import make_maps, nice_length
-from tests.learn.modelling.lenses import SCALE, SHAPE, SIGMA, TRUTH, modelled
+from tests.learn.modelling.lenses import (
+    SCALE,
+    SHAPE,
+    SIGMA,
+    TRUTH,
+    make_maps_of_detection,
+    modelled,
+)
 
 MASKED = np.zeros(SHAPE, bool)
 MASKED[:5, :7] = True
@@ -60,7 +67,9 @@ def test_maps_of_detection_are_there_if_they_were_made():
     assert maps.snr[3, 7] == 7.0
     assert maps.least_mass[3, 7] == pytest.approx(4e8)
     assert maps.mass_unit == "solMass"
-    assert make_maps(modelled(z_lens=None)).mass_unit == "arcsec2"
+    relative = modelled()
+    relative.maps = make_maps_of_detection("arcsec^2")
+    assert make_maps(relative).mass_unit == "arcsec2"
     without = make_maps(modelled(searched=False))
     assert (without.snr, without.least_mass) == (None, None)
 

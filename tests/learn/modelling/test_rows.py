@@ -10,7 +10,7 @@ from astropy.constants import G, M_sun, c
 from astropy.cosmology import Planck18
 
 from learn.modelling.rows import make_row, with_error
-from tests.learn.modelling.lenses import SHAPE, TRUTH, make_wcs, modelled
+from tests.learn.modelling.lenses import SCALE, SHAPE, TRUTH, make_wcs, modelled
 
 
 def test_every_parameter_has_its_value_error_and_unit():
@@ -82,6 +82,20 @@ def test_parts_of_the_light_are_summed():
     assert total + values["sky"] * np.prod(SHAPE) == pytest.approx(
         float(model.result.model.sum()), rel=1e-4
     )
+
+
+def test_the_search_gives_its_highest_place():
+    row = make_row(modelled())
+    ny, nx = SHAPE
+    assert row.values["search_snr"] == nx - 1
+    # The highest column, and of its pixels the first that is not masked.
+    assert row.values["search_x"] == pytest.approx(SCALE * (nx - 1) / 2, rel=1e-5)
+    assert row.values["search_y"] == pytest.approx(-SCALE * (ny - 1) / 2, rel=1e-5)
+    assert row.values["search_mass"] == pytest.approx((nx - 1) * 2e7, rel=1e-5)
+    assert row.values["search_mass_error"] == pytest.approx(2e7, rel=1e-5)
+    assert row.values["least_mass"] == pytest.approx(1e8)
+    assert row.units["search_mass"] == row.units["least_mass"] == "solMass"
+    assert "search_snr" not in make_row(modelled(searched=False)).values
 
 
 def test_what_is_not_constrained_is_not_known():
