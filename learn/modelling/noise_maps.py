@@ -28,7 +28,7 @@ _NAMES: tuple[tuple[re.Pattern[str], Kind], ...] = (
 #: drizzled scatter less from pixel to pixel, and published maps are often too large.
 _LOW, _HIGH = 0.15, 5.0
 #: Noise beyond so many times the lowest marks a pixel without data.
-_NO_DATA = 1e5
+_NO_DATA = 1e4
 #: Pixels that an estimate of the scatter needs.
 _LEAST = 50
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from learn.modelling.lens_files import LensFiles
 from learn.modelling.output_files import check_folder, choose_out, find_origin, write_manifest
 from learn.modelling.outputs import write_failure, write_lens
-from learn.modelling.page import check_page, write_page
+from learn.modelling.page import PAGE, check_page, write_page
 from learn.modelling.reading import read_lens
 from learn.modelling.row_files import ROW, check_lens, is_complete, lens_file, read_row, read_rows
 from learn.modelling.rows import with_error
@@ -193,6 +193,8 @@ class _Run:
             self._remarks.add(line)
             if len(self._remarks) <= _NAMED:
                 self._note(f"{escape(lens.name)}: {line}")
+            elif len(self._remarks) == _NAMED + 1:
+                self._note(f"{self._out / PAGE} has the remarks on files of further lenses")
 
 
 def _count(number: int, one: str, several: str) -> str:

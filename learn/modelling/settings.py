@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ Source = Literal["sersic", "shapelets", "pixels"]
 MASSES: tuple[str, ...] = get_args(Mass)
 LENS_LIGHTS: tuple[str, ...] = get_args(LensLight)
 SOURCES: tuple[str, ...] = get_args(Source)
+
+Part = Annotated[float, Field(ge=0, lt=1)]
 
 #: Settings that change where and how a model is computed, not what is computed.
 _NO_IDENTITY = frozenset({"out", "device"})
@@ -39,16 +41,19 @@ class ModelSettings(Strict):
     multipoles: tuple[Literal[1, 3, 4], ...] = Field(description="orders")
     lens_light: LensLight
     source: Source
-    source_order: int = Field(ge=0, le=50, description="highest order of the shapelets")
+    source_order: int = Field(
+        ge=1, le=40, description="highest order of the shapelets; half the pixels a side of a grid"
+    )
     sky: bool = Field(description="fit a constant background")
-    model_error: float = Field(
-        ge=0, lt=1, description="this part of the model is added to the noise, in quadrature"
+    model_error: Part | tuple[Part, Part] = Field(
+        description="this part of the model is added to the noise, in quadrature: of all of it, or "
+        "of the lens light and of the lensed source"
     )
     priors: dict[str, tuple[float, float]] | None = Field(
         description="mean and standard deviation by parameter; null: those of the fit"
     )
     supersampling: int = Field(ge=1, le=16, description="rays along a side of a pixel")
-    detect: Literal["none", "point_mass", "tnfw", "line"] = Field(description="profile of the maps")
+    detect: Literal["none", "point_mass", "TNFW", "line"] = Field(description="profile of the maps")
     samples: int = Field(ge=0, description="draws from the posterior; 0: none")
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"]

@@ -127,6 +127,17 @@ def test_a_drizzled_image_of_hst_has_its_noise_in_an_inverse_variance(read, tmp_
     assert "give a noise map with --noise FILE" in refusal(read, tmp_path / "j1_drz.fits", psf=psf)
 
 
+def test_flags_beside_the_image_in_its_file_are_bad_pixels(read, tmp_path):
+    flags = np.zeros((N, N), np.int16)
+    flags[1, 2] = 4
+    planes = {"SCI": image(), "ERR": RMS, "DQ": flags, "PSF": kernel()}
+    hdus = [fits.ImageHDU(values, name=name) for name, values in planes.items()]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "j1.fits")
+    data = read(tmp_path / "j1.fits", pixel_scale=0.05)
+    assert np.argwhere(np.isinf(data.noise)).tolist() == [[1, 2]]
+    assert "noise map from j1.fits[ERR]" in data.notes
+
+
 def test_a_keyword_gives_the_pixel_scale_where_there_is_no_wcs(read, folder):
     write(folder / "image.fits", image(), fits.Header({"PIXSCALE": 0.03}))
     assert read(folder).pixel_scale == 0.03

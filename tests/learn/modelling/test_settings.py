@@ -18,6 +18,7 @@ def test_arguments_of_the_fit_are_those_of_the_settings():
     assert options["lens_light"] is None
     assert options["multipoles"] == (3, 4)
     assert settings().fit_options()["lens_light"] == "mge"
+    assert settings(model_error=[0.05, 0.0]).fit_options()["model_error"] == (0.05, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,8 @@ def test_arguments_of_the_fit_are_those_of_the_settings():
         ({"mas": "SIE"}, r"unknown key 'mas' \(did you mean 'mass'\?\)"),
         ({"mass": "NFW"}, "mass: Input should be 'SIE' or 'EPL'"),
         ({"multipoles": [2]}, "multipoles.0: "),
-        ({"model_error": -0.1}, "model_error: "),
+        ({"model_error": -0.1}, "model_error"),
+        ({"model_error": [0.1, 1.0]}, "model_error"),
         ({"field": 0}, "field: "),
         ({"priors": {"gamma": [2.0, 0.0]}}, "standard deviation of gamma must be above 0"),
     ],
