@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 from collections.abc import Collection, Mapping
@@ -34,6 +35,7 @@ class Bounds:
 
     Attributes:
         held: mask of the parameters that are fixed, ``(P,)``.
+        log: mask of the parameters whose logarithm a step changes, ``(P,)``.
 
     Raises:
         ValueError: for an unknown name, for bounds that are not two finite numbers in order or
@@ -62,7 +64,7 @@ class Bounds:
             low.append(least * units)
             high.append(most * units)
         self.low, self.high = torch.stack(low, -1), torch.stack(high, -1)
-        self._log = torch.tensor([known.log for known in ranges.values()], device=peak.device)
+        self.log = torch.tensor([known.log for known in ranges.values()], device=peak.device)
         self.held = torch.tensor([name in fixed for name in ranges], device=peak.device)
         values = [per_image(f"fixed {name}", fixed.get(name, 0.0), peak) for name in ranges]
         self._fixed = torch.stack(values, -1)
@@ -81,6 +83,16 @@ class Bounds:
                 inside = (value > self.low[:, k]) & (value < self.high[:, k])
                 ends[:, k] = torch.where(inside, value, ends[:, k])
 
+    def hold(self, values: Mapping[str, Tensor]) -> Bounds:
+        """Bounds with further parameters fixed, at values ``(B,)`` by name."""
+        held = copy.copy(self)
+        added = torch.tensor([name in values for name in self._names], device=self.held.device)
+        columns = [values.get(name, self._fixed[:, k]) for k, name in enumerate(self._names)]
+        # What is fixed already stays where it is.
+        held._fixed = torch.where(self.held, self._fixed, torch.stack(columns, -1))
+        held.held = self.held | added
+        return held
+
     def forward(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters ``(b, P)`` of the images ``index``, and their derivative by ``z``.
 
@@ -90,14 +102,14 @@ class Bounds:
         s = torch.sigmoid(z)
         # Not 1 - s, which has no digits left at the upper end.
         value, slope = low + width * s, width * s * torch.sigmoid(-z)
-        value = torch.where(self._log, torch.exp(value), value)
-        slope = torch.where(self._log, value * slope, slope)
+        value = torch.where(self.log, torch.exp(value), value)
+        slope = torch.where(self.log, value * slope, slope)
         return torch.where(self.held, self._fixed[index], value), slope * ~self.held
 
     def inverse(self, params: Tensor, index: Tensor) -> Tensor:
         """The coordinates of parameters ``(b, P)``; those out of bounds are moved inside."""
         low, width = self._interval(index)
-        value = torch.where(self._log, torch.log(params.clamp_min(1e-30)), params)
+        value = torch.where(self.log, torch.log(params.clamp_min(1e-30)), params)
         return torch.logit(((value - low) / width).clamp(_MARGIN, 1 - _MARGIN))
 
     def free(self, z: Tensor, gradient: Tensor) -> Tensor:
@@ -106,8 +118,8 @@ class Bounds:
 
     def _interval(self, index: Tensor) -> tuple[Tensor, Tensor]:
         low, high = self.low[index], self.high[index]
-        low = torch.where(self._log, torch.log(low), low)
-        high = torch.where(self._log, torch.log(high), high)
+        low = torch.where(self.log, torch.log(low), low)
+        high = torch.where(self.log, torch.log(high), high)
         return low, high - low
 
 

@@ -9,26 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.fitting.bounds import Bounds
+from lensphys.fitting.bounds import Bounds, per_image
 from lensphys.fitting.implicit import ImplicitFit
 from lensphys.fitting.observations import Images, check_images, take_psf
-from lensphys.fitting.optimiser import State, find_best
 from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
 from lensphys.fitting.priors import Priors
 from lensphys.fitting.problem import SersicProblem
 from lensphys.fitting.result import FitResult
 from lensphys.fitting.scene import LensScene
+from lensphys.fitting.search import Search
 from lensphys.fitting.templates import Templates, starting_values
 from lensphys.grid import pixel_grid
 from lensphys.parameters import Parameter, check_width, read_parameter
 from lensphys.psf import PSF
 from lensphys.rendering import Pixels
 from lensphys.threads import side_by_side
-
-#: Starting points of a second round, in multiples of those tried at first.
-_RETRY = 8
-#: Standard deviations of chi^2 beyond which noise does not explain a fit.
-_DEVIATIONS = 3
 
 
 def fit(
@@ -153,10 +148,12 @@ class Fitter:
         priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
     ) -> FitResult:
         """Fit a batch of images; see :func:`fit`."""
-        fixed = fixed or {}
+        start, fixed = start or {}, fixed or {}
+        given = {**start, **fixed}
         free = len(self.scene.names) - len(fixed)
         images, weight = check_images(images, sigma, free)
-        pixels, templates = self._prepare(images, with_templates=start is None)
+        complete = bool(start) and (not self._max_steps or given.keys() >= {*self.scene.names})
+        pixels, templates = self._prepare(images, with_templates=not complete)
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
         with torch.no_grad():
             peak = images.amax((-2, -1)) / pixels.pixel_scale**2
@@ -165,18 +162,23 @@ class Fitter:
             known = Priors.read(priors or {}, self.scene.names, peak)
             data = images.detach(), weight.detach()
             problem = SersicProblem(self.scene, pixels, bounds, known, *data)
-            dof = (weight > 0).sum((-2, -1)) - free
+            search = Search(
+                n_starts=self._n_starts,
+                retry_above=self._retry_above,
+                max_steps=self._max_steps,
+                tolerance=self._tolerance,
+                bounded=self._bounds,
+            )
+            first = starting_values(self.scene, start, half_field, peak)[:, None]
             if templates is None:
-                points = starting_values(self.scene, start or {}, half_field, peak)[:, None]
-                found = find_best(problem, points, self._max_steps, self._tolerance)
+                found = search.descend(problem, first)
             else:
-                points = templates.best(problem.images, problem.weight, self._n_starts)
-                found = find_best(problem, points, self._max_steps, self._tolerance)
-                chi2 = _chi2_of_data(problem, found)
-                self._retry(problem, found, self._find_poor(chi2, dof), templates)
+                near = {name: per_image(name, value, peak) for name, value in given.items()}
+                found = search.run(problem, templates, near, first if start else None)
             covariance = invert_fisher(problem, found.z, found.normal)
             effective = count_effective(problem, covariance)
-            chi2_dof = _chi2_of_data(problem, found) / (dof + free - effective)
+            dof = (weight > 0).sum((-2, -1)) - effective
+            chi2_dof = problem.chi2(found.objective, found.z) / dof
             evidence = compute_evidence(problem, found.z, found.normal)
 
         z, everything = found.z, found.index
@@ -202,27 +204,6 @@ class Fitter:
             problem=problem,
         )
 
-    def _find_poor(self, chi2: Tensor, dof: Tensor) -> Tensor:
-        """Find the fits that are to be tried again."""
-        if self._retry_above is None:
-            limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
-        else:
-            limit = self._retry_above * dof
-        return torch.nonzero(~(chi2 <= limit))[:, 0]
-
-    def _retry(
-        self, problem: SersicProblem, found: State, which: Tensor, templates: Templates
-    ) -> None:
-        """Improve some of the fits, if that is possible from other templates."""
-        if not which.numel():
-            return
-        starts = _RETRY * self._n_starts
-        data = problem.images[which], problem.weight[which]
-        points = templates.best(*data, starts, distinct=True)
-        again = find_best(problem, points, self._max_steps, self._tolerance, which)
-        better = again.objective < found.objective[which]
-        found.put(which[better], again.take(better))
-
     def _prepare(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
         """Return pixels and templates for images of this shape, precision and device."""
         ny, nx = images.shape[-2:]
@@ -242,12 +223,6 @@ class Fitter:
                 templates = Templates(self.scene, pixels)
         self._cached[key] = pixels, now, templates
         return pixels, templates if with_templates else None
-
-
-def _chi2_of_data(problem: SersicProblem, found: State) -> Tensor:
-    """Return the objective of the fits of all images, less the priors."""
-    params, _ = problem.bounds.forward(found.z, found.index)
-    return found.objective - problem.priors.penalty(params, found.index)
 
 
 def _point_source(like: Tensor) -> Tensor:

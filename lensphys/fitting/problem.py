@@ -153,18 +153,25 @@ class SersicProblem:
 
     def _gram(self, z: Tensor, index: Tensor) -> Tensor:
         params, slope = self.bounds.forward(z, index)
-        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
+        pixels = self.pixels.take(index)
+        maps = self.scene.image_and_jacobian(self.scene.named(params), pixels)
         maps[:, 0] = self.images[index] - maps[:, 0]
         maps = maps.mul_(self.weight[index, None]).flatten(2)
         slope = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
         return product(maps, maps.mT).double() * slope[:, :, None] * slope[:, None]
+
+    def chi2(self, objective: Tensor, z: Tensor) -> Tensor:
+        """Chi^2 of the data of all images ``(B,)``: the objective at ``z`` less the priors."""
+        everything = torch.arange(len(z), device=z.device)
+        params, _ = self.bounds.forward(z, everything)
+        return objective - self.priors.penalty(params, everything)
 
     def energy(self, z: Tensor, index: Tensor) -> Tensor:
         """Compute minus the log posterior, half the objective, ``(b,)``, float64."""
 
         def compute(z: Tensor, index: Tensor) -> Tensor:
             params, _ = self.bounds.forward(z, index)
-            model = self.scene.image(self.scene.named(params), self.pixels)
+            model = self.scene.image(self.scene.named(params), self.pixels.take(index))
             residual = (self.images[index] - model) * self.weight[index]
             chi2 = residual.double().square().sum((-2, -1))
             return 0.5 * (chi2 + self.priors.penalty(params, index))
@@ -180,7 +187,7 @@ class SersicProblem:
         """Expand the model to first order."""
         params, _ = self.bounds.forward(z, index)
         named, weight = self.scene.named(params), self.weight[index]
-        maps = self.scene.image_and_jacobian(named, self.pixels)
+        maps = self.scene.image_and_jacobian(named, self.pixels.take(index))
         jacobian = maps[:, 1:] * weight[:, None]
         jacobian = jacobian * (~self.bounds.held).to(maps)[:, None, None]
         beta = self.scene.lens(named).ray_trace(self.pixels.x, self.pixels.y)
@@ -194,15 +201,20 @@ class SersicProblem:
         )
 
     def model(self, params: dict[str, Tensor]) -> Tensor:
-        """Images of parameters by name."""
+        """Images ``(B, ny, nx)`` of parameters ``(B,)`` by name."""
+
+        def draw(table: Tensor, index: Tensor) -> Tensor:
+            return self.scene.image(self.scene.named(table), self.pixels.take(index))
+
         table = torch.stack(list(params.values()), -1)
-        chunks = ((self.scene.named(part), self.pixels) for part in table.split(self.chunk))
-        return torch.cat(map_chunks(self.scene.image, chunks))
+        index = torch.arange(len(table), device=table.device)
+        chunks = zip(table.split(self.chunk), index.split(self.chunk), strict=True)
+        return torch.cat(map_chunks(draw, chunks))
 
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
         """Half the downhill gradient of the objective in ``z``, differentiable by its floats."""
         params, slope = self.bounds.forward(z, index)
-        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels)
+        maps = self.scene.image_and_jacobian(self.scene.named(params), self.pixels.take(index))
         pull = (images - maps[:, 0]) * weight * weight
         by_data = (maps[:, 1:] * pull[:, None]).sum((-2, -1))
         return slope * (by_data + self.priors.pull(params, index).to(by_data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -62,16 +63,51 @@ class Templates:
         self.params, self._maps = params, maps.flatten(0, 1).flatten(1)
         self._light = self._light_maps(pixels, half_field)
 
-    def best(self, images: Tensor, weight: Tensor, count: int, *, distinct: bool = False) -> Tensor:
+    def best(
+        self,
+        images: Tensor,
+        weight: Tensor,
+        count: int,
+        *,
+        distinct: bool = False,
+        known: Mapping[str, Tensor] | None = None,
+        light: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Find the templates that fit each image best, in order: parameters ``(B, count, P)``.
 
-        Each template has the amplitude that suits the image, and so has the light of the lens,
-        if the scene has any; ``weight`` is ``1 / sigma``. No two ``distinct`` ones look alike.
-        """
-        parts = zip(images.split(_IMAGES), weight.split(_IMAGES), strict=True)
-        return torch.cat(map_chunks(self._best, ((*part, count, distinct) for part in parts)))
+        Each template has the amplitude that suits the image, and so has the light of the lens, if
+        the scene has any.
 
-    def _best(self, images: Tensor, weight: Tensor, count: int, distinct: bool) -> Tensor:
+        Args:
+            images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``.
+            count: number of templates.
+            distinct: choose templates no two of which look alike.
+            known: values ``(B,)`` by name, with which the templates agree: Einstein radii to 20%,
+                radii within a factor of 2, places of sources to a quarter of the Einstein radius,
+                ellipticities to 0.2. Where too few do, those come next that differ least.
+            light: parameters ``(B,)`` of lens light that is not in the images.
+        """
+
+        def find(first: int) -> Tensor:
+            part = slice(first, first + _IMAGES)
+            near, own = (
+                None if values is None else {name: value[part] for name, value in values.items()}
+                for values in (known, light)
+            )
+            return self._best(images[part], weight[part], count, distinct, near, own)
+
+        chunks = ((first,) for first in range(0, len(images), _IMAGES))
+        return torch.cat(map_chunks(find, chunks))
+
+    def _best(
+        self,
+        images: Tensor,
+        weight: Tensor,
+        count: int,
+        distinct: bool,
+        known: Mapping[str, Tensor] | None,
+        fitted_light: Mapping[str, Tensor] | None,
+    ) -> Tensor:
         weight = weight * torch.rsqrt(1 + (_MODEL_ERROR * images * weight).square())
         inverse = self._bin(weight.square()).flatten(1)
         signal = self._bin(images * weight.square()).flatten(1)
@@ -81,7 +117,7 @@ class Templates:
         score, amplitude = st.clamp_min(0) ** 2 / tt, st / tt
         light = torch.zeros_like(score, dtype=torch.long)
         light_amplitude = torch.zeros_like(score)
-        for k, own in enumerate(self._light):
+        for k, own in enumerate(self._light if fitted_light is None else ()):
             # The two amplitudes of least squares, both positive.
             sl = product(signal, own)[:, None]
             ll = product(inverse, own.square())[:, None].clamp_min(tiny)
@@ -94,16 +130,48 @@ class Templates:
             light_amplitude = torch.where(better, b, light_amplitude)
             light = torch.where(better, k, light)
         count = min(count, score.shape[1])
+        if known is not None:
+            off = self._differ(known)
+            score = torch.where(off > 1, -off, score)
         if distinct:
             chosen = self._choose_distinct(score, count)
         else:
             chosen = score.topk(count, dim=1).indices
         params = self._scene.named(self.params[chosen])
         params["source_amplitude"] = amplitude.gather(1, chosen)
-        if self._scene.lens_light:
+        if fitted_light is not None:
+            params |= {k: v[:, None].expand_as(chosen) for k, v in fitted_light.items()}
+        elif self._scene.lens_light:
             params["lens_light_amplitude"] = light_amplitude.gather(1, chosen)
             params["lens_light_R_sersic"] = self._radii[light.gather(1, chosen)]
+        if known is not None:
+            for axis in ("x", "y"):
+                # Templates are centred; their sources move with them.
+                if (centre := known.get(f"center_{axis}")) is not None:
+                    params[f"source_center_{axis}"] += centre[:, None]
+            params |= {k: v[:, None].expand_as(chosen) for k, v in known.items()}
         return torch.stack(list(params.values()), -1)
+
+    def _differ(self, known: Mapping[str, Tensor]) -> Tensor:
+        """Largest difference of each template from known values, in units of what is allowed."""
+        own = self._scene.named(self.params)
+        like = next(iter(known.values()), self.params[:0, 0])
+        off = torch.zeros(len(like), len(self.params), dtype=like.dtype, device=like.device)
+        for name, values in known.items():
+            value = values[:, None]
+            if name in ("theta_E", "source_R_sersic"):
+                allowed = math.log(1.2 if name == "theta_E" else 2.0)
+                ratio = value.clamp_min(torch.finfo(value.dtype).tiny) / own[name]
+                difference = ratio.log().abs() / allowed
+            elif name in ("e1", "e2"):
+                difference = (value - own[name]).abs() / 0.2
+            elif name in ("source_center_x", "source_center_y"):
+                centre = known.get(name.removeprefix("source_"), torch.zeros_like(values))[:, None]
+                difference = (value - centre - own[name]).abs() / (0.25 * own["theta_E"])
+            else:
+                continue  # no template varies it
+            off = torch.maximum(off, difference)
+        return off
 
     def _choose_distinct(self, score: Tensor, count: int) -> Tensor:
         """Choose templates ``(B, count)`` of the highest scores that differ from one another."""

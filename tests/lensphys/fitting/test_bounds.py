@@ -140,6 +140,26 @@ def test_a_fixed_parameter_has_its_value_whatever_its_coordinate():
         assert not column(limits.free(coordinates(), slope), name).any()
 
 
+def test_further_parameters_are_held_and_those_before_stay():
+    limits = Bounds(RANGES, HALF_FIELD, PEAK, {}, {"gamma": 2.1})
+    held = limits.hold({"gamma": torch.zeros(2).double(), "e1": torch.tensor([0.25, 0.5]).double()})
+    params, slope = held.forward(coordinates(), EVERY)
+    assert column(params, "gamma").tolist() == [2.1, 2.1]
+    assert column(params, "e1").tolist() == [0.25, 0.5]
+    assert not column(slope, "e1").any()
+    assert held.held.sum() == 2
+    assert limits.held.sum() == 1
+
+
+def test_single_bounds_are_narrowed_and_never_widened():
+    limits = bounds(theta_E=(1.0, 2.0))
+    limits.narrow("theta_E", high=torch.tensor([1.5, 3.0]))
+    assert column(limits.high, "theta_E").tolist() == [1.5, 2.0]
+    limits.narrow("theta_E", low=0.5, high=0.7)
+    assert column(limits.low, "theta_E").tolist() == [1.0, 1.0]
+    assert column(limits.high, "theta_E").tolist() == [1.5, 2.0]
+
+
 WRONG = {
     "exchanged": ({"theta_E": (2.0, 1.0)}, r"theta_E must be two finite numbers, low < high"),
     "equal": ({"e1": (0.1, 0.1)}, r"e1 must be two finite numbers, low < high"),
