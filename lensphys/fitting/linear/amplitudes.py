@@ -38,7 +38,12 @@ class Solution:
 
 
 def solve_amplitudes(
-    normal: Tensor, projection: Tensor, strength: Tensor, roughness: Tensor, positive: Tensor
+    normal: Tensor,
+    projection: Tensor,
+    strength: Tensor,
+    roughness: Tensor,
+    precision: Tensor,
+    positive: Tensor,
 ) -> Solution:
     """Solve the normal equations of every image of a batch; differentiable where none is at 0.
 
@@ -50,12 +55,15 @@ def solve_amplitudes(
         projection: ``A^T d``, ``(b, K)``.
         strength: of the regularisation, ``(b,)``.
         roughness: matrix of the regularisation, ``(K, K)``.
+        precision: inverse variance ``(b, K)`` of amplitudes that have one by themselves.
         positive: mask ``(K,)`` of the amplitudes that may not be negative.
     """
     diagonal = normal.diagonal(dim1=1, dim2=2).detach()
     floor = 1e-30 + 1e-12 * diagonal.amax(1, keepdim=True)
     total = (
-        normal + strength[:, None, None] * roughness + torch.diag_embed(_RIDGE * diagonal + floor)
+        normal
+        + strength[:, None, None] * roughness
+        + torch.diag_embed(precision + _RIDGE * diagonal + floor)
     )
     active = _find_active(total.detach(), projection.detach(), positive)
     both = active[:, :, None] & active[:, None]

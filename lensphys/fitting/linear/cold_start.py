@@ -18,13 +18,13 @@ from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.deflectors import Deflectors
-from lensphys.fitting.linear.components import Component
+from lensphys.fitting.linear.components import Component, Sky
 from lensphys.fitting.linear.default_priors import make_priors
 from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
-from lensphys.fitting.linear.light_start import soften, subtract_light
+from lensphys.fitting.linear.light_start import sharpen, soften, subtract_light
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.scene import LinearScene
-from lensphys.fitting.linear.seeds import list_radii, list_seeds, measure_arcs, sharpen
+from lensphys.fitting.linear.seeds import list_radii, list_seeds, measure_arcs
 from lensphys.fitting.linear.separable import ShapeletSource
 from lensphys.fitting.optimiser import State, begin, descend
 from lensphys.mass.base import MassProfile
@@ -84,6 +84,7 @@ def search(
     pixels: Pixels,
     *,
     lens_light: bool,
+    sky: Sky | None = None,
     neighbours: Sequence[MassProfile] = (),
     start: Mapping[str, Tensor] | None = None,
     fixed: Mapping[str, Tensor] | None = None,
@@ -94,12 +95,13 @@ def search(
         images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``.
         pixels: of the images, with one ray each.
         lens_light: the lens shines.
+        sky: background, if any.
         neighbours: given mass profiles.
         start: values ``(B,)`` near which parameters are searched.
         fixed: values ``(B,)`` of parameters that are known.
     """
     known = {**(start or {}), **(fixed or {})}
-    light = subtract_light(images, weight, pixels) if lens_light else None
+    light = subtract_light(images, weight, pixels, sky) if lens_light else None
     nothing = images.new_zeros(len(images))
     if light is None:
         shape = dict.fromkeys(("e1", "e2", "center_x", "center_y"), nothing)
@@ -132,7 +134,7 @@ def search(
         points[name] = value[owner]
     seen_shape = shape if light is not None else None
     task = _Search(
-        images, soft, pixels, lens_light, neighbours, arc_radius, seen_shape, fixed or {}
+        images, soft, pixels, lens_light, sky, neighbours, arc_radius, seen_shape, fixed or {}
     )
     widths = torch.tensor(_WIDTHS) * float(arc_radius.double().median())
     points, strength, owner = task.run(
@@ -160,6 +162,7 @@ class _Search:
     weight: Tensor
     pixels: Pixels
     lens_light: bool
+    sky: Sky | None
     neighbours: Sequence[MassProfile]
     arc_radius: Tensor
     shape: dict[str, Tensor] | None
@@ -179,14 +182,22 @@ class _Search:
         """Fit all rows with a kind of source, and keep the best and distinct ones of each image."""
         lights = [GaussianLight(self.pixels)] if self.lens_light else []
         deflectors = Deflectors("SIE", neighbours=self.neighbours)
-        scene = LinearScene(deflectors, [source], lights)
+        scene = LinearScene(deflectors, [source], lights, sky=self.sky)
         fixed: dict[str, Parameter] = {
             name: value[owner] for name, value in self.fixed.items() if name in scene.ranges
         }
         if hold_light:
             fixed |= {name: points[name] for name in scene.light_names}
         problem = make_problem(
-            scene, self.pixels, self.images, self.weight, owner, self.arc_radius, self.shape, fixed, points["theta_E"]
+            scene,
+            self.pixels,
+            self.images,
+            self.weight,
+            owner,
+            self.arc_radius,
+            self.shape,
+            fixed,
+            points["theta_E"],
         )
         if strength is not None:
             problem.strength.copy_(strength)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, TypeAlias
 
@@ -12,6 +13,10 @@ from torch import Tensor
 
 from lensphys.fit_range import FitRange
 from lensphys.light.base import LightProfile
+from lensphys.rendering import Pixels
+
+#: Expected amplitude of the first waves of a smooth background, in units of the noise of a pixel.
+_SKY_SCATTER = 3.0
 
 #: Gradient of light along x and y, none of light that is not lensed; and its derivative by each
 #: parameter, all ``(b, ny, nx)``.
@@ -52,24 +57,54 @@ class Component(abc.ABC):
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         """Light profiles of these parameters and amplitudes ``(B, K)``."""
 
+    def scatter(self) -> Tensor | None:
+        """Expected amplitude ``(K,)``, in units of the noise of a pixel; None without any."""
+        return None
+
     def roughness(self) -> Tensor | None:
         """Matrix ``(K, K)`` of the regularisation, float64; None for a component without any."""
         return None
 
 
 class Sky(Component):
-    """A brightness that is the same in all pixels, of either sign."""
+    """Background that is smooth over the field: cosines of low order, of either sign.
+
+    With order 0 it is constant. Higher ones take up what the light of a lens, or of objects
+    outside of the field, leaves behind, and are kept near 0: see :attr:`scatter`.
+
+    Args:
+        pixels: of the images.
+        order: highest number of half waves along both sides of the field together.
+    """
 
     positive = False
-    count = 1
 
-    def __init__(self) -> None:
+    def __init__(self, pixels: Pixels, order: int = 0) -> None:
         self.ranges = {}
+        self._orders = [(i, n - i) for n in range(order + 1) for i in range(n + 1)]
+        self.count = len(self._orders)
+        x, y = pixels.centers
+        self._low = x.amin(), y.amin()
+        self._span = x.amax() - x.amin(), y.amax() - y.amin()
 
     def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
-        shape = torch.broadcast_shapes(x.shape, next(iter(params.values()))[:, None, None].shape)
-        basis = torch.ones_like(x).expand(shape)[:, None]
+        along_x, along_y = (
+            torch.stack([torch.cos(math.pi * n * (at - low) / span) for n in range(self._most)])
+            for at, low, span in zip((x, y), self._low, self._span, strict=True)
+        )
+        basis = torch.stack([along_x[i] * along_y[j] for i, j in self._orders], -3)
+        if basis.ndim == 3:
+            basis = basis[None]
         return Maps(basis, lambda amplitudes: (None, {}))
+
+    @property
+    def _most(self) -> int:
+        return 1 + max(i + j for i, j in self._orders)
+
+    def scatter(self) -> Tensor:
+        """Expected amplitude ``(K,)``, in units of the noise of a pixel: less for finer waves."""
+        orders = torch.tensor([float(i + j) for i, j in self._orders], dtype=torch.float64)
+        return torch.where(orders > 0, _SKY_SCATTER / orders.clamp_min(1), math.inf)
 
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         return []

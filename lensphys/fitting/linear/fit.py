@@ -156,6 +156,7 @@ def _search(
                 weight[group],
                 coarse.take(group),
                 lens_light=model.lens_light is not None,
+                sky=model.background(coarse),
                 neighbours=model.take(group).neighbours,
                 start=taken[0],
                 fixed=taken[1],

@@ -87,6 +87,10 @@ class LinearProblem:
         self._roughness = scene.roughness.to(device)
         self._positive = scene.positive.to(device)
         self._regularised = scene.regularised.to(device)
+        sigma = torch.where(weight > 0, 1 / weight.clamp_min(1e-30), math.nan)
+        noise = sigma.flatten(1).nanmedian(1).values.double() / pixels.pixel_scale**2
+        #: Inverse variance ``(B, K)`` of amplitudes that follow the noise.
+        self._precision = (noise[:, None] * scene.scatter.to(device)).square().reciprocal()
         fixed = dict(zip(scene.names, bounds.held.tolist(), strict=True))
         self._light_held = bool(scene.lights) and all(fixed[name] for name in scene.light_names)
         self._kept_light: Tensor | None = None
@@ -110,7 +114,7 @@ class LinearProblem:
             (overlap * solution.active[..., None]).mT, solution.solve(overlap)
         )
         gradient = product(rows, residual[..., None])[..., 0]
-        objective = residual.square().sum(1) + self._penalty(solution)
+        objective = residual.square().sum(1) + self._penalty(solution, index)
         objective = objective + self.priors.penalty(params, index)
         gradient = gradient + self.priors.pull(params, index) * slope
         normal = normal + torch.diag_embed(self.priors.precision(index) * slope.double() ** 2)
@@ -137,12 +141,14 @@ class LinearProblem:
         columns = self._columns(params, index, jacobian=False)
         solution = self._solve(columns, index)
         residual = self._residual(columns, solution)
-        chi2, penalty = residual.square().sum(1), self._penalty(solution)
+        chi2, penalty = residual.square().sum(1), self._penalty(solution, index)
         strength, count = self.strength[index], self._regularised.sum()
         inverse = torch.cholesky_inverse(solution.factor)
         inverse = inverse * (solution.active[:, :, None] & solution.active[:, None])
         shrunk = strength * (inverse * self._roughness).sum((1, 2))
-        rough = penalty / strength
+        own = self._precision[self.owner[index]]
+        narrowed = (inverse.diagonal(dim1=1, dim2=2) * own).sum(1)
+        rough = self._measure_roughness(solution)
         log_det = 2 * torch.log(solution.factor.diagonal(dim1=1, dim2=2)).sum(1)
         held = solution.active & self._positive
         both = held[:, :, None] & held[:, None]
@@ -154,7 +160,7 @@ class LinearProblem:
         measured = (count - shrunk).clamp_min(1.0)
         return {
             "chi2": chi2,
-            "effective": solution.active.sum(1) - shrunk,
+            "effective": solution.active.sum(1) - shrunk - narrowed,
             "log_posterior": log_posterior,
             "evidence_strength": (measured / rough.clamp_min(1e-300)).clamp(1e-12, 1e12),
             "amplitudes": solution.amplitudes,
@@ -188,7 +194,8 @@ class LinearProblem:
         precision[:, :count, :count] = torch.diag_embed(own)
         both = solution.active[:, :, None] & solution.active[:, None]
         rough = self.strength[index][:, None, None] * self._roughness * both
-        precision[:, count:, count:] = rough
+        own = self._precision[self.owner[index]] * solution.active
+        precision[:, count:, count:] = rough + torch.diag_embed(own)
         along_x, along_y = self._source_slopes(columns, solution)
         dtype = self.images.dtype
         return Linearisation(
@@ -271,6 +278,7 @@ class LinearProblem:
             columns.projection,
             self.strength[index],
             self._roughness,
+            self._precision[self.owner[index]],
             self._positive,
         )
 
@@ -278,9 +286,13 @@ class LinearProblem:
         model = product(solution.amplitudes[:, None], columns.columns)[:, 0]
         return columns.data - model
 
-    def _penalty(self, solution: Solution) -> Tensor:
+    def _measure_roughness(self, solution: Solution) -> Tensor:
         c = solution.amplitudes
-        return solution.strength * (product(c, self._roughness) * c).sum(1)
+        return (product(c, self._roughness) * c).sum(1)
+
+    def _penalty(self, solution: Solution, index: Tensor) -> Tensor:
+        own = self._precision[self.owner[index]] * solution.amplitudes.square()
+        return solution.strength * self._measure_roughness(solution) + own.sum(1)
 
     def _jacobian(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -25,7 +26,7 @@ class LinearScene:
         deflectors: of the sources; None if there are no sources.
         sources: light behind the deflectors.
         lights: light that is not lensed.
-        sky: fit a constant brightness too.
+        sky: background, if any.
 
     Attributes:
         ranges, names: fit range of every non-linear parameter; their order.
@@ -33,6 +34,7 @@ class LinearScene:
         positive: mask ``(K,)`` of the amplitudes that may not be negative.
         regularised: mask ``(K,)`` of the amplitudes that are regularised.
         roughness: matrix ``(K, K)`` of the regularisation, float64.
+        scatter: expected amplitude ``(K,)``, in units of the noise of a pixel; infinite for most.
     """
 
     def __init__(
@@ -41,11 +43,11 @@ class LinearScene:
         sources: Sequence[Component],
         lights: Sequence[Component],
         *,
-        sky: bool = False,
+        sky: Sky | None = None,
     ) -> None:
         self.deflectors = deflectors
         self.sources, self.lights = list(sources), list(lights)
-        self._sky = [Sky()] if sky else []
+        self._sky = [] if sky is None else [sky]
         self.ranges: dict[str, FitRange] = dict(deflectors.ranges) if deflectors else {}
         components = [*self.sources, *self.lights, *self._sky]
         for component in components:
@@ -63,6 +65,13 @@ class LinearScene:
                 self.roughness[at:after, at:after] = block
             at = after
         self.regularised = self.roughness.diagonal() > 0
+        spread = [c.scatter() for c in components]
+        self.scatter = torch.cat(
+            [
+                torch.full((component.count,), math.inf).double() if own is None else own
+                for component, own in zip(components, spread, strict=True)
+            ]
+        )
 
     @property
     def light_names(self) -> set[str]:

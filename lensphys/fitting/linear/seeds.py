@@ -24,8 +24,6 @@ _ROUNDER = 0.8
 _CELLS = 41
 #: Significances of pixels that are traced back to the source.
 _FAINTEST, _BRIGHTEST = 2.0, 15.0
-#: Standard deviation, in pixels, of what counts as smooth.
-_BROAD = 6.0
 #: Smoothing of the map, in cells, and distance of two sources, in Einstein radii.
 _SMOOTH, _APART = 1.3, 0.17
 
@@ -103,13 +101,6 @@ def list_seeds(
     found["source_center_x"] = torch.stack(found_x, 1).flatten()
     found["source_center_y"] = torch.stack(found_y, 1).flatten()
     return {name: value.view(batch, count * SOURCES) for name, value in found.items()}
-
-
-def sharpen(arcs: Tensor) -> Tensor:
-    """Take off what is smooth over many pixels: light of a lens that its model lacks."""
-    kernel = _gaussian(_BROAD).to(arcs)
-    smooth = fft_convolve(arcs, kernel) / fft_convolve(torch.ones_like(arcs), kernel)
-    return arcs - smooth
 
 
 def list_radii(arc_radius: Tensor) -> Tensor:

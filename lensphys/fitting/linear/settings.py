@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lensphys.fitting.deflectors import Deflectors
-from lensphys.fitting.linear.components import Component
+from lensphys.fitting.linear.components import Component, Sky
 from lensphys.fitting.linear.gaussians import GaussianLight
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
@@ -20,6 +20,8 @@ from lensphys.rendering import Pixels
 #: Kinds of sources and of lens light.
 SOURCES = ("sersic", "shapelets", "pixels")
 LIGHTS = (None, "sersic", "mge")
+#: Order of the cosines of a background.
+SKIES = {False: -1, True: 0, "smooth": 5}
 #: Highest order of shapelets; half the number of pixels a side of a grid.
 MOST_ORDER = 40
 
@@ -33,7 +35,7 @@ class LinearModel:
         lens_light: ``"mge"``, a multi-Gaussian expansion; ``"sersic"``; or None.
         source: ``"shapelets"``, ``"pixels"`` or ``"sersic"``.
         source_order: highest order of the shapelets; half the pixels a side of a grid.
-        sky: fit a constant brightness too.
+        sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise; or that of the lens light and that of
             the lensed source.
 
@@ -47,7 +49,7 @@ class LinearModel:
     lens_light: str | None = None
     source: str = "shapelets"
     source_order: int = 10
-    sky: bool = False
+    sky: bool | str = False
     model_error: float | tuple[float, float] = 0.0
 
     def __post_init__(self) -> None:
@@ -55,6 +57,8 @@ class LinearModel:
             if getattr(self, name) not in known:
                 kinds = ", ".join(str(kind) for kind in known)
                 raise ValueError(f"{name} must be one of {kinds}, got {getattr(self, name)!r}")
+        if self.sky not in SKIES:
+            raise ValueError(f"sky must be False, True or 'smooth', got {self.sky!r}")
         if not is_count(self.source_order) or self.source_order > MOST_ORDER:
             raise ValueError(
                 f"source_order must be a whole number from 1 to {MOST_ORDER}, "
@@ -87,4 +91,8 @@ class LinearModel:
             lights.append(GaussianLight(pixels))
         elif self.lens_light == "sersic":
             lights.append(SersicComponent("lens_light_", pixels))
-        return LinearScene(deflectors, [sources[self.source]], lights, sky=self.sky)
+        return LinearScene(deflectors, [sources[self.source]], lights, sky=self.background(pixels))
+
+    def background(self, pixels: Pixels) -> Sky | None:
+        """Background of this kind."""
+        return Sky(pixels, SKIES[self.sky]) if self.sky else None
