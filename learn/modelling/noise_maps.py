@@ -53,6 +53,8 @@ def find_noise(plane: Plane, image: Map, unit: str | None) -> tuple[Map, list[st
         raise BrokenFileError(
             f"the image has {ny} x {nx} pixels and its noise ({label}) {my} x {mx}; cut both alike"
         )
+    if not (np.isfinite(plane.values) & (plane.values > 0)).any():
+        raise BrokenFileError(f"{label} has no value above 0")
     values, factor, by_unit = _in_unit(plane, unit)
     by_name = next((kind for words, kind in _NAMES if words.search(plane.name.lower())), None)
     # The unit of a noise map may have been copied with the header of the image.

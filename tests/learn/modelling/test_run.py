@@ -2,8 +2,13 @@
 
 import csv
 import dataclasses
+import functools
 import json
+import shlex
+import signal
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,14 +17,28 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+import cli
 from learn.modelling import outputs
 from learn.modelling.lens_files import Given, find_lenses
-from learn.modelling.output_files import MANIFEST
+from learn.modelling.maps import make_maps
+from learn.modelling.output_files import MANIFEST, read_manifest
 from learn.modelling.row_files import CREATOR
 from learn.modelling.run import describe, model_lenses
 from lensphys.ground.errors import InputError
 from tests.learn.modelling.lenses import modelled
-from tests.learn.modelling.make_lenses import N, catalogue, header, image, settings, slacs, write
+from tests.learn.modelling.make_lenses import (
+    N,
+    catalogue,
+    euclid,
+    header,
+    image,
+    kernel,
+    settings,
+    slacs,
+    write,
+)
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +55,7 @@ def solver(monkeypatch):
     stand_in = SimpleNamespace(model_lens=model_lens)
     monkeypatch.setitem(sys.modules, "learn.modelling.lens_model", stand_in)
     monkeypatch.setattr(outputs, "draw_lens", draw)
+    monkeypatch.setattr(outputs, "make_maps", lambda model: _maps())
     return calls
 
 
@@ -44,6 +64,12 @@ def draw(path, *arguments):
     mark = PngInfo()
     mark.add_text("Software", CREATOR)
     Image.new("L", (1, 1)).save(path, "png", pnginfo=mark)
+
+
+@functools.cache
+def _maps():
+    """Those of all lenses: critical curves take their time."""
+    return make_maps(modelled(searched=False))
 
 
 @pytest.fixture
@@ -250,3 +276,125 @@ def test_flags_stand_in_the_line_of_a_lens():
     model.result = result
     line = "J1234+5678: theta_E = 1.235 ± 0.012 arcsec, chi^2/dof = 1.23, poor fit, neighbour"
     assert describe(model) == line
+
+
+# The command line.
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Runs a command line: exit code, standard output, and the lines on standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["model", *shlex.split(line)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return int(stop.value.code or 0), out, err.splitlines()
+
+    return run
+
+
+def test_the_command_says_what_it_took_found_and_wrote(call, lenses, tmp_path):
+    (tmp_path / "J2" / "psf.fits").unlink()
+    euclid(tmp_path / "1234.fits")
+    code, out, lines = call("lenses.csv 1234.fits --source sersic --seed 3 --out made")
+    assert code == 0
+    assert out == "table: made/table.csv\npage: made/index.html\nwrote made (3 lenses, 1 skipped)\n"
+    taken = (
+        "1234: 1234.fits: from VIS_FLUX (extension 4), one of the 9 images in the file; not taken:"
+    )
+    assert any(line.startswith(taken) for line in lines)
+    assert "skipped lenses.csv, row 2 (J2): there is no psf file 'J2/psf.fits'" in lines
+    assert any(line.startswith("J1: theta_E = ") for line in lines)
+    assert any(line.startswith("model: ") and "4/4" in line for line in lines)
+    code, out, lines = call("lenses.csv 1234.fits --source sersic --seed 3 --out made")
+    assert (code, out.splitlines()[-1]) == (0, "wrote made (0 lenses, 3 there already, 1 skipped)")
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "message"),
+    [
+        ("psf", "J1 --psf bad.fits", "J1: its PSF (bad.fits) cannot be used: "),
+        ("noise", "J1 --noise bad.fits", "J1: bad.fits has no value above 0"),
+        (
+            "mask",
+            "J1 --mask bad.fits",
+            "only 0 of its 1600 pixels are good, 1600 of them by bad.fits",
+        ),
+        ("shape", "J1 --noise bad.fits", "has 40 x 40 pixels and its noise (bad.fits) 40 x 39"),
+        (
+            "shape",
+            "lenses.csv",
+            "lenses.csv, row 1 (J1): the image has 40 x 40 pixels and its noise",
+        ),
+        (
+            "wcs",
+            "J1",
+            "image.fits has no WCS and no keyword with its pixel scale; give --pixel-scale",
+        ),
+        ("column", "lenses.csv", "lenses.csv lacks the column 'psf'"),
+        ("file", "lenses.csv", "lenses.csv, row 1 (J1): there is no image file 'J1/image.fits'"),
+        (
+            "none",
+            "bad.fits",
+            "bad.fits holds no noise map, and none lies beside it; give --noise FILE",
+        ),
+        ("text", "bad.fits", "bad: bad.fits: it is not a FITS file"),
+    ],
+)
+def test_bad_input_ends_in_one_line_that_names_the_lens(
+    call, lenses, tmp_path, change, line, message
+):
+    bad = tmp_path / "bad.fits"
+    lines = lenses.read_text().splitlines()
+    lenses.write_text("\n".join(lines[:2]) + "\n")
+    changes = {
+        "psf": lambda: write(bad, np.zeros((5, 5))),
+        "noise": lambda: write(bad, np.zeros((N, N))),
+        "mask": lambda: write(bad, np.ones((N, N))),
+        "wcs": lambda: write(tmp_path / "J1" / "image.fits", image()),
+        "column": lambda: lenses.write_text("name,image,noise\nJ1,a,b\n"),
+        "file": lambda: (tmp_path / "J1" / "image.fits").unlink(),
+        "none": lambda: write(bad, image(), header()),
+        "text": lambda: bad.write_text("words"),
+        "shape": lambda: [
+            write(path, np.ones((N, N - 1))) for path in (bad, tmp_path / "J1" / "noise.fits")
+        ],
+    }
+    changes[change]()
+    code, out, lines = call(line)
+    assert (code, out) == (2, "")
+    assert lines[-1].startswith("error: ")
+    assert message in lines[-1]
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_psf_of_even_size_is_told(call, lenses, tmp_path):
+    write(tmp_path / "J1" / "psf.fits", kernel(8))
+    code, _, lines = call("J1")
+    assert code == 0
+    assert any(line.startswith("J1: PSF psf.fits: ") for line in lines)
+
+
+def test_a_killed_run_leaves_whole_lenses_alone(lenses, tmp_path):
+    """In a process of its own, which is killed while it models the second lens."""
+    code = f"""
+import os, shlex, signal, sys
+sys.path[:0] = [{str(ROOT)!r}]
+from types import SimpleNamespace
+from tests.learn.modelling.lenses import modelled
+def model_lens(data, settings):
+    if data.name == "J2":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return modelled(name=data.name, searched=False)
+sys.modules["learn.modelling.lens_model"] = SimpleNamespace(model_lens=model_lens)
+import cli
+cli.main(["model", {str(lenses)!r}, "--out", {str(tmp_path / "models")!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    there = sorted(path.name for path in (tmp_path / "models" / "lenses").iterdir())
+    assert there == ["J1.fits", "J1.json", "J1.png"]
+    assert read_manifest(tmp_path / "models")["mass"] == "EPL"
