@@ -168,10 +168,10 @@ def render(
             brightness at the pixel centre for that of the pixel.
         lens_light: surface brightness in the image plane, which is not lensed; one light profile
             or several.
-        integrate_cores: integrate the steep centre of a :class:`lensphys.Sersic` or
-            :class:`lensphys.Spiral` in ``lens_light`` over the pixels. False takes the rays, as
-            lenstronomy does: at an index of 4 and one ray the brightest pixel is up to 4.6 times
-            too bright.
+        integrate_cores: integrate the steep centre of a :class:`lensphys.Sersic`,
+            :class:`lensphys.Spiral` or :class:`lensphys.MultiGaussian` in ``lens_light`` over the
+            pixels. False takes the rays, as lenstronomy does: at an index of 4 and one ray the
+            brightest pixel is up to 4.6 times too bright.
 
     Returns:
         Flux per pixel (mean surface brightness times pixel area), of shape ``(B, ny, nx)``, or

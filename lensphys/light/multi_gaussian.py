@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.arrays import is_traced
 from lensphys.lengths import LEAST, MOST
-from lensphys.light.base import clamp_far, count_points
+from lensphys.light.base import clamp_far
 from lensphys.light.expansion import Expansion
-from lensphys.light.gaussian import gaussian_brightness
+from lensphys.light.gaussian import clamp_near, gaussian_brightness, radius_jacobian
+from lensphys.light.gaussian_means import count_mean_points, gaussian_means
 from lensphys.parameters import Parameter, check_range, parameter
 
 
@@ -36,6 +37,7 @@ class MultiGaussian(Expansion):
         ValueError: also for a width out of range.
     """
 
+    steep: ClassVar[bool] = True
     ellipticity: ClassVar[tuple[str, str] | None] = ("e1", "e2")
     _each: ClassVar[tuple[str, ...]] = ("amp", "sigma")
 
@@ -53,17 +55,53 @@ class MultiGaussian(Expansion):
         return self.sigma.shape[-1]
 
     def basis(self, x: Tensor, y: Tensor) -> Tensor:
-        p = self.align(x)
-        dx, dy = clamp_far(x - p["center_x"]), clamp_far(y - p["center_y"])
-        dx, dy = torch.broadcast_tensors(dx, dy)
-        # The axis of the Gaussians stands before those of the map.
-        e1, e2 = (p[name].unsqueeze(-3) if p[name].ndim else p[name] for name in ("e1", "e2"))
-        sigma = torch.as_tensor(self.sigma).to(x.device, x.dtype)[..., None, None]
-        one = torch.ones_like(sigma)
-        return gaussian_brightness(dx.unsqueeze(-3), dy.unsqueeze(-3), one, sigma, e1, e2)
+        dx, dy, sigma, e1, e2 = self._align_each(x, y)
+        return gaussian_brightness(dx, dy, torch.ones_like(sigma), sigma, e1, e2)
 
-    def points_along(self, width: float) -> int:
+    def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        p = self.align(x)
+        sigma, amp = (torch.as_tensor(v).to(x.device, x.dtype) for v in (self.sigma, self.amp))
+        widest = sigma.amax(-1)[..., None, None]
+        dx, dy = (clamp_near(v, widest) for v in (x - p["center_x"], y - p["center_y"]))
+        radius2, slopes = radius_jacobian(dx, dy, p["e1"], p["e2"])
+        exponent = (-0.5 / sigma**2)[..., None, None]
+        parts = (amp / (2 * math.pi * sigma**2))[..., None, None] * torch.exp(
+            exponent * radius2.unsqueeze(-3)
+        )
+        by_radius2 = (exponent * parts).sum(-3)
+        return parts.sum(-3), {name: by_radius2 * s for name, s in slopes.items()}
+
+    def mean_brightness(self, x: Tensor, y: Tensor, width: float) -> Tensor:
+        return self._mean(x, y, width, self._count_points(width))
+
+    def mean_brightness_jacobian(
+        self, x: Tensor, y: Tensor, width: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        points = self._count_points(width)
+        return self._differentiate(lambda profile: profile._mean(x, y, width, points), x)
+
+    def _mean(self, x: Tensor, y: Tensor, width: float, points: list[int]) -> Tensor:
+        """Mean over pixels, with the points that each Gaussian needs."""
+        amp = torch.as_tensor(self.amp).to(x.device, x.dtype)[..., None, None]
+        dx, dy, sigma, e1, e2 = self._align_each(x, y)
+        total: Tensor | None = None
+        for count in sorted(set(points)):
+            # Those of one width are neighbours most of the time, but need not be.
+            some = [k for k, own in enumerate(points) if own == count]
+            means = gaussian_means(dx, dy, width, sigma[..., some, :, :], e1, e2, count)
+            part = (amp[..., some, :, :] * means).sum(-3)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def _count_points(self, width: float) -> list[int]:
         sigma = torch.as_tensor(self.sigma)
-        if is_traced(sigma):
-            return 4
-        return count_points(width, float(sigma.min()), self.e1, self.e2)
+        return [count_mean_points(width, own, self.e1, self.e2) for own in sigma.unbind(-1)]
+
+    def _align_each(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """Offsets, widths and ellipticity, with the axis of the Gaussians before those of maps."""
+        p = self.align(x)
+        offsets = clamp_far(x - p["center_x"]), clamp_far(y - p["center_y"])
+        dx, dy = (v.unsqueeze(-3) for v in torch.broadcast_tensors(*offsets))
+        e1, e2 = (p[name].unsqueeze(-3) if p[name].ndim else p[name] for name in ("e1", "e2"))
+        return dx, dy, torch.as_tensor(self.sigma).to(x)[..., None, None], e1, e2

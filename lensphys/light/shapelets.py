@@ -7,12 +7,14 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lensphys.ground.numbers import is_count
 from lensphys.lengths import LEAST, MOST
 from lensphys.light.base import clamp_far
 from lensphys.light.expansion import Expansion
 from lensphys.parameters import Parameter, is_concrete, parameter
+from lensphys.products import product
 
 #: Highest order: its functions are still exact to rounding in double precision.
 _HIGHEST = 60
@@ -44,6 +46,19 @@ def hermite_functions(u: Tensor, n_max: int) -> Tensor:
         scaled = math.sqrt(2 / n) * u
         functions.append(scaled * functions[-1] - math.sqrt((n - 1) / n) * functions[-2])
     return torch.stack(functions)
+
+
+def _with_slopes(u: Tensor, n_max: int) -> tuple[Tensor, Tensor]:
+    """Functions of :func:`hermite_functions` and their derivatives.
+
+    ``phi_n' = sqrt(n / 2) phi_(n-1) - sqrt((n + 1) / 2) phi_(n+1)``.
+    """
+    functions = hermite_functions(u, n_max + 1)
+    root = torch.sqrt(0.5 * torch.arange(n_max + 2, dtype=u.dtype, device=u.device))
+    root = root.reshape(-1, *[1] * u.ndim)
+    slopes = -root[1:] * functions[1:]
+    slopes[1:] += root[1:-1] * functions[:n_max]
+    return functions[:-1], slopes
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,12 +95,45 @@ class Shapelets(Expansion):
         return count_shapelets(self.n_max)
 
     def basis(self, x: Tensor, y: Tensor) -> Tensor:
+        along_x, along_y = (hermite_functions(w, self.n_max) for w in self._scaled(x, y))
+        n1, n2 = zip(*list_orders(self.n_max), strict=True)
+        return torch.movedim(along_x[list(n1)] * along_y[list(n2)], 0, -3)
+
+    def surface_brightness(self, x: Tensor, y: Tensor) -> Tensor:
+        along_x, along_y = (hermite_functions(w, self.n_max) for w in self._scaled(x, y))
+        return self._combine(along_x, along_y)
+
+    def surface_brightness_jacobian(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        u, v = self._scaled(x, y)
+        (along_x, slope_x), (along_y, slope_y) = (_with_slopes(w, self.n_max) for w in (u, v))
+        by_u, by_v = self._combine(slope_x, along_y), self._combine(along_x, slope_y)
+        beta = self.align(x)["beta"]
+        jacobian = {
+            "beta": -(u * by_u + v * by_v) / beta,
+            "center_x": -by_u / beta,
+            "center_y": -by_v / beta,
+        }
+        return self._combine(along_x, along_y), jacobian
+
+    def _scaled(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets from the centre in units of beta, of one shape."""
         p = self.align(x)
         u = clamp_far(x - p["center_x"]) / p["beta"]
         v = clamp_far(y - p["center_y"]) / p["beta"]
-        along_x, along_y = (hermite_functions(w, self.n_max) for w in torch.broadcast_tensors(u, v))
-        n1, n2 = zip(*list_orders(self.n_max), strict=True)
-        return torch.movedim(along_x[list(n1)] * along_y[list(n2)], 0, -3)
+        u, v = torch.broadcast_tensors(u, v)
+        return u, v
+
+    def _combine(self, along_x: Tensor, along_y: Tensor) -> Tensor:
+        """Sum products of functions of ``x`` and ``y`` with the amplitudes."""
+        amp = torch.as_tensor(self.amp).to(along_x.device, along_x.dtype)
+        # The amplitude of every pair of orders; that of the pairs which are left out is zero.
+        places = torch.full((self.n_max + 1, self.n_max + 1), amp.shape[-1])
+        for k, (n1, n2) in enumerate(list_orders(self.n_max)):
+            places[n2, n1] = k
+        table = pad(amp, (0, 1))[..., places.to(amp.device)]
+        along_x, along_y = (torch.movedim(functions, 0, -3) for functions in (along_x, along_y))
+        mixed = product(table, along_x.flatten(-2)).unflatten(-1, along_x.shape[-2:])
+        return (mixed * along_y).sum(-3)
 
     def points_along(self, width: float) -> int:
         if not is_concrete(self.beta):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lenstronomy.LightModel.light_model import LightModel
 
 from lensphys import Gaussian, Sersic, pixel_grid
+from lensphys.light.base import LightProfile
 
 GAUSSIAN = {"amp": 3.0, "sigma": 0.4, "e1": -0.1, "e2": 0.15, "center_x": 0.1, "center_y": -0.2}
 
@@ -69,6 +70,20 @@ def test_a_gaussian_is_smooth_at_its_centre(dtype, gradients):
     p = dict.fromkeys(GAUSSIAN, 0.0) | {"amp": 1.0, "sigma": 0.05}
     found = gradients(lambda p: Gaussian(**p).surface_brightness(x, y), p, dtype)
     assert all(torch.isfinite(gradient).all() for gradient in found.values())
+
+
+@pytest.mark.parametrize("far", [0.0, 1e30])
+def test_the_jacobian_in_closed_form_is_that_of_automatic_derivatives(far):
+    x, y = pixel_grid((5, 7), 0.1, dtype=torch.float64)
+    batch = torch.tensor([0.05, 0.1, 0.2]).double()
+    for changed in ({}, {"amp": 0.0}, {"sigma": batch}, {"e2": batch, "center_x": 2 * batch}):
+        light = Gaussian(**GAUSSIAN | changed)
+        value, jacobian = light.surface_brightness_jacobian(x + far, y)
+        right, expected = LightProfile.surface_brightness_jacobian(light, x + far, y)
+        torch.testing.assert_close(value, right, rtol=1e-12, atol=1e-30)
+        assert list(jacobian) == list(expected) == list(Gaussian.parameter_names())
+        for name, slope in expected.items():
+            torch.testing.assert_close(jacobian[name], slope, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "bad"), [("sigma", 0.0), ("sigma", -1.0), ("amp", -0.1)])

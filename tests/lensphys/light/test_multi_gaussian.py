@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lenstronomy.LightModel.light_model import LightModel
 
-from lensphys import Gaussian, MultiGaussian, Sersic, pixel_grid
+from lensphys import SIE, Gaussian, MultiGaussian, Sersic, ThinLens, pixel_grid, render
+from lensphys.light.base import LightProfile
 
 SHAPE = {"e1": -0.1, "e2": 0.15, "center_x": 0.1, "center_y": -0.2}
 
@@ -51,12 +52,60 @@ def test_twenty_gaussians_follow_a_sersic_profile_to_a_per_cent():
     assert np.abs(basis.numpy() @ amp - 1).max() < 0.01
 
 
-def test_its_mean_over_a_pixel_is_that_of_many_points():
-    x, y = pixel_grid(5, 0.1, dtype=torch.float64)
-    light = MultiGaussian(amp=[1.0, 2.0], sigma=[0.02, 0.3], e1=0.2)
-    fine_x, fine_y = pixel_grid(5 * 41, 0.1 / 41, dtype=torch.float64)
-    right = light.surface_brightness(fine_x, fine_y).reshape(5, 41, 5, 41).mean((1, 3))
-    torch.testing.assert_close(light.mean_brightness(x, y, 0.1), right, rtol=2e-3, atol=1e-6)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_its_mean_over_a_pixel_is_that_of_each_gaussian(dtype):
+    x, y = pixel_grid(9, 0.1, dtype=dtype)
+    sigma, amp = [0.3, 0.004, 0.05, 1.0, 0.02], torch.rand(2, 5, dtype=torch.float64)
+    shape = {"e1": torch.tensor([0.2, -0.4]).double(), "e2": 0.1, "center_x": 0.03}
+    found = MultiGaussian(amp=amp, sigma=sigma, **shape).mean_brightness(x, y, 0.1)
+    each = [Gaussian(amp=a, sigma=s, **shape) for a, s in zip(amp.mT, sigma, strict=True)]
+    right = sum(light.mean_brightness(x.double(), y.double(), 0.1) for light in each)
+    assert found.dtype == dtype
+    assert (found - right).abs().max() < 1e-6 * right.max()
+
+
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e30])
+def test_jacobians_in_closed_form_are_those_of_automatic_derivatives(far):
+    x, y = pixel_grid((6, 5), 0.1, dtype=torch.float64)
+    x = x + far
+    amp, sigma = torch.rand(3, 4, dtype=torch.float64), torch.tensor([0.3, 0.01, 0.06, 2.0])
+    batch = torch.tensor([-0.3, 0.1, 0.2]).double()
+    for changed in ({}, {"e1": batch}, {"center_x": batch, "amp": amp[0]}, {"sigma": sigma * amp}):
+        light = MultiGaussian(**(SHAPE | {"amp": amp, "sigma": sigma} | changed))
+        value, jacobian = light.surface_brightness_jacobian(x, y)
+        right, expected = LightProfile.surface_brightness_jacobian(light, x, y)
+        torch.testing.assert_close(value, right, rtol=1e-10, atol=1e-30)
+        assert list(jacobian) == list(expected) == ["e1", "e2", "center_x", "center_y"]
+        for name, slope in expected.items():
+            torch.testing.assert_close(jacobian[name], slope, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("e1", [-0.1, 0.0])
+def test_the_jacobian_of_its_mean_is_that_of_finite_differences(e1):
+    x, y = pixel_grid(7, 0.1, dtype=torch.float64)
+    rows = {"amp": [1.0, 2.0, 0.5], "sigma": [0.02, 0.1, 0.4]}
+    shape = {"e1": e1, "e2": 0.15, "center_x": 0.03, "center_y": -0.02}
+    mean, jacobian = MultiGaussian(**rows, **shape).mean_brightness_jacobian(x, y, 0.1)
+    assert torch.equal(mean, MultiGaussian(**rows, **shape).mean_brightness(x, y, 0.1))
+    for name, value in shape.items():
+        ahead, behind = (
+            MultiGaussian(**rows, **shape | {name: value + step}).mean_brightness(x, y, 0.1)
+            for step in (1e-4, -1e-4)
+        )
+        expected = (ahead - behind) / 2e-4
+        assert (jacobian[name] - expected).abs().max() < 5e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lens_light_of_gaussians_narrower_than_a_pixel_has_their_flux(dtype):
+    x, y = pixel_grid(16, 0.1, dtype=dtype)
+    lens = ThinLens([SIE(theta_E=0.5)])
+    dark = Gaussian(amp=0.0, sigma=0.1)
+    light = MultiGaussian(amp=[1.0, 2.0], sigma=[0.005, 0.03], e1=0.3, center_x=0.03)
+    image = render(lens, dark, x, y, lens_light=light)
+    assert image.sum().item() == pytest.approx(3.0, rel=2e-6)
+    rays = render(lens, dark, x, y, lens_light=light, integrate_cores=False)
+    assert abs(rays.sum().item() - 3.0) > 0.5
 
 
 def test_multi_gaussian_gradients_are_right(check_gradients):

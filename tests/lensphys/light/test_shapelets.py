@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lenstronomy.LightModel.light_model import LightModel
 
 from lensphys import Shapelets, pixel_grid
+from lensphys.light.base import LightProfile
 from lensphys.light.shapelets import count_shapelets, hermite_functions, list_orders
 
 PLACE = {"beta": 0.3, "center_x": 0.1, "center_y": -0.2}
@@ -96,6 +97,22 @@ def test_a_batch_holds_the_maps_of_its_members():
     for k in range(3):
         alone = Shapelets(amp=amp[k], n_max=3, beta=beta[k]).surface_brightness(x, y)
         torch.testing.assert_close(together.surface_brightness(x, y)[k], alone, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("n_max", [0, 1, 7])
+def test_the_jacobian_in_closed_form_is_that_of_automatic_derivatives(n_max):
+    x, y = pixel_grid((5, 6), 0.2, dtype=torch.float64)
+    amp = torch.rand(3, count_shapelets(n_max), dtype=torch.float64) - 0.5
+    batch = torch.tensor([0.2, 0.3, 0.5]).double()
+    moved = x + batch[:, None, None]
+    for changed, at in (({"beta": batch}, x), ({"center_y": batch, "amp": amp[1]}, x), ({}, moved)):
+        light = Shapelets(**(PLACE | {"amp": amp, "n_max": n_max} | changed))
+        value, jacobian = light.surface_brightness_jacobian(at, y)
+        right, expected = LightProfile.surface_brightness_jacobian(light, at, y)
+        torch.testing.assert_close(value, right, rtol=1e-12, atol=1e-13)
+        assert list(jacobian) == list(expected) == ["beta", "center_x", "center_y"]
+        for name, slope in expected.items():
+            torch.testing.assert_close(jacobian[name], slope, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(
