@@ -63,6 +63,7 @@ FLOORS = {
         "networks",
         "#fbe9d0",
         {
+            "commands": "options and help",
             "lens_fits": "the lens, solved first",
             "views": "what a network sees",
             "networks": "encoders and heads",

@@ -5,21 +5,13 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
-import numpy as np
 import pytest
-import typer
 
 import cli
 import lensphys
-from learn.methods import METHODS
-from learn.tasks import TASKS
-from lensphys.ground.devices import DEVICES
 from lensphys.ground.errors import InputError
-from simulate import run, shards
-from simulate.backends import BACKENDS
-from simulate.config import SimulateConfig
+from simulate import run
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -94,11 +86,6 @@ def test_flags_of_the_program_take_no_value(call):
     assert "<bool>" not in call("--help")[1]
 
 
-def test_the_help_of_audit_says_how_it_ends(call):
-    out = call("audit --help")[1]
-    assert "Exit code: 0 if no check failed, 1 if one did, 2 for bad input" in out
-
-
 def test_help_lists_all_commands(call):
     code, out, _ = call("--help")
     assert code == 0
@@ -152,28 +139,6 @@ def test_shells_complete_the_commands_of_the_installed_program(tmp_path):
     assert found.stdout.split() == ["pretrain", "predict"]
 
 
-def test_names_in_the_help_are_those_of_the_registries(call, monkeypatch):
-    monkeypatch.setitem(METHODS, "toy", "nowhere:Toy")
-    monkeypatch.setitem(TASKS, "guess", "nowhere:Guess")
-    assert "physics-ijepa or toy." in call("pretrain --help")[1]
-    assert "superres or guess." in call("finetune --help")[1]
-    assert "1|2|3" in call("simulate --help")[1]
-    assert "published|physical" in call("simulate --help")[1]
-    assert "smoke" in call("compare --help")[1]
-
-
-def test_names_of_options_are_those_of_the_configurations():
-    assert get_args(SimulateConfig.model_fields["backend"].annotation) == BACKENDS
-    assert get_args(SimulateConfig.model_fields["device"].annotation) == DEVICES
-
-
-def test_every_option_of_a_command_has_a_help(call):
-    group = typer.main.get_command(cli.app)
-    for command in group.commands.values():
-        command.fill_help()
-        assert all(param.help and "{" not in param.help for param in command.params), command.name
-
-
 # Bad input.
 
 
@@ -223,59 +188,7 @@ sys.exit(str(imported) if imported else 0)
     ("line", "message"),
     [
         ("simulate --model 7", "unknown model 7; preset 'published' has models 1, 2, 3"),
-        ("simulate --model 2 --preset publishd", "(did you mean 'published'?)"),
-        ("simulate --model 2 --n 0", "n: Input should be greater than 0 (got 0)"),
-        ("simulate --model 2 --n -5", "n: Input should be greater than 0 (got -5)"),
-        ("simulate --model 2 --seed -1", "seed: "),
-        ("simulate --model 2 --workers 0", "workers: "),
-        ("simulate --model 2 --classes no_sub,cmd", "unknown class 'cmd' (did you mean 'cdm'?)"),
-        ("simulate --model 2 --pairs 3", "--pairs 3 does not divide images of 64 pixels"),
-        ("simulate --model 2 --pairs 64", "--pairs 64"),
-        ("simulate --model 2 --set lens.gama1=0.1", "(did you mean 'gamma1'?)"),
-        ("simulate --model 2 --set lens.gamma1", "--set takes key=value"),
-        ("simulate --model 2 --set =3", "--set takes key=value or section.key=value, as seed=1"),
-        ("simulate --model 2 --set ' =3'", "got ' =3'"),
-        ("simulate --model 2 --set lens.=3", "got 'lens.=3'"),
-        ("simulate --model 2 --set lens..e1=3", "got 'lens..e1=3'"),
-        ("simulate --model 2 --set lens.gamma1=.nan", "lens.gamma1: "),
-        ("simulate --model 2 --set lens.e1=0.9 --set lens.e2=0.9", "lens: "),
-        ("simulate --model 2 --set cdm.r_min=3", "cdm: "),
-        ("simulate --model 2 --set instrument=euclid", "unknown instrument 'euclid'"),
-        ("simulate --model 2 --config none.yaml", "cannot read the configuration none.yaml"),
-        ("simulate --model 2 --scheduler s --workers 2", "--workers or --scheduler, not both"),
-        ("simulate --model 2 --scheduler s", "no Dask scheduler answers at 's'; start one with"),
-        ("inspect none", "none is not a data set: it has no manifest.json"),
         ("pretrain --method mea", "unknown method 'mea' (did you mean 'mae'?)"),
-        ("pretrain --method mae --set sed=1", "(did you mean 'seed'?)"),
-        ("pretrain --method mae --set optimizer.epoch=1", "(did you mean 'epochs'?)"),
-        ("pretrain --method mae", "make it with `python cli.py simulate --model 2"),
-        ("pretrain --method mae --data d", "make it with `python cli.py simulate --model 2"),
-        ("finetune --task clasify", "unknown task 'clasify' (did you mean 'classify'?)"),
-        ("finetune --task classify --labels-per-class 0", "labels_per_class: "),
-        ("finetune --task classify --encoder none", "`python cli.py simulate --model 3"),
-        ("finetune --task superres --encoder none", "`python cli.py simulate --model 1 --pairs 2"),
-        ("finetune --task classify --encoder none --data d", "`python cli.py simulate"),
-        ("import none", "there is no file or folder none"),
-        ("import .", ". has none of the known layouts: known are no_sub/ cdm/ axion/"),
-        ("import . --model 1 --instrument euclid_vis", "give --model or --instrument"),
-        ("import . --pixel-scale -1", "pixel_scale: Input should be greater than 0"),
-        ("import . --size 1", "size: "),
-        ("import . --label-names a,,b", "label_names.1: "),
-        ("import . --label-names a,a", "must name each class once"),
-        ("import . --exposure-time 0", "exposure_time: Input should be greater than 0 (got 0"),
-        ("import . --label-names a,b", "there is no folder 'a' in .; it has no folders"),
-        ("model none.fits", "none.fits: there is no such file or folder"),
-        ("model .", ".: there is no FITS image of the sky in this folder"),
-        ("model none.csv", "none.csv: there is no such catalogue"),
-        ("model . --noise none.fits", "--noise none.fits: there is no such file"),
-        ("model . --psf none.fits", "--psf none.fits: there is no such file"),
-        ("model . --field 0", "field: Input should be greater than 0 (got 0"),
-        ("model . --set mas=SIE", "(did you mean 'mass'?)"),
-        ("audit none", "there is no data set at none"),
-        ("audit . --set radial=1", "unknown key 'radial' (did you mean 'radial_auc_max'?)"),
-        ("import . --set fil=zero", "(did you mean 'fill'?)"),
-        ("demo --set simulat=3", "(did you mean 'simulate'?)"),
-        ("demo --set simulate=[{n:5}]", "a step of simulate lacks the key 'model'"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(refused, line, message):
@@ -299,12 +212,6 @@ def test_bad_input_is_answered_in_one_line(refused, line, message):
 )
 def test_wrong_usage_is_answered_in_one_line_that_points_to_help(refused, line):
     assert "--help`)" in refused(line)
-
-
-@pytest.mark.parametrize("options", ["--model 7", "--model 2 --preset publishd"])
-def test_model_and_preset_are_checked_with_a_configuration_of_ones_own_too(refused, options):
-    own = ROOT / "configs/simulate/model2.yaml"
-    assert "unknown" in refused(f"simulate {options} --config {own} --n 3 --workers 1")
 
 
 def test_an_error_of_a_program_is_one_line_without_traceback(tmp_path):
@@ -346,90 +253,3 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
     assert "File too large" in last
     assert last.endswith("run the same command again to go on")
     assert not (tmp_path / "data").exists()
-
-
-# Good input.
-
-
-def test_import_writes_a_data_set_and_names_what_it_skips(call, tmp_path):
-    for name in ("no_sub", "cdm"):
-        (tmp_path / "set" / name).mkdir(parents=True)
-        for i in range(3):
-            np.save(tmp_path / "set" / name / f"{i}.npy", np.eye(8))
-    (tmp_path / "set" / "cdm" / "1.npy").write_bytes(b"")
-    line = "import set --pixel-scale 0.05 --unit ADU"
-    code, out, err = call(line)
-    assert code == 0
-    assert out == "wrote data/imported/set\npicture: data/imported/set/preview.png\n"
-    assert "skipped cdm/1.npy: it is empty\n" in err
-    data = shards.read(Path("data/imported/set"))
-    assert data.label.tolist() == [0, 1, 0, 0, 1]
-    assert data.attrs["unit"] == "ADU"
-    assert "already complete: data/imported/set" in call(line)[1]
-
-
-def test_both_backends_make_the_same_data_set(call):
-    data = []
-    for backend in ("torch", "lenstronomy"):
-        code, out, _ = call(
-            "simulate --model 2 --n 30 --workers 1 --device cpu "
-            f"--backend {backend} --out {backend}"
-        )
-        assert code == 0
-        assert out == f"wrote {backend}\npicture: {backend}/preview.png\n"
-        data.append(shards.read(Path(backend)))
-    fast, reference = data
-    assert len(fast) == 30
-    peak = reference.image.max((1, 2, 3), keepdims=True)
-    assert (np.abs(fast.image - reference.image) / peak).max() < 1e-5
-    assert np.array_equal(fast.label, reference.label)
-    for name, values in fast.params.items():
-        assert np.array_equal(values, reference.params[name], equal_nan=True), name
-
-
-def test_options_reach_the_data_set(call):
-    code, _, _ = call(f"{SMALL} --classes cdm,axion --pairs 4 --seed 9 --set lens.e1=0.2")
-    assert code == 0
-    data = shards.read(Path("data"))
-    assert data.label_names == ["cdm", "axion"]
-    assert data.image_lr is not None
-    assert data.image_lr.shape == (6, 1, 16, 16)
-    assert (data.params["e1"] == 0.2).all()
-    assert data.config["seed"] == 9
-
-
-def test_the_same_command_again_has_nothing_to_do(call):
-    assert "wrote data" in call(SMALL)[1]
-    code, out, _ = call(SMALL)
-    assert code == 0
-    assert "already complete: data" in out
-
-
-def test_another_command_in_the_same_folder_is_refused(call, refused):
-    call(SMALL)
-    assert "holds a data set with seed = 0, not 1; choose another --out" in refused(
-        f"{SMALL} --seed 1"
-    )
-
-
-def test_inspect_shows_a_data_set_and_names_what_is_damaged(call):
-    call(SMALL)
-    code, out, err = call("inspect data --verify")
-    assert (code, err.count("error")) == (0, 0)
-    assert "picture: data/preview.png\nall 1 shards are intact\n" in out
-    shard = Path("data/shard-00000.h5")
-    whole = shard.read_bytes()
-    middle = len(whole) // 2  # in an image
-    shard.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
-    assert call("inspect data")[0] == 0
-    code, out, err = call("inspect data --verify")
-    assert code == 2
-    assert "intact" not in out
-    damaged = f"error: {shard} has another checksum than when it was written"
-    assert err.splitlines()[-1].startswith(damaged + "; run the command that made it again")
-    call(SMALL)
-    assert call("inspect data --verify")[0] == 0
-    shard.write_bytes(b"")
-    code, _, err = call("inspect data")
-    assert (code, err.count("\n")) == (2, 1)
-    assert err.startswith(f"error: {shard} is truncated or not a shard of this program; run the")
