@@ -22,7 +22,7 @@ from lensphys.ground.names import figure_text
 from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
 
 #: Inches of the figure, and colour scale of residuals, in sigma.
-_SIZE, _SIGMAS = (11.4, 7.2), 5.0
+_SIZE, _SIGMAS = (11.4, 6.9), 5.0
 #: Characters of a line of flags, and of the name of a lens.
 _FLAGS, _NAME = 130, 48
 #: Lengths of the arrows to North and East, and their place, as parts of the width of the image.
@@ -100,9 +100,9 @@ def _known(values: Map) -> Map:
 
 
 def _stretch(values: Map, noise: float) -> AsinhNorm:
-    """Colours from below the noise to the brightest: linear near zero, logarithmic above."""
+    """Colours from below the noise to the brightest: linear in the noise, logarithmic above."""
     top = max(float(values.max()), 3 * noise)
-    return AsinhNorm(linear_width=max(noise, top / 10), vmin=-2 * noise, vmax=top)
+    return AsinhNorm(linear_width=max(3 * noise, top / 100), vmin=-2 * noise, vmax=top)
 
 
 def _draw(

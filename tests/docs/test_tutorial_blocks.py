@@ -15,7 +15,7 @@ import pytest
 from tests.docs.fenced_blocks import commands, fenced_blocks, run_command
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["tutorials/first_results", "how_to/own_cutouts"]
+PAGES = ["tutorials/first_results", "tutorials/modelling", "how_to/own_cutouts"]
 
 
 def blocks(page: str) -> Iterator[tuple[str, str, str]]:
