@@ -19,7 +19,7 @@ from torch import Tensor
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.components import Component, Sky
-from lensphys.fitting.linear.default_priors import make_priors
+from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
 from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
 from lensphys.fitting.linear.light_start import sharpen, soften, subtract_light
 from lensphys.fitting.linear.problem import LinearProblem
@@ -249,10 +249,7 @@ def make_problem(
     half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
     bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), {}, fixed)
     radius = arc_radius[owner]
-    if "theta_E" in scene.ranges:
-        bounds.narrow("theta_E", 0.2 * radius, 1.2 * radius)
-    if "source_beta" in scene.ranges:
-        bounds.narrow("source_beta", 0.015 * radius, 0.14 * theta_E)
+    narrow_bounds(bounds, scene.names, radius, theta_E)
     own = shape and {name: value[owner] for name, value in shape.items()}
     priors = make_priors(scene.names, radius, own)
     return LinearProblem(scene, pixels, bounds, images, weight, priors=priors, owner=owner)

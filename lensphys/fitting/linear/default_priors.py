@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
 
+from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.priors import Priors
 
 #: Slope of the mass of early-type lenses, Auger et al. 2010 (ApJ 724, 511): mean and scatter.
 _SLOPE = 2.08, 0.16
 #: Scatter of both components of the shear of galaxy-scale lenses.
 _SHEAR = 0.05
+#: Shear beyond which a lens would belong to a cluster.
+_MOST_SHEAR = 0.15
 #: Scatter of mass about light, ellipticity and centre (arcsec): Koopmans et al. 2006 (ApJ 649,
 #: 599) and Bolton et al. 2008 (ApJ 682, 964) find mass and light aligned.
 _SHAPE, _CENTRE = 0.12, 0.05
@@ -25,6 +28,29 @@ _MULTIPOLE = 0.01
 _LIGHT_SHAPE, _LIGHT_CENTRE = 0.3, 0.15
 #: Einstein radius, offset and scale of the source, in radii of the arcs: mean and scatter.
 _RADIUS, _OFFSET, _BETA = (0.9, 0.5), 0.35, (0.075, 0.03)
+
+
+def narrow_bounds(
+    bounds: Bounds, names: Collection[str], arc_radius: Tensor, theta_E: Tensor
+) -> None:
+    """Narrow the ranges of parameters to what lenses of galaxies can have.
+
+    Args:
+        bounds: of all parameters.
+        names: of the parameters whose range may be narrowed.
+        arc_radius: radius of the arcs of every row, ``(rows,)``, arcsec.
+        theta_E: Einstein radius that every row starts from.
+    """
+    limits: dict[str, tuple[Tensor | float | None, Tensor | float]] = {
+        "theta_E": (0.2 * arc_radius, 1.2 * arc_radius),
+        "gamma1": (-_MOST_SHEAR, _MOST_SHEAR),
+        "gamma2": (-_MOST_SHEAR, _MOST_SHEAR),
+        "source_beta": (0.015 * arc_radius, 0.14 * theta_E),
+        "source_R_sersic": (None, 0.7 * theta_E),
+    }
+    for name, (low, high) in limits.items():
+        if name in names:
+            bounds.narrow(name, low, high)
 
 
 def make_priors(

@@ -12,7 +12,7 @@ from torch import Tensor
 from lensphys.fitting.bounds import Bounds, check_names, per_image
 from lensphys.fitting.implicit import ImplicitFit
 from lensphys.fitting.linear.cold_start import Candidates, refine, search, update_strength
-from lensphys.fitting.linear.default_priors import make_priors
+from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.scene import LinearScene
@@ -310,14 +310,8 @@ class _Builder:
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
         bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), self.bounds, held)
         radius = self.found.arc_radius[owner]
-        limits = {
-            "theta_E": (0.2 * radius, 1.2 * radius),
-            "source_beta": (0.015 * radius, 0.14 * points["theta_E"]),
-            "source_R_sersic": (None, 0.7 * radius),
-        }
-        for name, (low, high) in limits.items():
-            if name in scene.ranges and name not in self.bounds:
-                bounds.narrow(name, low, high)
+        names = set(scene.names) - set(self.bounds)
+        narrow_bounds(bounds, names, radius, points["theta_E"])
         shape = self.found.shape
         if shape is not None:
             shape = {name: value[owner] for name, value in shape.items()}
