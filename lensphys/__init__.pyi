@@ -1,6 +1,8 @@
 from .caustics import CriticalCurve as CriticalCurve
 from .caustics import critical_curves as critical_curves
 from .cosmology import FlatLambdaCDM as FlatLambdaCDM
+from .detection.detector import detect as detect
+from .detection.maps import DetectionMaps as DetectionMaps
 from .fitting.fitter import Fitter as Fitter
 from .fitting.fitter import fit as fit
 from .fitting.result import FitResult as FitResult

@@ -31,7 +31,8 @@ class Correlator:
         """Return the spectra of kernels ``(..., 2 ny - 1, 2 nx - 1)``, whose middle is at 0."""
         (ny, nx), (ly, lx) = self._shape, self._size
         wide = torch.nn.functional.pad(kernels, (0, lx - 2 * nx + 1, 0, ly - 2 * ny + 1))
-        return torch.fft.rfft2(wide.roll((1 - ny, 1 - nx), (-2, -1))).conj().resolve_conj()
+        spectra: Tensor = torch.fft.rfft2(wide.roll((1 - ny, 1 - nx), (-2, -1)))
+        return spectra.conj().resolve_conj()
 
     def correlate(self, maps: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
         """Sum over the channels, ``sum_cp maps_c(p) kernel_c(p - k)``, in every place k.
@@ -66,9 +67,12 @@ class Correlator:
 
     def _transform(self, maps: Tensor) -> Tensor:
         # Axis by axis, so that the rows that are empty are left out.
-        return torch.fft.fft(torch.fft.rfft(maps, n=self._size[1]), n=self._size[0], dim=-2)
+        rows = torch.fft.rfft(maps, n=self._size[1])
+        spectra: Tensor = torch.fft.fft(rows, n=self._size[0], dim=-2)
+        return spectra
 
     def _invert(self, spectra: Tensor) -> Tensor:
         ny, nx = self._shape
         rows = torch.fft.ifft(spectra, n=self._size[0], dim=-2)[..., :ny, :]
-        return torch.fft.irfft(rows, n=self._size[1])[..., :nx]
+        whole: Tensor = torch.fft.irfft(rows, n=self._size[1])
+        return whole[..., :nx]

@@ -212,5 +212,5 @@ def _unit_mass(
                 f"{name} must be a number or of shape ({len(images)},), got {tuple(value.shape)}"
             )
     cosmology = FlatLambdaCDM(**_PLANCK) if cosmology is None else cosmology
-    mass = math.pi * sigma_critical(*given, cosmology)
+    mass = math.pi * sigma_critical(given[0], given[1], cosmology)
     return torch.as_tensor(mass, dtype=torch.float64, device=images.device).expand(len(images))

@@ -22,9 +22,9 @@ from lensphys.products import product
 
 #: Largest error of the deflections at any distance, relative to their size across the PSF. That
 #: of the change of an image is smaller, since it averages over pixels.
-_TOLERANCE = 1e-5
+_TOLERANCE = 3e-6
 #: Most terms of the expansion; with more, pixels farther away are taken one by one.
-_TERMS = 24
+_TERMS = 30
 #: Pixels on each side of the perturber that are taken one by one, at first, and by how many more.
 _NEAR, _MORE = 3, 2
 #: Width of the frame, pixels, around those, where the deflection varies most of what is left.
@@ -150,7 +150,8 @@ class _Windows:
         for dim, (n, most) in enumerate(zip(self.shape, (most_y, most_x), strict=True), 2):
             first = self.factor * (n - 1 - most)
             part = part.narrow(dim, first, self.factor * 2 * most + self.width)
-        return F.unfold(part, self.width, stride=self.factor)[0].T * self._weights
+        windows: Tensor = F.unfold(part, self.width, stride=self.factor)[0].T
+        return windows * self._weights
 
     def project(self, basis: Tensor) -> Tensor:
         """Coefficients ``(R, 2 ny - 1, 2 nx - 1)`` of the window of every distance."""
@@ -158,7 +159,7 @@ class _Windows:
         # What wraps around at larger sizes is cut off.
         size = [next_fast_len(n, real=True) for n in self._alpha.shape[-2:]]
         spectra = torch.fft.rfft2(kernels, s=size).conj() * torch.fft.rfft2(self._alpha, s=size)
-        found = torch.fft.irfft2(spectra.sum(1), s=size)
+        found: Tensor = torch.fft.irfft2(spectra.sum(1), s=size)
         ny, nx = self.shape
         step = self.factor
         return found[:, ::step, ::step][:, : 2 * ny - 1, : 2 * nx - 1].contiguous()
@@ -196,7 +197,7 @@ def _find_terms(windows: _Windows, perturber: Perturber) -> tuple[tuple[int, int
 def _span(windows: Tensor) -> Tensor:
     """Find the fewest orthonormal directions that hold every window to the tolerance."""
     windows = windows / windows.norm(dim=1, keepdim=True).clamp_min(1e-300)
-    directions = torch.linalg.svd(windows, full_matrices=False)[2]
+    directions: Tensor = torch.linalg.svd(windows, full_matrices=False)[2]
     explained = product(windows, directions.mT).square().cumsum(1)
     left = (windows.square().sum(1, keepdim=True) - explained).amax(0)
     count = int((left > _TOLERANCE**2).sum()) + 1
@@ -210,6 +211,6 @@ def _choose_pairs(coefficients: Tensor) -> Tensor:
     flat = flat / flat.norm(dim=0).clamp_min(1e-300)
     first, second = torch.triu_indices(len(flat), len(flat), device=flat.device)
     pairs = zip(first.tolist(), second.tolist(), strict=True)
-    keep = [bool((flat[a] * flat[b]).abs().amax() > 0.1 * _TOLERANCE) for a, b in pairs]
-    keep = torch.tensor(keep, dtype=torch.bool, device=flat.device)
+    largest = [(flat[a] * flat[b]).abs().amax() for a, b in pairs]
+    keep = torch.tensor([float(v) > 0.1 * _TOLERANCE for v in largest], device=flat.device).bool()
     return torch.stack([first[keep], second[keep]])

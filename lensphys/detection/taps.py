@@ -120,11 +120,12 @@ def _read_everywhere(pixels: Pixels, batch: int, reach: int, factor: int) -> Ten
         inside.append((ray >= 0) & (ray < factor * n))
     y, x = (torch.arange(n, device=seen.device) for n in shape)
     table = seen[:, comb[0][:, None, :, None], comb[1][:, None, :], y[:, None], x]
-    table = table * (inside[0][:, None, :, None] & inside[1][:, None, :])
-    return table.flatten(1, 2)
+    known = inside[0][:, None, :, None] & inside[1][:, None, :]
+    return torch.where(known, table, 0.0).flatten(1, 2)
 
 
 def unfold(rays: Tensor, reach: int, factor: int) -> Tensor:
     """Gather the rays ``(b, C, Ny, Nx)`` around every pixel: ``(b, C width^2, ny nx)``."""
     width = factor * (2 * reach + 1)
-    return F.unfold(rays, width, padding=reach * factor, stride=factor)
+    windows: Tensor = F.unfold(rays, width, padding=reach * factor, stride=factor)
+    return windows
