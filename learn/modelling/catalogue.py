@@ -17,6 +17,7 @@ from simulate.importers.roles import split_extension
 #: Columns that a catalogue must have, and those that it may have.
 REQUIRED = ("name", "image", "noise", "psf")
 OPTIONAL = ("mask", "pixel_scale", "z_lens", "z_source", "ra", "dec")
+_FILES = ("image", "noise", "psf", "mask")
 #: Bytes that a catalogue may have.
 _LARGEST = 2**26
 #: Cells that hold no value.
@@ -103,7 +104,7 @@ def _lens(path: Path, number: int, row: dict[str, str], given: Given) -> LensFil
         faults.append("its z_lens is not below its z_source")
     files = {key: _file(path.parent, row.get(key, ""), key, faults) for key in _FILES}
     image = files.pop("image")
-    if image is None:
+    if image is None and not faults:
         faults.append("it names no image")
     return LensFiles(
         name=name or f"row {number}",
@@ -115,9 +116,6 @@ def _lens(path: Path, number: int, row: dict[str, str], given: Given) -> LensFil
         place=place,
         fault="; ".join(faults),
     )
-
-
-_FILES = ("image", "noise", "psf", "mask")
 
 
 def _number(cell: str, name: str, faults: list[str]) -> float | None:
@@ -139,11 +137,11 @@ def _file(folder: Path, cell: str, name: str, faults: list[str]) -> Path | None:
     """The file that a cell names; None for an empty one."""
     if cell.lower() in _EMPTY:
         return None
-    path = folder / cell
+    path: Path | None = folder / cell
     try:
-        found = split_extension(path)[0].exists()
+        found = split_extension(folder / cell)[0].exists()
     except (OSError, ValueError):  # a name that is too long, or a character that none may have
-        found = False
+        found, path = False, None
     if not found:
         faults.append(f"there is no {name} file '{shorten(escape(cell), 120)}'")
     return path

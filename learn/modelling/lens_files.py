@@ -14,6 +14,7 @@ from lensphys.ground.errors import InputError
 from lensphys.ground.names import shorten
 from simulate.importers.errors import escape
 from simulate.importers.listing import Listing, list_images
+from simulate.importers.packed import first_image_number
 from simulate.importers.roles import (
     MASK,
     NOISE,
@@ -101,7 +102,9 @@ def find_lenses(inputs: Sequence[Path], given: Given) -> list[LensFiles]:
             found += lenses
         else:
             found.append(_image(path, given))
-    return _with_own_names(found)
+    # A wildcard names what lies beside an image too.
+    beside = {path for lens in found for path in (lens.noise, lens.psf, lens.mask)}
+    return _with_own_names(lens for lens in found if not (lens.fault and lens.image in beside))
 
 
 def _image(path: Path, given: Given) -> LensFiles:
@@ -120,7 +123,13 @@ def _image(path: Path, given: Given) -> LensFiles:
     except OSError:  # a folder that cannot be listed
         listing = Listing((), ())
     lens = _lens(file, listing, given)
-    return lens if extension is None else dataclasses.replace(lens, image=path)
+    if extension is not None:
+        return dataclasses.replace(lens, image=path)
+    if role := dict(listing.others).get(file.name):
+        named = f"{path}[{first_image_number(file)}]"
+        fault = f"by its name it is a {role}, no image of the sky; '{named}' takes it nevertheless"
+        return dataclasses.replace(lens, fault=escape(fault))
+    return lens
 
 
 def _walk(path: Path) -> Iterator[Path]:

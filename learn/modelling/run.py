@@ -134,7 +134,7 @@ class _Run:
 
     def model(self, lens: LensFiles) -> None:
         """Read, model and write one lens, or note why that cannot be done."""
-        from torch.linalg import LinAlgError
+        from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
         from learn.modelling.lens_model import model_lens
 

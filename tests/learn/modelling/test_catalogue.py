@@ -71,6 +71,8 @@ def test_a_catalogue_without_a_column_is_refused(read, columns, message):
         ("J1,J1/image.fits,J1/nois.fits,J1/psf.fits", "there is no noise file 'J1/nois.fits'"),
         ("J1,,J1/noise.fits,J1/psf.fits", "it names no image"),
         (",J1/image.fits,,", "it has no name"),
+        ("J1,J1/\0.fits,,", "there is no image file 'J1/\\x00.fits'"),
+        (f"J1,{300 * 'x'}.fits,,", "there is no image file 'xxx"),
         ("J1,J1/image.fits,,,,0", "its pixel_scale '0' is not a number above 0"),
         ("J1,J1/image.fits,,,,,x", "its z_lens 'x' is not a number above 0"),
         ("J1,J1/image.fits,,,,,0.5,0.4", "its z_lens is not below its z_source"),

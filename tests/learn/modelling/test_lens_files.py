@@ -66,6 +66,15 @@ def test_a_file_with_all_planes_is_a_lens_by_itself(tmp_path):
     ]
 
 
+def test_a_wildcard_names_planes_too_which_are_no_lenses(tmp_path):
+    paths = [write(tmp_path / f"{name}.fits", image()) for name in ("a", "a_psf", "a_rms", "b_wht")]
+    a, b = find(*paths)
+    assert (a.name, a.psf, a.noise) == ("a", paths[1], paths[2])
+    assert b.fault.startswith("by its name it is a weight map, no image of the sky; ")
+    (named,) = find(tmp_path / "b_wht.fits[0]")
+    assert not named.fault
+
+
 def test_an_extension_is_named_in_brackets(tmp_path):
     path = euclid(tmp_path / "1234.fits")
     (lens,) = find(path.with_name("1234.fits[NIR_Y_FLUX]"))
