@@ -38,6 +38,7 @@ FLOORS = {
             "psf": "blur of a telescope",
             "kernels": "compiled loops for CPUs",
             "fitting": "images to lenses",
+            "detection": "dark-matter maps",
             "sampling": "draws of posteriors",
         },
         "lenses, optics, rendering, cosmology",
