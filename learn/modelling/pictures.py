@@ -22,15 +22,16 @@ from lensphys.ground.names import figure_text
 from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
 
 #: Inches of the figure, and colour scale of residuals, in sigma.
-_SIZE, _SIGMAS = (11.4, 6.9), 5.0
+_SIZE, _SIGMAS = (12.0, 6.9), 5.0
 #: Characters of a line of flags, and of the name of a lens.
 _FLAGS, _NAME = 130, 48
 #: Lengths of the arrows to North and East, and their place, as parts of the width of the image.
 _ARROW, _CORNER = 0.11, 0.14
 #: Colour of masked pixels.
 _MASKED = "0.75"
-#: Height of a colour bar, in that of its panel.
-_BAR = 0.75
+#: Panels, placed by hand, since matplotlib's search for a layout takes as long as all the rest:
+#: left and lower ends, sides in inches, and the width of a colour bar, in that of the figure.
+_LEFT, _LOW, _SIDE, _BAR = (0.05, 0.372, 0.694), (0.535, 0.065), 2.55, 0.011
 
 
 def draw_lens(path: Path, maps: LensMaps, row: Row, wcs: WCS | None) -> Path:
@@ -49,9 +50,9 @@ def draw_lens(path: Path, maps: LensMaps, row: Row, wcs: WCS | None) -> Path:
     pixel_scale = float(str(row.values["pixel_scale"]))
     unit = str(row.values["flux_unit"] or "flux")
     edges = extent(maps.image.shape, pixel_scale)
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    figure.suptitle(make_title(row), fontsize=13)
-    (image, arcs, model), (residual, source, last) = figure.subplots(2, 3)
+    figure = Figure(figsize=_SIZE)
+    figure.text(0.5, 0.985, make_title(row), fontsize=13, ha="center", va="top")
+    image, arcs, model, residual, source, last = _make_panels(figure)
     noise = float(np.median(_known(maps.noise)))
     bright, faint = _stretch(maps.model, noise), _stretch(maps.lensed_source, noise)
     remains = maps.image - maps.lens_light - maps.sky
@@ -61,23 +62,23 @@ def draw_lens(path: Path, maps: LensMaps, row: Row, wcs: WCS | None) -> Path:
         (model, maps.model, bright, "model"),
     ]
     for ax, values, norm, title in shown:
-        _bar(figure, _draw(ax, values, edges, norm, title), unit)
+        _bar(_draw(ax, values, edges, norm, title), unit)
     sigmas = Normalize(-_SIGMAS, _SIGMAS)
     chi2 = row.values["chi2_dof"]
     title = "residual" if chi2 is None else f"residual, $\\chi^2$/dof {chi2:.2f}"
     drawn = _draw(residual, maps.residual, edges, sigmas, title, cmap="RdBu_r")
-    figure.colorbar(drawn, ax=residual, label="sigma", shrink=_BAR)
+    _bar(drawn, "sigma")
     if maps.least_mass is None:
-        _bar(figure, _draw(last, maps.lensed_source, edges, faint, "lensed source"), unit)
+        _bar(_draw(last, maps.lensed_source, edges, faint, "lensed source"), unit)
     else:
-        _draw_least_mass(figure, last, maps, edges)
+        _draw_least_mass(last, maps, edges)
     for ax in (image, arcs, model, last):
         _draw_critical(ax, maps, "black" if ax is last and maps.least_mass is not None else "white")
     _draw_critical(residual, maps, "black")
     for ax in (image, arcs, model, residual, last):
         ax.set(xlim=edges[:2], ylim=edges[2:], xlabel="x [arcsec]", ylabel="y [arcsec]")
     _draw_compass(image, maps.image, wcs, pixel_scale)
-    _draw_source(figure, source, maps, unit)
+    _draw_source(source, maps, unit)
     save_figure(figure, path, creator=CREATOR)
     return path
 
@@ -92,6 +93,12 @@ def make_title(row: Row) -> str:
     if row.flags:
         line += f"\nflags: {figure_text('; '.join(row.flags), _FLAGS)}"
     return line
+
+
+def _make_panels(figure: Figure) -> list[Axes]:
+    """The panels of a figure, row by row."""
+    width, height = (_SIDE / side for side in _SIZE)
+    return [figure.add_axes((left, low, width, height)) for low in _LOW for left in _LEFT]
 
 
 def _known(values: Map) -> Map:
@@ -120,16 +127,20 @@ def _draw(
     return drawn
 
 
-def _bar(figure: Figure, drawn: AxesImage, unit: str) -> None:
-    label = figure_text(unit, 24)
-    bar = figure.colorbar(drawn, ax=drawn.axes, label=label, shrink=_BAR)
-    flux_ticks(bar, *drawn.get_clim())
+def _bar(drawn: AxesImage, label: str) -> None:
+    """A colour bar to the right of a map."""
+    assert drawn.axes is not None
+    figure = drawn.axes.figure
+    left, bottom, width, height = drawn.axes.get_position().bounds
+    place = figure.add_axes((left + width + 0.008, bottom, _BAR, height))
+    bar = figure.colorbar(drawn, cax=place)
+    if isinstance(drawn.norm, AsinhNorm):
+        flux_ticks(bar, *drawn.get_clim())
+    place.set_title(figure_text(label, 24), fontsize=8, loc="left", pad=4)
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw_least_mass(
-    figure: Figure, ax: Axes, maps: LensMaps, edges: tuple[float, float, float, float]
-) -> None:
+def _draw_least_mass(ax: Axes, maps: LensMaps, edges: tuple[float, float, float, float]) -> None:
     """The least mass that would be seen in each place, on a logarithmic scale."""
     assert maps.least_mass is not None
     values = np.where(np.isfinite(maps.image) & (maps.least_mass > 0), maps.least_mass, np.nan)
@@ -137,9 +148,7 @@ def _draw_least_mass(
     low = float(known.min()) or 1.0
     norm = LogNorm(low, max(10 * low, min(1e3 * low, float(known.max()))))
     drawn = _draw(ax, values, edges, norm, "least mass seen at 5 sigma", cmap="viridis_r")
-    label = "solar masses" if maps.mass_unit == "solMass" else "arcsec$^2$"
-    bar = figure.colorbar(drawn, ax=ax, label=label, shrink=_BAR)
-    bar.ax.tick_params(labelsize=8)
+    _bar(drawn, "solar masses" if maps.mass_unit == "solMass" else "arcsec^2")
 
 
 def _draw_critical(ax: Axes, maps: LensMaps, colour: str) -> None:
@@ -147,12 +156,12 @@ def _draw_critical(ax: Axes, maps: LensMaps, colour: str) -> None:
         ax.plot(curve.x, curve.y, color=colour, linewidth=0.9, alpha=0.9)
 
 
-def _draw_source(figure: Figure, ax: Axes, maps: LensMaps, unit: str) -> None:
+def _draw_source(ax: Axes, maps: LensMaps, unit: str) -> None:
     """The source with the caustics, and a bar for its scale."""
     source = maps.source
     edges = _source_edges(source)
     drawn = _draw(ax, source.brightness, edges, stretch(source.brightness), "source plane")
-    _bar(figure, drawn, per_area(unit))
+    _bar(drawn, per_area(unit))
     for curve in maps.curves:
         ax.plot(curve.beta_x, curve.beta_y, color="white", linewidth=0.9, alpha=0.9)
     ax.set(xlim=edges[:2], ylim=edges[2:])
