@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learn.modelling.draws_file import draws_file, write_draws
 from learn.modelling.lens_files import LensFiles
 from learn.modelling.output_files import check_folder, choose_out, find_origin, write_manifest
 from learn.modelling.outputs import write_failure, write_lens
@@ -86,7 +87,7 @@ def model_lenses(
         check_tables(out, overwrite=overwrite)
         check_page(out, overwrite=overwrite)
         origins = {lens.name: find_origin(lens, settings) for lens in lenses}
-        todo = [lens for lens in lenses if not _is_done(out, lens.name, origins[lens.name])]
+        todo = [lens for lens in lenses if not _is_done(out, lens, settings, origins[lens.name])]
         there = len(lenses) - len(todo)
         run = _Run(out, settings, origins, note, overwrite=overwrite)
         report = progress(len(lenses), there)
@@ -104,13 +105,14 @@ def model_lenses(
     return Outcome(out, run.made, there, len(run.failures))
 
 
-def _is_done(out: Path, name: str, origin: dict[str, Any]) -> bool:
+def _is_done(out: Path, lens: LensFiles, settings: ModelSettings, origin: dict[str, Any]) -> bool:
     """True for a lens that was modelled from the same input, and of which all files are there."""
     try:
-        row = read_row(lens_file(out, name, ROW))
+        row = read_row(lens_file(out, lens.name, ROW))
+        drawn = not settings.samples or draws_file(out, lens.name).is_file()
     except (InputError, OSError):
         return False
-    return is_complete(out, row) and row.origin.get("digest") == origin["digest"]
+    return drawn and is_complete(out, row) and row.origin.get("digest") == origin["digest"]
 
 
 class _Run:
@@ -149,10 +151,17 @@ class _Run:
             self._skip(lens, f"it cannot be modelled: {escape(str(error))}")
         else:
             write_manifest(self._out, self._settings)
+            self._draw(model)
             origin = self._origins[lens.name]
             write_lens(model, self._out, origin=origin, overwrite=self._overwrite)
             self.made += 1
             self._note(describe(model))
+
+    def _draw(self, model: LensModel) -> None:
+        """Write draws from the posterior, if any are wanted; the row comes last."""
+        count, seed = self._settings.samples, self._settings.seed
+        if count:
+            write_draws(model, self._out, count, seed, overwrite=self._overwrite)
 
     def finish(self) -> None:
         """Write the rows of lenses without a model, the tables and the page."""

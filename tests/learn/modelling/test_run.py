@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import cli
 from learn.modelling import outputs
+from learn.modelling.draws_file import draws_file
 from learn.modelling.lens_files import Given, find_lenses
 from learn.modelling.maps import make_maps
 from learn.modelling.output_files import MANIFEST, read_manifest
@@ -154,6 +155,22 @@ def test_a_damaged_row_is_made_again(run, solver, tmp_path):
     json.loads(row.read_text())
 
 
+def test_draws_from_the_posterior_are_made_on_request(run, solver, tmp_path, monkeypatch):
+    drawn = []
+
+    def write_draws(model, folder, count, seed, *, overwrite):
+        drawn.append((model.data.name, count, seed))
+        draws_file(folder, model.data.name).parent.mkdir(exist_ok=True)
+        draws_file(folder, model.data.name).write_bytes(b"")
+
+    monkeypatch.setattr("learn.modelling.run.write_draws", write_draws)
+    run(samples=50, seed=7)
+    assert drawn == [("J1", 50, 7), ("J2", 50, 7), ("J3", 50, 7)]
+    draws_file(tmp_path / "models", "J3").unlink()
+    run(samples=50, seed=7)
+    assert solver.names == ["J3"]
+
+
 @pytest.mark.parametrize("kind", ["image", "noise", "psf"])
 def test_a_lens_of_which_an_input_has_changed_is_modelled_again(run, solver, tmp_path, kind):
     run()
@@ -179,14 +196,14 @@ def test_a_redshift_that_is_added_makes_a_lens_new(run, solver, lenses):
 def test_other_settings_in_the_same_folder_are_refused_or_made_anew(run, solver, tmp_path):
     run()
     with pytest.raises(
-        InputError, match=r"holds models with mass = EPL, not SIE; choose another --out, or"
+        InputError, match=r"holds models with source_order = 10, not 4; choose another --out, or"
     ):
-        run(mass="SIE")
+        run(source_order=4)
     assert solver.names == []
-    run(mass="SIE", overwrite=True)
+    run(source_order=4, overwrite=True)
     assert solver.names == ["J1", "J2", "J3"]
-    assert json.loads((tmp_path / "models" / MANIFEST).read_text())["settings"]["mass"] == "SIE"
-    run(mass="SIE", device="cpu")  # where it is computed makes no difference
+    assert json.loads((tmp_path / "models" / MANIFEST).read_text())["settings"]["source_order"] == 4
+    run(source_order=4, device="cpu")  # where it is computed makes no difference
     assert solver.names == []
 
 
@@ -397,4 +414,4 @@ cli.main(["model", {str(lenses)!r}, "--out", {str(tmp_path / "models")!r}])
     assert done.returncode == -signal.SIGKILL, done.stderr
     there = sorted(path.name for path in (tmp_path / "models" / "lenses").iterdir())
     assert there == ["J1.fits", "J1.json", "J1.png"]
-    assert read_manifest(tmp_path / "models")["mass"] == "EPL"
+    assert read_manifest(tmp_path / "models")["source_order"] == 10
