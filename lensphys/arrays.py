@@ -7,7 +7,11 @@ behind our back is copied; what carries gradients stays linked.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -105,6 +109,58 @@ def in_precision(name: str, value: Any) -> Tensor:
         return value
     given = take_map(name, value)
     return given.float() if _is_half(given) else given
+
+
+def take_positions(x: Any, y: Any) -> tuple[Any, Any]:
+    """Return coordinates as tensors: those that are tensors as they are, arrays converted.
+
+    The finer precision of the two decides; an array beside a tensor goes to its device.
+    Anything else is left to :func:`lensphys.parameters.check_positions`.
+
+    Raises:
+        ValueError: for arrays that hold no real numbers, or have a unit that is no angle.
+    """
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        return x, y
+    device = next((v.device for v in (x, y) if isinstance(v, Tensor)), None)
+    taken = [_take_position(name, v, device) for name, v in (("x", x), ("y", y))]
+    if all(isinstance(v, Tensor) and v.dtype in PRECISIONS for v in taken):
+        dtype = torch.promote_types(*(v.dtype for v in taken))
+        taken = [v.to(dtype) for v in taken]
+    return taken[0], taken[1]
+
+
+def _take_position(name: str, value: Any, device: torch.device | None) -> Any:
+    many = hasattr(value, "__array__") or isinstance(value, list | tuple)
+    if isinstance(value, Tensor | np.generic) or not many:
+        return value
+    return torch.from_numpy(_as_array(name, value, "arcsec", "a tensor or an array")).to(device)
+
+
+class TakesPositions:
+    """An object whose public methods ``(x, y, ...)`` take positions as tensors or as arrays.
+
+    Methods themselves are written for tensors; each class that is derived converts for its own.
+    """
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        for name, method in list(vars(cls).items()):
+            if isinstance(method, FunctionType) and not name.startswith("_"):
+                code = inspect.unwrap(method).__code__
+                if code.co_varnames[:3] == ("self", "x", "y") and code.co_argcount > 2:
+                    setattr(cls, name, _with_positions(method))
+
+
+def _with_positions(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def evaluate(self: Any, x: Any, y: Any, *others: Any, **more: Any) -> Any:
+        # Every call of a profile comes here: nothing that takes microseconds without need.
+        if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+            x, y = take_positions(x, y)
+        return method(self, x, y, *others, **more)
+
+    return evaluate
 
 
 def _check_real(name: str, value: Tensor) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from lensphys.arrays import TakesPositions
 from lensphys.cosmology import DAYS
 from lensphys.mass.base import Unchanging
 from lensphys.mass.shear import Shear
@@ -35,11 +36,12 @@ class Deflector(Protocol):
         """Second derivatives of the potential."""
 
 
-class Lens(Unchanging, abc.ABC):
+class Lens(TakesPositions, Unchanging, abc.ABC):
     """Lens of one plane or of several: maps that follow from the Jacobian.
 
-    Coordinates ``x, y`` are in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``; every map comes
-    back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
+    Coordinates ``x, y`` are tensors or arrays, in arcsec, of shape ``(ny, nx)`` or
+    ``(B, ny, nx)``; every map comes back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is
+    batched.
     """
 
     def __init__(self, deflectors: Sequence[Deflector], **parameters: Parameter) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensphys.arrays import PRECISIONS, is_traced, read_numbers, take_numbers
+from lensphys.arrays import PRECISIONS, TakesPositions, is_traced, read_numbers, take_numbers
 from lensphys.fit_range import FitRange
 from lensphys.ground.numbers import is_count, is_number
 
@@ -142,7 +142,7 @@ def check_positions(x: Any, y: Any) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Profile:
+class Profile(TakesPositions):
     """Named parameters of a mass or light profile, checked and aligned with a grid.
 
     Subclasses are frozen dataclasses whose parameters are fields declared with :func:`parameter`.

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from lensphys.arrays import take_positions
 from lensphys.grid import measure_pixels
 from lensphys.ground.numbers import check_count
 from lensphys.kernels import launch
@@ -66,6 +67,7 @@ class Pixels:
         supersampling: int = 1,
         integrate_cores: bool = True,
     ) -> None:
+        x, y = take_positions(x, y)
         check_positions(x, y)
         dx, precision = measure_pixels(x, y)
         check_count("supersampling", supersampling)

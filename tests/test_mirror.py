@@ -10,6 +10,7 @@ SHARED = {
     "lensphys/fitting/test_fits_of_lens_light.py",
     "lensphys/mass/test_limits.py",
     "lensphys/mass/test_population_in_blocks.py",
+    "lensphys/test_array_layouts.py",
     "lensphys/test_extension.py",
     "lensphys/test_supersampled_images.py",
     "simulate/test_extension.py",

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ class LightProfile(Profile):
         return self._differentiate(lambda profile: profile.mean_brightness(x, y, width), x)
 
     def _differentiate(
-        self, evaluate: Callable[[LightProfile], Tensor], like: Tensor
+        self, evaluate: Callable[[Any], Tensor], like: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Maps of the profile, and their derivatives by forward-mode differentiation."""
         jacobian = {}

@@ -42,6 +42,9 @@ def b_n(n_sersic: Number) -> Number:
     0.4% off at n = 1 and 3% at n = 0.5, where 49.0% of the light is inside ``R_sersic``. Profiles
     take no lower index.
     """
+    if isinstance(n_sersic, Tensor):
+        # Under forward-mode derivatives torch adds a number to a single value in double precision.
+        return B_N_SLOPE * n_sersic + torch.full_like(n_sersic, B_N[1])
     return B_N_SLOPE * n_sersic + B_N[1]
 
 

@@ -133,7 +133,8 @@ class Shapelets(Expansion):
         table = pad(amp, (0, 1))[..., places.to(amp.device)]
         along_x, along_y = (torch.movedim(functions, 0, -3) for functions in (along_x, along_y))
         mixed = product(table, along_x.flatten(-2)).unflatten(-1, along_x.shape[-2:])
-        return (mixed * along_y).sum(-3)
+        total: Tensor = (mixed * along_y).sum(-3)
+        return total
 
     def points_along(self, width: float) -> int:
         if not is_concrete(self.beta):

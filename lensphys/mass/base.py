@@ -36,18 +36,19 @@ class Unchanging:
 class MassProfile(Profile):
     """A deflector in one lens plane. Angles in arcsec, deflections reduced.
 
-    Every method takes coordinates ``x, y`` in arcsec, of shape ``(ny, nx)`` or ``(B, ny, nx)``,
-    and returns maps of shape ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is batched.
+    Every method takes coordinates ``x, y``, tensors or arrays, in arcsec, of shape ``(ny, nx)`` or
+    ``(B, ny, nx)``, and returns maps of shape ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is
+    batched.
 
     Positions may be as far as float32 reaches: on a CPU, outside of compiled graphs and transforms,
     those beyond 1e7 arcsec are evaluated in float64; elsewhere results are finite up to 1e10.
     """
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        super().__init_subclass__(**settings)
         for name in ("potential", "deflection", "hessian"):
             if name in vars(cls):
                 setattr(cls, name, at_any_distance(vars(cls)[name]))
+        super().__init_subclass__(**settings)  # last, so that arrays are converted first
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Lensing potential, arcsec^2."""

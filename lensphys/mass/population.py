@@ -8,10 +8,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
+from lensphys.arrays import TakesPositions
 from lensphys.mass.base import MassProfile, Unchanging
 from lensphys.mass.distance import is_far
 from lensphys.parameters import (
@@ -28,7 +31,7 @@ from lensphys.parameters import (
 _BLOCK = {"cpu": 1 << 16, "cpu gradient": 1 << 19, "accelerator": 1 << 24}
 
 
-class Population(Unchanging):
+class Population(TakesPositions, Unchanging):
     """The sum of ``K`` deflectors, whose parameters carry a last axis of length ``K``.
 
     Deflectors are evaluated in blocks of bounded size. A backward pass computes each block again
@@ -50,7 +53,10 @@ class Population(Unchanging):
     """
 
     def __init__(
-        self, profile: MassProfile, chunk: int | None = None, mask: Tensor | None = None
+        self,
+        profile: MassProfile,
+        chunk: int | None = None,
+        mask: Tensor | NDArray[np.bool_] | None = None,
     ) -> None:
         if not isinstance(profile, MassProfile):
             raise ValueError(
@@ -66,6 +72,8 @@ class Population(Unchanging):
             raise ValueError(f"chunk must be at least 1, a whole number or None, got {chunk}")
         self.profile = profile
         self.chunk = chunk
+        if isinstance(mask, np.ndarray) and mask.dtype == bool:
+            mask = torch.from_numpy(mask.copy())
         self.mask = mask
         self.size = shape[-1]
         self._batch = _masked_shape(mask, shape)[:-1]

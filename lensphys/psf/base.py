@@ -41,7 +41,9 @@ def take_settings(psf: Any, *, numbers: tuple[str, ...], live: tuple[str, ...] =
             if name not in live and is_linked(value):
                 raise ValueError(f"{name} must be a number without gradients, got {value}")
         elif hasattr(value, "__array__"):
-            value = take_numbers(name, value, "" if name in ("truncation", "beta") else "arcsec")
+            taken = take_numbers(name, value, "" if name in ("truncation", "beta") else "arcsec")
+            # What is no tensor is a number that stays as it is.
+            value = taken.item() if isinstance(taken, Tensor) and taken.numel() == 1 else taken
         least = 1 if name == "beta" else 0
         if not (is_number(value) and value > least):
             wanted = "finite and above 1" if least else "positive and finite"
