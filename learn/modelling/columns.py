@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
+import astropy.units as u
+
 from lensphys.ground.registry import load
 from lensphys.light import LIGHTS
 from lensphys.mass import MASSES, find_mass
@@ -93,6 +95,17 @@ def parameter_unit(name: str, flux: str = "") -> str:
 def per_area(flux: str) -> str:
     """Unit of surface brightness, flux per arcsec^2; empty where that of the flux is not known."""
     return f"{flux} / arcsec2" if flux else ""
+
+
+def fits_unit(unit: str) -> str | None:
+    """A unit in the words of the FITS standard; None for one that it does not know.
+
+    Readers would warn of such a unit in each column.
+    """
+    try:
+        return str(u.Unit(unit, format="fits").to_string("fits")) or None
+    except ValueError:
+        return None
 
 
 @functools.cache

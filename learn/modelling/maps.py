@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lensphys.caustics import CriticalCurve, critical_curves
+from lensphys.fitting.result import FitResult
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.mass.base import MassProfile
@@ -20,7 +21,6 @@ from lensphys.parameters import parameter_fields
 
 if TYPE_CHECKING:
     from learn.modelling.lens_model import LensModel
-    from lensphys.fitting.result import FitResult
 
 Map = NDArray[np.float64]
 

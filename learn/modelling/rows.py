@@ -15,10 +15,10 @@ from learn.modelling.columns import parameter_unit
 from learn.modelling.maps import MASS_UNITS
 from learn.modelling.sky import Sky, find_sky
 from lensphys.cosmology import mass_of_theta_E
+from lensphys.fitting.result import FitResult
 
 if TYPE_CHECKING:
     from learn.modelling.lens_model import LensModel
-    from lensphys.fitting.result import FitResult
 
 Value = float | int | bool | str | None
 

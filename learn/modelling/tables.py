@@ -6,11 +6,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
-from learn.modelling.columns import describe_column
+from learn.modelling.columns import describe_column, fits_unit
 from learn.modelling.row_files import CREATOR, is_made
 from learn.modelling.rows import Row, Value
 from lensphys.ground.files import check_output
@@ -89,7 +88,7 @@ def _make_fits(rows: Sequence[Row], names: Sequence[str], units: dict[str, str])
     table.header["CREATOR"] = CREATOR
     for number, name in enumerate(names, 1):
         words = describe_column(name)
-        if units[name] and not _fits_unit(units[name]):
+        if units[name] and not fits_unit(units[name]):
             words += f", in {ascii_text(units[name])}"
         table.header[f"TCOMM{number}"] = words
     first = fits.PrimaryHDU()
@@ -99,23 +98,12 @@ def _make_fits(rows: Sequence[Row], names: Sequence[str], units: dict[str, str])
 
 def _as_column(name: str, values: Sequence[Value], unit: str) -> fits.Column:
     """A column of FITS: text in ASCII, or float64, in which yes and no are 1 and 0."""
-    known_unit = _fits_unit(unit)
+    known_unit = fits_unit(unit)
     if any(isinstance(value, str) for value in values):
         words = np.array(["" if value is None else ascii_text(value) for value in values])
         return fits.Column(name, f"{max(1, words.itemsize // 4)}A", known_unit, array=words)
     numbers = np.array([np.nan if value is None else float(value) for value in values])
     return fits.Column(name, "D", known_unit, array=numbers)
-
-
-def _fits_unit(unit: str) -> str | None:
-    """A unit in the words of the FITS standard; None for one that it does not know.
-
-    Every reader would warn of another in each column; the description of the column holds it.
-    """
-    try:
-        return str(u.Unit(unit, format="fits").to_string("fits")) or None
-    except ValueError:
-        return None
 
 
 def _write_csv(path: Path, lines: Sequence[Sequence[str]]) -> None:
