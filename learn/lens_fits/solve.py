@@ -68,6 +68,7 @@ def fit_images(
     """Lens fits of images (B, H, W), with their channels in half precision, on the CPU."""
     flux = images * torch.from_numpy(photometry.rate).to(images)[:, None, None]
     first, patient, last = _fitters(photometry, config, lens_light, _coarser(flux))
+    scene = LensScene("EPL", lens_light=lens_light)
     pixels = photometry.pixels((flux.shape[-2], flux.shape[-1]), flux)
 
     def solve(rows: Tensor, start: dict[str, Tensor] | None) -> LensFits:
@@ -79,7 +80,7 @@ def fit_images(
         # the noise where light is bright.
         for _ in range(1 if start is None else 2):
             if start is not None:
-                model = last.scene.image(start, pixels)
+                model = scene.image(start, pixels)
                 mean, sigma = known.mean_and_sigma(model)
                 own = flux[rows] - (mean - model)
             result = last(own, sigma, start=start)
@@ -106,11 +107,11 @@ def fit_images(
         better = other.chi2_dof < found.chi2_dof[chosen]
         found.replace_rows(chosen[better], other.rows(better))
 
-    names = last.scene.names
+    names = scene.names
     mirrored = _mirror(found.values.numpy(), names)
     retry(
         _is_off_centre(found.values.numpy(), names),
-        lambda rows: last.scene.named(torch.from_numpy(mirrored).to(flux)[rows]),
+        lambda rows: scene.named(torch.from_numpy(mirrored).to(flux)[rows]),
     )
     dof = flux[0].numel() - len(names)
     chi2, values = found.chi2_dof.numpy(), found.values.numpy()

@@ -14,7 +14,7 @@ from lensphys.arrays import take_numbers
 from lensphys.fit_range import FitRange
 from lensphys.parameters import Parameter
 
-#: Starting values are kept this fraction of the range away from its ends, where steps vanish.
+#: Starting values out of a range are moved this fraction of it inside: at its ends steps vanish.
 _MARGIN = 1e-3
 #: Coordinates go no further than this to either side, 1e-4 of the range away from its ends: a
 #: best fit at a bound would otherwise be looked for at infinity, where slopes are lost to rounding.
@@ -107,10 +107,14 @@ class Bounds:
         return torch.where(self.held, self._fixed[index], value), slope * ~self.held
 
     def inverse(self, params: Tensor, index: Tensor) -> Tensor:
-        """The coordinates of parameters ``(b, P)``; those out of bounds are moved inside."""
+        """The coordinates of parameters ``(b, P)``; those out of bounds are moved well inside."""
         low, width = self._interval(index)
         value = torch.where(self.log, torch.log(params.clamp_min(1e-30)), params)
-        return torch.logit(((value - low) / width).clamp(_MARGIN, 1 - _MARGIN))
+        share = (value - low) / width
+        # A best fit at a bound may be gone on from; others would find steps vanish there.
+        inside = torch.logit(share.clamp(_MARGIN, 1 - _MARGIN))
+        near = torch.logit(share).clamp(-EDGE, EDGE)
+        return torch.where((share > 0) & (share < 1), near, inside)
 
     def free(self, z: Tensor, gradient: Tensor) -> Tensor:
         """Mask of what may change: neither fixed, nor at a bound that ``gradient`` would leave."""
@@ -154,7 +158,7 @@ def per_image(name: str, value: Parameter, like: Tensor) -> Tensor:
 
 def _check_bounds(name: str, given: tuple[float, float], known: FitRange) -> tuple[float, float]:
     try:
-        low, high = map(float, given)
+        low, high = (math.nan if isinstance(end, bool) else float(end) for end in given)
     except (TypeError, ValueError):
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

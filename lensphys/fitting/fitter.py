@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.fitting.bounds import Bounds, per_image
-from lensphys.fitting.implicit import ImplicitFit
-from lensphys.fitting.observations import Images, check_images, take_psf
-from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
-from lensphys.fitting.priors import Priors
-from lensphys.fitting.problem import SersicProblem
+from lensphys.fitting.linear.fit import fit_linear
+from lensphys.fitting.linear.settings import LIGHTS, LinearModel
+from lensphys.fitting.observations import Images, check_data, check_images, check_kernels, take_psf
 from lensphys.fitting.result import FitResult
 from lensphys.fitting.scene import LensScene
 from lensphys.fitting.search import Search
-from lensphys.fitting.templates import Templates, starting_values
+from lensphys.fitting.sersic_fit import SersicFit
+from lensphys.fitting.templates import Templates
 from lensphys.grid import pixel_grid
+from lensphys.ground.numbers import is_number
+from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter, check_width, read_parameter
-from lensphys.psf import PSF
+from lensphys.psf import PSF, PixelPSF
 from lensphys.rendering import Pixels
 from lensphys.threads import side_by_side
 
@@ -33,7 +35,13 @@ def fit(
     pixel_scale: float,
     psf: PSF | Tensor | NDArray[Any] | None = None,
     mass: str = "SIE",
-    lens_light: bool = False,
+    multipoles: Sequence[int] = (),
+    neighbours: Sequence[MassProfile] = (),
+    lens_light: bool | str | None = None,
+    source: str = "sersic",
+    source_order: int = 10,
+    sky: bool | str = False,
+    model_error: float | tuple[float, float] = 0.0,
     supersampling: int = 1,
     start: Mapping[str, Parameter] | None = None,
     fixed: Mapping[str, Parameter] | None = None,
@@ -44,12 +52,16 @@ def fit(
     max_steps: int = 50,
     tolerance: float = 1e-2,
 ) -> FitResult:
-    """Maximum-likelihood model of every image: a deflector with shear, and a Sersic source.
+    """Model of every image, the most probable one: a deflector with shear, and a source.
 
     Damped Gauss-Newton steps (Levenberg 1944; Marquardt 1963; damping after Nielsen 1999) through
-    the renderer and its closed-form derivatives, for the whole batch at once. ``params`` are
-    differentiable with respect to ``images`` and ``sigma`` by the implicit function theorem, and
-    ``model`` and ``residual`` through them; all other results are constants.
+    the renderer and its closed-form derivatives, for the whole batch at once. Sersic profiles
+    without a background, multipoles or neighbours are fitted in all their parameters. In any other
+    scene the brightness is linear in amplitudes, which are solved for at every step (variable
+    projection: Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413), and the priors of
+    :mod:`lensphys.fitting.linear.default_priors` apply. ``params`` are differentiable with respect
+    to ``images`` and ``sigma`` by the implicit function theorem, and ``model`` and ``residual``
+    through them; all other results are constants.
 
     Args:
         images: ``(B, ny, nx)``, or ``(ny, nx)`` for a batch of one; flux per pixel. Tensors, arrays
@@ -63,20 +75,35 @@ def fit(
             normalised; ``(B, ky, kx)`` holds one for each image.
         mass: name of a mass profile that can be fitted, such as ``"SIE"`` or ``"EPL"``; see
             :data:`lensphys.mass.MASSES`.
-        lens_light: fit a Sersic profile of the lens too, as ``lens_light_amplitude`` ...
-        start: starting values by parameter name, numbers or ``(B,)``; other parameters start from
-            a round lens and a round source at the centre. Without ``start`` the fit starts from
-            the templates that match the image best.
+        multipoles: orders of the main deflector, of 1, 3 and 4, as ``a3_cos``, ``a3_sin`` ...; see
+            :class:`lensphys.fitting.deflectors.Deflectors`.
+        neighbours: mass profiles that are given, each of one deflector or of ``(B,)`` of them.
+        lens_light: fit the light of the lens too: ``"sersic"`` (or True), a Sersic profile with
+            parameters ``lens_light_amplitude`` ...; ``"mge"``, a multi-Gaussian expansion.
+        source: ``"sersic"``; ``"shapelets"``; or ``"pixels"``, on a grid that follows the source.
+        source_order: highest order of the shapelets; half the pixels a side of the grid.
+        sky: fit a background that is constant; ``"smooth"`` for one of low order over the field.
+        model_error: part of the model that counts as noise, ``sigma^2 + (error model)^2``, such as
+            for a bright core whose PSF is uncertain; or a pair, that of the lens light and that of
+            the lensed source. The model is that of the best fit before, in a few rounds, and
+            gradients take this noise for a constant.
+        start: starting values by parameter name, numbers or ``(B,)``. If they are those of all
+            parameters, the fit goes on from there. If some are missing, the fit starts from
+            templates that agree with the values: Einstein radii to 20%, other radii within a factor
+            of 2, places of the source to a quarter of the Einstein radius, ellipticities to 0.2;
+            and from the values themselves, with a round lens and a round source at the centre.
+            Without ``start`` the fit starts from the templates that match the image best.
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` instead of the default range of a parameter; a
-            transformation keeps the fit inside.
+            transformation keeps the fit inside. By default the radius of a source behind a shining
+            lens is below the Einstein radius of the template that suits it.
         priors: mean and standard deviation of a Gaussian prior by parameter name, numbers or
             ``(B,)``; each adds ``((p - mean) / sd)^2`` to chi^2. The prior of other parameters is
             flat within their bounds.
-        n_starts: starting points that are tried for every image without ``start``.
-        retry_above: chi^2 over the degrees of freedom above which eight times as many other
-            starting points are tried; infinite for never. None tries again what noise does not
-            explain, in vain if no model of the kind explains the image, as with substructure.
+        n_starts: templates that are tried for every image, in scenes without linear amplitudes.
+        retry_above: in the same scenes, chi^2 over the degrees of freedom above which eight times
+            as many other templates are tried; infinite for never. None tries again what noise does
+            not explain, in vain if no model of the kind explains the image, as with substructure.
         max_steps: most evaluations of the model from the best starting point on, and from each of
             several while the best is sought; 0 leaves the starting point as it is.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
@@ -89,7 +116,13 @@ def fit(
         pixel_scale=pixel_scale,
         psf=psf,
         mass=mass,
+        multipoles=multipoles,
+        neighbours=neighbours,
         lens_light=lens_light,
+        source=source,
+        source_order=source_order,
+        sky=sky,
+        model_error=model_error,
         supersampling=supersampling,
         bounds=bounds,
         n_starts=n_starts,
@@ -103,7 +136,8 @@ class Fitter:
     """:func:`fit` for many batches of images of one kind: templates are made once.
 
     Args:
-        pixel_scale, psf, mass, lens_light, supersampling, bounds: see :func:`fit`.
+        pixel_scale, psf, mass, multipoles, neighbours, lens_light: see :func:`fit`.
+        source, source_order, sky, model_error, supersampling, bounds: see :func:`fit`.
         n_starts, retry_above, max_steps, tolerance: see :func:`fit`.
     """
 
@@ -113,7 +147,13 @@ class Fitter:
         pixel_scale: float,
         psf: PSF | Tensor | NDArray[Any] | None = None,
         mass: str = "SIE",
-        lens_light: bool = False,
+        multipoles: Sequence[int] = (),
+        neighbours: Sequence[MassProfile] = (),
+        lens_light: bool | str | None = None,
+        source: str = "sersic",
+        source_order: int = 10,
+        sky: bool | str = False,
+        model_error: float | tuple[float, float] = 0.0,
         supersampling: int = 1,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         n_starts: int = 3,
@@ -125,17 +165,36 @@ class Fitter:
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise ValueError(f"{name} must be a whole number from {least} on, got {count!r}")
         read_parameter("tolerance", tolerance, positive=True)
-        if retry_above is not None and not retry_above >= 0:
-            raise ValueError(f"retry_above must not be negative, got {retry_above!r}")
-        self.scene = LensScene(mass, lens_light=lens_light)
+        if retry_above is not None and not (
+            retry_above == math.inf or (is_number(retry_above) and retry_above >= 0)
+        ):
+            raise ValueError(f"retry_above must be a number from 0 on, got {retry_above!r}")
         check_width("pixel_scale", pixel_scale)
+        self._model = LinearModel(
+            mass=mass,
+            multipoles=tuple(multipoles),
+            neighbours=tuple(neighbours),
+            lens_light=_read_lens_light(lens_light),
+            source=source,
+            source_order=source_order,
+            sky=sky,
+            model_error=model_error,
+        )
+        shining = self._model.lens_light is not None
+        #: Scenes without linear amplitudes: that which is fitted, and one that it contains.
+        self._scenes = _list_scenes(mass, shining) if _is_plain(self._model) else []
         self._pixel_scale = float(pixel_scale)
         self._psf = take_psf(psf, self._pixel_scale)
         self._supersampling = supersampling
         self._bounds = dict(bounds or {})
-        self._n_starts, self._retry_above = n_starts, retry_above
-        self._max_steps, self._tolerance = max_steps, tolerance
-        self._cached: dict[Any, tuple[Pixels, Tensor, Templates | None]] = {}
+        self._search = Search(
+            n_starts=n_starts,
+            retry_above=retry_above,
+            max_steps=max_steps,
+            tolerance=tolerance,
+            bounded=self._bounds,
+        )
+        self._cached: dict[Any, tuple[Pixels, Tensor, dict[str, Templates]]] = {}
 
     @side_by_side()
     def __call__(
@@ -148,67 +207,44 @@ class Fitter:
         priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
     ) -> FitResult:
         """Fit a batch of images; see :func:`fit`."""
-        start, fixed = start or {}, fixed or {}
-        given = {**start, **fixed}
-        free = len(self.scene.names) - len(fixed)
-        images, weight = check_images(images, sigma, free)
-        complete = bool(start) and (not self._max_steps or given.keys() >= {*self.scene.names})
-        pixels, templates = self._prepare(images, with_templates=not complete)
-        half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
-        with torch.no_grad():
-            peak = images.amax((-2, -1)) / pixels.pixel_scale**2
-            peak = torch.where(peak > 0, peak, 1.0)
-            bounds = Bounds(self.scene.ranges, half_field, peak, self._bounds, fixed)
-            known = Priors.read(priors or {}, self.scene.names, peak)
-            data = images.detach(), weight.detach()
-            problem = SersicProblem(self.scene, pixels, bounds, known, *data)
-            search = Search(
-                n_starts=self._n_starts,
-                retry_above=self._retry_above,
-                max_steps=self._max_steps,
-                tolerance=self._tolerance,
-                bounded=self._bounds,
+        images, weight = check_images(images, sigma)
+        start, fixed, priors = start or {}, fixed or {}, priors or {}
+        if not self._scenes:
+            pixels, _ = self._prepare(images, [])
+            check_data(weight, len(self._model.scene(pixels).names) - len(fixed))
+            return fit_linear(
+                images,
+                weight,
+                pixels,
+                self._model,
+                start=start,
+                fixed=fixed,
+                bounds=self._bounds,
+                priors=priors,
+                max_steps=self._search.max_steps,
+                tolerance=self._search.tolerance,
             )
-            first = starting_values(self.scene, start, half_field, peak)[:, None]
-            if templates is None:
-                found = search.descend(problem, first)
-            else:
-                near = {name: per_image(name, value, peak) for name, value in given.items()}
-                found = search.run(problem, templates, near, first if start else None)
-            covariance = invert_fisher(problem, found.z, found.normal)
-            effective = count_effective(problem, covariance)
-            dof = (weight > 0).sum((-2, -1)) - effective
-            chi2_dof = problem.chi2(found.objective, found.z) / dof
-            evidence = compute_evidence(problem, found.z, found.normal)
-
-        z, everything = found.z, found.index
-        if torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad):
-            z = ImplicitFit.apply(images, weight, found.z, found.converged, problem)
-        params = self.scene.named(bounds.forward(z, everything)[0])
-        model = problem.model(params)
-        return FitResult(
-            params=params,
-            errors=self.scene.named(covariance.diagonal(dim1=1, dim2=2).sqrt()),
-            names=self.scene.names,
-            covariance=covariance,
-            chi2_dof=chi2_dof.to(images.dtype),
-            converged=found.converged,
-            steps=found.steps,
-            model=model,
-            residual=(images - model) * weight,
-            scene=self.scene,
-            amplitudes={},
-            effective=effective.to(images.dtype),
-            evidence=evidence.to(images.dtype),
-            priors=known.named(images.dtype),
-            problem=problem,
+        check_data(weight, len(self._scenes[0].names) - len(fixed))
+        task = SersicFit(
+            scene=self._scenes[0],
+            simpler=self._scenes[1] if len(self._scenes) > 1 else None,
+            search=self._search,
+            errors=self._model.errors,
+            start=start,
+            fixed=fixed,
+            bounds=self._bounds,
+            priors=priors,
         )
+        pixels, templates = self._prepare(images, [] if task.complete else self._scenes)
+        return task.run(images, weight, pixels, templates)
 
-    def _prepare(self, images: Tensor, *, with_templates: bool) -> tuple[Pixels, Templates | None]:
-        """Return pixels and templates for images of this shape, precision and device."""
+    def _prepare(
+        self, images: Tensor, scenes: Sequence[LensScene]
+    ) -> tuple[Pixels, dict[str, Templates]]:
+        """Return pixels for images of this shape, precision and device, and templates by mass."""
         ny, nx = images.shape[-2:]
         key = (ny, nx, images.dtype, images.device)
-        pixels, spread, templates = self._cached.get(key, (None, None, None))
+        pixels, spread, templates = self._cached.get(key, (None, None, {}))
         # Later calls may differentiate, also if this one does not.
         with torch.inference_mode(False), torch.no_grad():
             if pixels is None:
@@ -218,11 +254,48 @@ class Fitter:
             # A PSF may change, such as one whose width is a tensor, and templates are blurred.
             now = pixels.collect(_point_source(pixels.x))
             if spread is not None and not torch.equal(now, spread):
-                templates = None
-            if with_templates and templates is None:
-                templates = Templates(self.scene, pixels)
+                templates = {}
+            check_kernels(self._psf, images)
+            for scene in scenes:
+                if scene.mass not in templates:
+                    templates[scene.mass] = Templates(scene, self._average(pixels))
         self._cached[key] = pixels, now, templates
-        return pixels, templates if with_templates else None
+        return pixels, templates
+
+    def _average(self, pixels: Pixels) -> Pixels:
+        """Pixels with the mean of the kernels of a batch, which templates are blurred with."""
+        if not isinstance(self._psf, PixelPSF) or torch.as_tensor(self._psf.kernel).ndim < 3:
+            return pixels
+        kernels = torch.as_tensor(self._psf.kernel).detach()
+        mean = (kernels / kernels.sum((-2, -1), keepdim=True)).mean(0)
+        psf = dataclasses.replace(self._psf, kernel=mean, normalise=True)
+        return Pixels(*pixels.centers, psf=psf, supersampling=self._supersampling)
+
+
+def _is_plain(model: LinearModel) -> bool:
+    """Tell if a model holds Sersic profiles alone, whose parameters are all fitted as such."""
+    light = model.source == "sersic" and model.lens_light != "mge" and not model.sky
+    return light and not model.multipoles and not model.neighbours
+
+
+def _list_scenes(mass: str, lens_light: bool) -> list[LensScene]:
+    """List the scene of a mass, and an isothermal one if that is a case of it."""
+    scene, isothermal = (LensScene(name, lens_light=lens_light) for name in (mass, "SIE"))
+    return [scene, isothermal] if {*isothermal.names} < {*scene.names} else [scene]
+
+
+def _read_lens_light(given: object) -> str | None:
+    """Return the kind of lens light; True is a Sersic profile."""
+    if given is None or given is False:
+        return None
+    if given is True:
+        return "sersic"
+    if not isinstance(given, str) or given not in LIGHTS:
+        raise ValueError(
+            "lens_light must be None, False, True (a Sersic profile), 'sersic' or 'mge', "
+            f"got {given!r}"
+        )
+    return given
 
 
 def _point_source(like: Tensor) -> Tensor:

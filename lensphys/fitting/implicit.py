@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from lensphys.fitting.optimiser import solve_free
-from lensphys.fitting.problem import SersicProblem
+from lensphys.fitting.problem import Problem
+
+
+class SmoothProblem(Problem, Protocol):
+    """Objective whose gradient is differentiable.
+
+    Attributes:
+        chunk: number of images that are worked through at once.
+    """
+
+    chunk: int
+
+    def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+        """Half the downhill gradient ``(b, P)`` in ``z``, differentiable by its floats."""
 
 
 class ImplicitFit(torch.autograd.Function):
@@ -25,7 +38,7 @@ class ImplicitFit(torch.autograd.Function):
         weight: Tensor,
         z: Tensor,
         converged: Tensor,
-        problem: SersicProblem,
+        problem: SmoothProblem,
     ) -> Tensor:
         ctx.save_for_backward(images, weight, z, converged)
         ctx.problem = problem
@@ -35,7 +48,7 @@ class ImplicitFit(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_z: Tensor) -> tuple[Tensor | None, ...]:
         images, weight, z, converged = ctx.saved_tensors
-        problem: SersicProblem = ctx.problem
+        problem: SmoothProblem = ctx.problem
         by_images, by_weight = torch.zeros_like(images), torch.zeros_like(images)
         for index in torch.nonzero(converged)[:, 0].split(problem.chunk):
             with torch.enable_grad():

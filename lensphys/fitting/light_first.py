@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lensphys.fitting.optimiser import find_best
 from lensphys.fitting.problem import SersicProblem
-from lensphys.rendering import Pixels
 
 #: Part of the light of the lens that counts as noise: an arc on it must stand out all the more.
 _LIGHT_ERROR = 0.03
@@ -67,7 +66,7 @@ def fit_light(problem: SersicProblem, known: Mapping[str, Tensor]) -> LightFirst
         own = SersicProblem(scene, pixels, bounds, problem.priors, images, used)
         return bounds.forward(find_best(own, points, steps, _TOLERANCE).z, everything)[0]
 
-    x, y = (_at_pixels(rays, pixels) for rays in (pixels.x, pixels.y))
+    x, y = pixels.centers
     soft = soften(weight, _LIGHT_ERROR * images)
     points = _list_points(problem, soft, _find_peak(images * (weight > 0), x, y), known)
     params = descend(soft, points, _FIRST)
@@ -125,12 +124,6 @@ def _draw(problem: SersicProblem, values: Mapping[str, Tensor]) -> Tensor:
     light, pixels = problem.scene.light(values), problem.pixels
     assert light is not None
     return pixels.collect(pixels.brightness(light))
-
-
-def _at_pixels(rays: Tensor, pixels: Pixels) -> Tensor:
-    """Means of coordinates of rays over the pixels."""
-    means: Tensor = torch.nn.functional.adaptive_avg_pool2d(rays[None], pixels.shape)[0]
-    return means
 
 
 def _find_peak(images: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

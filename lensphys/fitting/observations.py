@@ -24,7 +24,7 @@ _ABSURD = 1e4
 _GOOD = 0.05
 
 
-def check_images(images: Images, sigma: Parameter, parameters: int) -> tuple[Tensor, Tensor]:
+def check_images(images: Images, sigma: Parameter) -> tuple[Tensor, Tensor]:
     """Return images ``(B, ny, nx)``, and ``1 / sigma`` of every pixel, 0 where it is masked.
 
     A pixel is masked where ``sigma`` is infinite, or above 1e4 times the level that a twentieth of
@@ -33,11 +33,10 @@ def check_images(images: Images, sigma: Parameter, parameters: int) -> tuple[Ten
     Args:
         images: ``(B, ny, nx)`` or ``(ny, nx)``, or a list of images of one shape.
         sigma: a number, ``(B,)``, or maps like ``images``.
-        parameters: number of parameters to be fitted, fewer than the pixels of every image.
 
     Raises:
-        ValueError: for wrong shapes, noise that is not positive, values that are not finite where
-            the noise is, and too few pixels that are not masked.
+        ValueError: for wrong shapes, noise that is not positive, and values that are not finite
+            where the noise is.
     """
     images = in_precision("images", _stack("images", images))
     if images.ndim not in (2, 3) or not images.numel():
@@ -62,13 +61,31 @@ def check_images(images: Images, sigma: Parameter, parameters: int) -> tuple[Ten
     if not bool((sigma > 0).all()):
         raise ValueError("sigma must be positive (infinite where a pixel is masked)")
     masked = torch.isinf(sigma)
-    fewest = int((~masked).sum((-2, -1)).min())
+    # A masked pixel may hold anything: 0 times it must be 0.
+    return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
+
+
+def check_data(weight: Tensor, parameters: int) -> None:
+    """Raise ValueError unless every image has more pixels that count than parameters.
+
+    Args:
+        weight: ``1 / sigma``, ``(B, ny, nx)``, 0 where a pixel is masked.
+        parameters: number of parameters to be fitted.
+    """
+    fewest = int((weight > 0).sum((-2, -1)).min())
     if fewest <= parameters:
         raise ValueError(
             f"an image has {fewest} pixels that are not masked, too few for {parameters} parameters"
         )
-    # A masked pixel may hold anything: 0 times it must be 0.
-    return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
+
+
+def check_kernels(psf: PSF | None, images: Tensor) -> None:
+    """Raise ValueError unless a PSF has one kernel for all images, or one for each."""
+    kernel = psf.kernel if isinstance(psf, PixelPSF) else None
+    if kernel is not None and kernel.ndim > 2 and len(kernel) not in (1, len(images)):
+        raise ValueError(
+            f"psf must hold one kernel, or one for each of {len(images)} images, got {len(kernel)}"
+        )
 
 
 def take_psf(psf: PSF | Tensor | NDArray[Any] | None, pixel_scale: float) -> PSF | None:

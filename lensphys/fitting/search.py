@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from lensphys.fitting.light_first import LightFirst, fit_light
+from lensphys.fitting.light_first import LightFirst
 from lensphys.fitting.optimiser import State, find_best
 from lensphys.fitting.problem import SersicProblem
 from lensphys.fitting.templates import Templates
@@ -39,34 +39,30 @@ class Search:
         problem: SersicProblem,
         templates: Templates,
         known: Mapping[str, Tensor],
-        points: Tensor | None = None,
+        points: Tensor | None,
+        light: LightFirst | None,
     ) -> State:
-        """Find the best fit of every image.
-
-        Where the light of the lens is fitted, it is so first, and templates are compared with what
-        is left, too.
+        """Find the best fit of every image, from the templates that suit it best.
 
         Args:
             problem: objective of the fits; its bounds are narrowed where the lens shines.
             templates: of the scene.
             known: values ``(B,)`` by name that templates must agree with.
-            points: further starting points, ``(B, M, P)``.
+            points: further starting points, ``(B, M, P)``; None for none.
+            light: of the lens, as it is known before the rest; templates are compared with what
+                it leaves, too.
         """
-        images, weight = problem.images, problem.weight
-        starts = [] if points is None else [points]
-        near = known or None
-        starts.append(templates.best(images, weight, self.n_starts, known=near))
-        if not problem.scene.lens_light or not self.max_steps:
-            found = self.descend(problem, torch.cat(starts, 1))
-            self._retry(problem, found, templates, known, None)
-            return found
-        light = fit_light(problem, known)
-        data = light.arcs, light.weight
-        starts.append(templates.best(*data, self.n_starts, known=near, light=light.params))
-        self._narrow(problem, starts[-1][:, 0], known)
+        images, weight, near = problem.images, problem.weight, known or None
+        starts = [templates.best(images, weight, self.n_starts, known=near)]
+        if light is not None:
+            data = light.arcs, light.weight
+            starts.append(templates.best(*data, self.n_starts, known=near, light=light.params))
+            self._narrow(problem, starts[-1][:, 0], known)
+        if points is not None:
+            starts.append(points)
         found = self.descend(problem, torch.cat(starts, 1))
-        self._mirror(problem, found)
-        self._retry(problem, found, templates, known, light)
+        if light is not None:
+            self._mirror(problem, found)
         return found
 
     def descend(self, problem: SersicProblem, points: Tensor, which: Tensor | None = None) -> State:
@@ -107,18 +103,34 @@ class Search:
             return
         params |= {f"center_{axis}": other[k] for k, axis in enumerate("xy")}
         points = torch.stack(list(params.values()), -1)[which, None]
-        self._keep_better(found, which, self.descend(problem, points, which))
+        keep_better(found, which, self.descend(problem, points, which))
 
-    def _retry(
+    def find_poor(self, problem: SersicProblem, found: State) -> Tensor:
+        """Find the fits that noise does not explain, and which are to be tried again."""
+        pixels = (problem.weight > 0).sum((-2, -1))
+        dof = pixels - (~problem.bounds.held).sum()
+        if self.retry_above is None:
+            limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
+        else:
+            limit = self.retry_above * dof
+        return torch.nonzero(~(problem.chi2(found.objective, found.z) <= limit))[:, 0]
+
+    def retry(
         self,
         problem: SersicProblem,
         found: State,
+        which: Tensor,
         templates: Templates,
         known: Mapping[str, Tensor],
         light: LightFirst | None,
     ) -> None:
-        """Improve the fits that noise does not explain, if other templates lead to better ones."""
-        which = self._find_poor(problem, found)
+        """Improve some of the fits, if more and other templates lead to better ones.
+
+        Args:
+            problem, templates, known, light: see :meth:`run`.
+            found: fits of all images.
+            which: images that are tried again.
+        """
         if not which.numel():
             return
         count = _RETRY * self.n_starts
@@ -128,19 +140,10 @@ class Search:
             part = light.take(which)
             data, own = (part.arcs, part.weight), part.params
         points = templates.best(*data, count, distinct=True, known=some, light=own)
-        self._keep_better(found, which, self.descend(problem, points, which))
+        keep_better(found, which, self.descend(problem, points, which))
 
-    def _find_poor(self, problem: SersicProblem, found: State) -> Tensor:
-        """Find the fits that are to be tried again."""
-        pixels = (problem.weight > 0).sum((-2, -1))
-        dof = pixels - (~problem.bounds.held).sum()
-        if self.retry_above is None:
-            limit = dof + _DEVIATIONS * torch.sqrt(2.0 * dof)
-        else:
-            limit = self.retry_above * dof
-        return torch.nonzero(~(problem.chi2(found.objective, found.z) <= limit))[:, 0]
 
-    @staticmethod
-    def _keep_better(found: State, which: Tensor, other: State) -> None:
-        better = other.objective < found.objective[which]
-        found.put(which[better], other.take(better))
+def keep_better(found: State, which: Tensor, other: State) -> None:
+    """Replace the fits of some images by others, where those are better."""
+    better = other.objective < found.objective[which]
+    found.put(which[better], other.take(better))

@@ -119,6 +119,13 @@ def test_values_out_of_bounds_are_moved_inside(value, expected):
     assert moved.tolist() == pytest.approx([expected] * 2, rel=1e-3)
 
 
+def test_values_near_a_bound_stay_where_they_are():
+    limits = bounds(e1=(-0.1, 0.3))
+    z = torch.full((2, len(NAMES)), 0.95 * EDGE).double()
+    params, _ = limits.forward(z, EVERY)
+    torch.testing.assert_close(limits.inverse(params, EVERY), z, rtol=1e-6, atol=0)
+
+
 def test_a_parameter_is_held_where_it_would_leave_its_range():
     signs = {"theta_E": (-1, -1), "gamma": (-1, 1), "e1": (1, 1), "e2": (1, -1), "center_x": (0, 5)}
     z, downhill = (torch.zeros(1, len(NAMES)) for _ in range(2))

@@ -44,11 +44,11 @@ def test_maps_of_every_layout_are_taken_as_they_are(given, dtype):
         expected = np.stack([np.asarray(part, dtype=np.float64) for part in given])
     else:
         expected = np.asarray(given, dtype=np.float64)
-    images, weight = check_images(given, 1.0, 14)
+    images, weight = check_images(given, 1.0)
     assert images.dtype == weight.dtype == dtype
     torch.testing.assert_close(images.double(), torch.from_numpy(expected.copy()))
     # All of them are positive, and so may be noise.
-    _, weight = check_images(given, given, 14)
+    _, weight = check_images(given, given)
     torch.testing.assert_close(weight, 1 / images)
 
 
@@ -59,17 +59,17 @@ def test_absurd_noise_marks_a_pixel_without_data(noise, share):
     hidden = (rows * 37) % 400 < 400 * share
     sigma = torch.where(hidden, noise, 1.0 + 0.01 * torch.arange(20.0))
     images = torch.where(hidden, math.nan, 1.0)
-    seen, weight = check_images(images, sigma, 14)
+    seen, weight = check_images(images, sigma)
     assert torch.equal(weight[0] == 0, hidden)
     assert (seen[0, hidden] == 0).all()
     # The level is that of each image: a second one a million times as noisy has the same mask.
-    both = check_images(torch.stack([images, images]), torch.stack([sigma, 1e6 * sigma]), 14)
+    both = check_images(torch.stack([images, images]), torch.stack([sigma, 1e6 * sigma]))
     assert torch.equal(both[1][1] == 0, hidden)
 
 
 def test_noise_that_differs_by_less_than_four_decades_is_noise():
     sigma = torch.logspace(0, 3.9, 400).reshape(20, 20)
-    _, weight = check_images(torch.ones(20, 20), sigma, 14)
+    _, weight = check_images(torch.ones(20, 20), sigma)
     torch.testing.assert_close(weight[0], 1 / sigma)
 
 
@@ -91,11 +91,11 @@ def test_a_fit_leaves_out_pixels_of_absurd_noise():
 def test_images_of_several_shapes_are_refused_with_what_works():
     message = r"one shape, got \(9, 8\) and \(9, 9\); pad them to one, with an infinite sigma"
     with pytest.raises(ValueError, match=message):
-        check_images([np.ones((9, 8)), np.ones((9, 9))], 1.0, 14)
+        check_images([np.ones((9, 8)), np.ones((9, 9))], 1.0)
     padded = np.ones((2, 9, 9))
     sigma = np.ones((2, 9, 9))
     sigma[0, :, 8] = np.inf
-    _, weight = check_images(padded, sigma, 14)
+    _, weight = check_images(padded, sigma)
     assert (weight > 0).sum((1, 2)).tolist() == [72, 81]
 
 
