@@ -114,7 +114,7 @@ def search(
     x = pixels.x - shape["center_x"][:, None, None]
     y = pixels.y - shape["center_y"][:, None, None]
     seen = weight if light is None else light.weight
-    sharp = sharpen(arcs)
+    sharp = sharpen(arcs, weight > 0)
     arc_radius = measure_arcs(sharp, seen, x, y)
     radii = list_radii(arc_radius)
     if "theta_E" in known:

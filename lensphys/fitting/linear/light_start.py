@@ -92,7 +92,7 @@ def subtract_light(
         used = soft
         if step >= _UNCLIPPED:
             # Means of nine pixels have a third of the noise.
-            above = 3 * box(sharpen(images - model) * soft) > _CLIP
+            above = 3 * box(sharpen(images - model, weight > 0) * soft) > _CLIP
             arcs = box((above & outside).to(images)) > 0
             used = torch.where(arcs, 0.0, soft)
     params, _ = bounds.forward(z, index)
@@ -128,12 +128,19 @@ def measure_shape(
     return 0.5 * factor * along, 0.5 * factor * across
 
 
-def sharpen(maps: Tensor) -> Tensor:
-    """Take off what is smooth over many pixels: light of a lens that its model lacks."""
+def sharpen(maps: Tensor, seen: Tensor) -> Tensor:
+    """Take off what is smooth over many pixels: light of a lens that its model lacks.
+
+    Args:
+        maps: ``(B, ny, nx)``.
+        seen: mask of the pixels that are not masked; the others become 0.
+    """
     reach = math.ceil(3 * _BROAD)
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(maps) / _BROAD) ** 2)
     kernel = line[:, None] * line / line.sum() ** 2
-    return maps - fft_convolve(maps, kernel) / fft_convolve(torch.ones_like(maps), kernel)
+    share = seen.to(maps)
+    smooth = fft_convolve(maps * share, kernel) / fft_convolve(share, kernel).clamp_min(1e-3)
+    return (maps - smooth) * share
 
 
 def soften(weight: Tensor, *errors: Tensor) -> Tensor:
