@@ -43,8 +43,10 @@ def b_n(n_sersic: Number) -> Number:
     take no lower index.
     """
     if isinstance(n_sersic, Tensor):
-        # Under forward-mode derivatives torch adds a number to a single value in double precision.
-        return B_N_SLOPE * n_sersic + torch.full_like(n_sersic, B_N[1])
+        # Under forward-mode derivatives the product of a single value and a number has a derivative
+        # in double precision, whatever that of the value.
+        slope, intercept = (torch.full_like(n_sersic, v) for v in (B_N_SLOPE, B_N[1]))
+        return slope * n_sersic + intercept
     return B_N_SLOPE * n_sersic + B_N[1]
 
 
