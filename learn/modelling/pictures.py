@@ -26,7 +26,7 @@ _SIZE, _SIGMAS = (12.0, 6.9), 5.0
 #: Characters of a line of flags, and of the name of a lens.
 _FLAGS, _NAME = 130, 48
 #: Lengths of the arrows to North and East, and their place, as parts of the width of the image.
-_ARROW, _CORNER = 0.11, 0.14
+_ARROW, _CORNER = 0.1, 0.16
 #: Colour of masked pixels.
 _MASKED = "0.75"
 #: Panels, placed by hand, since matplotlib's search for a layout takes as long as all the rest:
@@ -137,7 +137,7 @@ def _bar(drawn: AxesImage, label: str) -> None:
     if isinstance(drawn.norm, AsinhNorm):
         flux_ticks(bar, *drawn.get_clim())
     place.set_title(figure_text(label, 24), fontsize=8, loc="left", pad=4)
-    bar.ax.tick_params(labelsize=8)
+    bar.ax.tick_params(which="both", labelsize=8)
 
 
 def _draw_least_mass(ax: Axes, maps: LensMaps, edges: tuple[float, float, float, float]) -> None:

@@ -74,7 +74,9 @@ def _shared_unit(rows: Sequence[Row], name: str) -> str:
 def _as_text(cell: Value) -> str:
     if cell is None:
         return ""
-    return plain_text(cell) if isinstance(cell, str) else repr(cell)
+    if isinstance(cell, str):
+        return plain_text(cell)
+    return repr(int(cell) if isinstance(cell, bool) else cell)
 
 
 def _make_fits(rows: Sequence[Row], names: Sequence[str], units: dict[str, str]) -> fits.HDUList:
