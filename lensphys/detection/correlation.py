@@ -51,18 +51,14 @@ class Correlator:
         step = max(1, most // channels)
         found: list[list[Tensor]] = [[] for _ in kernels]
         for part in flat.split(step):
-            totals: list[Tensor | None] = [None] * len(kernels)
-            first = 0
-            for some in part.split(max(1, most), 1):
-                spectra = self._transform(some)
-                for k, kernel in enumerate(kernels):
-                    product = (spectra * kernel[first : first + some.shape[1]]).sum(1)
-                    known = totals[k]
-                    totals[k] = product if known is None else known + product
-                first += some.shape[1]
+            totals = [torch.zeros_like(k[0]).repeat(len(part), 1, 1) for k in kernels]
+            for first in range(0, channels, max(1, most)):
+                spectra = self._transform(part[:, first : first + max(1, most)])
+                for c, spectrum in enumerate(spectra.unbind(1), first):
+                    for total, kernel in zip(totals, kernels, strict=True):
+                        total.addcmul_(spectrum, kernel[c])
             for sums, total in zip(found, totals, strict=True):
-                if total is not None:
-                    sums.append(self._invert(total))
+                sums.append(self._invert(total))
         return [torch.cat(sums).reshape(*batch, ny, nx) for sums in found]
 
     def _transform(self, maps: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class _Search:
         weight = self.problem.weight[index].double()
         slopes = -near.slopes.double()
         jacobian, residual = near.jacobian.double(), near.residual.double()
-        rows, pull = self._whiten(z, index, jacobian, near.precision.double())
+        rows, pull = self._whiten(z, index, jacobian, residual, near.precision.double())
         every = torch.cat([residual[:, None], rows], 1)
         products = self.responses.products(every, slopes, weight, index)
         norms = self.responses.norms(slopes, weight, index)
@@ -151,7 +151,7 @@ class _Search:
         return tuple(torch.stack(maps) for maps in zip(*found, strict=True))
 
     def _whiten(
-        self, z: Tensor, index: Tensor, jacobian: Tensor, precision: Tensor
+        self, z: Tensor, index: Tensor, jacobian: Tensor, residual: Tensor, precision: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Rows ``Y = L^-1 J`` with ``L L^T = J^T J + R``, and ``L^-1`` of the downhill gradient.
 
@@ -169,11 +169,11 @@ class _Search:
         factor = torch.where((info == 0)[:, None, None], factor, math.nan)
         rows = torch.linalg.solve_triangular(factor, flat * scale[:, :, None], upper=False)
 
-        slope = self.problem.bounds.forward(z, index)[1].double()
-        gradient = self.problem.equations(z, index)[2]
-        by_parameter = torch.where(slope > 0, gradient / slope, 0.0)
-        pull = normal.new_zeros(len(z), normal.shape[1])
-        pull[:, : z.shape[1]] = by_parameter
+        bounds, count = self.problem.bounds, z.shape[1]
+        by_priors = self.problem.priors.pull(bounds.forward(z, index)[0], index) * ~bounds.held
+        by_data = product(flat[:, :count], residual.flatten(1)[..., None])[..., 0]
+        # Amplitudes that are solved for at each step are at their best.
+        pull = torch.cat([by_data + by_priors, normal.new_zeros(normal[:, count:, 0].shape)], 1)
         pull = torch.linalg.solve_triangular(factor, (pull * scale)[..., None], upper=False)
         return rows.unflatten(2, jacobian.shape[-2:]), pull[..., 0]
 
