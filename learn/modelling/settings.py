@@ -44,7 +44,9 @@ class ModelSettings(Strict):
     source_order: int = Field(
         ge=1, le=40, description="highest order of the shapelets; half the pixels a side of a grid"
     )
-    sky: bool = Field(description="fit a constant background")
+    sky: bool | Literal["smooth"] = Field(
+        description="fit a constant background; smooth: cosines of low order over the field"
+    )
     model_error: Part | tuple[Part, Part] = Field(
         description="this part of the model is added to the noise, in quadrature: of all of it, or "
         "of the lens light and of the lensed source"

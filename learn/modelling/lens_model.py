@@ -1,0 +1,73 @@
+"""Model of one lens: the field that is fitted, the fit, its warnings and its dark-matter map."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import torch
+
+import lensphys as lp
+from learn.modelling.field import choose_field
+from learn.modelling.flags import find_flags
+from learn.modelling.lens_data import LensData
+from learn.modelling.settings import ModelSettings
+
+#: Noise of a pixel outside of which squares of fluxes leave the range of single precision.
+_FAINTEST, _BRIGHTEST = 1e-12, 1e12
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LensModel:
+    """Model of one lens.
+
+    Attributes:
+        data: what was fitted, cut to the field.
+        result: of the fit, a batch of one.
+        flags: warnings in words, none for a model that nothing speaks against.
+        maps: dark-matter maps; None if none were wanted, or no lens was found.
+        seconds: that it took.
+    """
+
+    data: LensData
+    result: lp.FitResult
+    flags: list[str]
+    maps: lp.DetectionMaps | None
+    seconds: float
+
+
+def model_lens(data: LensData, settings: ModelSettings) -> LensModel:
+    """Model one lens from its data alone.
+
+    Args:
+        data: image, noise and PSF, of any size.
+        settings: of the model.
+
+    Raises:
+        ValueError: for data that cannot be fitted, such as too few pixels.
+    """
+    began = time.monotonic()
+    device = torch.device(settings.device)
+    precision = _choose_precision(data)
+    field = settings.field or choose_field(data)
+    data = data.within(field)
+    image, noise = (
+        torch.from_numpy(maps).to(device, precision) for maps in (data.image, data.noise)
+    )
+    psf = torch.from_numpy(data.psf).to(device, precision)
+    options = {name: value for name, value in settings.fit_options().items() if value is not None}
+    result = lp.fit(image, noise, pixel_scale=data.pixel_scale, psf=psf, **options)
+    flags = find_flags(result, data)
+    maps = None
+    if settings.detect != "none":
+        redshifts = {"z_lens": data.z_lens, "z_source": data.z_source}
+        known = None not in redshifts.values()
+        maps = lp.detect(result, profile=settings.detect, **(redshifts if known else {}))
+    return LensModel(data, result, flags, maps, time.monotonic() - began)
+
+
+def _choose_precision(data: LensData) -> torch.dtype:
+    """Single precision, or double for units in which numbers are very small or large."""
+    noise = torch.from_numpy(data.noise)
+    usual = float(noise[noise.isfinite()].median())
+    return torch.float32 if _FAINTEST < usual < _BRIGHTEST else torch.float64
