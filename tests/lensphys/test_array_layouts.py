@@ -14,7 +14,6 @@ import lensphys as lp
 from lensphys.light import LIGHTS
 from lensphys.light.base import LightProfile
 from lensphys.mass import MASSES, find_mass
-from lensphys.mass.base import MassProfile
 
 Lay = Callable[[np.ndarray], Any]
 
@@ -94,22 +93,23 @@ def find_profile(name):
 
 
 def evaluate_all(profile, x, y):
-    """Every public map of a profile."""
+    """Every public map of a profile but its derivatives by the parameters."""
+    if isinstance(profile, LightProfile):
+        return [profile.surface_brightness(x, y), profile.mean_brightness(x, y, 1.0)]
+    return [getattr(profile, name)(x, y) for name in ("potential", "deflection", "hessian")]
+
+
+def differentiate_all(profile, x, y):
     if isinstance(profile, LightProfile):
         return [
-            profile.surface_brightness(x, y),
-            profile.mean_brightness(x, y, 1.0),
             profile.surface_brightness_jacobian(x, y),
             profile.mean_brightness_jacobian(x, y, 1.0),
         ]
-    maps = [getattr(profile, name)(x, y) for name in ("potential", "deflection", "hessian")]
-    if isinstance(profile, MassProfile):
-        maps.append(profile.deflection_jacobian(x, y))
-    return maps
+    return profile.deflection_jacobian(x, y)
 
 
-def one(name, lay):
-    return evaluate_all(find_profile(name)(**PROFILES[name](lay)), lay(X), lay(Y))
+def one(name, evaluate, lay):
+    return evaluate(find_profile(name)(**PROFILES[name](lay)), lay(X), lay(Y))
 
 
 def population(lay):
@@ -242,7 +242,11 @@ def detected(lay):
 
 #: Everything public that takes arrays, with those of one layout.
 USES: dict[str, Callable[[Lay], Any]] = {
-    **{name: functools.partial(one, name) for name in PROFILES},
+    **{name: functools.partial(one, name, evaluate_all) for name in PROFILES},
+    **{
+        f"derivatives of {name}": functools.partial(one, name, differentiate_all)
+        for name in PROFILES
+    },
     "Population": population,
     "ThinLens": thin_lens,
     "MultiPlane": multi_plane,
@@ -263,7 +267,7 @@ OTHERS = {
     *("GaussianPSF", "MoffatPSF", "centre_kernel", "RayTrace", "ReLens", "DeLens", "Fitter"),
     *("Lens", "MassProfile", "LightProfile", "pixel_grid", "instrument", "Instrument"),
     *("background_sigma", "sample", "FitResult", "Draws", "DetectionMaps", "ImagePositions"),
-    *("CriticalCurve", "critical_curves", "__version__"),
+    *("CriticalCurve", "critical_curves", "from_lenstronomy", "__version__"),
 }
 
 
@@ -287,8 +291,9 @@ def test_every_public_name_is_here():
     assert all(find_mass(name) for name in MASSES)
 
 
-#: What takes seconds, with the layouts that nothing else stands for.
-SLOW, FEW = ("fit", "detect", "image_positions"), ("big-endian", "negative strides")
+#: What takes long, and the layout that it is tried with.
+SLOW = ("fit", "detect", "image_positions", *(name for name in USES if name.startswith("deriv")))
+FEW = ("big-endian in single precision",)
 
 
 @pytest.mark.parametrize(
