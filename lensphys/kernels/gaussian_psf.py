@@ -9,7 +9,7 @@ from lensphys.kernels.compiling import kernel
 
 @kernel
 def blur(weights, images, blurred):  # type: ignore[no-untyped-def]
-    """Blur with symmetric weights; see :class:`lensphys.psf.GaussianPSF`."""
+    """Blur with symmetric weights; see :class:`lensphys.GaussianPSF`."""
     half = weights.shape[0] // 2
     _, ny, nx = images.shape
     row, along_x = np.empty(nx + 2 * half, images.dtype), np.empty((ny, nx), images.dtype)
