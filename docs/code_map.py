@@ -40,6 +40,7 @@ FLOORS = {
             "fitting": "images to lenses",
             "detection": "dark-matter maps",
             "sampling": "draws of posteriors",
+            "export": "tables, words, pictures",
         },
         "lenses, optics, rendering, cosmology",
         "rays, rendered images, fitted lenses",

@@ -3,6 +3,7 @@ from .caustics import critical_curves as critical_curves
 from .cosmology import FlatLambdaCDM as FlatLambdaCDM
 from .detection.detector import detect as detect
 from .detection.maps import DetectionMaps as DetectionMaps
+from .export.lenstronomy import from_lenstronomy as from_lenstronomy
 from .fitting.fitter import Fitter as Fitter
 from .fitting.fitter import fit as fit
 from .fitting.result import FitResult as FitResult

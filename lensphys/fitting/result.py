@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from lensphys.export.lenstronomy import to_lenstronomy
+from lensphys.export.table import to_table
+from lensphys.export.words import advise, summarise
 from lensphys.fitting.problem import Problem, Scene
 from lensphys.lens import ThinLens
 from lensphys.rendering import Light
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +83,43 @@ class FitResult:
         They add up to ``model``; a part that was not fitted is 0.
         """
         return self.scene.parts(self._values, self.problem.pixels)
+
+    def __repr__(self) -> str:
+        return summarise(self)
+
+    def advice(self) -> list[list[str]]:
+        """Advise on each lens whose fit is not to be trusted as it is; nothing on the others.
+
+        A fit that has not converged, leaves a residual, fits too well, has a parameter at its
+        bound or unconstrained, or whose source copies the image.
+        """
+        return advise(self)
+
+    def plot(self, index: int = 0) -> Figure:
+        """Draw one fit: image, model, residual, lens light taken off, source with caustics.
+
+        Returns:
+            A figure of matplotlib, which is not shown: ``figure.savefig("fit.png")``.
+        """
+        from lensphys.export.picture import plot
+
+        return plot(self, index)
+
+    def to_table(self) -> Table:
+        """Parameters with errors and units as a table of astropy, one row a lens.
+
+        Columns are each parameter and its ``<name>_error``, ``chi2_dof``, ``effective``,
+        ``evidence`` and ``converged``.
+        """
+        return to_table(self)
+
+    def to_lenstronomy(self, index: int = 0) -> dict[str, Any]:
+        """Convert the model of one image into lenstronomy's lists of profiles and parameters.
+
+        ``lens_model_list``, ``kwargs_lens``, ``source_light_model_list``, ``kwargs_source`` and so
+        on; see :func:`lensphys.export.lenstronomy.to_lenstronomy`. The sky is left out.
+        """
+        return to_lenstronomy(self.lens, self.source, self.lens_light, index)
 
     @property
     def _values(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Posterior density of fitted lenses, in coordinates without bounds."""
+"""Posterior density of fitted lenses, inside a box."""
 
 from __future__ import annotations
 
@@ -7,107 +7,96 @@ from torch import Tensor
 
 from lensphys.fitting.problem import Problem
 
-#: Newton steps to the mode, the damping of the first, and the largest change in one of them.
-_STEPS, _DAMPING, _LARGEST = 40, 1e-3, 1.0
-#: A mode has been found when a step is not expected to lower the energy by more.
-_TOLERANCE = 1e-2
+#: Fraction of the range of a parameter that the energy is evaluated away from its ends at least:
+#: beyond, the coordinates of the fit have no digits left.
+_MARGIN = 1e-9
+#: The same of a start: on a wall there is neither inside nor outside.
+_OFF = 1e-6
 
 
 class Posterior:
-    """Density of the free parameters of every image, in the coordinates ``z`` of the bounds.
+    """Density of the free parameters of every image, within their bounds.
 
-    The prior is flat in the *parameters* inside their bounds, times the Gaussian priors of the
-    problem: the density in ``z`` holds the Jacobian of the transformation. It falls exponentially
-    towards a bound, so that a parameter that the data drive into its bound, or do not constrain at
-    all, is drawn like any other.
+    Coordinates ``u`` are the parameters, or the logarithms of those whose logarithm is bounded in
+    the fit. The prior is flat in the *parameters* inside the bounds, times the Gaussian priors of
+    the problem. The coordinates ``z`` of the fit serve less well: a posterior that its bounds cut
+    off is bent there.
 
     Args:
         problem: images and model that were fitted.
 
     Attributes:
-        free: columns of ``z`` that are drawn, of the parameters that are not fixed.
+        free: columns of the parameters that are drawn, since they are not fixed.
+        low, high: ends of the coordinates, ``(B, F)``, float64.
     """
 
     def __init__(self, problem: Problem) -> None:
+        bounds = problem.bounds
         self._problem = problem
-        self.free = torch.nonzero(~problem.bounds.held)[:, 0]
+        self.free = torch.nonzero(~bounds.held)[:, 0]
+        self._log = bounds.log[self.free]
+        self.low, self.high = (
+            self._scale(ends[:, self.free].double()) for ends in (bounds.low, bounds.high)
+        )
 
-    def energy(self, z: Tensor, index: Tensor) -> Tensor:
+    def locate(self, params: Tensor) -> Tensor:
+        """Coordinates ``(B, F)`` of parameters ``(B, P)``, moved into the box and off its walls."""
+        off = _OFF * (self.high - self.low)
+        u = self._scale(params[:, self.free].double())
+        return torch.clamp(u, self.low + off, self.high - off)
+
+    def parameters(self, u: Tensor, index: Tensor) -> Tensor:
+        """Parameters ``(b, P)`` of coordinates ``(b, F)``, float64."""
+        fixed = self._problem.bounds.forward(torch.zeros_like(self._embed(u)), index)[0]
+        value = torch.where(self._log, torch.exp(u), u)
+        return fixed.double().index_copy(1, self.free, value)
+
+    def energy(self, u: Tensor, index: Tensor) -> Tensor:
         """Minus the log density ``(b,)``, float64; infinite where the model has no value."""
-        slope = self._problem.bounds.forward(z, index)[1][:, self.free]
-        energy = self._problem.energy(self._cast(z), index).double() - slope.log().sum(1)
+        z, _ = self._to_fit(u, index)
+        energy = self._problem.energy(z, index).double() - (u * self._log).sum(1)
         return torch.where(energy.isfinite(), energy, torch.inf)
 
-    def force(self, z: Tensor, index: Tensor) -> Tensor:
+    def force(self, u: Tensor, index: Tensor) -> Tensor:
         """Downhill gradient of the energy ``(b, F)``, that of Gauss and Newton; 0 if infinite."""
-        _, _, gradient = self._problem.equations(self._cast(z), index)
-        by_jacobian, _ = self._jacobian_terms(z, index)
-        return (gradient[:, self.free] + by_jacobian).nan_to_num(0.0, 0.0, 0.0)
+        z, slope = self._to_fit(u, index)
+        gradient = self._problem.equations(z, index)[2][:, self.free] / slope
+        return (gradient + self._log).nan_to_num(0.0, 0.0, 0.0)
 
-    def force_and_curvature(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`force`, and the positive definite matrix ``(b, F, F)`` of a Newton step.
-
-        At a mode the second derivative of ``p(z)`` times the pull of the data on ``p`` is known:
-        it balances the Jacobian, whose part in the curvature is therefore that of both.
-        """
-        _, normal, gradient = self._problem.equations(self._cast(z), index)
-        first, second = self._jacobian_terms(z, index)
-        normal = normal[:, self.free[:, None], self.free]
-        curvature = normal + torch.diag_embed(first.square() - second)
-        return (gradient[:, self.free] + first).nan_to_num(0.0, 0.0, 0.0), curvature
-
-    def find_mode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the mode of the density near ``z``, and the directions of its width.
-
-        Args:
-            z: starting points of all images, ``(B, P)``, float64.
+    def find_width(self, u: Tensor) -> Tensor:
+        """Directions of the width of the density at the best fits ``u`` ``(B, F)``.
 
         Returns:
-            The mode ``(B, P)``, and ``T`` ``(B, F, F)`` of ``z = mode + T q``, in whose coordinates
-            ``q`` the density is about a normal one of unit width.
+            ``T`` ``(B, F, F)`` of ``u = centre + T q``, in whose coordinates ``q`` the density is
+            about a normal one of unit width: from the Fisher matrix, and the width of the bounds
+            for what the data do not constrain.
         """
-        index = torch.arange(len(z), device=z.device)
-        z, energy = z.clone(), self.energy(z, index)
-        damping = torch.full_like(energy, _DAMPING)
-        live = index
-        for _ in range(_STEPS):
-            force, curvature = self.force_and_curvature(z[live], live)
-            damped = curvature + torch.diag_embed(
-                damping[live, None] * curvature.diagonal(dim1=1, dim2=2)
-            )
-            step = _solve(torch.linalg.cholesky_ex(damped)[0], force)
-            step = step.clamp(-_LARGEST, _LARGEST).nan_to_num(0.0)
-            proposed = z[live].index_add(1, self.free, step)
-            found = self.energy(proposed, live)
-            better = found < energy[live]
-            z[live] = torch.where(better[:, None], proposed, z[live])
-            energy[live] = torch.where(better, found, energy[live])
-            damping[live] = torch.where(better, damping[live] / 5, damping[live] * 5).clamp(
-                1e-9, 1e9
-            )
-            live = live[(step * force).sum(1) > _TOLERANCE]
-            if not live.numel():
-                break
-        _, curvature = self.force_and_curvature(z, index)
-        factor, info = torch.linalg.cholesky_ex(curvature)
-        identity = torch.eye(len(self.free), dtype=factor.dtype, device=z.device)
-        broken = (info != 0) | ~factor.isfinite().all(-1).all(-1)
-        # Without numbers there is no width either: about that of the bounds stands for it.
-        factor = torch.where(broken[:, None, None], identity, factor)
-        return z, torch.linalg.solve_triangular(factor, identity, upper=False).mT
+        z, slope = self._to_fit(u, torch.arange(len(u), device=u.device))
+        index = torch.arange(len(u), device=u.device)
+        normal = self._problem.equations(z, index)[1][:, self.free[:, None], self.free]
+        fisher = normal / (slope[:, :, None] * slope[:, None])
+        # The variance of a uniform distribution is a twelfth of the square of its width.
+        width = self.high - self.low
+        fisher = fisher.nan_to_num(0.0, 0.0, 0.0) + torch.diag_embed(12 / width.square())
+        # To unit diagonal first: units of the parameters differ by many orders of magnitude.
+        scale = fisher.diagonal(dim1=1, dim2=2).rsqrt()
+        factor, info = torch.linalg.cholesky_ex(fisher * scale[:, :, None] * scale[:, None])
+        identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
+        factor = torch.where((info == 0)[:, None, None], factor, identity)
+        inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+        return scale[:, :, None] * inverse.mT
 
-    def _cast(self, z: Tensor) -> Tensor:
-        return z.to(self._problem.images.dtype)
+    def _scale(self, params: Tensor) -> Tensor:
+        return torch.where(self._log, torch.log(params.clamp_min(1e-30)), params)
 
-    def _jacobian_terms(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """First and second derivatives of ``log dp/dz`` by ``z``, ``(b, F)`` each."""
-        with torch.enable_grad():
-            leaf = z.detach().requires_grad_()
-            slope = self._problem.bounds.forward(leaf, index)[1][:, self.free]
-            (first,) = torch.autograd.grad(slope.log().sum(), leaf, create_graph=True)
-            (second,) = torch.autograd.grad(first.sum(), leaf)
-        return first.detach()[:, self.free], second[:, self.free]
+    def _to_fit(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates ``z`` ``(b, P)`` of the fit, and the slope ``du/dz`` ``(b, F)``."""
+        low, width = self.low[index], (self.high - self.low)[index]
+        fraction = ((u - low) / width).clamp(_MARGIN, 1 - _MARGIN)
+        slope = width * fraction * (1 - fraction)
+        return self._embed(torch.logit(fraction)).to(self._problem.images.dtype), slope
 
-
-def _solve(factor: Tensor, vector: Tensor) -> Tensor:
-    return torch.cholesky_solve(vector[..., None], factor)[..., 0]
+    def _embed(self, u: Tensor) -> Tensor:
+        """Columns of all parameters, 0 for those that are fixed."""
+        held = self._problem.bounds.held
+        return u.new_zeros(len(u), len(held)).index_copy(1, self.free, u)

@@ -64,12 +64,10 @@ def sample(
     posterior = Posterior(problem)
     if not len(posterior.free):
         raise ValueError("all parameters of the fit are fixed, so that there is nothing to draw")
-    table = torch.stack([result.params[name] for name in result.names], -1).double()
-    everything = torch.arange(len(table), device=table.device)
-    centre, transform = posterior.find_mode(problem.bounds.inverse(table, everything))
-    shape = (chains, len(posterior.free))
-    noise = Noise(seed, problem.images, problem.weight, shape)
-    run = Chains(posterior, centre, transform, noise, chains)
+    best = posterior.locate(torch.stack([result.params[name] for name in result.names], -1))
+    everything = torch.arange(len(best), device=best.device)
+    noise = Noise(seed, problem.images, problem.weight, (chains, best.shape[1]))
+    run = Chains(posterior, best, noise, chains)
     first = math.ceil(0.25 * warmup)
     run.tune(first)
     run.adapt(first)
@@ -77,8 +75,8 @@ def sample(
 
     each = math.ceil(n / chains)
     length = each * math.ceil(_LEAST / each)
-    found = [Tensor()] * len(table)
-    acceptance, diagnosed = torch.empty_like(run.step), torch.empty(2, *table.shape).to(run.step)
+    found = [Tensor()] * len(best)
+    acceptance, diagnosed = torch.zeros_like(run.step), best.new_empty(2, *best.shape)
     live, longer = everything, length
     for _ in range(1 + _DOUBLINGS):
         places, fraction = run.draw(longer, live)
@@ -86,32 +84,31 @@ def sample(
             new = places[:, column]
             found[k] = torch.cat([found[k], new]) if len(found[k]) else new
         share = longer / len(found[int(live[0])])
-        acceptance[live] = share * fraction + (1 - share) * acceptance[live].nan_to_num(0.0)
-        # Parameters are monotone in z, and the diagnostics see nothing but ranks.
+        acceptance[live] = share * fraction + (1 - share) * acceptance[live]
+        # A logarithm leaves ranks as they are, and the diagnostics see nothing else.
         history = torch.stack([found[k] for k in live.tolist()], 2)
         diagnosed[0, live], diagnosed[1, live] = rhat(history), effective_size(history)
         longer = len(history)
-        live = live[~(diagnosed[0, live][:, posterior.free] < RHAT).all(1)]
+        live = live[~(diagnosed[0, live] < RHAT).all(1)]
         if not live.numel():
             break
     if live.numel():
         warnings.warn(
-            f"the chains of {live.numel()} of {len(table)} lenses do not agree (R-hat up to "
+            f"the chains of {live.numel()} of {len(best)} lenses do not agree (R-hat up to "
             f"{float(diagnosed[0, live].max()):.3f}, where it should be below {RHAT}); "
             "draws.converged marks the others",
             RuntimeWarning,
             stacklevel=2,
         )
     thinned = torch.stack([chain[len(chain) // each - 1 :: len(chain) // each] for chain in found])
-    z = thinned.permute(1, 2, 0, 3).flatten(0, 1)[:n]
-    params = problem.bounds.forward(z.flatten(0, 1), everything.repeat(n))[0]
-    params = params.view(n, len(table), -1).to(result.chi2_dof.dtype)
-    free = set(posterior.free.tolist())
-    fitted = [(k, name) for k, name in enumerate(result.names) if k in free]
+    u = thinned.permute(1, 2, 0, 3).flatten(0, 1)[:n]
+    params = posterior.parameters(u.flatten(0, 1), everything.repeat(n))
+    params = params.view(n, len(best), -1).to(result.chi2_dof.dtype)
+    fitted = [result.names[k] for k in posterior.free.tolist()]
     return Draws(
         params=dict(zip(result.names, params.unbind(-1), strict=True)),
-        rhat={name: diagnosed[0, :, k] for k, name in fitted},
-        ess={name: diagnosed[1, :, k] for k, name in fitted},
+        rhat=dict(zip(fitted, diagnosed[0].unbind(-1), strict=True)),
+        ess=dict(zip(fitted, diagnosed[1].unbind(-1), strict=True)),
         acceptance=acceptance,
         step=run.step,
         chains=chains,

@@ -1,0 +1,1 @@
+"""Results of fits for people and other programs: tables, pictures, dictionaries of parameters."""
