@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
@@ -12,13 +11,11 @@ from astropy.io import fits
 
 import lensphys as lp
 from learn.modelling.columns import describe_column, parameter_unit
+from learn.modelling.lens_model import LensModel
 from learn.modelling.row_files import CREATOR, file_stem, is_made
 from lensphys.ground.files import check_output, path_inside
 from lensphys.ground.locks import replacing_alone
 from lensphys.ground.names import ascii_text
-
-if TYPE_CHECKING:
-    from learn.modelling.lens_model import LensModel
 
 #: The folder of the draws, in that of the command.
 DRAWS = "draws"

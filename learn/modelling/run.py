@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from learn.modelling.draws_file import draws_file, write_draws
 from learn.modelling.lens_files import LensFiles
+from learn.modelling.lens_model import LensModel, model_lens
 from learn.modelling.output_files import check_folder, choose_out, find_origin, write_manifest
 from learn.modelling.outputs import write_failure, write_lens
 from learn.modelling.page import PAGE, check_page, write_page
@@ -21,9 +24,6 @@ from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.locks import hold
 from simulate.importers.errors import BrokenFileError, escape
-
-if TYPE_CHECKING:
-    from learn.modelling.lens_model import LensModel
 
 #: Lenses that are skipped, and remarks of files, that are named one by one.
 _NAMED = 10
@@ -136,10 +136,6 @@ class _Run:
 
     def model(self, lens: LensFiles) -> None:
         """Read, model and write one lens, or note why that cannot be done."""
-        from torch.linalg import LinAlgError  # type: ignore[attr-defined]
-
-        from learn.modelling.lens_model import model_lens
-
         check_lens(self._out, lens.name, overwrite=self._overwrite)
         try:
             data = read_lens(lens, self._settings)

@@ -53,8 +53,7 @@ def solver(monkeypatch):
             raise calls.fail[data.name]
         return modelled(name=data.name, notes=data.notes, searched=False)
 
-    stand_in = SimpleNamespace(model_lens=model_lens)
-    monkeypatch.setitem(sys.modules, "learn.modelling.lens_model", stand_in)
+    monkeypatch.setattr("learn.modelling.run.model_lens", model_lens)
     monkeypatch.setattr(outputs, "draw_lens", draw)
     monkeypatch.setattr(outputs, "make_maps", lambda model: _maps())
     return calls
@@ -400,13 +399,13 @@ def test_a_killed_run_leaves_whole_lenses_alone(lenses, tmp_path):
     code = f"""
 import os, shlex, signal, sys
 sys.path[:0] = [{str(ROOT)!r}]
-from types import SimpleNamespace
+from learn.modelling import run
 from tests.learn.modelling.lenses import modelled
 def model_lens(data, settings):
     if data.name == "J2":
         os.kill(os.getpid(), signal.SIGKILL)
     return modelled(name=data.name, searched=False)
-sys.modules["learn.modelling.lens_model"] = SimpleNamespace(model_lens=model_lens)
+run.model_lens = model_lens
 import cli
 cli.main(["model", {str(lenses)!r}, "--out", {str(tmp_path / "models")!r}])
 """
