@@ -149,8 +149,10 @@ class SersicFit:
         if self.simpler is not None and search.max_steps:
             simple = _Simpler(self, self.simpler, problem, templates, light)
             points.append(self._complete(problem, simple.params()))
-        own = templates[self.scene.mass]
-        found = search.run(problem, own, known, torch.cat(points, 1) if points else None, light)
+        own, first = templates[self.scene.mass], torch.cat(points, 1) if points else None
+        # The simpler scene has tried the other templates already.
+        some = search if simple is None else dataclasses.replace(search, n_starts=1)
+        found = some.run(problem, own, known, first, light)
         poor = search.find_poor(problem, found)
         if simple is not None and poor.numel():
             simple.retry(poor)
