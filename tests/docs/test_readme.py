@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.fenced_blocks import CLI, commands, fenced_blocks, run_command
+from tests.learn.modelling.make_lenses import catalogue, header, slacs
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -39,6 +40,7 @@ SMALL: dict[str, dict[str, str] | str] = {
     "predict": "",
     "export": "",
     "report": "",
+    "model": " --lens-light none --source sersic --set detect=none",
 }
 
 
@@ -71,6 +73,9 @@ def test_every_block_of_the_readme_runs_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("Makefile", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    slacs(tmp_path / "J1", head=header())
+    row = "J1,J1/image.fits,J1/noise.fits,J1/psf.fits"
+    catalogue(tmp_path / "lenses.csv", [row])
     scope: dict = {}
     for language, code in BLOCKS:
         if language == "python":
