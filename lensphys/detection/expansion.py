@@ -3,7 +3,7 @@
 Light at ray q that is deflected by a mass in place k changes pixel p by the sum over q of
 ``B[p, q] g(q) . alpha(q - k)``, with the blur B and the slope g of the light. A few pixels away the
 deflection varies so little across the PSF that ``alpha(q - k) = sum_n U_n(q - p) V_n(p - k)``, with
-some ten terms, is exact to 1e-5; nearer, every distance ``p - k`` is a term of its own.
+some twenty terms, is exact to 3e-6; nearer, every distance ``p - k`` is a term of its own.
 """
 
 from __future__ import annotations
