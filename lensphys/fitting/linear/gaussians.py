@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lensphys.ellipticity import stretch
 from lensphys.fit_range import CENTER_X, CENTER_Y, E1, E2
 from lensphys.fitting.linear.components import Component, Maps, Slopes, column
 from lensphys.light.base import LightProfile
+from lensphys.light.gaussian import radius_jacobian
 from lensphys.light.multi_gaussian import MultiGaussian
 from lensphys.products import product
 from lensphys.rendering import Pixels, sub_pixels
@@ -58,9 +60,8 @@ def _evaluate_gaussians(
     """Maps of Gaussians of unit flux about one centre and of one shape; names of x, y, e1, e2."""
     center_x, center_y, e1, e2 = (column(params, name) for name in names)
     dx, dy = x - center_x, y - center_y
-    root = torch.sqrt(1 - e1 * e1 - e2 * e2)
-    # R^2 = q x^2 + y^2 / q along the axes.
-    r2 = ((1 - e1) * dx * dx + (1 + e1) * dy * dy - 2 * e2 * dx * dy) / root
+    u, v = stretch(dx, dy, e1, e2)
+    r2 = (u * u + v * v) / (1 - e1 * e1 - e2 * e2)
     inverse = (0.5 / sigma**2).to(x)[:, None, None]
     basis = (inverse / math.pi) * torch.exp(-inverse * r2[:, None])
 
@@ -68,11 +69,9 @@ def _evaluate_gaussians(
         # Derivative of the light by R^2.
         weights = amplitudes.to(x.dtype) * -inverse[:, 0, 0]
         slope = product(weights[:, None], basis.flatten(2)).reshape(r2.shape)
-        by_x = slope * (2 * (1 - e1) * dx - 2 * e2 * dy) / root
-        by_y = slope * (2 * (1 + e1) * dy - 2 * e2 * dx) / root
-        by_e1 = slope * ((dy * dy - dx * dx) / root + r2 * e1 / root**2)
-        by_e2 = slope * (-2 * dx * dy / root + r2 * e2 / root**2)
-        return (by_x, by_y), dict(zip(names, (-by_x, -by_y, by_e1, by_e2), strict=True))
+        _, by_name = radius_jacobian(dx, dy, e1, e2)
+        ordered = [slope * by_name[k] for k in ("center_x", "center_y", "e1", "e2")]
+        return (-ordered[0], -ordered[1]), dict(zip(names, ordered, strict=True))
 
     return Maps(basis, contract)
 
