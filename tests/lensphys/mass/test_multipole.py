@@ -1,11 +1,14 @@
 """Multipole of the angular structure of a lens."""
 
+import functools
 import math
 
 import pytest
 import torch
 
 from lensphys import Multipole, pixel_grid
+from lensphys.mass.multipole import CartesianMultipole
+from tests.lensphys.jacobians import assert_finite_jacobian, assert_jacobian, forward
 
 
 @pytest.mark.parametrize("m", [2, 3, 4, 7])
@@ -44,3 +47,27 @@ def test_no_multipole_deflects_its_very_centre():
     for m in (2, 3, 4):
         profile = Multipole(m=m, a_m=0.1, phi_m=0.3, center_x=0.25, center_y=0.25)
         assert profile.deflection(centre, centre) == (0, 0)
+
+
+@pytest.mark.parametrize("m", [1, 3, 4])
+@pytest.mark.parametrize("method", ["potential", "deflection", "hessian"])
+def test_two_amplitudes_are_an_amplitude_and_an_angle(m, method, grid):
+    shared = {"m": m, "center_x": 0.07, "center_y": -0.05, "r_E": 1.3}
+    polar = Multipole(a_m=0.1, phi_m=0.4, **shared)
+    both = CartesianMultipole(
+        a_cos=0.1 * math.cos(0.4 * m), a_sin=0.1 * math.sin(0.4 * m), **shared
+    )
+    found, expected = (getattr(profile, method)(*grid) for profile in (both, polar))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("m", [1, 3, 4])
+def test_the_closed_form_jacobian_of_two_amplitudes_is_the_derivative(m, grid):
+    given = {"a_cos": 0.08, "a_sin": -0.05, "center_x": 0.07, "center_y": -0.05, "r_E": 1.3}
+    assert_jacobian(functools.partial(CartesianMultipole, m=m), given, *grid, forward)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_two_amplitudes_have_finite_derivatives_without_a_multipole_and_at_its_centre(dtype):
+    x, y = pixel_grid((5, 7), 0.31, dtype=dtype)
+    assert_finite_jacobian(CartesianMultipole(m=3, a_cos=0.0, a_sin=0.0), x, y)
