@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learn.modelling.lens_model import LensModel
 from lensphys.caustics import CriticalCurve, critical_curves
 from lensphys.fitting.result import FitResult
 from lensphys.grid import pixel_grid
 from lensphys.lens import ThinLens
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import parameter_fields
-
-if TYPE_CHECKING:
-    from learn.modelling.lens_model import LensModel
 
 Map = NDArray[np.float64]
 

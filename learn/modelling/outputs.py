@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from learn.modelling.lens_model import LensModel
 from learn.modelling.maps import make_maps
 from learn.modelling.maps_file import write_maps
 from learn.modelling.pictures import draw_lens
 from learn.modelling.row_files import LENSES, MAPS, PICTURE, check_lens, lens_file, write_row
 from learn.modelling.rows import Row, make_row
-
-if TYPE_CHECKING:
-    from learn.modelling.lens_model import LensModel
 
 
 def write_lens(

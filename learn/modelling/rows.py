@@ -5,20 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from astropy.cosmology import Planck18
 
 from learn.modelling.axes import measure_axis
 from learn.modelling.columns import parameter_unit
+from learn.modelling.lens_model import LensModel
 from learn.modelling.maps import MASS_UNITS
 from learn.modelling.sky import Sky, find_sky
 from lensphys.cosmology import mass_of_theta_E
 from lensphys.fitting.result import FitResult
-
-if TYPE_CHECKING:
-    from learn.modelling.lens_model import LensModel
 
 Value = float | int | bool | str | None
 

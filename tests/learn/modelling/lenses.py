@@ -2,7 +2,6 @@
 
 import dataclasses
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from astropy.wcs import WCS
 
 import lensphys as lp
 from learn.modelling.lens_data import LensData
+from learn.modelling.lens_model import LensModel
 from lensphys.detection.maps import DetectionMaps
 
 SHAPE, SCALE, SIGMA = (40, 48), 0.08, 0.02
@@ -86,10 +86,10 @@ def make_maps_of_detection(unit: str = "solar masses") -> DetectionMaps:
 
 def modelled(
     flags: tuple[str, ...] = (), *, searched: bool = True, result: Any = None, **data: Any
-) -> Any:
+) -> LensModel:
     """The model of a lens; ``data`` replaces that of the lens."""
     own, fitted = _fitted()
-    return SimpleNamespace(
+    return LensModel(
         data=dataclasses.replace(own, **data),
         result=result or fitted,
         flags=list(flags),

@@ -67,8 +67,7 @@ def test_maps_of_detection_are_there_if_they_were_made():
     assert maps.snr[3, 7] == 7.0
     assert maps.least_mass[3, 7] == pytest.approx(4e8)
     assert maps.mass_unit == "solMass"
-    relative = modelled()
-    relative.maps = make_maps_of_detection("arcsec^2")
+    relative = dataclasses.replace(modelled(), maps=make_maps_of_detection("arcsec^2"))
     assert make_maps(relative).mass_unit == "arcsec2"
     without = make_maps(modelled(searched=False))
     assert (without.snr, without.least_mass) == (None, None)
