@@ -13,6 +13,7 @@ from learn.commands.options import (
     Devices,
     Nodes,
     Out,
+    Overwrite,
     Seed,
     Sets,
     make_settings,
@@ -161,6 +162,7 @@ def compare_command(
         float | None,
         option("Begin no cell after so many hours; 0: table and figures alone.", "HOURS", min=0),
     ] = None,
+    overwrite: Overwrite = False,
     device: Device = None,
     config: Config = None,
     sets: Sets = None,
@@ -189,11 +191,13 @@ def compare_command(
         parse_numbers(models, "--models"),
     )
     wanted.check(settings)
-    check_pages(out / tier)
+    check_pages(out / tier, overwrite=overwrite)
     announce_torch()
     from learn.compare.run_tier import compare
 
-    outcome = compare(tier, settings, out, wanted, show_bars(context), write_note)
+    outcome = compare(
+        tier, settings, out, wanted, show_bars(context), write_note, overwrite=overwrite
+    )
     for kind, name in (("table", TABLE), ("picture", LABEL_EFFICIENCY), ("picture", SENSITIVITY)):
         if (outcome.folder / name).is_file():
             say(f"{kind}: {outcome.folder / name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from learn.compare.rows import Budget
 from learn.compare.showing.estimate import has_numbers
 from learn.tasks import task_report
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import check_output
 
 if TYPE_CHECKING:
     from learn.compare.cell import Cell
@@ -29,28 +29,27 @@ _NOT_COMPARED = {"device"}
 TITLE = "# Comparison, tier"
 
 
-def check_pages(folder: Path) -> None:
+def check_pages(folder: Path, *, overwrite: bool = False) -> None:
     """Refuse a folder of a tier where a table or a picture would be lost that is of none.
 
+    Args:
+        folder: of the tier; it need not exist.
+        overwrite: replace files of any kind.
+
     Raises:
-        InputError: for the first of them.
+        InputError: for the first of them, and for a folder that cannot be written to.
     """
-    ours = any((folder / CELLS).glob("*.json"))
-    if os.path.lexists(folder / TABLE):
-        ours = _is_table(folder / TABLE)
-    for name in (TABLE, LABEL_EFFICIENCY, SENSITIVITY):
-        if os.path.lexists(folder / name) and not ours:
-            raise InputError(
-                f"{folder / name} is there already and is of no comparison; choose another --out"
-            )
+    table = folder / TABLE
+    # A table tells whose the pictures beside it are; without one, the cells do.
+    ours = _is_table(table) if table.is_file() else any((folder / CELLS).glob("*.json"))
+    for name, kind in ((TABLE, "table"), (LABEL_EFFICIENCY, "picture"), (SENSITIVITY, "picture")):
+        kind = f"{kind} of a comparison"
+        check_output(folder / name, kind, lambda path: ours, overwrite=overwrite)
 
 
 def _is_table(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(TITLE)) == TITLE.encode()
-    except OSError:  # no file, or a link to none
-        return False
+    with path.open("rb") as file:
+        return file.read(len(TITLE)) == TITLE.encode()
 
 
 class CellFile(BaseModel):

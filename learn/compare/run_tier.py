@@ -67,6 +67,8 @@ def compare(
     wanted: Selection,
     progress: Callable[[int, int], Progress] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    *,
+    overwrite: bool = False,
 ) -> Outcome:
     """Run the cells of a tier that are missing, and make table and figure of all there are.
 
@@ -77,6 +79,7 @@ def compare(
         wanted: the selection of cells to run.
         progress: of simulations; see :func:`simulate.run.simulate`.
         say: called with a line on what begins.
+        overwrite: replace tables and pictures that are of no comparison.
 
     Raises:
         InputError: for bad input, or cells of another configuration.
@@ -84,7 +87,7 @@ def compare(
     begin = time.monotonic()
     hours = math.inf if wanted.limit_hours is None else wanted.limit_hours
     folder = out / tier
-    check_pages(folder)
+    check_pages(folder, overwrite=overwrite)
     asked, all_cells = _plans(config, wanted, folder / CELLS)
     _no_two_alike(all_cells)
     read_finished(all_cells, folder / CELLS)  # refuses others before it waits for anyone

@@ -64,7 +64,7 @@ class Cutout:
         return f"{self.path}[{self.index}]" if self.count > 1 else str(self.path)
 
 
-class Remarks:
+class CutoutRemarks:
     """Remarks for the end: broken images by name, and counts of what was done to others."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Remarks:
             yield f"{len(self.broken)} skipped, {predicted} predicted"
 
 
-def find_inputs(name: Path, remarks: Remarks) -> list[Path]:
+def find_inputs(name: Path, remarks: CutoutRemarks) -> list[Path]:
     """The files of an input; one that is not there is remarked upon."""
     try:
         return find_files(name, remarks.leave_out)
@@ -118,7 +118,11 @@ def find_inputs(name: Path, remarks: Remarks) -> list[Path]:
 
 
 def read_images(
-    files: Sequence[Path], model: Model, config: PredictConfig, remarks: Remarks, report: Progress
+    files: Sequence[Path],
+    model: Model,
+    config: PredictConfig,
+    remarks: CutoutRemarks,
+    report: Progress,
 ) -> Iterator[Cutout]:
     """Read all images on the pixels of the network; broken ones are remarked upon and left out."""
     largest = model.largest

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from learn.config import PredictConfig
-from learn.inference.cutouts import Cutout, Progress, Remarks, find_inputs, read_images
+from learn.inference.cutouts import Cutout, CutoutRemarks, Progress, find_inputs, read_images
 from learn.inference.fine_images import write_images
 from learn.inference.memory import images_in_memory
 from learn.inference.model import Model, load_model
@@ -53,7 +53,7 @@ def predict(
     """
     model = load_model(run).to(choose_device(config.device))
     warn = warn or print
-    remarks = Remarks()
+    remarks = CutoutRemarks()
     out, files = _choose_output(config.out, inputs, model, remarks, overwrite=overwrite)
     report = progress(files) if progress else _silent
     cutouts = read_images(files, model, config, remarks, report)
@@ -75,7 +75,12 @@ def _silent(path: Path, part: float) -> None:
 
 
 def _choose_output(
-    out: Path | None, inputs: Sequence[Path], model: Model, remarks: Remarks, *, overwrite: bool
+    out: Path | None,
+    inputs: Sequence[Path],
+    model: Model,
+    remarks: CutoutRemarks,
+    *,
+    overwrite: bool,
 ) -> tuple[Path, list[Path]]:
     """The table or folder that is written, and the files that are read, without earlier outputs."""
     if model.task.makes_images:
@@ -103,7 +108,7 @@ def _choose_batch(config: PredictConfig, model: Model, warn: Callable[[str], Non
 
 @torch.inference_mode()
 def _predict_batches(
-    model: Model, cutouts: Iterable[Cutout], batch_size: int, remarks: Remarks
+    model: Model, cutouts: Iterable[Cutout], batch_size: int, remarks: CutoutRemarks
 ) -> Iterator[tuple[list[Cutout], torch.Tensor, NDArray[np.bool_]]]:
     """Predict images in batches, with a note of the results that are numbers; others are NaN."""
     rest = iter(cutouts)

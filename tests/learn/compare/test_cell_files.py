@@ -52,7 +52,9 @@ def test_a_damaged_cell_is_named(change: dict[str, Any], tmp_path: Path, refused
 def test_pages_of_someone_else_are_not_replaced(tmp_path: Path, name: str) -> None:
     check_pages(tmp_path / "new")
     (tmp_path / name).write_text("of someone else")
-    with pytest.raises(InputError, match=f"{name} is there already and is of no comparison"):
+    with pytest.raises(InputError, match=rf"{name} is there already .* --overwrite$") as refused:
         check_pages(tmp_path)
+    assert "of a comparison; choose another --out" in str(refused.value)
+    check_pages(tmp_path, overwrite=True)
     (tmp_path / "table.md").write_text("# Comparison, tier smoke\n")
     check_pages(tmp_path)

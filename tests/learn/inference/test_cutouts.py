@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from learn.config import PredictConfig
-from learn.inference.cutouts import Cutout, Remarks, find_inputs, read_images
+from learn.inference.cutouts import Cutout, CutoutRemarks, find_inputs, read_images
 from lensphys.ground.config import load_config, shipped_config
 
 SIZE, SCALE = 16, 0.1
@@ -38,7 +38,7 @@ def network(
 def read(model: Any, *paths: Path, **options: Any) -> tuple[list[Cutout], list[str]]:
     shipped = shipped_config("predict", "predict", "command")
     config = load_config(PredictConfig, shipped, **options)
-    remarks = Remarks()
+    remarks = CutoutRemarks()
     files = [file for path in paths for file in find_inputs(path, remarks)]
     cutouts = list(read_images(files, model, config, remarks, lambda path, part: None))
     return cutouts, list(remarks.lines(len(cutouts)))
@@ -164,7 +164,7 @@ def test_only_the_first_of_many_remarks_are_made_one_by_one(
 
 
 def test_images_of_which_nothing_could_be_computed_are_named() -> None:
-    remarks = Remarks()
+    remarks = CutoutRemarks()
     cutout = SimpleNamespace(name="\x1b[2Ja.fits", blank=False)
     for _ in range(12):
         remarks.fail(cutout)  # type: ignore[arg-type]

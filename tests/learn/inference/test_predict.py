@@ -17,7 +17,7 @@ import cli
 from learn import load_model
 from learn.config import PredictConfig
 from learn.data_description import describe
-from learn.inference.cutouts import Remarks, read_images
+from learn.inference.cutouts import CutoutRemarks, read_images
 from learn.inference.model import Model
 from learn.inference.predict import predict
 from learn.lens_fits.lens_fits import LensFits
@@ -208,7 +208,7 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
     names = [Path("data/shard-00000.h5"), Path("cube.fits"), Path("a.npy")]
     shipped = shipped_config("predict", "predict", "command")
     config = load_config(PredictConfig, shipped, pixel_scale=0.101, exposure_time=given)
-    for cutout in read_images(names, model, config, Remarks(), lambda path, part: None):
+    for cutout in read_images(names, model, config, CutoutRemarks(), lambda path, part: None):
         pixels = torch.from_numpy(cutout.frame.pixels)
         model(pixels, np.array([cutout.exposure_time]))
     assert [*seen[:3], *seen[60:]] == [100.0, 200.0, unsaid, 30.0, 30.0, unsaid, unsaid]
