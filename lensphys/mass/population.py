@@ -72,11 +72,11 @@ class Population(TakesPositions, Unchanging):
             raise ValueError(f"chunk must be at least 1, a whole number or None, got {chunk}")
         self.profile = profile
         self.chunk = chunk
-        if isinstance(mask, np.ndarray) and mask.dtype == bool:
-            mask = torch.from_numpy(mask.copy())
-        self.mask = mask
+        is_array = isinstance(mask, np.ndarray) and mask.dtype == bool
+        shown: Any = torch.from_numpy(np.array(mask)) if is_array else mask
+        self.mask: Tensor | None = shown
         self.size = shape[-1]
-        self._batch = _masked_shape(mask, shape)[:-1]
+        self._batch = _masked_shape(shown, shape)[:-1]
         self._named = named
 
     @property
