@@ -9,6 +9,7 @@ PACKAGES = ("lensphys", "simulate", "learn")
 SHARED = {
     "lensphys/fitting/test_fits_of_lens_light.py",
     "lensphys/mass/test_limits.py",
+    "lensphys/sampling/test_calibration.py",
     "lensphys/mass/test_population_in_blocks.py",
     "lensphys/test_array_layouts.py",
     "lensphys/test_extension.py",

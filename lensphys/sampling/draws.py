@@ -62,7 +62,7 @@ class Draws(Mapping[str, Tensor]):
         n, lenses = next(iter(self.params.values())).shape
         least = float(torch.stack(list(self.ess.values())).min())
         return (
-            f"<{n} draws of {len(self.params)} parameters for {lenses} lenses, "
+            f"<{n} draws of {len(self.params)} parameters for {lenses} lens{'es' * (lenses > 1)}, "
             f"{self.chains} chains: "
             f"R-hat below {RHAT} for {int(self.converged.sum())} (largest "
             f"{float(self.worst_rhat.max()):.3f}), at least {least:.0f} independent draws>"

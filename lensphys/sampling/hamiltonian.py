@@ -21,7 +21,7 @@ _TARGET = 0.8
 _PATHS = (0.8, 2.3)
 #: Largest step, and most steps along the longest path: shorter ones do not help a force that is
 #: off.
-_LARGEST, _MOST = 2.3, 20
+_LARGEST, _MOST = 2.3, 8
 _LOG_STEPS = math.log(_PATHS[1] / _MOST), math.log(_LARGEST)
 #: Chains start this many widths of the posterior about its mode: wider than it is, so that R-hat
 #: notices chains that do not mix.

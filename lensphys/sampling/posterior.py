@@ -71,20 +71,21 @@ class Posterior:
             about a normal one of unit width: from the Fisher matrix, and the width of the bounds
             for what the data do not constrain.
         """
-        z, slope = self._to_fit(u, torch.arange(len(u), device=u.device))
         index = torch.arange(len(u), device=u.device)
+        z, slope = self._to_fit(u, index)
         normal = self._problem.equations(z, index)[1][:, self.free[:, None], self.free]
         fisher = normal / (slope[:, :, None] * slope[:, None])
         # The variance of a uniform distribution is a twelfth of the square of its width.
-        width = self.high - self.low
-        fisher = fisher.nan_to_num(0.0, 0.0, 0.0) + torch.diag_embed(12 / width.square())
+        ends = self.high - self.low
+        fisher = fisher.nan_to_num(0.0, 0.0, 0.0) + torch.diag_embed(12 / ends.square())
         # To unit diagonal first: units of the parameters differ by many orders of magnitude.
         scale = fisher.diagonal(dim1=1, dim2=2).rsqrt()
         factor, info = torch.linalg.cholesky_ex(fisher * scale[:, :, None] * scale[:, None])
         identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
         factor = torch.where((info == 0)[:, None, None], factor, identity)
         inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-        return scale[:, :, None] * inverse.mT
+        width: Tensor = scale[:, :, None] * inverse.mT
+        return width
 
     def _scale(self, params: Tensor) -> Tensor:
         return torch.where(self._log, torch.log(params.clamp_min(1e-30)), params)

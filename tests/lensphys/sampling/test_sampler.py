@@ -44,11 +44,13 @@ def test_a_prior_that_is_flat_in_the_parameter_ends_at_its_bounds(monkeypatch):
         "c": FitRange(low=-1.0, high=1.0),
         "d": FitRange(low=0.1, high=10.0, start=1.0, log=True),  # nor its logarithm
     }
-    mean = torch.tensor([[-1.5, 1.0, 0.3, 20.0]]).double().expand(200, 4)
+    mean = torch.tensor([[-1.5, 1.0, 0.3, 20.0]]).double().expand(60, 4)
     width = torch.tensor([0.7, torch.inf, 0.1, 3.0]).double()
     problem = NormalToy(ranges, mean, torch.diag(1 / width**2))
     monkeypatch.setattr(sampler, "_DOUBLINGS", 0)
-    draws = sample(problem.result(), 4, seed=2)  # one of each chain, which are independent
+    draws = sample(
+        problem.result(), 4, seed=2, warmup=80
+    )  # one of each chain, which are independent
 
     def p_value(name, distribution):
         return stats.kstest(draws[name].flatten().numpy(), distribution.cdf).pvalue
