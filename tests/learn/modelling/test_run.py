@@ -2,85 +2,35 @@
 
 import csv
 import dataclasses
-import functools
 import json
 import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 import cli
-from learn.modelling import outputs
 from learn.modelling.draws_file import draws_file
 from learn.modelling.lens_files import Given, find_lenses
-from learn.modelling.maps import make_maps
 from learn.modelling.output_files import MANIFEST, read_manifest
-from learn.modelling.row_files import CREATOR
 from learn.modelling.run import describe, model_lenses
 from lensphys.ground.errors import InputError
 from tests.learn.modelling.lenses import modelled
 from tests.learn.modelling.make_lenses import (
     N,
-    catalogue,
     euclid,
     header,
     image,
     kernel,
     settings,
-    slacs,
     write,
 )
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def solver(monkeypatch):
-    """Every lens has the same model at once; counts how often it is asked for."""
-    calls = SimpleNamespace(names=[], fail={})
-
-    def model_lens(data, settings):
-        calls.names.append(data.name)
-        if data.name in calls.fail:
-            raise calls.fail[data.name]
-        return modelled(name=data.name, notes=data.notes, searched=False)
-
-    monkeypatch.setattr("learn.modelling.run.model_lens", model_lens)
-    monkeypatch.setattr(outputs, "draw_lens", draw)
-    monkeypatch.setattr(outputs, "make_maps", lambda model: _maps())
-    return calls
-
-
-def draw(path, *arguments):
-    """A picture of one pixel that is known as one of the command."""
-    mark = PngInfo()
-    mark.add_text("Software", CREATOR)
-    Image.new("L", (1, 1)).save(path, "png", pnginfo=mark)
-
-
-@functools.cache
-def _maps():
-    """Those of all lenses: critical curves take their time."""
-    return make_maps(modelled(searched=False))
-
-
-@pytest.fixture
-def lenses(tmp_path):
-    """A catalogue of three lenses with WCS."""
-    rows = []
-    for number in (1, 2, 3):
-        slacs(tmp_path / f"J{number}", head=header(), seed=number)
-        files = ",".join(f"J{number}/{kind}.fits" for kind in ("image", "noise", "psf"))
-        rows.append(f"J{number},{files}")
-    return catalogue(tmp_path / "lenses.csv", rows)
 
 
 @pytest.fixture
@@ -289,7 +239,7 @@ def test_flags_stand_in_the_line_of_a_lens():
         errors=model.result.errors | {"theta_E": torch.tensor([0.012])},
         chi2_dof=torch.tensor([1.234]),
     )
-    model.result = result
+    model = dataclasses.replace(model, result=result)
     line = "J1234+5678: theta_E = 1.235 ± 0.012 arcsec, chi^2/dof = 1.23, poor fit, neighbour"
     assert describe(model) == line
 
@@ -298,7 +248,7 @@ def test_flags_stand_in_the_line_of_a_lens():
 
 
 @pytest.fixture
-def call(capsys, monkeypatch, tmp_path):
+def call(solver, capsys, monkeypatch, tmp_path):
     """Runs a command line: exit code, standard output, and the lines on standard error."""
     monkeypatch.chdir(tmp_path)
 
