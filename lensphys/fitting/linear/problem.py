@@ -24,6 +24,9 @@ _ELEMENTS_ELSEWHERE = 1 << 27
 #: Largest change in one step: of positions, in half fields, of what has no unit, and, relative, of
 #: what varies in logarithm.
 _MOST_SHIFT, _MOST_NUMBER, _MOST_RATIO = 0.03, 0.12, 0.2
+#: Strength of the regularisation at first, in units of the noise to the power of -2, and how many
+#: times stronger or weaker it may become.
+_STRENGTH, _FURTHEST = 1e-3, 1e12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +83,15 @@ class LinearProblem:
             flat = images.new_zeros(len(self.owner), len(scene.names))
             priors = Priors(scene.names, flat, flat + math.inf)
         self.priors = priors
-        self.strength = torch.full((len(self.owner),), 1e-4, dtype=torch.float64, device=device)
+        self._usual = choose_strength(weight, pixels)
+        self.strength = self._usual[self.owner]
         most = _ELEMENTS.get(device.type, _ELEMENTS_ELSEWHERE)
         size = (scene.count + len(scene.names)) * images.shape[-1] * images.shape[-2]
         self.chunk = max(1, most // size)
         self._roughness = scene.roughness.to(device)
         self._positive = scene.positive.to(device)
         self._regularised = scene.regularised.to(device)
-        sigma = torch.where(weight > 0, 1 / weight.clamp_min(1e-30), math.nan)
-        noise = sigma.flatten(1).nanmedian(1).values.double() / pixels.pixel_scale**2
+        noise = measure_noise(weight, pixels)
         #: Inverse variance ``(B, K)`` of amplitudes that follow the noise.
         self._precision = (noise[:, None] * scene.scatter.to(device)).square().reciprocal()
         fixed = dict(zip(scene.names, bounds.held.tolist(), strict=True))
@@ -158,11 +161,14 @@ class LinearProblem:
         log_posterior = -0.5 * (chi2 + penalty + log_det) + 0.5 * count * torch.log(strength)
         log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index)
         measured = (count - shrunk).clamp_min(1.0)
+        usual = self._usual[self.owner[index]]
         return {
             "chi2": chi2,
             "effective": solution.active.sum(1) - shrunk - narrowed,
             "log_posterior": log_posterior,
-            "evidence_strength": (measured / rough.clamp_min(1e-300)).clamp(1e-12, 1e12),
+            "evidence_strength": (measured / rough.clamp_min(1e-300)).clamp(
+                usual / _FURTHEST, usual * _FURTHEST
+            ),
             "amplitudes": solution.amplitudes,
         }
 
@@ -213,7 +219,8 @@ class LinearProblem:
         columns = self._columns(params, index, images, weight, jacobian=False)
         solution = self._solve(columns, index)
         values = {**self.scene.named(params), **self.scene.split(solution.amplitudes.to(z.dtype))}
-        parts = self.scene.parts(values, self.pixels.take(self.owner[index]))
+        own = self.owner[index]
+        parts = self.scene.take(own).parts(values, self.pixels.take(own))
         return sum(parts.values(), start=torch.zeros_like(images)), solution.amplitudes
 
     def split_light(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -221,7 +228,8 @@ class LinearProblem:
         params, _ = self.bounds.forward(z, index)
         amplitudes = self.measure(z, index)["amplitudes"].to(z.dtype)
         values = {**self.scene.named(params), **self.scene.split(amplitudes)}
-        parts = self.scene.parts(values, self.pixels.take(self.owner[index]))
+        own = self.owner[index]
+        parts = self.scene.take(own).parts(values, self.pixels.take(own))
         return parts["lens_light"], parts["source"]
 
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
@@ -250,7 +258,8 @@ class LinearProblem:
         named = self.scene.named(params)
         images = self.images[own] if images is None else images
         weight = self.weight[own] if weight is None else weight
-        maps, by_mass = self.scene.evaluate(named, pixels, light=not self._light_held)
+        scene = self.scene.take(own)
+        maps, by_mass = scene.evaluate(named, pixels, light=not self._light_held)
         blurred = pixels.collect(_join([part.basis for part in maps], len(params)))
         if self._light_held:
             blurred = torch.cat([blurred, self._find_kept_light()[own]], 1)
@@ -342,6 +351,17 @@ class LinearProblem:
                 total = slope if total is None else (total[0] + slope[0], total[1] + slope[1])
         assert total is not None
         return total
+
+
+def measure_noise(weight: Tensor, pixels: Pixels) -> Tensor:
+    """Measure the median noise of images, ``(B,)``, flux per arcsec^2, float64."""
+    sigma = torch.where(weight > 0, 1 / weight.clamp_min(1e-30), math.nan)
+    return sigma.flatten(1).nanmedian(1).values.double() / pixels.pixel_scale**2
+
+
+def choose_strength(weight: Tensor, pixels: Pixels) -> Tensor:
+    """Choose the strength of the regularisation of images, ``(B,)``, before any evidence."""
+    return _STRENGTH * measure_noise(weight, pixels).square().reciprocal()
 
 
 def _join(basis: list[Tensor], batch: int) -> Tensor:

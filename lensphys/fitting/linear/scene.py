@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 
@@ -81,6 +82,15 @@ class LinearScene:
     def named(self, params: Tensor) -> dict[str, Tensor]:
         """Split a tensor ``(..., P)`` by parameter name."""
         return dict(zip(self.names, params.unbind(-1), strict=True))
+
+    def take(self, index: Tensor) -> LinearScene:
+        """Scene of some images: with the neighbours that belong to them."""
+        taken = self.deflectors.take(index) if self.deflectors else None
+        if taken is self.deflectors:
+            return self
+        scene = copy.copy(self)
+        scene.deflectors = taken
+        return scene
 
     def split(self, amplitudes: Tensor) -> dict[str, Tensor]:
         """Split amplitudes ``(B, K)`` into those of ``source``, ``lens_light`` and ``sky``."""
