@@ -326,7 +326,8 @@ class LinearProblem:
                 slopes.append(slope)
         for name, (d_x, d_y) in columns.by_mass.items():
             # Light that is deflected more comes from a place before.
-            found[name] = -sum(along_x * d_x + along_y * d_y for along_x, along_y in slopes)
+            pulled = [along_x * d_x + along_y * d_y for along_x, along_y in slopes]
+            found[name] = -sum(pulled[1:], start=pulled[0])
         x = self.pixels.x
         zero = x.new_zeros(len(index), *x.shape[-2:])
         held = self.bounds.held.tolist()

@@ -156,7 +156,8 @@ class LinearScene:
             pixels: of the images.
             light: evaluate the lens light and the sky too.
         """
-        maps, jacobian = [], {}
+        maps: list[Maps] = []
+        jacobian: dict[str, tuple[Tensor, Tensor]] = {}
         x, y = pixels.x, pixels.y
         if self.deflectors is not None:
             (alpha_x, alpha_y), jacobian = self.deflectors.deflection_jacobian(params, x, y)
