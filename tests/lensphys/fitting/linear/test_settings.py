@@ -1,0 +1,64 @@
+"""Kinds of scenes."""
+
+import pytest
+import torch
+
+import lensphys as lp
+from lensphys.fitting.linear.settings import LinearModel
+from tests.lensphys.fitting.linear.scenes import pixels_of
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ({"source": "shapelets", "source_order": 4}, 15),
+        ({"source": "pixels", "source_order": 4}, 64),
+        ({"source": "sersic", "sky": True}, 2),
+        ({"source": "sersic", "sky": "smooth"}, 22),
+        ({"source": "sersic", "lens_light": "mge"}, 22),
+        ({"source": "sersic", "lens_light": "sersic"}, 2),
+    ],
+)
+def test_a_scene_has_the_amplitudes_of_its_kind(kind, count):
+    assert LinearModel(**kind).scene(pixels_of()).count == count
+
+
+def test_a_scene_has_the_deflectors_of_its_kind():
+    model = LinearModel(mass="EPL", multipoles=(3,), source="sersic")
+    names = model.scene(pixels_of()).names
+    assert {"theta_E", "gamma", "gamma1", "a3_cos", "source_n_sersic"} < {*names}
+    assert "a4_cos" not in names
+
+
+def test_neighbours_belong_to_their_images():
+    neighbour = lp.SIS(theta_E=torch.tensor([0.1, 0.2, 0.3]), center_x=1.0, center_y=0.0)
+    taken = LinearModel(neighbours=(neighbour,)).take(torch.tensor([2, 0]))
+    assert taken.neighbours[0].theta_E.tolist() == pytest.approx([0.3, 0.1])
+    one = LinearModel(neighbours=(lp.SIS(theta_E=0.1),))
+    assert one.take(torch.tensor([1])).neighbours[0].theta_E == 0.1
+
+
+def test_errors_of_lens_light_and_source_may_differ():
+    assert LinearModel(model_error=0.1).errors == (0.1, 0.1)
+    assert LinearModel(model_error=(0.03, 0.15)).errors == (0.03, 0.15)
+    assert LinearModel(model_error=[0.03, 0.15]).errors == (0.03, 0.15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"source": "disc"}, "source must be one of sersic, shapelets, pixels, got 'disc'"),
+        ({"source": ["sersic"]}, "source must be one of"),
+        ({"lens_light": "disc"}, "lens_light must be one of None, sersic, mge"),
+        ({"sky": 5}, "sky must be"),
+        ({"sky": ["smooth"]}, "sky must be"),
+        ({"source_order": 41}, "from 1 to 40, got 41"),
+        ({"source_order": 2.5}, "from 1 to 40"),
+        ({"model_error": 1.0}, "model_error must be from 0 to below 1"),
+        ({"model_error": (0.1, 0.2, 0.3)}, "model_error must be from 0 to below 1"),
+        ({"model_error": (0.1, "much")}, "model_error must be from 0 to below 1"),
+    ],
+)
+def test_other_kinds_are_refused(kind, message):
+    with pytest.raises(ValueError, match=message):
+        LinearModel(**kind)
