@@ -12,6 +12,7 @@ from lensphys.fitting.linear.fit import bin_images
 from lensphys.fitting.linear.light_start import sharpen, subtract_light
 from lensphys.fitting.linear.seeds import measure_arcs
 from lensphys.rendering import Pixels
+from lensphys.threads import side_by_side
 
 #: Radii, arcsec, that are tried one after another, until the arcs are well inside.
 FIELDS = (3.2, 5.0, 8.0, 12.0)
@@ -20,13 +21,14 @@ _INSIDE = 0.8
 _FEWEST = 16
 
 
+@side_by_side()
 def choose_field(data: LensData) -> float:
     """Choose the radius, arcsec, about the centre that holds the arcs around a lens.
 
     Args:
         data: image, noise and PSF of a lens.
     """
-    most = 0.5 * data.pixel_scale * min(data.image.shape)
+    most = float(0.5 * data.pixel_scale * min(data.image.shape))
     for field in FIELDS:
         if field >= most or field < _FEWEST * data.pixel_scale:
             continue
@@ -42,7 +44,8 @@ def _measure(data: LensData) -> float:
         torch.from_numpy(maps).float()
         for maps in (data.image / usual, data.noise / usual, data.psf)
     )
-    x, y = lp.pixel_grid(tuple(image.shape), data.pixel_scale, dtype=torch.float32)
+    ny, nx = image.shape
+    x, y = lp.pixel_grid((ny, nx), data.pixel_scale, dtype=torch.float32)
     psf = lp.PixelPSF(kernel, pixel_scale=data.pixel_scale, normalise=True)
     weight = torch.where(torch.isfinite(noise), 1 / noise, 0.0)
     images, weights, pixels = bin_images(image[None], weight[None], Pixels(x, y, psf=psf))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from learn.modelling.field import choose_field
 from learn.modelling.flags import find_flags
 from learn.modelling.lens_data import LensData
 from learn.modelling.settings import ModelSettings
+from lensphys.threads import side_by_side
 
 #: Noise of a pixel outside of which squares of fluxes leave the range of single precision.
 _FAINTEST, _BRIGHTEST = 1e-12, 1e12
@@ -36,6 +38,7 @@ class LensModel:
     seconds: float
 
 
+@side_by_side()
 def model_lens(data: LensData, settings: ModelSettings) -> LensModel:
     """Model one lens from its data alone.
 
@@ -60,7 +63,7 @@ def model_lens(data: LensData, settings: ModelSettings) -> LensModel:
     flags = find_flags(result, data)
     maps = None
     if settings.detect != "none":
-        redshifts = {"z_lens": data.z_lens, "z_source": data.z_source}
+        redshifts: dict[str, Any] = {"z_lens": data.z_lens, "z_source": data.z_source}
         known = None not in redshifts.values()
         maps = lp.detect(result, profile=settings.detect, **(redshifts if known else {}))
     return LensModel(data, result, flags, maps, time.monotonic() - began)
