@@ -94,7 +94,11 @@ class LinearScene:
 
     def split(self, amplitudes: Tensor) -> dict[str, Tensor]:
         """Split amplitudes ``(B, K)`` into those of ``source``, ``lens_light`` and ``sky``."""
-        groups = {"source": self.sources, "lens_light": self.lights, "sky": self._sky}
+        groups: dict[str, Sequence[Component]] = {
+            "source": self.sources,
+            "lens_light": self.lights,
+            "sky": self._sky,
+        }
         counts = [sum(part.count for part in parts) for parts in groups.values()]
         pieces = zip(groups, amplitudes.split(counts, -1), strict=True)
         return {name: piece for name, piece in pieces if piece.shape[-1]}
