@@ -133,6 +133,16 @@ class Pixels:
             image = _pixel_means(image, self._factor)
         return image if self._after is None else self._after.convolve(image)
 
+    def spread(self, maps: Tensor) -> Tensor:
+        """Transpose of :meth:`collect`: from maps ``(..., ny, nx)`` of pixels to maps of rays."""
+        ny, nx = self.x.shape[-2:]
+        with torch.enable_grad():
+            rays = maps.new_zeros(*maps.shape[:-2], ny, nx, requires_grad=True)
+            image = self.collect(rays)
+            linked = maps.requires_grad
+            (spread,) = torch.autograd.grad(image, rays, maps, create_graph=linked)
+        return spread
+
 
 @functools.cache
 def _keep_freed_memory() -> None:

@@ -41,8 +41,11 @@ class ModelSettings(Strict):
     multipoles: tuple[Literal[1, 3, 4], ...] = Field(description="orders")
     lens_light: LensLight
     source: Source
-    source_order: int = Field(
-        ge=1, le=40, description="highest order of the shapelets; half the pixels a side of a grid"
+    source_order: int | None = Field(
+        ge=1,
+        le=40,
+        description="highest order of the shapelets; half the pixels a side of a grid; null: as "
+        "many as the image needs",
     )
     sky: bool | Literal["smooth"] = Field(
         description="fit a constant background; smooth: cosines of low order over the field"

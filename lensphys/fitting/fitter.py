@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.fit import fit_linear
 from lensphys.fitting.linear.settings import LIGHTS, LinearModel
 from lensphys.fitting.observations import Images, check_data, check_images, check_kernels, take_psf
@@ -39,7 +40,7 @@ def fit(
     neighbours: Sequence[MassProfile] = (),
     lens_light: bool | str | None = None,
     source: str = "sersic",
-    source_order: int = 10,
+    source_order: int | None = None,
     sky: bool | str = False,
     model_error: float | tuple[float, float] = 0.0,
     supersampling: int = 1,
@@ -81,7 +82,8 @@ def fit(
         lens_light: fit the light of the lens too: ``"sersic"`` (or True), a Sersic profile with
             parameters ``lens_light_amplitude`` ...; ``"mge"``, a multi-Gaussian expansion.
         source: ``"sersic"``; ``"shapelets"``; or ``"pixels"``, on a grid that follows the source.
-        source_order: highest order of the shapelets; half the pixels a side of the grid.
+        source_order: highest order of the shapelets; half the pixels a side of the grid. By default
+            10, and 16 and 22 for all while noise does not explain chi^2 of an image of the batch.
         sky: fit a background that is constant; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise, ``sigma^2 + (error model)^2``, such as
             for a bright core whose PSF is uncertain; or a pair, that of the lens light and that of
@@ -151,7 +153,7 @@ class Fitter:
         neighbours: Sequence[MassProfile] = (),
         lens_light: bool | str | None = None,
         source: str = "sersic",
-        source_order: int = 10,
+        source_order: int | None = None,
         sky: bool | str = False,
         model_error: float | tuple[float, float] = 0.0,
         supersampling: int = 1,
@@ -170,10 +172,11 @@ class Fitter:
         ):
             raise ValueError(f"retry_above must be a number from 0 on, got {retry_above!r}")
         check_width("pixel_scale", pixel_scale)
+        deflectors = Deflectors(mass, multipoles=multipoles, neighbours=neighbours)
         self._model = LinearModel(
             mass=mass,
-            multipoles=tuple(multipoles),
-            neighbours=tuple(neighbours),
+            multipoles=deflectors.multipoles,
+            neighbours=deflectors.neighbours,
             lens_light=_read_lens_light(lens_light),
             source=source,
             source_order=source_order,

@@ -107,6 +107,9 @@ class Problem(Protocol):
         one.
         """
 
+    def marginalised(self) -> Problem:
+        """Problem whose objective is twice the energy, up to a constant for each image."""
+
     def shorten(self, z: Tensor, step: Tensor, index: Tensor) -> Tensor:
         """Shorten a step ``(b, P)`` in ``z`` that leads further than the equations hold."""
 
@@ -165,6 +168,10 @@ class SersicProblem:
         everything = torch.arange(len(z), device=z.device)
         params, _ = self.bounds.forward(z, everything)
         return objective - self.priors.penalty(params, everything)
+
+    def marginalised(self) -> SersicProblem:
+        """The same: there are no amplitudes to be marginalised over."""
+        return self
 
     def energy(self, z: Tensor, index: Tensor) -> Tensor:
         """Compute minus the log posterior, half the objective, ``(b,)``, float64."""

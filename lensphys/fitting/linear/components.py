@@ -30,10 +30,12 @@ class Maps:
     Attributes:
         basis: surface brightness of unit amplitudes, ``(b, K, ny, nx)``, flux per arcsec^2.
         contract: takes amplitudes ``(b, K)`` and returns the slopes of their light.
+        weigh: the same with maps ``(b, K, ny, nx)`` in place of the amplitudes.
     """
 
     basis: Tensor
     contract: Callable[[Tensor], Slopes]
+    weigh: Callable[[Tensor], Slopes]
 
 
 class Component(abc.ABC):
@@ -95,7 +97,7 @@ class Sky(Component):
         basis = torch.stack([along_x[i] * along_y[j] for i, j in self._orders], -3)
         if basis.ndim == 3:
             basis = basis[None]
-        return Maps(basis, lambda amplitudes: (None, {}))
+        return Maps(basis, lambda amplitudes: (None, {}), lambda maps: (None, {}))
 
     @property
     def _most(self) -> int:

@@ -31,7 +31,11 @@ _RADIUS, _OFFSET, _BETA = (0.9, 0.5), 0.35, (0.075, 0.03)
 
 
 def narrow_bounds(
-    bounds: Bounds, names: Collection[str], arc_radius: Tensor, theta_E: Tensor
+    bounds: Bounds,
+    names: Collection[str],
+    arc_radius: Tensor,
+    theta_E: Tensor,
+    broadest: float,
 ) -> None:
     """Narrow the ranges of parameters to what lenses of galaxies can have.
 
@@ -40,12 +44,13 @@ def narrow_bounds(
         names: of the parameters whose range may be narrowed.
         arc_radius: radius of the arcs of every row, ``(rows,)``, arcsec.
         theta_E: Einstein radius that every row starts from.
+        broadest: largest scale of shapelets, in Einstein radii.
     """
     limits: dict[str, tuple[Tensor | float | None, Tensor | float]] = {
         "theta_E": (0.2 * arc_radius, 1.2 * arc_radius),
         "gamma1": (-_MOST_SHEAR, _MOST_SHEAR),
         "gamma2": (-_MOST_SHEAR, _MOST_SHEAR),
-        "source_beta": (0.015 * arc_radius, 0.14 * theta_E),
+        "source_beta": (0.015 * arc_radius, broadest * theta_E),
         "source_R_sersic": (None, 0.7 * theta_E),
     }
     for name, (low, high) in limits.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from lensphys.fitting.implicit import ImplicitFit
 from lensphys.fitting.linear.cold_start import Candidates, refine, search, update_strength
 from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
-from lensphys.fitting.linear.problem import LinearProblem
+from lensphys.fitting.linear.problem import LinearProblem, choose_strength
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.optimiser import State, begin, descend
@@ -31,7 +32,11 @@ _GROUP = 8
 #: Steps that decide between the candidates, and rounds of reweighting with the model.
 _DECIDE, _ROUNDS = 10, 2
 #: Half the width of a grid of pixels about a source, in scales of its shapelets.
-_GRID = 3.5
+_GRID = 6.0
+#: Largest scale of shapelets, in Einstein radii, once the lens is found.
+_BROADEST = 0.4
+#: Standard deviations of chi^2 above which a source needs more amplitudes.
+_DEVIATIONS = 2
 
 
 def fit_linear(
@@ -66,13 +71,24 @@ def fit_linear(
             given[what] = read
         complete = set(scene.names) <= {*start, *fixed}
         if complete:
-            found = _take_start(scene, {**given["start"], **given["fixed"]})
+            whole = {**given["start"], **given["fixed"]}
+            found = _take_start(whole, choose_strength(noise, pixels))
         else:
             found = _search(data, noise, pixels, model, given["start"], given["fixed"])
         build = _Builder(scene, pixels, data, noise, model, found, given["fixed"], bounds, priors)
         best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
         problem, state = build.finish(best, max_steps, tolerance)
         measured = problem.measure(state.z, state.index)
+        for order in model.further_orders if max_steps else ():
+            if _is_explained(problem, measured):
+                break
+            model = dataclasses.replace(model, source_order=order)
+            scene = model.scene(pixels)
+            build = dataclasses.replace(build, scene=scene, model=model)
+            params, _ = problem.bounds.forward(state.z, state.index)
+            best = problem.scene.named(params), problem.strength
+            problem, state = build.finish(best, max_steps, tolerance)
+            measured = problem.measure(state.z, state.index)
         covariance = invert_fisher(problem, state.z, state.normal)
         evidence = compute_evidence(problem, state.z, state.normal)
         effective = measured["effective"] + _count_free(problem, covariance)
@@ -110,6 +126,12 @@ def fit_linear(
     )
 
 
+def _is_explained(problem: LinearProblem, measured: Mapping[str, Tensor]) -> bool:
+    """True where chi^2 of all images is what noise explains."""
+    dof = (problem.weight > 0).sum((-2, -1)) - measured["effective"]
+    return bool((measured["chi2"] <= dof + _DEVIATIONS * torch.sqrt(2 * dof)).all())
+
+
 def _count_free(problem: LinearProblem, covariance: Tensor) -> Tensor:
     """Count the non-linear parameters that the data fix, and not their priors."""
     index = torch.arange(len(covariance), device=covariance.device)
@@ -118,7 +140,7 @@ def _count_free(problem: LinearProblem, covariance: Tensor) -> Tensor:
     return torch.where(problem.bounds.held, 0.0, 1 - share).sum(1)
 
 
-def _take_start(scene: LinearScene, values: dict[str, Tensor]) -> Candidates:
+def _take_start(values: dict[str, Tensor], strength: Tensor) -> Candidates:
     """Take the values of a caller for the only candidate."""
     points = {name: value[:, None] for name, value in values.items()}
     radius = values["theta_E"]
@@ -126,7 +148,7 @@ def _take_start(scene: LinearScene, values: dict[str, Tensor]) -> Candidates:
     names = ("e1", "e2", "center_x", "center_y")
     return Candidates(
         params=points,
-        strength=torch.full_like(radius[:, None], 1e-4, dtype=torch.float64),
+        strength=strength[:, None],
         arc_radius=1.15 * radius,
         shape={name: values[f"lens_light_{name}"] for name in names} if lit else None,
         weight=None,
@@ -172,10 +194,11 @@ def bin_images(images: Tensor, weight: Tensor, pixels: Pixels) -> tuple[Tensor, 
         images, weight: ``(B, ny, nx)``.
         pixels: of the images; their PSF is sampled anew, if it is one of ours.
     """
-    psf = pixels.psf
+    psf: Any = pixels.psf
     factor = -(-min(pixels.shape) // _FINEST)
     x, y = pixels.centers
-    if factor > 1 and (psf is None or dataclasses.is_dataclass(psf)):
+    ours = dataclasses.is_dataclass(psf) and hasattr(psf, "supersampling")
+    if factor > 1 and (psf is None or ours):
         ny, nx = (n // factor * factor for n in pixels.shape)
         scale = factor * factor
 
@@ -189,10 +212,12 @@ def bin_images(images: Tensor, weight: Tensor, pixels: Pixels) -> tuple[Tensor, 
         x, y = (mean(v[None])[0] for v in (x, y))
     else:
         factor = 1
-    if psf is not None and (ratio := round(factor * pixels.pixel_scale / psf.pixel_scale)) > 1:
-        psf = dataclasses.replace(  # type: ignore[type-var]
-            psf, pixel_scale=ratio * psf.pixel_scale, supersampling=ratio * psf.supersampling
-        )
+    ratio = 1 if psf is None else round(factor * pixels.pixel_scale / psf.pixel_scale)
+    if ratio > 1 and ours:
+        finer = ratio * psf.supersampling
+        psf = dataclasses.replace(psf, pixel_scale=ratio * psf.pixel_scale, supersampling=finer)
+    elif ratio > 1:
+        psf = None  # one for finer pixels that is not ours is left out of the search
     return images, weight, Pixels(x, y, psf=psf)
 
 
@@ -219,7 +244,7 @@ class _Builder:
         images, _, coarse = bin_images(self.images, self.weight, self.pixels)
         batch, count = self.found.strength.shape
         owner = torch.arange(batch, device=images.device).repeat_interleave(count)
-        model = dataclasses.replace(self.model, source_order=min(self.model.source_order, 10))
+        model = dataclasses.replace(self.model, source_order=self.model.first_order)
         scene = model.scene(coarse)
         points = self._complete({k: v.flatten() for k, v in self.found.params.items()}, owner)
         assert self.found.weight is not None
@@ -311,12 +336,18 @@ class _Builder:
         bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), self.bounds, held)
         radius = self.found.arc_radius[owner]
         names = set(scene.names) - set(self.bounds)
-        narrow_bounds(bounds, names, radius, points["theta_E"])
+        narrow_bounds(bounds, names, radius, points["theta_E"], _BROADEST)
         shape = self.found.shape
         if shape is not None:
             shape = {name: value[owner] for name, value in shape.items()}
         known = make_priors(scene.names, radius, shape)
         given = Priors.read(self.priors, scene.names, self.found.arc_radius).take(owner)
         return LinearProblem(
-            scene, pixels, bounds, images, weight, priors=known.overlaid(given), owner=owner
+            scene,
+            pixels,
+            bounds,
+            images,
+            weight,
+            priors=known.overlaid(given),
+            owner=owner,
         )

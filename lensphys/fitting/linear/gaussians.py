@@ -79,7 +79,12 @@ def _evaluate_gaussians(
     basis = torch.exp(-exponent) / (2 * math.pi * torch.sqrt(volume))
 
     def contract(amplitudes: Tensor) -> Slopes:
-        parts = amplitudes.to(x.dtype)[:, :, None, None]
+        return list_slopes(amplitudes.to(x.dtype)[:, :, None, None], basis)
+
+    def weigh(maps: Tensor) -> Slopes:
+        return list_slopes(torch.ones_like(maps[:, :, :1, :1]), basis * maps)
+
+    def list_slopes(parts: Tensor, basis: Tensor) -> Slopes:
         by_trace = parts * added * size / volume
         weights = [-parts * by_r2]
         if added:
@@ -98,7 +103,7 @@ def _evaluate_gaussians(
         along = -found["center_x"], -found["center_y"]
         return along, dict(zip(names, found.values(), strict=True))
 
-    return Maps(basis, contract)
+    return Maps(basis, contract, weigh)
 
 
 class GaussianLight(Component):
@@ -144,13 +149,21 @@ class GaussianLight(Component):
         basis = torch.cat([maps.basis for maps in groups], 1)
 
         def contract(amplitudes: Tensor) -> Slopes:
-            found: dict[str, Tensor] = {}
-            for maps, some in zip(groups, amplitudes.split(counts, 1), strict=True):
-                for name, value in maps.contract(some)[1].items():
-                    found[name] = found[name] + value if name in found else value
-            return None, found
+            parts = zip(groups, amplitudes.split(counts, 1), strict=True)
+            return None, add([maps.contract(some)[1] for maps, some in parts])
 
-        return Maps(basis, contract)
+        def weigh(weights: Tensor) -> Slopes:
+            parts = zip(groups, weights.split(counts, 1), strict=True)
+            return None, add([maps.weigh(some)[1] for maps, some in parts])
+
+        def add(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+            found: dict[str, Tensor] = {}
+            for part in parts:
+                for name, value in part.items():
+                    found[name] = found[name] + value if name in found else value
+            return found
+
+        return Maps(basis, contract, weigh)
 
     def _evaluate_some(
         self,
@@ -169,10 +182,16 @@ class GaussianLight(Component):
         )
 
         def contract(amplitudes: Tensor) -> Slopes:
-            found = fine.contract(amplitudes)[1]
+            return average(fine.contract(amplitudes)[1])
+
+        def weigh(maps: Tensor) -> Slopes:
+            repeated = maps.repeat_interleave(parts, -2).repeat_interleave(parts, -1)
+            return average(fine.weigh(repeated)[1])
+
+        def average(found: dict[str, Tensor]) -> Slopes:
             return None, {name: _average(value, parts) for name, value in found.items()}
 
-        return Maps(_average(fine.basis, parts), contract)
+        return Maps(_average(fine.basis, parts), contract, weigh)
 
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         """Light profile of each ellipse."""

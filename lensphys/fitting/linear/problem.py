@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 
@@ -59,6 +60,9 @@ class LinearProblem:
         images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
         priors: Gaussian priors of every row; None for none.
         owner: image ``(rows,)`` of each row; by default row k is that of image k.
+        marginal: the objective is minus twice the log posterior, marginalised over the amplitudes
+            that may be negative: a source of many amplitudes has more room in some lenses than in
+            others.
 
     Attributes:
         strength: of the regularisation of each row, ``(rows,)``, float64.
@@ -74,6 +78,7 @@ class LinearProblem:
         *,
         priors: Priors | None = None,
         owner: Tensor | None = None,
+        marginal: bool = False,
     ) -> None:
         self.scene, self.pixels, self.bounds = scene, pixels, bounds
         self.images, self.weight = images, weight
@@ -97,6 +102,8 @@ class LinearProblem:
         fixed = dict(zip(scene.names, bounds.held.tolist(), strict=True))
         self._light_held = bool(scene.lights) and all(fixed[name] for name in scene.light_names)
         self._kept_light: Tensor | None = None
+        self._has_free = bool((~scene.positive).any())
+        self.marginal = marginal
         self._shift = _MOST_SHIFT * 0.5 * pixels.pixel_scale * min(pixels.shape)
 
     def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,7 +128,16 @@ class LinearProblem:
         objective = objective + self.priors.penalty(params, index)
         gradient = gradient + self.priors.pull(params, index) * slope
         normal = normal + torch.diag_embed(self.priors.precision(index) * slope.double() ** 2)
+        if self.marginal and self._has_free:
+            objective = objective + self._measure_occam(columns, solution)[0]
+            gradient = gradient - self._differentiate_occam(columns, solution, index) * slope
         return objective, normal, gradient
+
+    def marginalised(self) -> LinearProblem:
+        """The same problem with the marginal posterior as its objective."""
+        problem = copy.copy(self)
+        problem.marginal = True
+        return problem
 
     def energy(self, z: Tensor, index: Tensor) -> Tensor:
         """Compute minus the log posterior ``(b,)``, amplitudes of either sign marginalised."""
@@ -152,12 +168,7 @@ class LinearProblem:
         own = self._precision[self.owner[index]]
         narrowed = (inverse.diagonal(dim1=1, dim2=2) * own).sum(1)
         rough = self._measure_roughness(solution)
-        log_det = 2 * torch.log(solution.factor.diagonal(dim1=1, dim2=2)).sum(1)
-        held = solution.active & self._positive
-        both = held[:, :, None] & held[:, None]
-        alone = torch.where(both, columns.normal, torch.diag_embed((~held).double()))
-        ridge = torch.diag_embed(1e-9 * alone.diagonal(dim1=1, dim2=2))
-        log_det = log_det - torch.linalg.slogdet(alone + ridge)[1]
+        log_det, _ = self._measure_occam(columns, solution)
         log_posterior = -0.5 * (chi2 + penalty + log_det) + 0.5 * count * torch.log(strength)
         log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index)
         measured = (count - shrunk).clamp_min(1.0)
@@ -240,6 +251,8 @@ class LinearProblem:
         residual = self._residual(columns, solution)
         rows = self._jacobian(columns, solution, index, weight)
         gradient = product(rows, residual[..., None])[..., 0] + self.priors.pull(params, index)
+        if self.marginal and self._has_free:
+            gradient = gradient - self._differentiate_occam(columns, solution, index, weight)
         return gradient.to(z.dtype) * slope
 
     # One step of the computation each.
@@ -339,6 +352,54 @@ class LinearProblem:
             blurred = self.pixels.take(own).collect(stack) * weight[:, None]
             rows = rows.index_copy(1, torch.tensor(live, device=rows.device), blurred)
         return rows.flatten(2).double()
+
+    def _measure_occam(self, columns: _Columns, solution: Solution) -> tuple[Tensor, Tensor]:
+        """Log determinant ``(b,)`` of the amplitudes of either sign, given the others.
+
+        Also returns the factor ``(b, K, K)`` of the matrix of the positive amplitudes alone.
+        """
+        held = solution.active & self._positive
+        both = held[:, :, None] & held[:, None]
+        alone = torch.where(both, columns.normal, torch.diag_embed((~held).double()))
+        ridge = torch.diag_embed(1e-9 * alone.diagonal(dim1=1, dim2=2))
+        factor = torch.linalg.cholesky(alone + ridge)
+        log_det = 2 * torch.log(solution.factor.diagonal(dim1=1, dim2=2)).sum(1)
+        return log_det - 2 * torch.log(factor.diagonal(dim1=1, dim2=2)).sum(1), factor
+
+    def _differentiate_occam(
+        self, columns: _Columns, solution: Solution, index: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        """Half the derivative of that log determinant by every parameter, ``(b, P)``, float64.
+
+        ``1/2 d log det(A^T A + R) = tr((A^T A + R)^-1 A^T dA)``: the columns are brought back to
+        the rays first, so that one sum over the basis serves all parameters.
+        """
+        own = self.owner[index]
+        weight = self.weight[own] if weight is None else weight
+        active = solution.active[..., None]
+        dual = torch.cholesky_solve(columns.columns * active, solution.factor)
+        held = solution.active & self._positive
+        if bool(held.any()):
+            _, factor = self._measure_occam(columns, solution)
+            dual = dual - torch.cholesky_solve(columns.columns * held[..., None], factor)
+        dual = (dual * active).to(weight.dtype).unflatten(2, weight.shape[-2:])
+        count = sum(part.basis.shape[1] for part in columns.maps)
+        rays = self.pixels.take(own).spread(dual[:, :count] * weight[:, None])
+        found: dict[str, Tensor] = {}
+        slopes, at = [], 0
+        for part in columns.maps:
+            after = at + part.basis.shape[1]
+            slope, by_name = part.weigh(rays[:, at:after])
+            at = after
+            found |= by_name
+            if slope is not None:
+                slopes.append(slope)
+        for name, (d_x, d_y) in columns.by_mass.items():
+            found[name] = -sum(along_x * d_x + along_y * d_y for along_x, along_y in slopes)
+        zero = weight.new_zeros(len(index))
+        names = self.scene.names
+        sums = [found[name].sum((-2, -1)) if name in found else zero for name in names]
+        return torch.stack(sums, 1).double() * ~self.bounds.held
 
     def _source_slopes(self, columns: _Columns, solution: Solution) -> tuple[Tensor, Tensor]:
         amplitudes = solution.amplitudes.to(self.images.dtype)

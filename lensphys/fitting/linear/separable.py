@@ -48,17 +48,26 @@ class _Separable(Component):
             table = amplitudes.new_zeros(len(u), along_x.shape[1], along_y.shape[1])
             table[:, first, second] = amplitudes
             table = table.to(u.dtype)
-            by_u = (product(table.mT, slope_x) * along_y).sum(1) / width[..., 0]
-            by_v = (product(table, slope_y) * along_x).sum(1) / width[..., 0]
-            grown = -(by_u * u + by_v * v) * width[..., 0] * self._growth(params, name)[..., 0]
-            slopes = by_u.unflatten(1, size), by_v.unflatten(1, size)
-            return slopes, {
+            by_u = (product(table.mT, slope_x) * along_y).sum(1)
+            by_v = (product(table, slope_y) * along_x).sum(1)
+            return list_slopes(by_u, by_v)
+
+        def weigh(maps: Tensor) -> Slopes:
+            weights = maps.flatten(2)
+            by_u = (slope_x[:, first] * along_y[:, second] * weights).sum(1)
+            by_v = (along_x[:, first] * slope_y[:, second] * weights).sum(1)
+            return list_slopes(by_u, by_v)
+
+        def list_slopes(by_u: Tensor, by_v: Tensor) -> Slopes:
+            grown = -(by_u * u + by_v * v) * self._growth(params, name)[..., 0]
+            slopes = [(by / width[..., 0]).unflatten(1, size) for by in (by_u, by_v)]
+            return (slopes[0], slopes[1]), {
                 "source_center_x": -slopes[0],
                 "source_center_y": -slopes[1],
                 name: grown.unflatten(1, size),
             }
 
-        return Maps(basis, contract)
+        return Maps(basis, contract, weigh)
 
     def _growth(self, params: Mapping[str, Tensor], name: str) -> Tensor:
         """Relative change of the width for a unit change of its parameter, ``(b, 1, 1)``."""

@@ -44,12 +44,15 @@ class SersicComponent(Component):
             brightness, by_name = self._pixels.brightness_jacobian(light)
 
         def contract(amplitudes: Tensor) -> Slopes:
-            scale = amplitudes[:, :, None].to(brightness.dtype)
+            return weigh(amplitudes[:, :, None, None].to(brightness.dtype))
+
+        def weigh(maps: Tensor) -> Slopes:
+            scale = maps[:, 0]
             found = {self._prefix + name: scale * by_name[name] for name in _SHAPE}
             along_x, along_y = (-found[f"{self._prefix}center_{axis}"] for axis in "xy")
             return (None if self._pixels else (along_x, along_y)), found
 
-        return Maps(brightness[:, None], contract)
+        return Maps(brightness[:, None], contract, weigh)
 
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         return [self._sersic(params, amplitudes[:, 0])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from lensphys.fitting.linear.gaussians import GaussianLight
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
 from lensphys.fitting.linear.sersics import SersicComponent
-from lensphys.ground.numbers import is_count
+from lensphys.ground.numbers import is_count, is_number
 from lensphys.mass.base import MassProfile
 from lensphys.rendering import Pixels
 
@@ -24,6 +25,8 @@ LIGHTS = (None, "sersic", "mge")
 SKIES = {False: -1, True: 0, "smooth": 5}
 #: Highest order of shapelets; half the number of pixels a side of a grid.
 MOST_ORDER = 40
+#: Orders that are tried in turn.
+ORDERS = 10, 16, 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,8 @@ class LinearModel:
         mass, multipoles, neighbours: see :class:`lensphys.fitting.deflectors.Deflectors`.
         lens_light: ``"mge"``, a multi-Gaussian expansion; ``"sersic"``; or None.
         source: ``"shapelets"``, ``"pixels"`` or ``"sersic"``.
-        source_order: highest order of the shapelets; half the pixels a side of a grid.
+        source_order: highest order of the shapelets; half the pixels a side of a grid. None
+            begins with 10, and goes on to 16 and 22 while an image is not explained.
         sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise; or that of the lens light and that of
             the lensed source.
@@ -48,30 +52,37 @@ class LinearModel:
     neighbours: Sequence[MassProfile] = ()
     lens_light: str | None = None
     source: str = "shapelets"
-    source_order: int = 10
+    source_order: int | None = None
     sky: bool | str = False
     model_error: float | tuple[float, float] = 0.0
 
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("lens_light", LIGHTS)):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str | None) or getattr(self, name) not in known:
                 kinds = ", ".join(str(kind) for kind in known)
                 raise ValueError(f"{name} must be one of {kinds}, got {getattr(self, name)!r}")
-        if self.sky not in SKIES:
+        if not isinstance(self.sky, bool | str) or self.sky not in SKIES:
             raise ValueError(f"sky must be False, True or 'smooth', got {self.sky!r}")
-        if not is_count(self.source_order) or self.source_order > MOST_ORDER:
+        order = self.source_order
+        if order is not None and not (is_count(order) and order <= MOST_ORDER):
             raise ValueError(
                 f"source_order must be a whole number from 1 to {MOST_ORDER}, "
                 f"got {self.source_order!r}"
             )
-        if not all(0 <= error < 1 for error in self.errors):
-            raise ValueError(f"model_error must be from 0 to below 1, got {self.model_error!r}")
+        given: Any = self.model_error
+        parts = given if isinstance(given, tuple | list) and len(given) == 2 else (given,)
+        if not all(is_number(error) and 0 <= error < 1 for error in parts):
+            raise ValueError(
+                "model_error must be from 0 to below 1, or two such numbers, of lens light and "
+                f"source, got {self.model_error!r}"
+            )
 
     @property
     def errors(self) -> tuple[float, float]:
         """Part of the lens light, and of the lensed source, that counts as noise."""
         error = self.model_error
-        return error if isinstance(error, tuple) else (error, error)
+        both = error if isinstance(error, tuple | list) else (error, error)
+        return both[0], both[1]
 
     def take(self, index: Tensor) -> LinearModel:
         """Kind of scene of some images: with the neighbours that belong to them."""
@@ -82,8 +93,8 @@ class LinearModel:
         """Scene of this kind, for images of these pixels."""
         deflectors = Deflectors(self.mass, multipoles=self.multipoles, neighbours=self.neighbours)
         sources: dict[str, Component] = {
-            "shapelets": ShapeletSource(self.source_order),
-            "pixels": PixelSource(2 * self.source_order),
+            "shapelets": ShapeletSource(self.source_order or ORDERS[0]),
+            "pixels": PixelSource(2 * (self.source_order or ORDERS[0])),
             "sersic": SersicComponent("source_"),
         }
         lights: list[Component] = []
@@ -92,6 +103,16 @@ class LinearModel:
         elif self.lens_light == "sersic":
             lights.append(SersicComponent("lens_light_", pixels))
         return LinearScene(deflectors, [sources[self.source]], lights, sky=self.background(pixels))
+
+    @property
+    def first_order(self) -> int:
+        """Order that decides between the starting points."""
+        return min(self.source_order or ORDERS[0], ORDERS[0])
+
+    @property
+    def further_orders(self) -> tuple[int, ...]:
+        """Orders that are tried in turn where an image is not explained."""
+        return ORDERS[1:] if self.source_order is None and self.source != "sersic" else ()
 
     def background(self, pixels: Pixels) -> Sky | None:
         """Background of this kind."""
