@@ -72,6 +72,27 @@ def test_the_slopes_of_light_are_finite_differences(pixels, name):
         assert (found - expected).abs().max().item() < 1e-5 * scale, k
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_amplitudes_may_differ_from_place_to_place(pixels, name):
+    component = components_of(pixels)[name]
+    maps = component.evaluate(params_of(component.ranges), pixels.x, pixels.y)
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.randn(2, component.count, *pixels.x.shape, generator=generator).double()
+    slopes, by_name = maps.weigh(weights)
+    total = {}
+    for k in range(component.count):
+        one = torch.zeros(2, component.count).double()
+        one[:, k] = 1.0
+        own_slopes, own = maps.contract(one)
+        own = dict(own) | ({} if own_slopes is None else dict(zip("xy", own_slopes, strict=True)))
+        for key, value in own.items():
+            total[key] = total.get(key, 0) + weights[:, k] * value
+    found = dict(by_name) | ({} if slopes is None else dict(zip("xy", slopes, strict=True)))
+    assert found.keys() == total.keys()
+    for key, value in total.items():
+        torch.testing.assert_close(found[key], value)
+
+
 @pytest.mark.parametrize("order", [0, 3])
 def test_a_background_is_a_sum_of_independent_waves(order):
     pixels = pixels_of((15, 12))

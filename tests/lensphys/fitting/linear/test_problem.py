@@ -176,6 +176,30 @@ def test_the_energy_marginalises_the_amplitudes(made):
         assert change[row] == pytest.approx(right.item(), rel=1e-3, abs=1e-3)
 
 
+def test_the_marginal_objective_is_twice_the_energy_and_has_its_slope(made):
+    problem, z = made
+    problem.marginal = True
+    try:
+        step, count = 1e-5, z.shape[1]
+        shifts = step * torch.eye(count, dtype=z.dtype).repeat_interleave(2, 0)
+        index = EVERY.repeat(count)
+        rows = torch.cat([z.repeat(count, 1) + s * shifts for s in (1, -1)])
+        objective = problem.equations(rows, index.repeat(2))[0]
+        energy = problem.energy(rows, index.repeat(2))
+        # Up to a constant of each image.
+        offset = (objective - 2 * energy).view(-1, 2)
+        torch.testing.assert_close(offset, offset[:1].expand_as(offset), rtol=1e-9, atol=1e-6)
+        after, before = objective.view(2, count, 2)
+        slope = -0.25 * ((after - before) / step).T
+        _, _, gradient = problem.equations(z, EVERY)
+        scale = gradient.abs().amax(1, keepdim=True)
+        assert ((gradient - slope).abs() < 1e-4 * scale + 3e-3).all()
+        own = problem.gradient(z, EVERY, problem.images, problem.weight)
+        torch.testing.assert_close(own, gradient, rtol=1e-8, atol=1e-8)
+    finally:
+        problem.marginal = False
+
+
 def test_the_preferred_strength_is_the_maximum_of_the_evidence():
     pixels = pixels_of()
     problem, z = problem_of(scene_of(pixels, "shapelets", None, 0), pixels)
