@@ -85,8 +85,8 @@ def fit_linear(
             model = dataclasses.replace(model, source_order=order)
             scene = model.scene(pixels)
             build = dataclasses.replace(build, scene=scene, model=model)
-            params, _ = problem.bounds.forward(state.z, state.index)
-            best = problem.scene.named(params), problem.strength
+            reached, _ = problem.bounds.forward(state.z, state.index)
+            best = problem.scene.named(reached), problem.strength
             problem, state = build.finish(best, max_steps, tolerance)
             measured = problem.measure(state.z, state.index)
         covariance = invert_fisher(problem, state.z, state.normal)

@@ -395,7 +395,8 @@ class LinearProblem:
             if slope is not None:
                 slopes.append(slope)
         for name, (d_x, d_y) in columns.by_mass.items():
-            found[name] = -sum(along_x * d_x + along_y * d_y for along_x, along_y in slopes)
+            pulled = [along_x * d_x + along_y * d_y for along_x, along_y in slopes]
+            found[name] = -sum(pulled[1:], start=pulled[0])
         zero = weight.new_zeros(len(index))
         names = self.scene.names
         sums = [found[name].sum((-2, -1)) if name in found else zero for name in names]
