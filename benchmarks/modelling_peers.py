@@ -1,0 +1,486 @@
+"""Model of a lens beside gigalens and autolens: a step, and the time to a finished model.
+
+    python benchmarks/modelling_peers.py [--gigalens PYTHON] [--autolens PYTHON]
+                                         [--lenses 1] [--limit 180] [--threads 2]
+
+Each peer runs under the interpreter of an environment of its own that holds it (`pip install
+gigalens`, `pip install autolens`; both need Python 3.12), ours under this one. Every code works in
+a process of its own, on the same cores, and they take turns.
+
+The lenses are simulated: SIE with shear, Sersic lens light, a source of two Sersics, 64 x 64 pixels
+of 0.08 arcsec, a Gaussian PSF whose kernel is given to every code, peak signal to noise 60. All
+codes fit an SIE with shear and a source of shapelets of order 10 (66 amplitudes), and solve for the
+amplitudes at every step, with one ray a pixel. The lens light is a multi-Gaussian expansion, and in
+gigalens, which has none, the Sersic profile that is true.
+
+A *step* is the posterior with its gradient for a batch of models. Ours holds the Gauss-Newton
+matrix too.
+
+A *finished model* has a chi^2 within 5% of that of the true model with the same noise. Ours is a
+cold start, with errors. The peers' is their descent from random starts (`MAP`; `MultiStartAdam`),
+with priors about the truth, few starts (by default 4, of their 500 and 48) and at most as many
+steps as they take by default, or as go into the limit. Neither their errors nor their pictures are
+counted. Where no start arrives, the time is that of the whole descent, and the ratio a lower limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from turns import Timing
+
+N_PIX, PIXEL_SCALE, FWHM, PEAK_SNR = 64, 0.08, 0.12, 60.0
+ORDER, GAUSSIANS, NEAR = 10, 20, 1.05
+
+Array = NDArray[np.float64]
+#: Mean squared residuals of the best start, after each step.
+History = NDArray[np.floating[Any]]
+
+
+class Data(NamedTuple):
+    """Images ``(lenses, ny, nx)``, their noise, and the kernel of their PSF."""
+
+    images: Array
+    sigma: Array
+    kernel: Array
+
+
+class Code(NamedTuple):
+    """Functions of one program: a step of a batch, and a fit of the lens with this number."""
+
+    step: Callable[[], object]
+    fit: Callable[[int, float], dict[str, float]]
+
+
+# Ours.
+
+
+def simulate(lenses: int, seed: int) -> tuple[Data, Array, Array]:
+    """Simulate lenses; also their Einstein radii, and the chi^2 of the true model per pixel."""
+    import torch
+
+    import lensphys as lp
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(lenses, generator=generator, dtype=torch.float64)
+
+    offsets = (torch.arange(11, dtype=torch.float64) - 5) * PIXEL_SCALE
+    profile = torch.exp(-4 * math.log(2) * (offsets / FWHM) ** 2)
+    kernel = profile[:, None] * profile
+    kernel = kernel / kernel.sum()
+    center = {"center_x": draw(-0.04, 0.04), "center_y": draw(-0.04, 0.04)}
+    place = draw(-0.15, 0.15), draw(-0.15, 0.15)
+    radius = draw(0.9, 1.4)
+    lens = lp.ThinLens(
+        [
+            lp.SIE(theta_E=radius, e1=draw(-0.15, 0.15), e2=draw(-0.15, 0.15), **center),
+            lp.Shear(gamma1=draw(-0.05, 0.05), gamma2=draw(-0.05, 0.05)),
+        ]
+    )
+    sizes = (0.15, 0.25, 60.0, 0.0), (0.06, 0.1, 60.0, 0.15)
+    source = [
+        lp.Sersic(
+            amplitude=draw(amplitude, 1.5 * amplitude),
+            R_sersic=draw(small, large),
+            n_sersic=draw(0.8, 1.2),
+            e1=draw(-0.2, 0.2),
+            e2=draw(-0.2, 0.2),
+            center_x=place[0] + draw(-apart, apart),
+            center_y=place[1] + draw(-apart, apart),
+        )
+        for small, large, amplitude, apart in sizes
+    ]
+    light = lp.Sersic(
+        amplitude=draw(20.0, 40.0),
+        R_sersic=draw(0.5, 0.8),
+        n_sersic=draw(1.0, 1.5),
+        e1=draw(-0.1, 0.1),
+        e2=draw(-0.1, 0.1),
+        **center,
+    )
+    x, y = lp.pixel_grid(N_PIX, PIXEL_SCALE, dtype=torch.float64)
+    psf = lp.PixelPSF(kernel=kernel, pixel_scale=PIXEL_SCALE)
+    clean = lp.render(lens, source, x, y, psf=psf, lens_light=light).reshape(lenses, N_PIX, N_PIX)
+    sigma = clean.amax((1, 2)) / PEAK_SNR
+    noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+    images = clean + noise * sigma[:, None, None]
+    floor = noise.square().mean((1, 2))
+    return Data(images.numpy(), sigma.numpy(), kernel.numpy()), radius.numpy(), floor.numpy()
+
+
+def model_by_lensphys(data: Data, batch: int, threads: int) -> Code:
+    """Cold starts of ours; a step is that of the first lens, as often as the batch is large."""
+    import torch
+
+    import lensphys as lp
+
+    torch.set_num_threads(threads)
+    fitter = lp.Fitter(
+        pixel_scale=PIXEL_SCALE,
+        psf=data.kernel,
+        lens_light="mge",
+        source="shapelets",
+        source_order=ORDER,
+    )
+    images = torch.as_tensor(data.images, dtype=torch.float32)
+    sigma = torch.as_tensor(data.sigma, dtype=torch.float32)
+    found = fitter(images[0], sigma[0])  # compiles loops, too
+    many = images[:1].expand(batch, -1, -1), sigma[:1].expand(batch)
+    start = {name: value.expand(batch) for name, value in found.params.items()}
+    quick = lp.Fitter(
+        pixel_scale=PIXEL_SCALE,
+        psf=data.kernel,
+        lens_light="mge",
+        source="shapelets",
+        source_order=ORDER,
+        max_steps=0,
+    )
+    problem = quick(*many, start=start).problem
+    index = torch.arange(batch)
+    table = torch.stack([start[name] for name in problem.scene.names], 1)
+    z = problem.bounds.inverse(table, index)
+
+    def step() -> None:
+        from lensphys.threads import side_by_side
+
+        with torch.no_grad(), side_by_side():
+            problem.equations(z, index)
+
+    def fit(lens: int, limit: float) -> dict[str, float]:
+        begin = time.perf_counter()
+        result = fitter(images[lens], sigma[lens])
+        seconds = time.perf_counter() - begin
+        chi2 = result.residual.double().square().mean().item()
+        radius = result.params["theta_E"].item()
+        return {"seconds": seconds, "arrived": seconds, "chi2": chi2, "theta_E": radius, "steps": 0}
+
+    return Code(step, fit)
+
+
+# Peers: these functions run in environments of their own.
+
+
+def describe(
+    wall: float, per_step: float, history: History, floor: float, theta_E: float
+) -> dict[str, float]:
+    """Describe a descent: when it arrived near the floor, if it did."""
+    near = np.flatnonzero(history < NEAR * floor)
+    left = len(history) - 1 - int(near[0]) if len(near) else 0
+    arrived = wall - left * per_step if len(near) else math.inf
+    return {
+        "seconds": wall,
+        "arrived": arrived,
+        "chi2": float(np.nanmin(history)),
+        "theta_E": theta_E,
+        "steps": len(history),
+    }
+
+
+def seconds_of(step: Callable[[], object], least: float = 1.0) -> float:
+    """Seconds of one call, after one that finds its caches cold."""
+    step()
+    begin, count, seconds = time.perf_counter(), 0, 0.0
+    while seconds < least:
+        step()
+        count, seconds = count + 1, time.perf_counter() - begin
+    return seconds / count
+
+
+def model_by_gigalens(data: Data, batch: int, floor: Array) -> Code:
+    """Descents of gigalens, as its examples make them."""
+    import jax
+    import jax.experimental.shard_map  # gigalens takes it for loaded
+    import jax.numpy as jnp
+    import optax
+    import tensorflow_probability.substrates.jax as tfp
+    from gigalens.jax.inference import ModellingSequence
+    from gigalens.jax.model import BackwardProbModel
+    from gigalens.jax.profiles.light import sersic, shapelets
+    from gigalens.jax.profiles.mass import shear, sie
+    from gigalens.jax.simulator import LensSimulator
+    from gigalens.model import PhysicalModel
+    from gigalens.simulator import SimulatorConfig
+
+    tfd = tfp.distributions
+    both, named = tfd.JointDistributionSequential, tfd.JointDistributionNamed
+
+    def center(width: float) -> dict[str, Any]:
+        return {"center_x": tfd.Normal(0.0, width), "center_y": tfd.Normal(0.0, width)}
+
+    def shape(width: float) -> dict[str, Any]:
+        return {k: tfd.TruncatedNormal(0.0, width, -0.5, 0.5) for k in ("e1", "e2")}
+
+    tidal = {name: tfd.Normal(0.0, 0.05) for name in ("gamma1", "gamma2")}
+    radius = {"theta_E": tfd.LogNormal(math.log(1.15), 0.2)}
+    mass = both([named(radius | shape(0.1) | center(0.05)), named(tidal)])
+    size = {"R_sersic": tfd.LogNormal(math.log(0.6), 0.3), "n_sersic": tfd.Uniform(0.5, 4.0)}
+    light = both([named(size | shape(0.1) | center(0.05))])
+    source = both([named({"beta": tfd.LogNormal(math.log(0.1), 0.3)} | center(0.15))])
+    prior = both([mass, light, source])
+    # The faster of the two ways on a CPU; the other needs double precision throughout.
+    basis = shapelets.Shapelets(ORDER, use_lstsq=True, interpolate=False)
+    physics = PhysicalModel(
+        [sie.SIE(), shear.Shear()], [sersic.SersicEllipse(use_lstsq=True)], [basis]
+    )
+    kernel = data.kernel.astype(np.float32)
+    camera = SimulatorConfig(delta_pix=PIXEL_SCALE, num_pix=N_PIX, supersample=1, kernel=kernel)
+
+    def posterior(lens: int) -> BackwardProbModel:
+        image = jnp.array(data.images[lens], jnp.float32)
+        return BackwardProbModel(prior, image, background_rms=data.sigma[lens], exp_time=1e12)
+
+    first, simulator = posterior(0), LensSimulator(physics, camera, bs=batch)
+    points = jnp.stack(first.bij.inverse(prior.sample(batch, seed=jax.random.PRNGKey(0)))).T
+    slope = jax.jit(jax.value_and_grad(lambda z: first.log_prob(simulator, z)[0].sum()))
+
+    def step() -> None:
+        jax.block_until_ready(slope(points))
+
+    def fit(lens: int, limit: float) -> dict[str, float]:
+        per_step = seconds_of(step)
+        model = posterior(lens)
+        steps = max(1, min(350, int(limit / per_step)))
+        begin = time.perf_counter()
+        best, _, chi2 = ModellingSequence(physics, model, camera).MAP(
+            optax.adabelief(1e-2, b1=0.95, b2=0.99),
+            n_samples=batch,
+            num_steps=steps,
+            output_type="best_step",
+        )
+        history = np.minimum.accumulate(np.asarray(chi2))
+        wall = time.perf_counter() - begin
+        values = model.bij.forward(list(best[int(np.argmin(chi2))][:, None]))
+        return describe(wall, per_step, history, floor[lens], float(values[0][0]["theta_E"][0]))
+
+    return Code(step, fit)
+
+
+def model_by_autolens(data: Data, batch: int, floor: Array) -> Code:
+    """Descents of autolens by its search ``MultiStartAdam``."""
+    os.environ.setdefault("JAX_ENABLE_X64", "True")  # as the scripts of its users do
+    import autofit as af
+    import autolens as al
+    import jax
+    from autofit.non_linear.fitness import Fitness
+    from autogalaxy.profiles.light.standard.shapelets import cartesian
+
+    def pixels(values: Array) -> Any:
+        return al.Array2D.no_mask(values, pixel_scales=PIXEL_SCALE)
+
+    def analyse(lens: int) -> Any:
+        # The first row of its images is at the top.
+        sigma = np.full((N_PIX, N_PIX), data.sigma[lens])
+        kernel = al.Convolver(kernel=pixels(data.kernel))
+        imaging = al.Imaging(pixels(data.images[lens][::-1]), pixels(sigma), psf=kernel)
+        whole = al.Mask2D.circular((N_PIX, N_PIX), radius=99.0, pixel_scales=PIXEL_SCALE)
+        imaging = imaging.apply_mask(mask=whole).apply_over_sampling(over_sample_size_lp=1)
+        # Shapelets need amplitudes of both signs.
+        settings = al.Settings(use_positive_only_solver=False)
+        return al.AnalysisImaging(dataset=imaging, settings=settings)
+
+    # Models turn whole numbers into floats, which its recurrence does not take as an order.
+    recur = cartesian.hermite_phys
+    cartesian.hermite_phys = lambda n, x, xp: recur(int(n), x, xp=xp)
+    functions = [
+        af.Model(al.lp_linear.ShapeletCartesianSph, n_y=n - k, n_x=k)
+        for n in range(ORDER + 1)
+        for k in range(n + 1)
+    ]
+    center = [af.GaussianPrior(mean=0.0, sigma=0.15) for _ in range(2)]
+    scale = af.LogUniformPrior(lower_limit=0.05, upper_limit=0.25)
+    for function in functions:
+        function.centre.centre_0, function.centre.centre_1 = center
+        function.beta = scale
+    light = al.model_util.mge_model_from(
+        mask_radius=2.5, total_gaussians=GAUSSIANS, sigma_min=0.25 * PIXEL_SCALE
+    )
+    mass = af.Model(al.mp.Isothermal)
+    mass.einstein_radius = af.UniformPrior(lower_limit=0.8, upper_limit=1.5)
+    tidal = af.Model(al.mp.ExternalShear)
+    lens_model = af.Model(al.Galaxy, redshift=0.5, bulge=light, mass=mass, shear=tidal)
+    basis = af.Model(al.lp_basis.Basis, profile_list=functions)
+    source = af.Model(al.Galaxy, redshift=1.0, bulge=basis)
+    model = af.Collection(galaxies=af.Collection(lens=lens_model, source=source))
+
+    def posterior(lens: int) -> Any:
+        return Fitness(
+            model=model,
+            analysis=analyse(lens),
+            fom_is_log_likelihood=False,
+            resample_figure_of_merit=-np.inf,
+            convert_to_chi_squared=True,
+        )
+
+    slope = jax.jit(jax.value_and_grad(posterior(0).call))
+    generator = np.random.default_rng(0)
+    cube = generator.uniform(0.15, 0.85, (batch, model.prior_count))
+    points = np.array([model.vector_from_unit_vector(list(row)) for row in cube])
+
+    def step() -> None:
+        for point in points:
+            jax.block_until_ready(slope(point))
+
+    def fit(lens: int, limit: float) -> dict[str, float]:
+        per_step = seconds_of(step)
+        analysis = analyse(lens)
+        steps = max(1, min(300, int(limit / per_step)))
+        search = af.MultiStartAdam(n_starts=batch, n_steps=steps, batch_size=1, silence=True)
+        begin = time.perf_counter()
+        result = search.fit(model=model, analysis=analysis)
+        wall = time.perf_counter() - begin
+        instance = result.instance
+        chi2 = float(analysis.fit_from(instance=instance).chi_squared)
+        merit = np.asarray(result.search_internal["fom_history"], dtype=float)
+        history = (merit - merit.min() + chi2) / N_PIX**2  # the rest hardly varies
+        radius = float(instance.galaxies.lens.mass.einstein_radius)
+        return describe(wall, per_step, history, floor[lens], radius)
+
+    return Code(step, fit)
+
+
+# Processes, and the table.
+
+
+def serve(name: str, path: Path, batch: int, threads: int) -> None:
+    """Carry out the commands of standard input, a line each; answer in JSON."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # peers print
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    with np.load(path) as stored:
+        data = Data(stored["images"], stored["sigma"], stored["kernel"])
+        floor = stored["floor"]
+    if name == "lensphys":
+        code = model_by_lensphys(data, batch, threads)
+    else:
+        make = {"gigalens": model_by_gigalens, "autolens": model_by_autolens}[name]
+        code = make(data, batch, floor)
+    code.step()
+    print("{}", file=answers, flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["do"] == "step":
+            answer = {"seconds": seconds_of(code.step) / batch}
+        else:
+            answer = code.fit(command["lens"], command["limit"])
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+class Process:
+    """Another process that runs :func:`serve` with the code of this name."""
+
+    def __init__(self, name: str, python: str, path: Path, options: argparse.Namespace) -> None:
+        words = ["--serve", name, "--file", str(path)]
+        words += ["--batch", str(options.batch), "--threads", str(options.threads)]
+        self._name, self._log = name, path.with_name(f"{name}.log")
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [python, __file__, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": str(options.threads)},
+                cwd=path.parent,
+            )
+        self._read()
+
+    def ask(self, **command: object) -> dict[str, float]:
+        """Send a command, and wait for its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self._name} ended:\n{self._log.read_text()[-3000:]}")
+        answer: dict[str, float] = json.loads(line)
+        return answer
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
+    """Print the table."""
+    data, radius, floor = simulate(options.lenses, options.seed)
+    path = folder / "lenses.npz"
+    np.savez(path, images=data.images, sigma=data.sigma, kernel=data.kernel, floor=floor)
+    pythons = {"lensphys": sys.executable}
+    pythons |= {k: v for k in ("gigalens", "autolens") if (v := getattr(options, k))}
+    codes = {}
+    print(f"{options.threads} threads, batches of {options.batch}")
+    for name, python in pythons.items():
+        begin = time.perf_counter()
+        codes[name] = Process(name, python, path, options)
+        print(f"{name}: loaded and compiled in {time.perf_counter() - begin:.0f} s", flush=True)
+    taken: dict[str, list[float]] = {name: [] for name in codes}
+    for _ in range(options.turns):
+        for name, code in codes.items():
+            taken[name].append(code.ask(do="step")["seconds"])
+    timings = {name: Timing(seconds, math.nan) for name, seconds in taken.items()}
+    print("\ncode       a step of one model   peer/ours (quartiles)")
+    for name, timing in timings.items():
+        ratio, low, high = timing.over(timings["lensphys"])
+        print(
+            f"{name:10s} {1e3 * timing.median:10.1f} ms        {ratio:.1f} ({low:.1f} to {high:.1f})"
+        )
+    print("\ncode       lens  finished   chi^2/true  error of theta_E  steps   peer/ours")
+    for lens in range(options.lenses):
+        own = math.nan
+        for name, code in codes.items():
+            found = code.ask(do="fit", lens=lens, limit=options.limit)
+            arrived = math.isfinite(found["arrived"])
+            seconds = found["arrived"] if arrived else found["seconds"]
+            own = seconds if name == "lensphys" else own
+            print(
+                f"{name:10s} {lens:4d} {' ' if arrived else '>'}{seconds:8.1f} s "
+                f"{found['chi2'] / floor[lens]:10.3f} "
+                f"{100 * (found['theta_E'] / radius[lens] - 1):13.2f}%   "
+                f"{found['steps']:7.0f}   {'' if arrived else '>'}{seconds / own:.0f}",
+                flush=True,
+            )
+    for code in codes.values():
+        code.end()
+
+
+def main() -> None:
+    """Read the options, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gigalens", help="interpreter of an environment with gigalens")
+    parser.add_argument("--autolens", help="interpreter of an environment with autolens")
+    parser.add_argument("--lenses", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=4, help="models of a step; starts of peers")
+    parser.add_argument("--limit", type=float, default=180.0, help="seconds of a peer's descent")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.file, options.batch, options.threads)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        compare(options, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
