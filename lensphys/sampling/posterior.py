@@ -32,7 +32,7 @@ class Posterior:
 
     def __init__(self, problem: Problem) -> None:
         bounds = problem.bounds
-        self._problem = problem
+        self._problem = problem.marginalised()
         self.free = torch.nonzero(~bounds.held)[:, 0]
         self._log = bounds.log[self.free]
         self.low, self.high = (
