@@ -42,7 +42,7 @@ _COMPACT_STEPS, _COARSE_STEPS, _PERIOD = 9, 10, 3
 #: Highest order of shapelets of the search; fits that are kept after compact sources, after it.
 _ORDER, _KEPT, _LEFT = 6, 4, 2
 #: Largest scale of shapelets, in Einstein radii: broad ones take up the light of the lens.
-_BROADEST = 0.14
+BROADEST = 0.14
 #: Two fits are alike whose Einstein radii and source positions, in radii of the arcs, differ by
 #: less.
 _ALIKE_RADIUS, _ALIKE_PLACE = 0.02, 0.04
@@ -252,7 +252,7 @@ def make_problem(
     half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
     bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), {}, fixed)
     radius = arc_radius[owner]
-    narrow_bounds(bounds, scene.names, radius, theta_E, _BROADEST)
+    narrow_bounds(bounds, scene.names, radius, theta_E, BROADEST)
     own = shape and {name: value[owner] for name, value in shape.items()}
     priors = make_priors(scene.names, radius, own)
     return LinearProblem(scene, pixels, bounds, images, weight, priors=priors, owner=owner)

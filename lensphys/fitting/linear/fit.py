@@ -12,7 +12,13 @@ from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds, check_names, per_image
 from lensphys.fitting.implicit import ImplicitFit
-from lensphys.fitting.linear.cold_start import Candidates, refine, search, update_strength
+from lensphys.fitting.linear.cold_start import (
+    BROADEST,
+    Candidates,
+    refine,
+    search,
+    update_strength,
+)
 from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
 from lensphys.fitting.linear.problem import LinearProblem, choose_strength
@@ -75,7 +81,9 @@ def fit_linear(
             found = _take_start(whole, choose_strength(noise, pixels))
         else:
             found = _search(data, noise, pixels, model, given["start"], given["fixed"])
-        build = _Builder(scene, pixels, data, noise, model, found, given["fixed"], bounds, priors)
+        build = _Builder(
+            scene, pixels, data, noise, model, found, given["fixed"], bounds, priors, BROADEST
+        )
         best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
         problem, state = build.finish(best, max_steps, tolerance)
         measured = problem.measure(state.z, state.index)
@@ -84,7 +92,7 @@ def fit_linear(
                 break
             model = dataclasses.replace(model, source_order=order)
             scene = model.scene(pixels)
-            build = dataclasses.replace(build, scene=scene, model=model)
+            build = dataclasses.replace(build, scene=scene, model=model, broadest=_BROADEST)
             reached, _ = problem.bounds.forward(state.z, state.index)
             best = problem.scene.named(reached), problem.strength
             problem, state = build.finish(best, max_steps, tolerance)
@@ -234,6 +242,7 @@ class _Builder:
     fixed: dict[str, Tensor]
     bounds: Mapping[str, tuple[float, float]]
     priors: Mapping[str, tuple[Parameter, Parameter]]
+    broadest: float
 
     def first(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return the first candidate of every image, and its regularisation."""
@@ -336,7 +345,7 @@ class _Builder:
         bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), self.bounds, held)
         radius = self.found.arc_radius[owner]
         names = set(scene.names) - set(self.bounds)
-        narrow_bounds(bounds, names, radius, points["theta_E"], _BROADEST)
+        narrow_bounds(bounds, names, radius, points["theta_E"], self.broadest)
         shape = self.found.shape
         if shape is not None:
             shape = {name: value[owner] for name, value in shape.items()}

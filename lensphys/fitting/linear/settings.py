@@ -111,8 +111,10 @@ class LinearModel:
 
     @property
     def further_orders(self) -> tuple[int, ...]:
-        """Orders that are tried in turn where an image is not explained."""
-        return ORDERS[1:] if self.source_order is None and self.source != "sersic" else ()
+        """Orders that are tried in turn, with broader sources, where an image is not explained."""
+        if self.source != "shapelets":
+            return ()
+        return ORDERS if self.source_order is None else (self.source_order,)
 
     def background(self, pixels: Pixels) -> Sky | None:
         """Background of this kind."""
