@@ -33,38 +33,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from peer_models import (
+    N_PIX,
+    NEAR,
+    ORDER,
+    PIXEL_SCALE,
+    Array,
+    Code,
+    Data,
+    model_by_autolens,
+    model_by_gigalens,
+    seconds_of,
+)
 from turns import Timing
 
-N_PIX, PIXEL_SCALE, FWHM, PEAK_SNR = 64, 0.08, 0.12, 60.0
-ORDER, GAUSSIANS, NEAR = 10, 20, 1.05
-
-Array = NDArray[np.float64]
-#: Mean squared residuals of the best start, after each step.
-History = NDArray[np.floating[Any]]
-
-
-class Data(NamedTuple):
-    """Images ``(lenses, ny, nx)``, their noise, and the kernel of their PSF."""
-
-    images: Array
-    sigma: Array
-    kernel: Array
-
-
-class Code(NamedTuple):
-    """Functions of one program: a step of a batch, and a fit of the lens with this number."""
-
-    step: Callable[[], object]
-    fit: Callable[[int, float], dict[str, float]]
-
-
-# Ours.
+FWHM, PEAK_SNR = 0.12, 60.0
 
 
 def simulate(lenses: int, seed: int) -> tuple[Data, Array, Array]:
@@ -122,41 +109,33 @@ def simulate(lenses: int, seed: int) -> tuple[Data, Array, Array]:
     return Data(images.numpy(), sigma.numpy(), kernel.numpy()), radius.numpy(), floor.numpy()
 
 
-def model_by_lensphys(data: Data, batch: int, threads: int) -> Code:
+def model_by_lensphys(data: Data, batch: int, floor: Array, threads: int) -> Code:
     """Cold starts of ours; a step is that of the first lens, as often as the batch is large."""
     import torch
 
     import lensphys as lp
+    from lensphys.threads import side_by_side
 
     torch.set_num_threads(threads)
-    fitter = lp.Fitter(
-        pixel_scale=PIXEL_SCALE,
-        psf=data.kernel,
-        lens_light="mge",
-        source="shapelets",
-        source_order=ORDER,
-    )
+    kind: dict[str, Any] = {
+        "pixel_scale": PIXEL_SCALE,
+        "psf": data.kernel,
+        "lens_light": "mge",
+        "source": "shapelets",
+        "source_order": ORDER,
+    }
+    fitter = lp.Fitter(**kind)
     images = torch.as_tensor(data.images, dtype=torch.float32)
     sigma = torch.as_tensor(data.sigma, dtype=torch.float32)
     found = fitter(images[0], sigma[0])  # compiles loops, too
     many = images[:1].expand(batch, -1, -1), sigma[:1].expand(batch)
     start = {name: value.expand(batch) for name, value in found.params.items()}
-    quick = lp.Fitter(
-        pixel_scale=PIXEL_SCALE,
-        psf=data.kernel,
-        lens_light="mge",
-        source="shapelets",
-        source_order=ORDER,
-        max_steps=0,
-    )
-    problem = quick(*many, start=start).problem
+    problem = lp.Fitter(**kind, max_steps=0)(*many, start=start).problem
     index = torch.arange(batch)
     table = torch.stack([start[name] for name in problem.scene.names], 1)
     z = problem.bounds.inverse(table, index)
 
     def step() -> None:
-        from lensphys.threads import side_by_side
-
         with torch.no_grad(), side_by_side():
             problem.equations(z, index)
 
@@ -166,193 +145,15 @@ def model_by_lensphys(data: Data, batch: int, threads: int) -> Code:
         seconds = time.perf_counter() - begin
         chi2 = result.residual.double().square().mean().item()
         radius = result.params["theta_E"].item()
-        return {"seconds": seconds, "arrived": seconds, "chi2": chi2, "theta_E": radius, "steps": 0}
+        return {
+            "seconds": seconds,
+            "arrived": seconds if chi2 < NEAR * floor[lens] else math.inf,
+            "chi2": chi2,
+            "theta_E": radius,
+            "steps": result.steps.item(),
+        }
 
-    return Code(step, fit)
-
-
-# Peers: these functions run in environments of their own.
-
-
-def describe(
-    wall: float, per_step: float, history: History, floor: float, theta_E: float
-) -> dict[str, float]:
-    """Describe a descent: when it arrived near the floor, if it did."""
-    near = np.flatnonzero(history < NEAR * floor)
-    left = len(history) - 1 - int(near[0]) if len(near) else 0
-    arrived = wall - left * per_step if len(near) else math.inf
-    return {
-        "seconds": wall,
-        "arrived": arrived,
-        "chi2": float(np.nanmin(history)),
-        "theta_E": theta_E,
-        "steps": len(history),
-    }
-
-
-def seconds_of(step: Callable[[], object], least: float = 1.0) -> float:
-    """Seconds of one call, after one that finds its caches cold."""
-    step()
-    begin, count, seconds = time.perf_counter(), 0, 0.0
-    while seconds < least:
-        step()
-        count, seconds = count + 1, time.perf_counter() - begin
-    return seconds / count
-
-
-def model_by_gigalens(data: Data, batch: int, floor: Array) -> Code:
-    """Descents of gigalens, as its examples make them."""
-    import jax
-    import jax.experimental.shard_map  # gigalens takes it for loaded
-    import jax.numpy as jnp
-    import optax
-    import tensorflow_probability.substrates.jax as tfp
-    from gigalens.jax.inference import ModellingSequence
-    from gigalens.jax.model import BackwardProbModel
-    from gigalens.jax.profiles.light import sersic, shapelets
-    from gigalens.jax.profiles.mass import shear, sie
-    from gigalens.jax.simulator import LensSimulator
-    from gigalens.model import PhysicalModel
-    from gigalens.simulator import SimulatorConfig
-
-    tfd = tfp.distributions
-    both, named = tfd.JointDistributionSequential, tfd.JointDistributionNamed
-
-    def center(width: float) -> dict[str, Any]:
-        return {"center_x": tfd.Normal(0.0, width), "center_y": tfd.Normal(0.0, width)}
-
-    def shape(width: float) -> dict[str, Any]:
-        return {k: tfd.TruncatedNormal(0.0, width, -0.5, 0.5) for k in ("e1", "e2")}
-
-    tidal = {name: tfd.Normal(0.0, 0.05) for name in ("gamma1", "gamma2")}
-    radius = {"theta_E": tfd.LogNormal(math.log(1.15), 0.2)}
-    mass = both([named(radius | shape(0.1) | center(0.05)), named(tidal)])
-    size = {"R_sersic": tfd.LogNormal(math.log(0.6), 0.3), "n_sersic": tfd.Uniform(0.5, 4.0)}
-    light = both([named(size | shape(0.1) | center(0.05))])
-    source = both([named({"beta": tfd.LogNormal(math.log(0.1), 0.3)} | center(0.15))])
-    prior = both([mass, light, source])
-    # The faster of the two ways on a CPU; the other needs double precision throughout.
-    basis = shapelets.Shapelets(ORDER, use_lstsq=True, interpolate=False)
-    physics = PhysicalModel(
-        [sie.SIE(), shear.Shear()], [sersic.SersicEllipse(use_lstsq=True)], [basis]
-    )
-    kernel = data.kernel.astype(np.float32)
-    camera = SimulatorConfig(delta_pix=PIXEL_SCALE, num_pix=N_PIX, supersample=1, kernel=kernel)
-
-    def posterior(lens: int) -> BackwardProbModel:
-        image = jnp.array(data.images[lens], jnp.float32)
-        return BackwardProbModel(prior, image, background_rms=data.sigma[lens], exp_time=1e12)
-
-    first, simulator = posterior(0), LensSimulator(physics, camera, bs=batch)
-    points = jnp.stack(first.bij.inverse(prior.sample(batch, seed=jax.random.PRNGKey(0)))).T
-    slope = jax.jit(jax.value_and_grad(lambda z: first.log_prob(simulator, z)[0].sum()))
-
-    def step() -> None:
-        jax.block_until_ready(slope(points))
-
-    def fit(lens: int, limit: float) -> dict[str, float]:
-        per_step = seconds_of(step)
-        model = posterior(lens)
-        steps = max(1, min(350, int(limit / per_step)))
-        begin = time.perf_counter()
-        best, _, chi2 = ModellingSequence(physics, model, camera).MAP(
-            optax.adabelief(1e-2, b1=0.95, b2=0.99),
-            n_samples=batch,
-            num_steps=steps,
-            output_type="best_step",
-        )
-        history = np.minimum.accumulate(np.asarray(chi2))
-        wall = time.perf_counter() - begin
-        values = model.bij.forward(list(best[int(np.argmin(chi2))][:, None]))
-        return describe(wall, per_step, history, floor[lens], float(values[0][0]["theta_E"][0]))
-
-    return Code(step, fit)
-
-
-def model_by_autolens(data: Data, batch: int, floor: Array) -> Code:
-    """Descents of autolens by its search ``MultiStartAdam``."""
-    os.environ.setdefault("JAX_ENABLE_X64", "True")  # as the scripts of its users do
-    import autofit as af
-    import autolens as al
-    import jax
-    from autofit.non_linear.fitness import Fitness
-    from autogalaxy.profiles.light.standard.shapelets import cartesian
-
-    def pixels(values: Array) -> Any:
-        return al.Array2D.no_mask(values, pixel_scales=PIXEL_SCALE)
-
-    def analyse(lens: int) -> Any:
-        # The first row of its images is at the top.
-        sigma = np.full((N_PIX, N_PIX), data.sigma[lens])
-        kernel = al.Convolver(kernel=pixels(data.kernel))
-        imaging = al.Imaging(pixels(data.images[lens][::-1]), pixels(sigma), psf=kernel)
-        whole = al.Mask2D.circular((N_PIX, N_PIX), radius=99.0, pixel_scales=PIXEL_SCALE)
-        imaging = imaging.apply_mask(mask=whole).apply_over_sampling(over_sample_size_lp=1)
-        # Shapelets need amplitudes of both signs.
-        settings = al.Settings(use_positive_only_solver=False)
-        return al.AnalysisImaging(dataset=imaging, settings=settings)
-
-    # Models turn whole numbers into floats, which its recurrence does not take as an order.
-    recur = cartesian.hermite_phys
-    cartesian.hermite_phys = lambda n, x, xp: recur(int(n), x, xp=xp)
-    functions = [
-        af.Model(al.lp_linear.ShapeletCartesianSph, n_y=n - k, n_x=k)
-        for n in range(ORDER + 1)
-        for k in range(n + 1)
-    ]
-    center = [af.GaussianPrior(mean=0.0, sigma=0.15) for _ in range(2)]
-    scale = af.LogUniformPrior(lower_limit=0.05, upper_limit=0.25)
-    for function in functions:
-        function.centre.centre_0, function.centre.centre_1 = center
-        function.beta = scale
-    light = al.model_util.mge_model_from(
-        mask_radius=2.5, total_gaussians=GAUSSIANS, sigma_min=0.25 * PIXEL_SCALE
-    )
-    mass = af.Model(al.mp.Isothermal)
-    mass.einstein_radius = af.UniformPrior(lower_limit=0.8, upper_limit=1.5)
-    tidal = af.Model(al.mp.ExternalShear)
-    lens_model = af.Model(al.Galaxy, redshift=0.5, bulge=light, mass=mass, shear=tidal)
-    basis = af.Model(al.lp_basis.Basis, profile_list=functions)
-    source = af.Model(al.Galaxy, redshift=1.0, bulge=basis)
-    model = af.Collection(galaxies=af.Collection(lens=lens_model, source=source))
-
-    def posterior(lens: int) -> Any:
-        return Fitness(
-            model=model,
-            analysis=analyse(lens),
-            fom_is_log_likelihood=False,
-            resample_figure_of_merit=-np.inf,
-            convert_to_chi_squared=True,
-        )
-
-    slope = jax.jit(jax.value_and_grad(posterior(0).call))
-    generator = np.random.default_rng(0)
-    cube = generator.uniform(0.15, 0.85, (batch, model.prior_count))
-    points = np.array([model.vector_from_unit_vector(list(row)) for row in cube])
-
-    def step() -> None:
-        for point in points:
-            jax.block_until_ready(slope(point))
-
-    def fit(lens: int, limit: float) -> dict[str, float]:
-        per_step = seconds_of(step)
-        analysis = analyse(lens)
-        steps = max(1, min(300, int(limit / per_step)))
-        search = af.MultiStartAdam(n_starts=batch, n_steps=steps, batch_size=1, silence=True)
-        begin = time.perf_counter()
-        result = search.fit(model=model, analysis=analysis)
-        wall = time.perf_counter() - begin
-        instance = result.instance
-        chi2 = float(analysis.fit_from(instance=instance).chi_squared)
-        merit = np.asarray(result.search_internal["fom_history"], dtype=float)
-        history = (merit - merit.min() + chi2) / N_PIX**2  # the rest hardly varies
-        radius = float(instance.galaxies.lens.mass.einstein_radius)
-        return describe(wall, per_step, history, floor[lens], radius)
-
-    return Code(step, fit)
-
-
-# Processes, and the table.
+    return Code(batch, step, fit)
 
 
 def serve(name: str, path: Path, batch: int, threads: int) -> None:
@@ -364,7 +165,7 @@ def serve(name: str, path: Path, batch: int, threads: int) -> None:
         data = Data(stored["images"], stored["sigma"], stored["kernel"])
         floor = stored["floor"]
     if name == "lensphys":
-        code = model_by_lensphys(data, batch, threads)
+        code = model_by_lensphys(data, batch, floor, threads)
     else:
         make = {"gigalens": model_by_gigalens, "autolens": model_by_autolens}[name]
         code = make(data, batch, floor)
@@ -373,7 +174,7 @@ def serve(name: str, path: Path, batch: int, threads: int) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "step":
-            answer = {"seconds": seconds_of(code.step) / batch}
+            answer = {"seconds": seconds_of(code.step) / code.models}
         else:
             answer = code.fit(command["lens"], command["limit"])
         print(json.dumps(answer), file=answers, flush=True)
@@ -440,7 +241,8 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     for name, timing in timings.items():
         ratio, low, high = timing.over(timings["lensphys"])
         print(
-            f"{name:10s} {1e3 * timing.median:10.1f} ms        {ratio:.1f} ({low:.1f} to {high:.1f})"
+            f"{name:10s} {1e3 * timing.median:10.1f} ms        "
+            f"{ratio:.1f} ({low:.1f} to {high:.1f})"
         )
     print("\ncode       lens  finished   chi^2/true  error of theta_E  steps   peer/ours")
     for lens in range(options.lenses):
