@@ -23,10 +23,10 @@ _SEEN = 10.0
 #: does not depend on how well the noise is known.
 _POOR = 1.5
 #: Shear beyond which a galaxy-scale lens is more often wrong than so strongly sheared.
-_STRONG = 0.12
+_STRONG = 0.13
 #: Residual of nine pixels together, in sigma, of an object that is no part of the model, and how
 #: many square arcsec of it there are.
-_BRIGHT, _LARGE = 6.0, 0.05
+_BRIGHT, _LARGE = 6.0, 0.15
 #: Inner and outer radius of the ring, and of what is far from it, in Einstein radii.
 _INNER, _OUTER, _FAR = 0.4, 1.6, 1.8
 #: Fewest pixels from which noise is measured.
