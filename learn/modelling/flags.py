@@ -26,7 +26,7 @@ _POOR = 1.5
 _STRONG = 0.13
 #: Residual of nine pixels together, in sigma, of an object that is no part of the model, and how
 #: many square arcsec of it there are.
-_BRIGHT, _LARGE = 6.0, 0.15
+_BRIGHT, _LARGE = 6.0, 0.1
 #: Inner and outer radius of the ring, and of what is far from it, in Einstein radii.
 _INNER, _OUTER, _FAR = 0.4, 1.6, 1.8
 #: Fewest pixels from which noise is measured.
