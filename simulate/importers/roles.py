@@ -56,7 +56,7 @@ _EXTENSION_ROLES = _by_word(_STRONG, _WEAK, _IN_FILES)
 _OF_IMAGES = frozenset(
     {"image", "images", "img", "data", "sci", "science", "primary", "drz", "drc", "flt", "flc"}
     | {"cutout", "cutouts", "obs", "observed", "i2d", "cal", "calexp", "flux", "intensity"}
-    | {"map", "maps", "frame", "plane"}
+    | {"map", "maps", "frame", "plane", "bgsub"}
 )
 #: One of the words, somewhere in a name; most names have none and are done with.
 _ANY = re.compile(

@@ -113,6 +113,8 @@ def test_folders_tell_by_their_names(name, role):
 
 def test_a_plane_belongs_to_the_image_of_its_band():
     assert belongs("VIS_RMS", "VIS_FLUX")
+    assert belongs("VIS_RMS", "VIS_BGSUB")
+    assert not belongs("NIR_Y_PSF", "VIS_BGSUB")
     assert belongs("RMS", "VIS")
     assert not belongs("NIR_Y_RMS", "VIS_FLUX")
 
