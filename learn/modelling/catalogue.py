@@ -72,6 +72,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         names = [name.strip().lower() for name in next(table, [])]
         _check_columns(path, names)
         for cells in table:
+            if not any(cell.strip() for cell in cells):  # as spreadsheets write an empty row
+                continue
             yield {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
     except csv.Error as error:
         raise InputError(f"{path} is no CSV file: {error}") from None
@@ -84,6 +86,8 @@ def _check_columns(path: Path, names: list[str]) -> None:
             others = [shorten(plain_text(other), 40) for other in names if other not in known]
             near = suggestion(name, others) if others else ""
             near = near if "did you mean" in near else ""
+            if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+                near = " between commas"
             raise InputError(
                 f"{path} lacks the column '{name}'{near.replace('did you mean', 'is it')}; a "
                 f"catalogue has the columns {','.join(REQUIRED)} and perhaps {','.join(OPTIONAL)}"

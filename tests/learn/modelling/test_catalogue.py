@@ -37,6 +37,12 @@ def test_columns_stand_in_any_order_and_others_are_left_alone(read):
     assert (lens.name, lens.psf.name, lens.fault) == ("J1", "psf.fits", "")
 
 
+def test_rows_without_any_value_are_left_out(read):
+    files = "J1/image.fits,J1/noise.fits,J1/psf.fits"
+    lenses = read(f"J1,{files}", ",,,", "", f"J2,{files}", columns="name,image,noise,psf")
+    assert [(lens.name, lens.fault) for lens in lenses] == [("J1", ""), ("J2", "")]
+
+
 def test_empty_cells_are_filled_by_options(read, tmp_path):
     own = write(tmp_path / "star.fits", kernel())
     first, second = read(
@@ -57,6 +63,7 @@ def test_empty_cells_are_filled_by_options(read, tmp_path):
         ),
         ("name,image,noise,psff", r"lacks the column 'psf' \(is it 'psff'\?\)"),
         ("J1,a.fits,b.fits,c.fits", "lacks the column 'name'"),
+        ("name;image;noise;psf", "lacks the column 'name' between commas; a catalogue has"),
         ("name,image,image,noise,psf", "has two columns 'image'"),
     ],
 )
