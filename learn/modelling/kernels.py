@@ -46,7 +46,7 @@ def make_kernel(
     rows, columns = (_middle(k, n) for k, n in zip(values.shape, shape, strict=True))
     cropped = values[rows, columns]
     if cropped.shape != values.shape:
-        lost = 1 - cropped.sum() / values.sum()
+        lost = max(0.0, float(1 - cropped.sum() / values.sum()))
         notes.append(
             f"PSF {plane.label} of {values.shape[0]} x {values.shape[1]} pixels cropped to "
             f"{cropped.shape[0]} x {cropped.shape[1]}, which leaves out {100 * lost:.2g}% of it"

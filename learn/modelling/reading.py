@@ -64,9 +64,9 @@ def read_lens(files: LensFiles, settings: ModelSettings) -> LensData:
         marked = f", {int(mask.sum())} of them by {label}, where any value but 0 is bad"
     good = image.size - int(bad.sum())
     if good < _LEAST:
-        raise BrokenFileError(
-            f"only {good} of its {image.size} pixels are good{marked}; a model needs {_LEAST}"
-        )
+        few = f"only {good} of its {image.size} pixels are good{marked}"
+        few = few if good < image.size else f"it has only {_size(image)} pixels"
+        raise BrokenFileError(f"{few}; a model needs {_LEAST}")
     if np.ptp(image[~bad]) == 0:
         raise BrokenFileError("all of its pixels are equal")
     plane, more = _find_plane(files.psf, files, settings, PSF)

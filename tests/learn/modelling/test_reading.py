@@ -89,7 +89,12 @@ def test_of_the_bands_of_euclid_vis_is_taken_and_the_others_are_named(read, tmp_
 
 @pytest.mark.parametrize(
     "names",
-    [("{}", "{}_PSF", "{}_RMS"), ("{}_FLUX", "PSF", "RMS"), ("{}", "MERPSF_{}", "MERRMS_{}")],
+    [
+        ("{}", "{}_PSF", "{}_RMS"),
+        ("{}_FLUX", "PSF", "RMS"),
+        ("{}", "MERPSF_{}", "MERRMS_{}"),
+        ("{}_BGSUB", "{}_PSF", "{}_RMS"),
+    ],
 )
 def test_each_band_has_its_own_noise_and_psf(read, tmp_path, names):
     path = euclid(tmp_path / "1.fits", names)
@@ -181,6 +186,12 @@ def test_a_mask_that_leaves_too_few_pixels_is_refused(read, folder):
     write(folder / "mask.fits", mask)
     line = refusal(read, folder)
     assert line.startswith("only 100 of its 1600 pixels are good, 1500 of them by mask.fits, where")
+
+
+def test_an_image_of_too_few_pixels_is_refused(read, folder):
+    write(folder / "image.fits", image()[:14, :14], header())
+    write(folder / "noise.fits", RMS[:14, :14])
+    assert refusal(read, folder) == "it has only 14 x 14 pixels; a model needs 200"
 
 
 def test_an_image_of_equal_pixels_is_refused(read, folder):
