@@ -20,6 +20,8 @@ Images: TypeAlias = Tensor | NDArray[Any] | Sequence[Tensor | NDArray[Any]]
 
 #: Noise this many times that of the good pixels of an image marks a pixel without data.
 _ABSURD = 1e4
+#: Noise above which, and below one over which, squares of fluxes over it leave a precision.
+_RANGES = {torch.float32: 1e17, torch.float64: 1e28}
 #: Share of the pixels of an image, those of least noise, that are good in any case.
 _GOOD = 0.05
 
@@ -35,8 +37,8 @@ def check_images(images: Images, sigma: Parameter) -> tuple[Tensor, Tensor]:
         sigma: a number, ``(B,)``, or maps like ``images``.
 
     Raises:
-        ValueError: for wrong shapes, noise that is not positive, and values that are not finite
-            where the noise is.
+        ValueError: for wrong shapes, noise that is not positive or out of the range of the
+            precision, and values that are not finite where the noise is.
     """
     images = in_precision("images", _stack("images", images))
     if images.ndim not in (2, 3) or not images.numel():
@@ -50,6 +52,8 @@ def check_images(images: Images, sigma: Parameter) -> tuple[Tensor, Tensor]:
             f"sigma must be a number, ({number},) or a map of shape {tuple(images.shape)}, "
             f"got {tuple(sigma.shape)}"
         )
+    if not bool((sigma > 0).all()):
+        raise ValueError("sigma must be positive (infinite where a pixel is masked)")
     if sigma.ndim > 1 and bool((sigma.amax((-2, -1)) > _ABSURD * sigma.amin((-2, -1))).any()):
         sigma = torch.where(_is_absurd(sigma), math.inf, sigma)
     sigma = (sigma[:, None, None] if sigma.ndim == 1 else sigma).expand(images.shape)
@@ -58,9 +62,8 @@ def check_images(images: Images, sigma: Parameter) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"images hold {broken} pixels that are not finite; mask them by an infinite sigma"
         )
-    if not bool((sigma > 0).all()):
-        raise ValueError("sigma must be positive (infinite where a pixel is masked)")
     masked = torch.isinf(sigma)
+    _check_range(sigma.detach()[~masked])
     # A masked pixel may hold anything: 0 times it must be 0.
     return torch.where(masked, 0.0, images), torch.where(masked, 0.0, 1 / sigma)
 
@@ -119,6 +122,18 @@ def _stack(name: str, maps: Any) -> Any:
         )
     dtype = functools.reduce(torch.promote_types, (part.dtype for part in parts))
     return torch.stack([part.to(dtype) for part in parts])
+
+
+def _check_range(sigma: Tensor) -> None:
+    """Raise ValueError for noise with which a precision cannot compute."""
+    most = _RANGES[sigma.dtype]
+    if not sigma.numel() or (float(sigma.min()) >= 1 / most and float(sigma.max()) <= most):
+        return
+    level = float(sigma.median())
+    other = " or in double precision" if sigma.dtype == torch.float32 else ""
+    raise ValueError(
+        f"sigma of about {level:.2g} is out of range; give images and sigma in another unit{other}"
+    )
 
 
 def _is_absurd(sigma: Tensor) -> Tensor:

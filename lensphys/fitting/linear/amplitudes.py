@@ -59,7 +59,8 @@ def solve_amplitudes(
         positive: mask ``(K,)`` of the amplitudes that may not be negative.
     """
     diagonal = normal.diagonal(dim1=1, dim2=2).detach()
-    floor = 1e-30 + 1e-12 * diagonal.amax(1, keepdim=True)
+    # Relative to the equations, whose unit is that of the images; 0 where all pixels are masked.
+    floor = 1e-12 * diagonal.amax(1, keepdim=True).clamp_min(1e-280)
     total = (
         normal
         + strength[:, None, None] * roughness

@@ -88,6 +88,21 @@ def test_a_fit_leaves_out_pixels_of_absurd_noise():
         assert torch.equal(other.chi2_dof, results[0].chi2_dof)
 
 
+@pytest.mark.parametrize("value", [0.0, -0.1, np.nan])
+def test_noise_that_is_not_positive_is_refused_and_not_masked(value):
+    part = np.ones((9, 8))
+    part[2, 3] = value
+    for sigma in (value, np.full((9, 8), value), part):
+        with pytest.raises(ValueError, match="sigma must be positive"):
+            check_images(np.ones((9, 8)), sigma)
+
+
+@pytest.mark.parametrize(("dtype", "sigma"), [("f4", 1e-20), ("f4", 1e20), ("f8", 1e-200)])
+def test_noise_out_of_the_range_of_a_precision_is_refused(dtype, sigma):
+    with pytest.raises(ValueError, match="is out of range; give images and sigma in another unit"):
+        check_images(np.ones((9, 8), dtype), sigma)
+
+
 def test_images_of_several_shapes_are_refused_with_what_works():
     message = r"one shape, got \(9, 8\) and \(9, 9\); pad them to one, with an infinite sigma"
     with pytest.raises(ValueError, match=message):

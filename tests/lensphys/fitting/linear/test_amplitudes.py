@@ -54,6 +54,15 @@ def test_amplitudes_are_those_of_bounded_least_squares(seed, strength):
         assert ((best.x > 1e-9) == found.active[b].numpy())[positive].all()
 
 
+@pytest.mark.parametrize("unit", [1e-20, 1e25])
+def test_amplitudes_do_not_depend_on_the_unit_of_the_noise(unit):
+    columns, data, _, precision, positive = make_system(0)
+    nothing = torch.zeros(COLUMNS, COLUMNS, dtype=torch.float64), 0 * precision, positive, 0.0
+    expected = solve(columns, data, *nothing).amplitudes
+    found = solve(columns / unit, data / unit, *nothing).amplitudes
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("parallel", [1e-2, 1e-4])
 def test_columns_that_are_nearly_parallel_are_fitted_as_well(parallel):
     system = make_system(7, parallel)
