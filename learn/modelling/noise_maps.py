@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -153,7 +154,9 @@ def _parse(text: str | None) -> Any:
     plain = re.sub(r"\bcps\b", "count/s", plain)
     for spelling in (text or "", plain):
         try:
-            found = units.Unit(spelling)
+            with warnings.catch_warnings():  # of spellings that the standard discourages
+                warnings.simplefilter("ignore", units.UnitsWarning)
+                found = units.Unit(spelling)
         except (ValueError, TypeError):
             continue
         return found if spelling.strip() else None

@@ -67,6 +67,14 @@ def test_a_weight_map_may_bear_the_unit_of_the_image():
     np.testing.assert_allclose(noise, SIGMA, rtol=1e-12)
 
 
+def test_units_that_the_standard_discourages_raise_no_warning(recwarn):
+    unit = "1e-19 erg/s/cm2/Angstrom"
+    noise, notes = find_noise(plane(NOISE, unit=unit), image(), unit)
+    np.testing.assert_allclose(noise, NOISE)
+    assert not notes
+    assert not recwarn.list
+
+
 def test_noise_in_another_quantity_is_refused_with_both_units():
     with pytest.raises(BrokenFileError, match=r"noise.fits is in 'electron', the image in"):
         find_noise(plane(NOISE, unit="electron"), image(), "electron/s")
