@@ -100,10 +100,13 @@ class FitResult:
 
         Returns:
             A figure of matplotlib, which is not shown: ``figure.savefig("fit.png")``.
+
+        Raises:
+            ValueError: for an image that the batch does not have.
         """
         from lensphys.export.picture import plot
 
-        return plot(self, index)
+        return plot(self, self._check_index(index))
 
     def to_table(self) -> Table:
         """Parameters with errors and units as a table of astropy, one row a lens.
@@ -118,8 +121,22 @@ class FitResult:
 
         ``lens_model_list``, ``kwargs_lens``, ``source_light_model_list``, ``kwargs_source`` and so
         on; see :func:`lensphys.export.lenstronomy.to_lenstronomy`. The sky is left out.
+
+        Raises:
+            ValueError: for an image that the batch does not have.
         """
+        index = self._check_index(index)
         return to_lenstronomy(self.lens, self.source, self.lens_light, index)
+
+    def _check_index(self, index: int) -> int:
+        """Return the number of an image of the batch, from 0; negative ones count from the end."""
+        count = len(self.chi2_dof)
+        try:
+            return range(count)[index]
+        except (IndexError, TypeError):
+            raise ValueError(
+                f"index must be a whole number from 0 to {count - 1}, got {index!r}"
+            ) from None
 
     @property
     def _values(self) -> dict[str, Tensor]:

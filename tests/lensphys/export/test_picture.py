@@ -24,6 +24,9 @@ def test_a_fit_is_drawn(lens_light, expected):
     sigma = torch.full_like(images, 0.05)
     sigma[1, :3] = torch.inf
     result = fit(images, sigma, **KIND, lens_light=lens_light, start=truth, max_steps=1)
+    for draws in (result.plot, result.to_lenstronomy):
+        with pytest.raises(ValueError, match="index must be a whole number from 0 to 1, got 2"):
+            draws(2)
     figure = result.plot(1)
     assert titles(figure) == expected
     panels = {ax.get_title(): ax for ax in figure.axes}
