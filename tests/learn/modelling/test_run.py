@@ -363,4 +363,4 @@ cli.main(["model", {str(lenses)!r}, "--out", {str(tmp_path / "models")!r}])
     assert done.returncode == -signal.SIGKILL, done.stderr
     there = sorted(path.name for path in (tmp_path / "models" / "lenses").iterdir())
     assert there == ["J1.fits", "J1.json", "J1.png"]
-    assert read_manifest(tmp_path / "models")["source_order"] == 10
+    assert read_manifest(tmp_path / "models")["source"] == "shapelets"
