@@ -17,7 +17,14 @@ import lensphys
 ROOT = Path(lensphys.__file__).parents[1]
 PACKAGES = ("lensphys", "simulate", "learn")
 #: Rooms of lensphys that have pages written by hand: profiles, lenses, optics, fitting and so on.
-BY_HAND = {"lensphys", "lensphys.mass", "lensphys.light", "lensphys.psf", "lensphys.fitting"}
+BY_HAND = {
+    "lensphys",
+    "lensphys.mass",
+    "lensphys.light",
+    "lensphys.psf",
+    "lensphys.fitting",
+    "lensphys.detection",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,10 +61,16 @@ def check_folder(
         return
     for key, value in settings.identity().items():
         if made.get(key) != value:
+            was, wanted = _as_yaml(made.get(key)), _as_yaml(value)
             raise InputError(
-                f"{out} holds models with {key} = {made.get(key)}, not {value}; choose another "
-                "--out, or make them again with --overwrite"
+                f"{out} holds models with {key} = {was}, not {wanted}; "
+                "choose another --out, or make them again with --overwrite"
             )
+
+
+def _as_yaml(value: Any) -> Any:
+    """A value as the user may write it."""
+    return "null" if value is None else value
 
 
 def is_output(folder: Path) -> bool:

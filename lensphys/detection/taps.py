@@ -46,7 +46,7 @@ class Taps:
 
 
 def read_taps(pixels: Pixels, batch: int) -> Taps:
-    """Read the taps off what :meth:`lensphys.rendering.Pixels.collect` does to single rays.
+    """Read the taps off what ``Pixels.collect`` does to single rays.
 
     Args:
         pixels: of an image, or of a batch with a PSF for each.

@@ -46,7 +46,7 @@ class _Columns:
 
 
 class LinearProblem:
-    """Chi^2 of images of a :class:`LinearScene`, minimised over its amplitudes.
+    """Chi^2 of images of a linear scene, minimised over its amplitudes.
 
     Golub & Pereyra 1973 (SIAM J. Numer. Anal. 10, 413); steps with the Jacobian of Kaufman 1975
     (BIT 15, 49): what amplitudes absorb is taken out of it. The objective is

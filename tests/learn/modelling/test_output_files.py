@@ -39,7 +39,7 @@ def test_settings_are_noted_and_compared(tmp_path, lens):
     assert is_output(out)
     assert read_manifest(out) == settings().identity()
     check_folder(out, settings(device="cpu"), [lens], overwrite=False)
-    with pytest.raises(InputError, match="holds models with source_order = 10, not 6; choose"):
+    with pytest.raises(InputError, match="holds models with source_order = null, not 6; choose"):
         check_folder(out, settings(source_order=6), [lens], overwrite=False)
     check_folder(out, settings(source_order=6), [lens], overwrite=True)
 

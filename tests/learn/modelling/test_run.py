@@ -145,7 +145,7 @@ def test_a_redshift_that_is_added_makes_a_lens_new(run, solver, lenses):
 def test_other_settings_in_the_same_folder_are_refused_or_made_anew(run, solver, tmp_path):
     run()
     with pytest.raises(
-        InputError, match=r"holds models with source_order = None, not 4; choose another --out, or"
+        InputError, match=r"holds models with source_order = null, not 4; choose another --out, or"
     ):
         run(source_order=4)
     assert solver.names == []
