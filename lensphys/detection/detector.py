@@ -72,9 +72,11 @@ def detect(
         Maps ``(B, ny, nx)``, good to 1e-4 of the error of the mass.
 
     Raises:
-        ValueError: for an unknown profile, sizes that it does not have or that are out of range,
-            one redshift without the other, a cosmology without redshifts.
+        ValueError: for what is no result of a fit, an unknown profile, sizes that it does not have
+            or that are out of range, one redshift without the other, a cosmology without redshifts.
     """
+    if not isinstance(result, FitResult):
+        raise ValueError(f"result must be that of lp.fit, got {type(result).__name__}")
     sizes = {"Rs": Rs, "r_trunc": r_trunc, "half_length": half_length}
     perturbers = make_perturbers(profile, sizes, angles)
     problem = result.problem

@@ -244,3 +244,8 @@ def test_a_search_in_inference_mode_is_the_same():
     with torch.inference_mode():
         found = detect(fitted(kernel(3, 3)))
     torch.testing.assert_close(found.snr, expected.snr, rtol=1e-9, atol=1e-9)
+
+
+def test_only_results_of_fits_are_searched():
+    with pytest.raises(ValueError, match=r"result must be that of lp\.fit, got int"):
+        detect(3)
