@@ -53,7 +53,9 @@ def test_the_mean_over_a_pixel_is_right_to_a_millionth_of_the_peak(
     right = by_brute_force(light, x, y, 1.0)
     found = light.mean_brightness(x.to(dtype), y.to(dtype), 1.0)
     assert found.dtype == dtype
-    assert (found - right).abs().max() < 1.2e-6 * right.max()
+    # Single precision rounds the differences of error functions.
+    precision = 1.2e-6 if dtype == torch.float64 else 3e-6
+    assert (found - right).abs().max() < precision * right.max()
 
 
 @pytest.mark.parametrize("sigma", [1e-6, 1e-3, 0.06])

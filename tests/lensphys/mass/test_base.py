@@ -56,7 +56,8 @@ def test_a_profile_agrees_with_lenstronomy(cls, strategy, theirs, data):
     for ours, alpha in zip(
         profile.deflection(x, y), theirs.derivatives(*grid, **parameters), strict=True
     ):
-        np.testing.assert_allclose(ours, alpha, rtol=1e-12, atol=1e-12)
+        # At an axis ratio of 0.05 the two series of an EPL agree to 1e-11.
+        np.testing.assert_allclose(ours, alpha, rtol=2e-11, atol=2e-11)
     xx, xy, _, yy = theirs.hessian(*grid, **parameters)
     for ours, psi in zip(profile.hessian(x, y), (xx, xy, yy), strict=True):
         np.testing.assert_allclose(ours, np.broadcast_to(psi, x.shape), rtol=1e-10, atol=1e-9)
