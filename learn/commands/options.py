@@ -1,4 +1,4 @@
-"""What commands share: options and their help, settings, bars and lines on the screen."""
+"""Parts that commands share: options and their help, settings, bars and lines on the screen."""
 
 from __future__ import annotations
 

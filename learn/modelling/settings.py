@@ -24,7 +24,7 @@ _NO_IDENTITY = frozenset({"out", "device"})
 
 
 class ModelSettings(Strict):
-    """How images are read, and which model is fitted to them."""
+    """Settings of how images are read, and of the model that is fitted to them."""
 
     out: Path | None = Field(description="folder; null: models")
     pixel_scale: float | None = Field(gt=0, description="arcsec, of files that do not state it")

@@ -159,7 +159,7 @@ def search(
 
 @dataclasses.dataclass(frozen=True)
 class _Search:
-    """What all stages of a search share."""
+    """Data and settings that all stages of a search share."""
 
     images: Tensor
     weight: Tensor

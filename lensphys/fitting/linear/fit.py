@@ -25,7 +25,7 @@ from lensphys.fitting.linear.problem import LinearProblem, choose_strength
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.optimiser import State, begin, descend
-from lensphys.fitting.posterior import compute_evidence, invert_fisher
+from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
 from lensphys.fitting.priors import Priors
 from lensphys.fitting.result import FitResult
 from lensphys.parameters import Parameter
@@ -99,7 +99,7 @@ def fit_linear(
             measured = problem.measure(state.z, state.index)
         covariance = invert_fisher(problem, state.z, state.normal)
         evidence = compute_evidence(problem, state.z, state.normal)
-        effective = measured["effective"] + _count_free(problem, covariance)
+        effective = measured["effective"] + count_effective(problem, covariance)
         dof = (problem.weight > 0).sum((-2, -1)) - effective
 
     z = state.z
@@ -138,14 +138,6 @@ def _is_explained(problem: LinearProblem, measured: Mapping[str, Tensor]) -> boo
     """True where chi^2 of all images is what noise explains."""
     dof = (problem.weight > 0).sum((-2, -1)) - measured["effective"]
     return bool((measured["chi2"] <= dof + _DEVIATIONS * torch.sqrt(2 * dof)).all())
-
-
-def _count_free(problem: LinearProblem, covariance: Tensor) -> Tensor:
-    """Count the non-linear parameters that the data fix, and not their priors."""
-    index = torch.arange(len(covariance), device=covariance.device)
-    variance = covariance.diagonal(dim1=1, dim2=2).double()
-    share = (problem.priors.precision(index) * variance).nan_to_num(0.0).clamp(0.0, 1.0)
-    return torch.where(problem.bounds.held, 0.0, 1 - share).sum(1)
 
 
 def _take_start(values: dict[str, Tensor], strength: Tensor) -> Candidates:

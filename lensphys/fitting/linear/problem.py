@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.linear.amplitudes import Solution, solve_amplitudes
-from lensphys.fitting.linear.components import Maps
+from lensphys.fitting.linear.components import Maps, Slopes
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.priors import Priors
 from lensphys.fitting.problem import Linearisation
@@ -43,6 +43,30 @@ class _Columns:
     by_mass: dict[str, tuple[Tensor, Tensor]]
     normal: Tensor
     projection: Tensor
+
+    def contract(self, amplitudes: Tensor) -> Slopes:
+        """Slopes of the light of all components, of amplitudes ``(b, K)``."""
+        parts = zip(self.maps, self._split(amplitudes), strict=True)
+        return _add([maps.contract(own) for maps, own in parts])
+
+    def weigh(self, rays: Tensor) -> Slopes:
+        """The same of maps ``(b, K, ny, nx)`` in place of the amplitudes."""
+        parts = zip(self.maps, self._split(rays), strict=True)
+        return _add([maps.weigh(own) for maps, own in parts])
+
+    def follow(self, slopes: Slopes) -> dict[str, Tensor]:
+        """Derivatives by all parameters, of the deflectors too."""
+        along, found = slopes
+        if along is None:
+            return found
+        # Light that is deflected more comes from a place before.
+        by_mass = self.by_mass.items()
+        return found | {name: -(along[0] * d_x + along[1] * d_y) for name, (d_x, d_y) in by_mass}
+
+    def _split(self, values: Tensor) -> list[Tensor]:
+        """Values of each component; those of light that is kept are left out."""
+        counts = [maps.basis.shape[1] for maps in self.maps]
+        return list(values[:, : sum(counts)].split(counts, 1))
 
 
 class LinearProblem:
@@ -157,7 +181,7 @@ class LinearProblem:
 
     def _measure(self, z: Tensor, index: Tensor) -> dict[str, Tensor]:
         params, _ = self.bounds.forward(z, index)
-        columns = self._columns(params, index, jacobian=False)
+        columns = self._columns(params, index)
         solution = self._solve(columns, index)
         residual = self._residual(columns, solution)
         chi2, penalty = residual.square().sum(1), self._penalty(solution, index)
@@ -227,7 +251,7 @@ class LinearProblem:
     ) -> tuple[Tensor, Tensor]:
         """Best model and its amplitudes, differentiable in all but the index."""
         params, _ = self.bounds.forward(z, index)
-        columns = self._columns(params, index, images, weight, jacobian=False)
+        columns = self._columns(params, index, images, weight)
         solution = self._solve(columns, index)
         values = {**self.scene.named(params), **self.scene.split(solution.amplitudes.to(z.dtype))}
         own = self.owner[index]
@@ -263,8 +287,6 @@ class LinearProblem:
         index: Tensor,
         images: Tensor | None = None,
         weight: Tensor | None = None,
-        *,
-        jacobian: bool = True,
     ) -> _Columns:
         own = self.owner[index]
         pixels = self.pixels.take(own)
@@ -326,21 +348,8 @@ class LinearProblem:
         """Derivative of the model over sigma by every parameter, ``(b, P, pixels)``, float64."""
         own = self.owner[index]
         weight = self.weight[own] if weight is None else weight
-        found: dict[str, Tensor] = {}
-        slopes = []
         amplitudes = solution.amplitudes.to(self.images.dtype)
-        at = 0
-        for part in columns.maps:
-            after = at + part.basis.shape[1]
-            slope, by_name = part.contract(amplitudes[:, at:after])
-            at = after
-            found |= by_name
-            if slope is not None:
-                slopes.append(slope)
-        for name, (d_x, d_y) in columns.by_mass.items():
-            # Light that is deflected more comes from a place before.
-            pulled = [along_x * d_x + along_y * d_y for along_x, along_y in slopes]
-            found[name] = -sum(pulled[1:], start=pulled[0])
+        found = columns.follow(columns.contract(amplitudes))
         x = self.pixels.x
         zero = x.new_zeros(len(index), *x.shape[-2:])
         held = self.bounds.held.tolist()
@@ -385,35 +394,16 @@ class LinearProblem:
         dual = (dual * active).to(weight.dtype).unflatten(2, weight.shape[-2:])
         count = sum(part.basis.shape[1] for part in columns.maps)
         rays = self.pixels.take(own).spread(dual[:, :count] * weight[:, None])
-        found: dict[str, Tensor] = {}
-        slopes, at = [], 0
-        for part in columns.maps:
-            after = at + part.basis.shape[1]
-            slope, by_name = part.weigh(rays[:, at:after])
-            at = after
-            found |= by_name
-            if slope is not None:
-                slopes.append(slope)
-        for name, (d_x, d_y) in columns.by_mass.items():
-            pulled = [along_x * d_x + along_y * d_y for along_x, along_y in slopes]
-            found[name] = -sum(pulled[1:], start=pulled[0])
+        found = columns.follow(columns.weigh(rays))
         zero = weight.new_zeros(len(index))
         names = self.scene.names
         sums = [found[name].sum((-2, -1)) if name in found else zero for name in names]
         return torch.stack(sums, 1).double() * ~self.bounds.held
 
     def _source_slopes(self, columns: _Columns, solution: Solution) -> tuple[Tensor, Tensor]:
-        amplitudes = solution.amplitudes.to(self.images.dtype)
-        total: tuple[Tensor, Tensor] | None = None
-        at = 0
-        for part in columns.maps:
-            after = at + part.basis.shape[1]
-            slope, _ = part.contract(amplitudes[:, at:after])
-            at = after
-            if slope is not None:
-                total = slope if total is None else (total[0] + slope[0], total[1] + slope[1])
-        assert total is not None
-        return total
+        slopes, _ = columns.contract(solution.amplitudes.to(self.images.dtype))
+        assert slopes is not None
+        return slopes
 
 
 def measure_noise(weight: Tensor, pixels: Pixels) -> Tensor:
@@ -425,6 +415,17 @@ def measure_noise(weight: Tensor, pixels: Pixels) -> Tensor:
 def choose_strength(weight: Tensor, pixels: Pixels) -> Tensor:
     """Choose the strength of the regularisation of images, ``(B,)``, before any evidence."""
     return _STRENGTH * measure_noise(weight, pixels).square().reciprocal()
+
+
+def _add(parts: list[Slopes]) -> Slopes:
+    """Slopes of the light of several components together."""
+    along: tuple[Tensor, Tensor] | None = None
+    found: dict[str, Tensor] = {}
+    for slope, by_name in parts:
+        found |= by_name
+        if slope is not None:
+            along = slope if along is None else (along[0] + slope[0], along[1] + slope[1])
+    return along, found
 
 
 def _join(basis: list[Tensor], batch: int) -> Tensor:

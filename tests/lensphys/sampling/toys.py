@@ -39,7 +39,7 @@ class NormalToy:
         return (off * pull).sum(1), normal, -self.misled * slope * pull
 
     def result(self):
-        """What a fit of this problem hands to the sampler."""
+        """Result of a fit of this problem, as the sampler takes it."""
         names = tuple("abcdefgh"[: self.mean.shape[1]])
         return types.SimpleNamespace(
             params=dict(zip(names, self.mean.unbind(-1), strict=True)),
