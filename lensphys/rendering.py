@@ -121,6 +121,31 @@ class Pixels:
         changed = any(getattr(taken, name) is not value for name, value in vars(self).items())
         return taken if changed else self
 
+    @property
+    def reach(self) -> int | None:
+        """Pixels over which the light of a pixel spreads to either side; None if unknown."""
+        if self.psf is None:
+            return 0
+        reach = getattr(self.psf, "reach", None)
+        if reach is None or self._before is None:
+            return reach
+        return int(-(-reach // self._factor))
+
+    def crop(self, rows: slice, columns: slice) -> Pixels:
+        """Pixels of a rectangle of the images, around which there is no light.
+
+        Light that ends further than :attr:`reach` inside of the rectangle, or where the images
+        end too, is collected as by the pixels of the images.
+        """
+        part = copy.copy(self)
+        fine_rows, fine_columns = (
+            slice(self._factor * at.start, self._factor * at.stop) for at in (rows, columns)
+        )
+        part.x, part.y = (v[..., fine_rows, fine_columns] for v in (self.x, self.y))
+        part.centers = self.centers[0][..., rows, columns], self.centers[1][..., rows, columns]
+        part.shape = rows.stop - rows.start, columns.stop - columns.start
+        return part
+
     def _integrates(self, light: Luminous) -> bool:
         return self._integrate_cores and getattr(light, "steep", False)
 

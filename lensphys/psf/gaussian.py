@@ -65,6 +65,11 @@ class GaussianPSF:
         weights = weights / weights.sum()
         return (share_pixels(len(weights), self.supersampling) * weights).sum(-1)
 
+    @property
+    def reach(self) -> int:
+        """Pixels over which the light of a point source spreads to either side."""
+        return len(self.kernel()) // 2
+
     def take(self, index: Tensor) -> Self:
         """Return the PSF itself, which is one for all images of a batch."""
         return self

@@ -14,7 +14,7 @@ from lensphys.arrays import in_precision
 from lensphys.parameters import Parameter
 from lensphys.psf.base import as_one, freeze_widths, take_settings
 from lensphys.psf.convolution import Spectrum, fft_convolve
-from lensphys.psf.pixel_kernels import degrade
+from lensphys.psf.pixel_kernels import degrade, share_pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,12 @@ class MoffatPSF:
         offset2 = (torch.arange(-radius, radius + 1, dtype=torch.float64) / alpha) ** 2
         weights = (1 + offset2[:, None] + offset2) ** -beta
         return degrade(weights / weights.sum(), self.supersampling)
+
+    @property
+    def reach(self) -> int:
+        """Pixels over which the light of a point source spreads to either side."""
+        radius = int(self.truncation * float(self.fwhm) / self.pixel_scale * self.supersampling + 0.5)
+        return len(share_pixels(2 * radius + 1, self.supersampling)) // 2
 
     def take(self, index: Tensor) -> Self:
         """Return the PSF itself, which is one for all images of a batch."""

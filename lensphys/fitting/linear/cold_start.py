@@ -278,8 +278,5 @@ def refine(problem: LinearProblem, state: State, steps: int, tolerance: float) -
 
 def update_strength(problem: LinearProblem, state: State) -> None:
     """Take the strength of the regularisation that the evidence prefers, and evaluate anew."""
-    measured = problem.measure(state.z, state.index)
-    problem.strength[state.index] = measured["evidence_strength"]
-    anew = begin(problem, state.z, state.index)
-    state.objective, state.normal, state.gradient = anew.objective, anew.normal, anew.gradient
-    state.converged = anew.converged
+    state.objective, state.normal, state.gradient = problem.adapt(state.z, state.index)
+    state.converged = torch.zeros_like(state.converged)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from lensphys.fit_range import FitRange
+from lensphys.fitting.linear.windows import Window
 from lensphys.light.base import LightProfile
 from lensphys.rendering import Pixels
 
@@ -38,6 +39,67 @@ class Maps:
     weigh: Callable[[Tensor], Slopes]
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Maps of components that share a window of the images.
+
+    Attributes:
+        maps: of each component, at the rays of the window.
+        pixels: of the window.
+        window: its place in the images.
+        by_mass: derivatives of the deflection at the rays by the parameters of the mass, by name;
+            empty for light that is not lensed.
+    """
+
+    maps: Sequence[Maps]
+    pixels: Pixels
+    window: Window
+    by_mass: Mapping[str, tuple[Tensor, Tensor]]
+
+    @property
+    def count(self) -> int:
+        """Number of maps of all components."""
+        return sum(maps.basis.shape[1] for maps in self.maps)
+
+    def join(self, batch: int) -> Tensor:
+        """Maps of all components, ``(batch, K, ny, nx)``."""
+        every = [maps.basis.expand(batch, -1, -1, -1) for maps in self.maps]
+        return every[0] if len(every) == 1 else torch.cat(every, 1)
+
+    def contract(self, amplitudes: Tensor) -> Slopes:
+        """Slopes of the light of all components, of amplitudes ``(b, K)``."""
+        parts = zip(self.maps, self._split(amplitudes), strict=True)
+        return _add([maps.contract(own) for maps, own in parts])
+
+    def weigh(self, rays: Tensor) -> Slopes:
+        """The same of maps ``(b, K, ny, nx)`` in place of the amplitudes."""
+        parts = zip(self.maps, self._split(rays), strict=True)
+        return _add([maps.weigh(own) for maps, own in parts])
+
+    def follow(self, slopes: Slopes) -> dict[str, Tensor]:
+        """Derivatives by all parameters, of the deflectors too."""
+        along, found = slopes
+        if along is None:
+            return found
+        # Light that is deflected more comes from a place before.
+        by_mass = self.by_mass.items()
+        return found | {name: -(along[0] * d_x + along[1] * d_y) for name, (d_x, d_y) in by_mass}
+
+    def _split(self, values: Tensor) -> tuple[Tensor, ...]:
+        return values.split([maps.basis.shape[1] for maps in self.maps], 1)
+
+
+def _add(parts: list[Slopes]) -> Slopes:
+    """Slopes of the light of several components together."""
+    along: tuple[Tensor, Tensor] | None = None
+    found: dict[str, Tensor] = {}
+    for slope, by_name in parts:
+        found |= by_name
+        if slope is not None:
+            along = slope if along is None else (along[0] + slope[0], along[1] + slope[1])
+    return along, found
+
+
 class Component(abc.ABC):
     """Light that is linear in its amplitudes.
 
@@ -58,6 +120,10 @@ class Component(abc.ABC):
     @abc.abstractmethod
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         """Light profiles of these parameters and amplitudes ``(B, K)``."""
+
+    def find_lit(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Tensor | None:
+        """Mask of the places with light, above rounding; None where there is no end to it."""
+        return None
 
     def scatter(self) -> Tensor | None:
         """Expected amplitude ``(K,)``, in units of the noise of a pixel; None without any."""

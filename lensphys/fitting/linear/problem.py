@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.linear.amplitudes import Solution, solve_amplitudes
-from lensphys.fitting.linear.components import Maps, Slopes
+from lensphys.fitting.linear.columns import Columns
+from lensphys.fitting.linear.components import Part
+from lensphys.fitting.linear.occam import Occam
 from lensphys.fitting.linear.scene import LinearScene
+from lensphys.fitting.linear.windows import Window
 from lensphys.fitting.priors import Priors
 from lensphys.fitting.problem import Linearisation
 from lensphys.products import product
@@ -28,45 +31,6 @@ _MOST_SHIFT, _MOST_NUMBER, _MOST_RATIO = 0.03, 0.12, 0.2
 #: Strength of the regularisation at first, in units of the noise to the power of -2, and how many
 #: times stronger or weaker it may become.
 _STRENGTH, _FURTHEST = 1e-3, 1e12
-
-
-@dataclasses.dataclass(frozen=True)
-class _Columns:
-    """Model of some images: its columns, over sigma, and what derivatives need.
-
-    ``columns`` are ``(b, K, pixels)``, ``data`` ``(b, pixels)``, both float64.
-    """
-
-    columns: Tensor
-    data: Tensor
-    maps: list[Maps]
-    by_mass: dict[str, tuple[Tensor, Tensor]]
-    normal: Tensor
-    projection: Tensor
-
-    def contract(self, amplitudes: Tensor) -> Slopes:
-        """Slopes of the light of all components, of amplitudes ``(b, K)``."""
-        parts = zip(self.maps, self._split(amplitudes), strict=True)
-        return _add([maps.contract(own) for maps, own in parts])
-
-    def weigh(self, rays: Tensor) -> Slopes:
-        """The same of maps ``(b, K, ny, nx)`` in place of the amplitudes."""
-        parts = zip(self.maps, self._split(rays), strict=True)
-        return _add([maps.weigh(own) for maps, own in parts])
-
-    def follow(self, slopes: Slopes) -> dict[str, Tensor]:
-        """Derivatives by all parameters, of the deflectors too."""
-        along, found = slopes
-        if along is None:
-            return found
-        # Light that is deflected more comes from a place before.
-        by_mass = self.by_mass.items()
-        return found | {name: -(along[0] * d_x + along[1] * d_y) for name, (d_x, d_y) in by_mass}
-
-    def _split(self, values: Tensor) -> list[Tensor]:
-        """Values of each component; those of light that is kept are left out."""
-        counts = [maps.basis.shape[1] for maps in self.maps]
-        return list(values[:, : sum(counts)].split(counts, 1))
 
 
 class LinearProblem:
@@ -132,29 +96,54 @@ class LinearProblem:
 
     def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the objective, its normal matrix and its downhill gradient, float64."""
+        return self._gather(self._equations, z, index)
+
+    def adapt(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the strength of the regularisation that the evidence prefers; then the equations.
+
+        See :meth:`measure` and :meth:`equations`.
+        """
+        return self._gather(self._adapt, z, index)
+
+    def _gather(
+        self, compute: Callable[[Tensor, Tensor], tuple[Tensor, ...]], z: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         parts = zip(z.split(self.chunk), index.split(self.chunk), strict=True)
-        found = map_chunks(self._equations, parts)
+        found = map_chunks(compute, parts)
         objective, normal, gradient = (torch.cat(part) for part in zip(*found, strict=True))
         return objective, normal, gradient
 
     def _equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         params, slope = self.bounds.forward(z, index)
+        return self._linearise(self._columns(params, index), params, slope, index)
+
+    def _adapt(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        params, slope = self.bounds.forward(z, index)
         columns = self._columns(params, index)
+        if bool(self._regularised.any()):
+            measured = self._measure_columns(columns, params, index)
+            self.strength[index] = measured["evidence_strength"]
+        return self._linearise(columns, params, slope, index)
+
+    def _linearise(
+        self, columns: Columns, params: Tensor, slope: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         solution = self._solve(columns, index)
-        residual = self._residual(columns, solution)
-        rows = self._jacobian(columns, solution, index) * slope.double()[:, :, None]
-        overlap = product(columns.columns, rows.mT)
+        residual = columns.data - columns.combine(solution.amplitudes)
+        maps = self._jacobian(columns, solution) * slope.double()[:, :, None, None]
+        overlap, rows = columns.project(maps), maps.flatten(2)
         normal = product(rows, rows.mT) - product(
             (overlap * solution.active[..., None]).mT, solution.solve(overlap)
         )
-        gradient = product(rows, residual[..., None])[..., 0]
-        objective = residual.square().sum(1) + self._penalty(solution, index)
+        gradient = product(rows, residual.flatten(1)[..., None])[..., 0]
+        objective = residual.square().sum((1, 2)) + self._penalty(solution, index)
         objective = objective + self.priors.penalty(params, index)
         gradient = gradient + self.priors.pull(params, index) * slope
         normal = normal + torch.diag_embed(self.priors.precision(index) * slope.double() ** 2)
         if self.marginal and self._has_free:
-            objective = objective + self._measure_occam(columns, solution)[0]
-            gradient = gradient - self._differentiate_occam(columns, solution, index) * slope
+            occam = Occam.measure(columns, solution, self._positive)
+            objective = objective + occam.log_det
+            gradient = gradient - self._stack(occam.differentiate(), slope) * slope
         return objective, normal, gradient
 
     def marginalised(self) -> LinearProblem:
@@ -181,10 +170,14 @@ class LinearProblem:
 
     def _measure(self, z: Tensor, index: Tensor) -> dict[str, Tensor]:
         params, _ = self.bounds.forward(z, index)
-        columns = self._columns(params, index)
+        return self._measure_columns(self._columns(params, index), params, index)
+
+    def _measure_columns(
+        self, columns: Columns, params: Tensor, index: Tensor
+    ) -> dict[str, Tensor]:
         solution = self._solve(columns, index)
-        residual = self._residual(columns, solution)
-        chi2, penalty = residual.square().sum(1), self._penalty(solution, index)
+        residual = columns.data - columns.combine(solution.amplitudes)
+        chi2, penalty = residual.square().sum((1, 2)), self._penalty(solution, index)
         strength, count = self.strength[index], self._regularised.sum()
         inverse = torch.cholesky_inverse(solution.factor)
         inverse = inverse * (solution.active[:, :, None] & solution.active[:, None])
@@ -192,7 +185,7 @@ class LinearProblem:
         own = self._precision[self.owner[index]]
         narrowed = (inverse.diagonal(dim1=1, dim2=2) * own).sum(1)
         rough = self._measure_roughness(solution)
-        log_det, _ = self._measure_occam(columns, solution)
+        log_det = Occam.measure(columns, solution, self._positive).log_det
         log_posterior = -0.5 * (chi2 + penalty + log_det) + 0.5 * count * torch.log(strength)
         log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index)
         measured = (count - shrunk).clamp_min(1.0)
@@ -224,11 +217,9 @@ class LinearProblem:
         params, _ = self.bounds.forward(z, index)
         columns = self._columns(params, index)
         solution = self._solve(columns, index)
-        residual = self._residual(columns, solution)
-        rows = self._jacobian(columns, solution, index)
-        size = self.images.shape[-2:]
-        by_amplitude = columns.columns * solution.active[..., None]
-        jacobian = torch.cat([rows, by_amplitude], 1).unflatten(2, size)
+        rows = self._jacobian(columns, solution)
+        by_amplitude = columns.list_all() * solution.active[..., None, None]
+        jacobian = torch.cat([rows, by_amplitude], 1)
         count = z.shape[1]
         precision = jacobian.new_zeros(len(z), count + self.scene.count, count + self.scene.count)
         own = self.priors.precision(index) * ~self.bounds.held
@@ -237,13 +228,12 @@ class LinearProblem:
         rough = self.strength[index][:, None, None] * self._roughness * both
         own = self._precision[self.owner[index]] * solution.active
         precision[:, count:, count:] = rough + torch.diag_embed(own)
-        along_x, along_y = self._source_slopes(columns, solution)
         dtype = self.images.dtype
         return Linearisation(
             jacobian=jacobian.to(dtype),
             precision=precision.to(dtype),
-            residual=residual.unflatten(1, size).to(dtype),
-            slopes=torch.stack([along_x, along_y], 1),
+            residual=(columns.data - columns.combine(solution.amplitudes)).to(dtype),
+            slopes=columns.find_slopes(solution.amplitudes.to(dtype)),
         )
 
     def model(
@@ -272,11 +262,12 @@ class LinearProblem:
         params, slope = self.bounds.forward(z, index)
         columns = self._columns(params, index, images, weight)
         solution = self._solve(columns, index)
-        residual = self._residual(columns, solution)
-        rows = self._jacobian(columns, solution, index, weight)
-        gradient = product(rows, residual[..., None])[..., 0] + self.priors.pull(params, index)
+        residual = columns.data - columns.combine(solution.amplitudes)
+        maps = self._jacobian(columns, solution)
+        gradient = (maps * residual[:, None]).sum((2, 3)) + self.priors.pull(params, index)
         if self.marginal and self._has_free:
-            gradient = gradient - self._differentiate_occam(columns, solution, index, weight)
+            occam = Occam.measure(columns, solution, self._positive)
+            gradient = gradient - self._stack(occam.differentiate(), slope)
         return gradient.to(z.dtype) * slope
 
     # One step of the computation each.
@@ -287,22 +278,14 @@ class LinearProblem:
         index: Tensor,
         images: Tensor | None = None,
         weight: Tensor | None = None,
-    ) -> _Columns:
+    ) -> Columns:
         own = self.owner[index]
-        pixels = self.pixels.take(own)
-        named = self.scene.named(params)
+        named, pixels = self.scene.named(params), self.pixels.take(own)
         images = self.images[own] if images is None else images
         weight = self.weight[own] if weight is None else weight
-        scene = self.scene.take(own)
-        maps, by_mass = scene.evaluate(named, pixels, light=not self._light_held)
-        blurred = pixels.collect(_join([part.basis for part in maps], len(params)))
-        if self._light_held:
-            blurred = torch.cat([blurred, self._find_kept_light()[own]], 1)
-        columns = (blurred * weight[:, None]).flatten(2).double()
-        data = (images * weight).flatten(1).double()
-        normal = product(columns, columns.mT)
-        projection = product(columns, data[..., None])[..., 0]
-        return _Columns(columns, data, maps, by_mass, normal, projection)
+        parts = self.scene.take(own).evaluate(named, pixels, light=not self._light_held)
+        kept = self._find_kept_light()[own] if self._light_held else None
+        return Columns.collect(parts, images, weight, kept)
 
     def _find_kept_light(self) -> Tensor:
         """Blurred columns of the light of every image, where its shape is fixed."""
@@ -312,11 +295,11 @@ class LinearProblem:
             first = torch.stack([torch.nonzero(self.owner == row)[0, 0] for row in rows])
             params, _ = self.bounds.forward(z.to(rows.device), first)
             maps = self.scene.evaluate_light(self.scene.named(params), self.pixels)
-            basis = _join([part.basis for part in maps], len(rows))
-            self._kept_light = self.pixels.collect(basis)
+            light = Part(maps, self.pixels, Window.whole(self.pixels.shape), {})
+            self._kept_light = self.pixels.collect(light.join(len(rows)))
         return self._kept_light
 
-    def _solve(self, columns: _Columns, index: Tensor) -> Solution:
+    def _solve(self, columns: Columns, index: Tensor) -> Solution:
         return solve_amplitudes(
             columns.normal,
             columns.projection,
@@ -326,10 +309,6 @@ class LinearProblem:
             self._positive,
         )
 
-    def _residual(self, columns: _Columns, solution: Solution) -> Tensor:
-        model = product(solution.amplitudes[:, None], columns.columns)[:, 0]
-        return columns.data - model
-
     def _measure_roughness(self, solution: Solution) -> Tensor:
         c = solution.amplitudes
         return (product(c, self._roughness) * c).sum(1)
@@ -338,72 +317,27 @@ class LinearProblem:
         own = self._precision[self.owner[index]] * solution.amplitudes.square()
         return solution.strength * self._measure_roughness(solution) + own.sum(1)
 
-    def _jacobian(
-        self,
-        columns: _Columns,
-        solution: Solution,
-        index: Tensor,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """Derivative of the model over sigma by every parameter, ``(b, P, pixels)``, float64."""
-        own = self.owner[index]
-        weight = self.weight[own] if weight is None else weight
+    def _jacobian(self, columns: Columns, solution: Solution) -> Tensor:
+        """Derivative of the model over sigma by every parameter, ``(b, P, ny, nx)``, float64."""
+        live = torch.nonzero(~self.bounds.held)[:, 0]
         amplitudes = solution.amplitudes.to(self.images.dtype)
-        found = columns.follow(columns.contract(amplitudes))
-        x = self.pixels.x
-        zero = x.new_zeros(len(index), *x.shape[-2:])
-        held = self.bounds.held.tolist()
-        live = [k for k, fixed in enumerate(held) if not fixed]
-        rows = x.new_zeros(len(index), len(held), *self.images.shape[-2:])
-        if live:
-            names = self.scene.names
-            stack = torch.stack([found.get(names[k], zero) for k in live], 1)
-            blurred = self.pixels.take(own).collect(stack) * weight[:, None]
-            rows = rows.index_copy(1, torch.tensor(live, device=rows.device), blurred)
-        return rows.flatten(2).double()
+        names = [self.scene.names[k] for k in live.tolist()]
+        rows = columns.differentiate(amplitudes, names)
+        if len(names) == len(self.scene.names):
+            return rows
+        size = len(rows), len(self.scene.names), *rows.shape[2:]
+        return rows.new_zeros(size).index_copy(1, live, rows)
 
-    def _measure_occam(self, columns: _Columns, solution: Solution) -> tuple[Tensor, Tensor]:
-        """Log determinant ``(b,)`` of the amplitudes of either sign, given the others.
+    def _stack(self, found: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """Values ``(b,)`` by name in the order of the parameters, ``(b, P)``, float64.
 
-        Also returns the factor ``(b, K, K)`` of the matrix of the positive amplitudes alone.
+        0 for those that are fixed, and those that change nothing.
         """
-        held = solution.active & self._positive
-        both = held[:, :, None] & held[:, None]
-        alone = torch.where(both, columns.normal, torch.diag_embed((~held).double()))
-        ridge = torch.diag_embed(1e-9 * alone.diagonal(dim1=1, dim2=2))
-        factor = torch.linalg.cholesky(alone + ridge)
-        log_det = 2 * torch.log(solution.factor.diagonal(dim1=1, dim2=2)).sum(1)
-        return log_det - 2 * torch.log(factor.diagonal(dim1=1, dim2=2)).sum(1), factor
-
-    def _differentiate_occam(
-        self, columns: _Columns, solution: Solution, index: Tensor, weight: Tensor | None = None
-    ) -> Tensor:
-        """Half the derivative of that log determinant by every parameter, ``(b, P)``, float64.
-
-        ``1/2 d log det(A^T A + R) = tr((A^T A + R)^-1 A^T dA)``: the columns are brought back to
-        the rays first, so that one sum over the basis serves all parameters.
-        """
-        own = self.owner[index]
-        weight = self.weight[own] if weight is None else weight
-        active = solution.active[..., None]
-        dual = torch.cholesky_solve(columns.columns * active, solution.factor)
-        held = solution.active & self._positive
-        if bool(held.any()):
-            _, factor = self._measure_occam(columns, solution)
-            dual = dual - torch.cholesky_solve(columns.columns * held[..., None], factor)
-        dual = (dual * active).to(weight.dtype).unflatten(2, weight.shape[-2:])
-        count = sum(part.basis.shape[1] for part in columns.maps)
-        rays = self.pixels.take(own).spread(dual[:, :count] * weight[:, None])
-        found = columns.follow(columns.weigh(rays))
-        zero = weight.new_zeros(len(index))
-        names = self.scene.names
-        sums = [found[name].sum((-2, -1)) if name in found else zero for name in names]
-        return torch.stack(sums, 1).double() * ~self.bounds.held
-
-    def _source_slopes(self, columns: _Columns, solution: Solution) -> tuple[Tensor, Tensor]:
-        slopes, _ = columns.contract(solution.amplitudes.to(self.images.dtype))
-        assert slopes is not None
-        return slopes
+        zero = torch.zeros_like(like[:, 0])
+        return (
+            torch.stack([found.get(name, zero) for name in self.scene.names], 1).double()
+            * ~self.bounds.held
+        )
 
 
 def measure_noise(weight: Tensor, pixels: Pixels) -> Tensor:
@@ -415,18 +349,3 @@ def measure_noise(weight: Tensor, pixels: Pixels) -> Tensor:
 def choose_strength(weight: Tensor, pixels: Pixels) -> Tensor:
     """Choose the strength of the regularisation of images, ``(B,)``, before any evidence."""
     return _STRENGTH * measure_noise(weight, pixels).square().reciprocal()
-
-
-def _add(parts: list[Slopes]) -> Slopes:
-    """Slopes of the light of several components together."""
-    along: tuple[Tensor, Tensor] | None = None
-    found: dict[str, Tensor] = {}
-    for slope, by_name in parts:
-        found |= by_name
-        if slope is not None:
-            along = slope if along is None else (along[0] + slope[0], along[1] + slope[1])
-    return along, found
-
-
-def _join(basis: list[Tensor], batch: int) -> Tensor:
-    return torch.cat([maps.expand(batch, -1, -1, -1) for maps in basis], 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from lensphys.fit_range import FitRange
 from lensphys.fitting.deflectors import Deflectors
-from lensphys.fitting.linear.components import Component, Maps, Sky
+from lensphys.fitting.linear.components import Component, Maps, Part, Sky
+from lensphys.fitting.linear.windows import Window, find_window
 from lensphys.lens import ThinLens
 from lensphys.light.base import LightProfile
 from lensphys.products import product
@@ -152,24 +154,37 @@ class LinearScene:
 
     def evaluate(
         self, params: Mapping[str, Tensor], pixels: Pixels, *, light: bool = True
-    ) -> tuple[list[Maps], dict[str, tuple[Tensor, Tensor]]]:
-        """Maps of every component at the rays, and the derivatives of the deflection by name.
+    ) -> list[Part]:
+        """Maps of the sources, in the window where they have light; then those of other light.
 
         Args:
             params: ``(b,)`` by name.
             pixels: of the images.
             light: evaluate the lens light and the sky too.
         """
-        maps: list[Maps] = []
-        jacobian: dict[str, tuple[Tensor, Tensor]] = {}
-        x, y = pixels.x, pixels.y
-        if self.deflectors is not None:
+        found = []
+        if self.deflectors is not None and self.sources:
+            window = self._find_window(self.deflectors, params, pixels)
+            seen = pixels if window.is_whole else pixels.crop(window.rows, window.columns)
+            x, y = seen.x, seen.y
             (alpha_x, alpha_y), jacobian = self.deflectors.deflection_jacobian(params, x, y)
             beta = x - alpha_x, y - alpha_y
-            maps += [source.evaluate(params, *beta) for source in self.sources]
-        if light:
-            maps += self.evaluate_light(params, pixels)
-        return maps, jacobian
+            maps = [source.evaluate(params, *beta) for source in self.sources]
+            found.append(Part(maps, seen, window, jacobian))
+        if light and (maps := self.evaluate_light(params, pixels)):
+            found.append(Part(maps, pixels, Window.whole(pixels.shape), {}))
+        return found
+
+    def _find_window(
+        self, deflectors: Deflectors, params: Mapping[str, Tensor], pixels: Pixels
+    ) -> Window:
+        with torch.no_grad():
+            beta = deflectors.lens(params).ray_trace(pixels.x, pixels.y)
+            lit = [source.find_lit(params, *beta) for source in self.sources]
+        known = [mask for mask in lit if mask is not None]
+        if len(known) < len(lit):
+            return Window.whole(pixels.shape)
+        return find_window(functools.reduce(torch.logical_or, known), pixels)
 
     def evaluate_light(self, params: Mapping[str, Tensor], pixels: Pixels) -> list[Maps]:
         """Maps of the components that are not lensed."""

@@ -1,0 +1,173 @@
+"""Columns of a linear model: the blurred maps of its components over the noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.linear.components import Part
+from lensphys.fitting.linear.windows import Window
+from lensphys.products import product
+
+#: Columns from which on the two halves of a symmetric matrix are not both computed.
+_HALVED = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Columns ``(b, K, ny nx)``, float64, of the pixels of a window."""
+
+    values: Tensor
+    window: Window
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """Cut the window out of maps ``(..., ny, nx)``: ``(..., pixels)``."""
+        return self.window.cut(maps).flatten(-2)
+
+    def place(self, rows: Tensor) -> Tensor:
+        """Place rows ``(..., pixels)`` of the window in images."""
+        rows_of, columns_of = self.window.rows, self.window.columns
+        size = rows_of.stop - rows_of.start, columns_of.stop - columns_of.start
+        return self.window.place(rows.unflatten(-1, size))
+
+    def meet(self, other: _Block) -> tuple[Tensor, Tensor]:
+        """Columns of both, in the pixels that both have; one of the windows holds the other."""
+        if self.window == other.window:
+            return self.values, other.values
+        if self.window.is_whole:
+            return other.cut(self.place(self.values)), other.values
+        return self.values, self.cut(other.place(other.values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Model of ``b`` images that is linear in its ``K`` amplitudes.
+
+    Attributes:
+        parts: maps of the components, whose columns come first; then those of light that is kept.
+        data: images over the noise, ``(b, ny, nx)``, float64.
+        normal: products ``(b, K, K)`` of all columns with each other, float64.
+        projection: those with the data, ``(b, K)``.
+    """
+
+    parts: Sequence[Part]
+    data: Tensor
+    normal: Tensor
+    projection: Tensor
+    _weight: Tensor
+    _blocks: Sequence[_Block]
+
+    @classmethod
+    def collect(
+        cls, parts: Sequence[Part], images: Tensor, weight: Tensor, kept: Tensor | None = None
+    ) -> Columns:
+        """Blur maps, and divide them by the noise.
+
+        Args:
+            parts: maps of the components, the first of which alone has a window of its own.
+            images, weight: ``(b, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
+            kept: further maps ``(b, K, ny, nx)`` that are blurred already.
+        """
+        blurred = [(p.pixels.collect(p.join(len(images))), p.window) for p in parts]
+        if kept is not None:
+            blurred.append((kept, Window.whole((images.shape[-2], images.shape[-1]))))
+        blocks = [
+            _Block((maps * window.cut(weight)[:, None]).flatten(2).double(), window)
+            for maps, window in blurred
+        ]
+        data = (images * weight).double()
+        columns = [product(b.values, b.cut(data)[..., None])[..., 0] for b in blocks]
+        return cls(parts, data, _multiply_all(blocks), torch.cat(columns, 1), weight, blocks)
+
+    def combine(self, amplitudes: Tensor) -> Tensor:
+        """Model over the noise, ``(b, ny, nx)``, of amplitudes ``(b, K)``."""
+        shares = amplitudes.split([block.values.shape[1] for block in self._blocks], 1)
+        total = torch.zeros_like(self.data)
+        for block, own in zip(self._blocks, shares, strict=True):
+            total = total + block.place(product(own[:, None], block.values)[:, 0])
+        return total
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Products ``(b, K, m)`` of all columns with images ``(b, m, ny, nx)``, float64."""
+        return torch.cat([product(b.values, b.cut(rows).mT) for b in self._blocks], 1)
+
+    def list_all(self) -> Tensor:
+        """All columns, ``(b, K, ny, nx)``, float64."""
+        return torch.cat([block.place(block.values) for block in self._blocks], 1)
+
+    def contract(self, amplitudes: Tensor) -> list[dict[str, Tensor]]:
+        """Derivatives of the light at the rays of each part by its parameters, by name."""
+        shares = self._split(amplitudes)
+        return [
+            part.follow(part.contract(own)) for part, own in zip(self.parts, shares, strict=True)
+        ]
+
+    def differentiate(self, amplitudes: Tensor, names: Sequence[str]) -> Tensor:
+        """Derivatives ``(b, P, ny, nx)`` of the model over the noise by parameters, float64.
+
+        Args:
+            amplitudes: ``(b, K)``, which stay.
+            names: of the parameters, all of which belong to one part or another.
+        """
+        rows: dict[str, Tensor] = {}
+        for part, found in zip(self.parts, self.contract(amplitudes), strict=True):
+            own = [name for name in names if name in found]
+            if not own:
+                continue
+            blurred = part.pixels.collect(torch.stack([found[name] for name in own], 1))
+            placed = part.window.place(blurred * part.window.cut(self._weight)[:, None]).double()
+            rows |= zip(own, placed.unbind(1), strict=True)
+        if not names:
+            return self.data.new_zeros(len(self.data), 0, *self.data.shape[1:])
+        return torch.stack([rows[name] for name in names], 1)
+
+    def weigh(self, dual: Tensor) -> dict[str, Tensor]:
+        """Sum the derivatives of all columns, times maps ``(b, K, ny, nx)``: ``(b,)`` by name.
+
+        The maps are brought back to the rays first, so that one sum serves all parameters.
+        """
+        sums = {}
+        for part, own in zip(self.parts, self._split(dual), strict=True):
+            seen = part.window.cut(own.to(self._weight.dtype) * self._weight[:, None])
+            found = part.follow(part.weigh(part.pixels.spread(seen)))
+            sums |= {name: value.sum((-2, -1)) for name, value in found.items()}
+        return sums
+
+    def find_slopes(self, amplitudes: Tensor) -> Tensor:
+        """Gradient of the source brightness at every ray of the images, ``(b, 2, Ny, Nx)``."""
+        part, own = self.parts[0], self._split(amplitudes)[0]
+        along, _ = part.contract(own)
+        assert along is not None
+        rays = part.window.refine(part.pixels.x.shape[-1] // part.pixels.shape[1])
+        return rays.place(torch.stack(along, 1))
+
+    def _split(self, values: Tensor) -> list[Tensor]:
+        """Values of each part; those of light that is kept are left out."""
+        counts = [part.count for part in self.parts]
+        return list(values[:, : sum(counts)].split(counts, 1))
+
+
+def _multiply_all(blocks: Sequence[_Block]) -> Tensor:
+    """Products of the columns of all blocks with each other, ``(b, K, K)``."""
+    rows = []
+    for i, block in enumerate(blocks):
+        row = [rows[j][i].mT for j in range(i)] + [_square(block.values)]
+        for other in blocks[i + 1 :]:
+            one, two = block.meet(other)
+            row.append(product(one, two.mT))
+        rows.append(row)
+    return torch.cat([torch.cat(row, 2) for row in rows], 1)
+
+
+def _square(columns: Tensor) -> Tensor:
+    """``A A^T``: the products above the diagonal serve below it too."""
+    count = columns.shape[1]
+    if count < _HALVED:
+        return product(columns, columns.mT)
+    first, second = columns[:, : count // 2], columns[:, count // 2 :]
+    across = product(first, second.mT)
+    upper = torch.cat([product(first, first.mT), across], 2)
+    return torch.cat([upper, torch.cat([across.mT, product(second, second.mT)], 2)], 1)
