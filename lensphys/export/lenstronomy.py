@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lensphys.fitting.linear.sersics import list_prefixes
 from lensphys.lens import Deflector, ThinLens
 from lensphys.light.pixelated import PixelatedSource
 from lensphys.light.shapelets import Shapelets
@@ -94,9 +95,10 @@ def from_lenstronomy(
 
     Args:
         lens_model_list, kwargs_lens: one main mass, and perhaps ``SHEAR`` and ``MULTIPOLE``.
-        source_light_model_list, kwargs_source: one light profile at most.
-        lens_light_model_list, kwargs_lens_light: one light profile at most; several
-            ``MULTI_GAUSSIAN_ELLIPSE`` of one centre, of which the first two are taken.
+        source_light_model_list, kwargs_source: one light profile at most, or several
+            ``SERSIC_ELLIPSE``: ``source_R_sersic``, ``source_2_R_sersic`` ...
+        lens_light_model_list, kwargs_lens_light: the same, or several ``MULTI_GAUSSIAN_ELLIPSE`` of
+            one centre, of which the first two are taken.
 
     Raises:
         ValueError: for lists of different lengths, and profiles that a fit has not.
@@ -127,12 +129,24 @@ def _read_light(
     prefix: str, names: Sequence[str], kwargs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     pairs = _pair(f"kwargs_{prefix}", names, kwargs)
-    several = len(pairs) > 1 and set(names) != {"MULTI_GAUSSIAN_ELLIPSE"}
+    kinds = set(names)
+    several = len(pairs) > 1 and kinds not in ({"MULTI_GAUSSIAN_ELLIPSE"}, {"SERSIC_ELLIPSE"})
     if several or (pairs and pairs[0][0] not in _LIGHTS.values()):
         known = ", ".join(_LIGHTS.values())
-        raise ValueError(f"the {prefix} of a fit is one of {known}, got {', '.join(names)}")
+        raise ValueError(
+            f"the {prefix} of a fit is one of {known}, or several SERSIC_ELLIPSE, "
+            f"got {', '.join(names)}"
+        )
     if not pairs:
         return {}
+    if len(pairs) > 1 and kinds == {"SERSIC_ELLIPSE"}:
+        # Of several, a fit solves for the amplitudes.
+        return {
+            f"{own}{key}": value
+            for own, (_, values) in zip(list_prefixes(prefix, len(pairs)), pairs, strict=True)
+            for key, value in values.items()
+            if key != "amp"
+        }
     name, values = pairs[0]
     kept = {key: value for key, value in values.items() if key not in _LINEAR}
     amplitude = kept.pop("amp", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING
 
 from lensphys.mass import MASSES, find_mass
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
     from lensphys.fitting.result import FitResult
 
-#: Prefixes of the names of the parameters of a light.
-_PREFIXES = ("lens_light_", "source_")
+#: Prefix of the names of the parameters of a light, perhaps one of several.
+_PREFIX = re.compile(r"^(lens_light|source)_(\d+_)?")
 #: Units of parameters of a fit that no single profile declares.
 _OTHERS = {"beta": "arcsec", "size": "arcsec"}
 
@@ -24,8 +25,7 @@ def find_unit(name: str) -> str:
 
     Fluxes are in the unit of the images, which nobody knows.
     """
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
+    name = _PREFIX.sub("", name)
     if name[0] == "a" and name.endswith(("_cos", "_sin")):
         return "arcsec"
     return _units().get(name, "")

@@ -38,6 +38,9 @@ def summarise(result: FitResult) -> str:
             prefix = group.replace(" ", "_") + "_"
             if name.startswith(prefix):
                 kind, short = group, name.removeprefix(prefix)
+                # Of several profiles: 2_R_sersic.
+                number, _, rest = short.partition("_")
+                short = f"{rest} ({number})" if number.isdigit() else short
         groups[kind].append(f"{short} {_describe(result, name)}")
     lines = [f"Fit of {count} lens{'es' if count > 1 else ''}: {describe_scene(result)}"]
     if count > 1:

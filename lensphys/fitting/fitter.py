@@ -38,8 +38,8 @@ def fit(
     mass: str = "SIE",
     multipoles: Sequence[int] = (),
     neighbours: Sequence[MassProfile] = (),
-    lens_light: bool | str | None = None,
-    source: str = "sersic",
+    lens_light: bool | str | Sequence[str] | None = None,
+    source: str | Sequence[str] = "sersic",
     source_order: int | None = None,
     sky: bool | str = False,
     model_error: float | tuple[float, float] = 0.0,
@@ -80,8 +80,13 @@ def fit(
             :class:`lensphys.fitting.deflectors.Deflectors`.
         neighbours: mass profiles that are given, each of one deflector or of ``(B,)`` of them.
         lens_light: fit the light of the lens too: ``"sersic"`` (or True), a Sersic profile with
-            parameters ``lens_light_amplitude`` ...; ``"mge"``, a multi-Gaussian expansion.
-        source: ``"sersic"``; ``"shapelets"``; or ``"pixels"``, on a grid that follows the source.
+            parameters ``lens_light_amplitude`` ...; ``("sersic", "sersic")``, up to four of them;
+            ``"mge"``, a multi-Gaussian expansion.
+        source: ``"sersic"``; ``("sersic", "sersic")``, up to four of them, such as clumps or bulge
+            and disc, with parameters ``source_R_sersic``, ``source_2_R_sersic`` ..., the one of the
+            largest flux first (unless ``start``, ``fixed``, ``bounds`` or ``priors`` name a
+            parameter of a source); ``"shapelets"``; or ``"pixels"``, on a grid that follows the
+            source.
         source_order: highest order of the shapelets; half the pixels a side of the grid. By default
             10, and 16 and 22 for all while noise does not explain chi^2 of an image of the batch.
         sky: fit a background that is constant; ``"smooth"`` for one of low order over the field.
@@ -151,8 +156,8 @@ class Fitter:
         mass: str = "SIE",
         multipoles: Sequence[int] = (),
         neighbours: Sequence[MassProfile] = (),
-        lens_light: bool | str | None = None,
-        source: str = "sersic",
+        lens_light: bool | str | Sequence[str] | None = None,
+        source: str | Sequence[str] = "sersic",
         source_order: int | None = None,
         sky: bool | str = False,
         model_error: float | tuple[float, float] = 0.0,
@@ -277,8 +282,8 @@ class Fitter:
 
 def _is_plain(model: LinearModel) -> bool:
     """Tell if a model holds Sersic profiles alone, whose parameters are all fitted as such."""
-    light = model.source == "sersic" and model.lens_light != "mge" and not model.sky
-    return light and not model.multipoles and not model.neighbours
+    single = model.source == "sersic" and model.lens_light in (None, "sersic")
+    return single and not model.sky and not model.multipoles and not model.neighbours
 
 
 def _list_scenes(mass: str, lens_light: bool) -> list[LensScene]:
@@ -287,18 +292,19 @@ def _list_scenes(mass: str, lens_light: bool) -> list[LensScene]:
     return [scene, isothermal] if {*isothermal.names} < {*scene.names} else [scene]
 
 
-def _read_lens_light(given: object) -> str | None:
+def _read_lens_light(given: Any) -> str | Sequence[str] | None:
     """Return the kind of lens light; True is a Sersic profile."""
     if given is None or given is False:
         return None
     if given is True:
         return "sersic"
-    if not isinstance(given, str) or given not in LIGHTS:
+    if not isinstance(given, list | tuple) and not (isinstance(given, str) and given in LIGHTS):
         raise ValueError(
-            "lens_light must be None, False, True (a Sersic profile), 'sersic' or 'mge', "
-            f"got {given!r}"
+            "lens_light must be None, False, True (a Sersic profile), 'sersic', 'mge' or "
+            f"('sersic', 'sersic'), got {given!r}"
         )
-    return given
+    kind: str | Sequence[str] = given
+    return kind
 
 
 def _point_source(like: Tensor) -> Tensor:

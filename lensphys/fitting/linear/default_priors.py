@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds
+from lensphys.fitting.linear.sersics import name_in_first
 from lensphys.fitting.priors import Priors
 
 #: Slope of the mass of early-type lenses, Auger et al. 2010 (ApJ 724, 511): mean and scatter.
@@ -53,9 +54,9 @@ def narrow_bounds(
         "source_beta": (0.015 * arc_radius, broadest * theta_E),
         "source_R_sersic": (None, 0.7 * theta_E),
     }
-    for name, (low, high) in limits.items():
-        if name in names:
-            bounds.narrow(name, low, high)
+    for name in names:
+        if (first := name_in_first(name)) in limits:
+            bounds.narrow(name, *limits[first])
 
 
 def make_priors(
@@ -93,5 +94,5 @@ def make_priors(
         known[f"source_{name}"] = light[name], _OFFSET * arc_radius
         known[f"lens_light_{name}"] = light[name], _LIGHT_CENTRE * arc_radius
     none = 0 * one, math.inf * one
-    mean, sd = zip(*(known.get(name, none) for name in names), strict=True)
+    mean, sd = zip(*(known.get(name_in_first(name), none) for name in names), strict=True)
     return Priors(names, torch.stack(mean, 1), torch.stack(sd, 1))

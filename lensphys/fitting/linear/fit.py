@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +21,10 @@ from lensphys.fitting.linear.cold_start import (
 from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
 from lensphys.fitting.linear.problem import LinearProblem, choose_strength
+from lensphys.fitting.linear.rows import choose_rows, read_values
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
+from lensphys.fitting.linear.several import add_sources, sort_profiles, start_light
 from lensphys.fitting.optimiser import State, begin, descend
 from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
 from lensphys.fitting.priors import Priors
@@ -71,6 +72,8 @@ def fit_linear(
     with torch.no_grad():
         like = data.new_zeros(len(data))
         given = {}
+        check_names("bounds", bounds, scene.names)
+        check_names("priors", priors, scene.names)
         for what, values in (("start", start), ("fixed", fixed)):
             check_names(what, values, scene.names)
             read = {k: per_image(f"{what} of {k}", v, like) for k, v in values.items()}
@@ -97,6 +100,9 @@ def fit_linear(
             best = problem.scene.named(reached), problem.strength
             problem, state = build.finish(best, max_steps, tolerance)
             measured = problem.measure(state.z, state.index)
+        chosen = {*start, *fixed, *bounds, *priors}
+        reached, _ = problem.bounds.forward(state.z, state.index)
+        sort_profiles(scene, state, reached, measured["amplitudes"], chosen)
         covariance = invert_fisher(problem, state.z, state.normal)
         evidence = compute_evidence(problem, state.z, state.normal)
         effective = measured["effective"] + count_effective(problem, covariance)
@@ -245,20 +251,30 @@ class _Builder:
         images, _, coarse = bin_images(self.images, self.weight, self.pixels)
         batch, count = self.found.strength.shape
         owner = torch.arange(batch, device=images.device).repeat_interleave(count)
-        model = dataclasses.replace(self.model, source_order=self.model.first_order)
-        scene = model.scene(coarse)
+        scene = self.model.steps[0].scene(coarse)
         points = self._complete({k: v.flatten() for k, v in self.found.params.items()}, owner)
         assert self.found.weight is not None
         problem = self._problem(scene, coarse, images, self.found.weight, owner, points)
         problem.strength.copy_(self.found.strength.flatten())
         state = self._begin(problem, points)
         refine(problem, state, _DECIDE, tolerance)
-        score = problem.measure(state.z, state.index)["log_posterior"]
-        best = score.nan_to_num(-math.inf).view(batch, count).argmax(1)
-        rows = best + count * torch.arange(batch, device=best.device)
-        params, _ = problem.bounds.forward(state.z, state.index)
-        chosen = {k: v[rows] for k, v in {**points, **scene.named(params)}.items()}
-        return chosen, problem.strength[rows]
+        best = choose_rows(problem, state, batch)
+        found = read_values(problem, state.take(best), {k: v[best] for k, v in points.items()})
+        return found if self.model.sources < 2 else self._add_sources(found, tolerance)
+
+    def _add_sources(
+        self, best: tuple[dict[str, Tensor], Tensor], tolerance: float
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Replace shapelets by several Sersic profiles."""
+        images, weight, coarse = bin_images(self.images, self.weight, self.pixels)
+        scenes = [model.scene(coarse) for model in self.model.steps[1:]]
+        owner = torch.arange(len(images), device=images.device)
+
+        def pose(scene: LinearScene, points: dict[str, Tensor], owner: Tensor) -> LinearProblem:
+            return self._problem(scene, coarse, images, weight, owner, points)
+
+        given = {name: value[:, 0] for name, value in self.found.params.items()}
+        return add_sources(scenes, self._complete(best[0], owner), given, pose, tolerance)
 
     def finish(
         self, best: tuple[dict[str, Tensor], Tensor], max_steps: int, tolerance: float
@@ -316,7 +332,10 @@ class _Builder:
             "lens_light_n_sersic": torch.full_like(radius, 3.0),
         }
         zero = torch.zeros_like(radius)
+        derived |= start_light(self.scene.names, points, radius)
         full = {name: points.get(name, derived.get(name, zero)) for name in self.scene.names}
+        # Scenes that come before the final one have parameters of their own.
+        full = {**points, **full}
         return full | {name: value[owner] for name, value in self.fixed.items()}
 
     def _problem(
@@ -328,13 +347,18 @@ class _Builder:
         owner: Tensor,
         points: dict[str, Tensor],
     ) -> LinearProblem:
-        held: dict[str, Parameter] = {k: v[owner] for k, v in self.fixed.items()}
+        # While profiles are added to a source, a scene has not all of its parameters yet.
+        held: dict[str, Parameter] = {
+            k: v[owner] for k, v in self.fixed.items() if k in scene.ranges
+        }
+        limits = {k: v for k, v in self.bounds.items() if k in scene.ranges}
+        own = {k: v for k, v in self.priors.items() if k in scene.ranges}
         if self.model.source == "pixels":
             # The pixels themselves move the light within the grid.
             for name in ("source_center_x", "source_center_y", "source_size"):
                 held[name] = points[name]
         half_field = 0.5 * pixels.pixel_scale * min(pixels.shape)
-        bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), self.bounds, held)
+        bounds = Bounds(scene.ranges, half_field, images.new_ones(len(owner)), limits, held)
         radius = self.found.arc_radius[owner]
         names = set(scene.names) - set(self.bounds)
         narrow_bounds(bounds, names, radius, points["theta_E"], self.broadest)
@@ -342,7 +366,7 @@ class _Builder:
         if shape is not None:
             shape = {name: value[owner] for name, value in shape.items()}
         known = make_priors(scene.names, radius, shape)
-        given = Priors.read(self.priors, scene.names, self.found.arc_radius).take(owner)
+        given = Priors.read(own, scene.names, self.found.arc_radius).take(owner)
         return LinearProblem(
             scene,
             pixels,

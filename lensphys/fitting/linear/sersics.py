@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +15,30 @@ from lensphys.light.sersic import Sersic
 from lensphys.rendering import Pixels
 
 _SHAPE = tuple(name for name in Sersic.fit_ranges() if name != "amplitude")
+#: Most Sersic profiles that a source, or the light of a lens, may have.
+MOST_SERSICS = 4
+
+
+def list_prefixes(part: str, count: int) -> list[str]:
+    """Prefixes of the parameters of several profiles: ``source_``, ``source_2_`` ...
+
+    Args:
+        part: ``"source"`` or ``"lens_light"``.
+        count: number of profiles.
+    """
+    return [f"{part}_"] + [f"{part}_{number}_" for number in range(2, count + 1)]
+
+
+def name_in_first(name: str) -> str:
+    """Name of the same parameter of the first profile: ``source_e1`` for ``source_2_e1``."""
+    return re.sub(r"^(source|lens_light)_\d+_", r"\1_", name)
 
 
 class SersicComponent(Component):
     """One Sersic profile; its amplitude is that of :class:`lensphys.Sersic`.
 
     Args:
-        prefix: of the names of its parameters, ``"source_"`` or ``"lens_light_"``.
+        prefix: of the names of its parameters, see :func:`list_prefixes`.
         pixels: of the images, over which the steep centre of lens light is integrated; None for a
             source, whose light is taken where rays meet it.
     """

@@ -13,7 +13,7 @@ from lensphys.fitting.linear.components import Component, Sky
 from lensphys.fitting.linear.gaussians import GaussianLight
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
-from lensphys.fitting.linear.sersics import SersicComponent
+from lensphys.fitting.linear.sersics import MOST_SERSICS, SersicComponent, list_prefixes
 from lensphys.ground.numbers import is_count, is_number
 from lensphys.mass.base import MassProfile
 from lensphys.rendering import Pixels
@@ -35,8 +35,9 @@ class LinearModel:
 
     Args:
         mass, multipoles, neighbours: see :class:`lensphys.fitting.deflectors.Deflectors`.
-        lens_light: ``"mge"``, a multi-Gaussian expansion; ``"sersic"``; or None.
-        source: ``"shapelets"``, ``"pixels"`` or ``"sersic"``.
+        lens_light: ``"mge"``, a multi-Gaussian expansion; ``"sersic"``; several Sersic
+            profiles, ``("sersic", "sersic")``; or None.
+        source: ``"shapelets"``, ``"pixels"``, ``"sersic"`` or several of the last.
         source_order: highest order of the shapelets; half the pixels a side of a grid. None
             begins with 10, and goes on to 16 and 22 while an image is not explained.
         sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
@@ -50,17 +51,16 @@ class LinearModel:
     mass: str = "SIE"
     multipoles: Sequence[int] = ()
     neighbours: Sequence[MassProfile] = ()
-    lens_light: str | None = None
-    source: str = "shapelets"
+    lens_light: str | tuple[str, ...] | None = None
+    source: str | tuple[str, ...] = "shapelets"
     source_order: int | None = None
     sky: bool | str = False
     model_error: float | tuple[float, float] = 0.0
 
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("lens_light", LIGHTS)):
-            if not isinstance(getattr(self, name), str | None) or getattr(self, name) not in known:
-                kinds = ", ".join(str(kind) for kind in known)
-                raise ValueError(f"{name} must be one of {kinds}, got {getattr(self, name)!r}")
+            # One of several is one; dataclasses that are frozen are set thus.
+            object.__setattr__(self, name, _read_kind(name, getattr(self, name), known))
         if not isinstance(self.sky, bool | str) or self.sky not in SKIES:
             raise ValueError(f"sky must be False, True or 'smooth', got {self.sky!r}")
         order = self.source_order
@@ -92,17 +92,40 @@ class LinearModel:
     def scene(self, pixels: Pixels) -> LinearScene:
         """Scene of this kind, for images of these pixels."""
         deflectors = Deflectors(self.mass, multipoles=self.multipoles, neighbours=self.neighbours)
-        sources: dict[str, Component] = {
-            "shapelets": ShapeletSource(self.source_order or ORDERS[0]),
-            "pixels": PixelSource(2 * (self.source_order or ORDERS[0])),
-            "sersic": SersicComponent("source_"),
-        }
-        lights: list[Component] = []
+        sources, lights = self._list_sources(), self._list_lights(pixels)
+        return LinearScene(deflectors, sources, lights, sky=self.background(pixels))
+
+    def _list_sources(self) -> list[Component]:
+        if self.source == "shapelets":
+            return [ShapeletSource(self.source_order or ORDERS[0])]
+        if self.source == "pixels":
+            return [PixelSource(2 * (self.source_order or ORDERS[0]))]
+        return [SersicComponent(prefix) for prefix in list_prefixes("source", self.sources)]
+
+    def _list_lights(self, pixels: Pixels) -> list[Component]:
+        if self.lens_light is None:
+            return []
         if self.lens_light == "mge":
-            lights.append(GaussianLight(pixels))
-        elif self.lens_light == "sersic":
-            lights.append(SersicComponent("lens_light_", pixels))
-        return LinearScene(deflectors, [sources[self.source]], lights, sky=self.background(pixels))
+            return [GaussianLight(pixels)]
+        prefixes = list_prefixes("lens_light", count_sersics(self.lens_light))
+        return [SersicComponent(prefix, pixels) for prefix in prefixes]
+
+    @property
+    def sources(self) -> int:
+        """Number of Sersic profiles of the source; 0 for other kinds."""
+        return count_sersics(self.source)
+
+    @property
+    def steps(self) -> list[LinearModel]:
+        """Models of low order that lead to this one, in turn.
+
+        Several Sersic profiles follow shapelets, which find the lens, and come one by one.
+        """
+        sources: list[str | tuple[str, ...]] = [self.source]
+        if self.sources > 1:
+            sources = ["shapelets", *(("sersic",) * (n + 1) for n in range(self.sources))]
+        low = self.first_order
+        return [dataclasses.replace(self, source=kind, source_order=low) for kind in sources]
 
     @property
     def first_order(self) -> int:
@@ -119,3 +142,27 @@ class LinearModel:
     def background(self, pixels: Pixels) -> Sky | None:
         """Background of this kind."""
         return Sky(pixels, SKIES[self.sky]) if self.sky else None
+
+
+def count_sersics(kind: str | Sequence[str] | None) -> int:
+    """Number of Sersic profiles of a kind of source or of lens light."""
+    return len(kind) if isinstance(kind, tuple) else int(kind == "sersic")
+
+
+def _read_kind(
+    name: str, given: Any, known: tuple[str | None, ...]
+) -> str | tuple[str, ...] | None:
+    """Check a kind of light, and take a list of one profile for that profile."""
+    if isinstance(given, list | tuple) and given and all(kind == "sersic" for kind in given):
+        if len(given) > MOST_SERSICS:
+            raise ValueError(
+                f"{name} may have up to {MOST_SERSICS} Sersic profiles, got {len(given)}"
+            )
+        return "sersic" if len(given) == 1 else tuple(given)
+    if isinstance(given, str | None) and given in known:
+        return given
+    kinds = ", ".join(str(kind) for kind in known)
+    several = "('sersic', 'sersic')"
+    raise ValueError(
+        f"{name} must be one of {kinds}, or several Sersic profiles, {several}, got {given!r}"
+    )

@@ -123,6 +123,26 @@ def test_a_fit_starts_from_the_model_of_another():
     assert deviation(again, {k: v[1:] for k, v in truth.items()}).max() < 1e-6
 
 
+def test_several_sersic_profiles_go_out_and_lead_back():
+    x, y = GRID
+    parts = [LIGHTS["Sersic"], lp.Sersic(amplitude=9.0, R_sersic=0.1, n_sersic=1.0, center_x=0.2)]
+    deflectors, _ = lens()
+    plain = lp.ThinLens(deflectors.deflectors[:2])
+    model = to_lenstronomy(plain, parts, parts, 1)
+    assert model["source_light_model_list"] == ["SERSIC_ELLIPSE"] * 2
+    right = parts[0].surface_brightness(x, y)[1] + parts[1].surface_brightness(x, y)
+    np.testing.assert_allclose(evaluate(model, "lens light"), right.numpy(), rtol=1e-6)
+    start = from_lenstronomy(**model)
+    assert start["source_R_sersic"] == start["lens_light_R_sersic"] == pytest.approx(0.3)
+    assert start["source_2_center_x"] == start["lens_light_2_center_x"] == pytest.approx(0.2)
+    assert not any(name.endswith("amplitude") for name in start)
+    kind = {"source": ("sersic",) * 2, "lens_light": ("sersic",) * 2, "mass": "EPL"}
+    result = lp.fit(torch.ones(20, 20), 1.0, pixel_scale=0.15, start=start, max_steps=0, **kind)
+    assert {*result.names} == {*start}
+    again = result.to_lenstronomy()["kwargs_source"][1]
+    assert again["R_sersic"] == pytest.approx(0.1, rel=1e-5)
+
+
 def test_bad_lists_are_refused():
     sie = {"theta_E": 1.0, "e1": 0.0, "e2": 0.0, "center_x": 0.0, "center_y": 0.0}
     with pytest.raises(ValueError, match="one main mass"):

@@ -48,6 +48,8 @@ def test_a_table_is_written_and_read_again(result, tmp_path):
         ("a3_cos", "arcsec"),
         ("source_R_sersic", "arcsec"),
         ("source_amplitude", ""),
+        ("source_2_R_sersic", "arcsec"),
+        ("lens_light_2_center_x", "arcsec"),
         ("source_beta", "arcsec"),
         ("lens_light_e1", ""),
         ("lens_light_center_y", "arcsec"),

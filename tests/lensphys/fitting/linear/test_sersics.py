@@ -3,7 +3,7 @@
 import torch
 
 import lensphys as lp
-from lensphys.fitting.linear.sersics import SersicComponent
+from lensphys.fitting.linear.sersics import SersicComponent, list_prefixes, name_in_first
 from tests.lensphys.fitting.linear.scenes import params_of, pixels_of
 
 
@@ -32,3 +32,10 @@ def test_the_profile_has_the_amplitude_that_was_found():
     (profile,) = source.profiles(params, torch.tensor([[3.0], [4.0]]).double())
     assert profile.amplitude.tolist() == [3.0, 4.0]
     assert (profile.n_sersic == params["source_n_sersic"]).all()
+
+
+def test_names_of_further_profiles_have_a_number():
+    assert list_prefixes("source", 3) == ["source_", "source_2_", "source_3_"]
+    assert name_in_first("lens_light_2_e1") == "lens_light_e1"
+    for name in ("source_e1", "lens_light_outer_e1", "a3_cos", "theta_E"):
+        assert name_in_first(name) == name

@@ -17,10 +17,33 @@ from tests.lensphys.fitting.linear.scenes import pixels_of
         ({"source": "sersic", "sky": "smooth"}, 22),
         ({"source": "sersic", "lens_light": "mge"}, 22),
         ({"source": "sersic", "lens_light": "sersic"}, 2),
+        ({"source": ("sersic", "sersic")}, 2),
+        ({"source": ["sersic"], "lens_light": ("sersic", "sersic", "sersic")}, 4),
     ],
 )
 def test_a_scene_has_the_amplitudes_of_its_kind(kind, count):
     assert LinearModel(**kind).scene(pixels_of()).count == count
+
+
+def test_several_profiles_have_numbers_from_the_second_on():
+    names = LinearModel(source=("sersic",) * 3, lens_light=("sersic",) * 2).scene(pixels_of()).names
+    assert {"source_e1", "source_2_e1", "source_3_e1", "lens_light_e1", "lens_light_2_e1"} < {
+        *names
+    }
+    assert "source_4_e1" not in names
+
+
+def test_one_of_several_is_one():
+    assert LinearModel(source=["sersic"], lens_light=("sersic",)) == LinearModel(
+        source="sersic", lens_light="sersic"
+    )
+
+
+def test_several_sources_follow_shapelets_and_come_one_by_one():
+    kinds = [step.source for step in LinearModel(source=("sersic",) * 2).steps]
+    assert kinds == ["shapelets", "sersic", ("sersic", "sersic")]
+    (only,) = LinearModel(source="shapelets", source_order=22).steps
+    assert only.source_order == 10
 
 
 def test_a_scene_has_the_deflectors_of_its_kind():
@@ -47,8 +70,13 @@ def test_errors_of_lens_light_and_source_may_differ():
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ({"source": "disc"}, "source must be one of sersic, shapelets, pixels, got 'disc'"),
-        ({"source": ["sersic"]}, "source must be one of"),
+        (
+            {"source": "disc"},
+            "source must be one of sersic, shapelets, pixels, or several .* got 'disc'",
+        ),
+        ({"source": ["sersic", "shapelets"]}, "source must be one of"),
+        ({"source": []}, "source must be one of"),
+        ({"source": ("sersic",) * 5}, "source may have up to 4 Sersic profiles, got 5"),
         ({"lens_light": "disc"}, "lens_light must be one of None, sersic, mge"),
         ({"sky": 5}, "sky must be"),
         ({"sky": ["smooth"]}, "sky must be"),
