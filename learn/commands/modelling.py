@@ -54,9 +54,15 @@ def model_command(
     ] = None,
     mass: Annotated[str | None, one_of("masses", "Mass profile, beside a shear.")] = None,
     lens_light: Annotated[
-        str | None, one_of("lens_lights", "Light of the lens: mge is a sum of Gaussians.")
+        str | None,
+        one_of(
+            "lens_lights",
+            "Light of the lens: mge is a sum of Gaussians, 2xsersic two Sersic profiles.",
+        ),
     ] = None,
-    source: Annotated[str | None, one_of("light_sources", "Light of the source.")] = None,
+    source: Annotated[
+        str | None, one_of("light_sources", "Light of the source: 2xsersic is two Sersics.")
+    ] = None,
     out: Annotated[Path | None, option("Folder to write to. Default: models.", "DIR")] = None,
     overwrite: Annotated[
         bool,
@@ -84,8 +90,8 @@ def model_command(
     Example: `python cli.py model lenses.csv --source pixels --set source_order=12`
     """
     from learn.checks import announce_torch
-    from learn.modelling.lens_files import Given, find_lenses
-    from learn.modelling.output_files import check_folder, choose_out
+    from learn.modelling.output.output_files import check_folder, choose_out
+    from learn.modelling.reading.lens_files import Given, find_lenses
     from learn.modelling.settings import ModelSettings
     from lensphys.ground.devices import choose_device
 
@@ -94,9 +100,9 @@ def model_command(
     lenses = find_lenses(inputs, Given(noise, psf, mask))
     check_folder(choose_out(settings), settings, lenses, overwrite=overwrite)
     announce_torch()
-    from learn.modelling.page import PAGE
+    from learn.modelling.output.page import PAGE
     from learn.modelling.run import model_lenses
-    from learn.modelling.tables import CSV
+    from learn.modelling.tables.tables import CSV
 
     bars = partial(show_images, context.call_on_close, what="model", unit="lens")
     outcome = model_lenses(lenses, settings, bars, write_note, overwrite=overwrite)

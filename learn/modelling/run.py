@@ -9,17 +9,29 @@ from typing import Any
 
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from learn.modelling.draws_file import draws_file, write_draws
-from learn.modelling.lens_files import LensFiles
 from learn.modelling.lens_model import LensModel, model_lens
-from learn.modelling.output_files import check_folder, choose_out, find_origin, write_manifest
-from learn.modelling.outputs import write_failure, write_lens
-from learn.modelling.page import PAGE, check_page, write_page
-from learn.modelling.reading import read_lens
-from learn.modelling.row_files import ROW, check_lens, is_complete, lens_file, read_row, read_rows
-from learn.modelling.rows import with_error
+from learn.modelling.output.draws_file import draws_file, write_draws
+from learn.modelling.output.output_files import (
+    check_folder,
+    choose_out,
+    find_origin,
+    write_manifest,
+)
+from learn.modelling.output.outputs import write_failure, write_lens
+from learn.modelling.output.page import PAGE, check_page, write_page
+from learn.modelling.reading.lens_files import LensFiles
+from learn.modelling.reading.lens_images import read_lens
 from learn.modelling.settings import ModelSettings
-from learn.modelling.tables import check_tables, write_tables
+from learn.modelling.tables.row_files import (
+    ROW,
+    check_lens,
+    is_complete,
+    lens_file,
+    read_row,
+    read_rows,
+)
+from learn.modelling.tables.rows import with_error
+from learn.modelling.tables.tables import check_tables, write_tables
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.locks import hold

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from lensphys.ground.config import Strict
 
 Mass = Literal["SIE", "EPL"]
-LensLight = Literal["none", "sersic", "mge"]
-Source = Literal["sersic", "shapelets", "pixels"]
+LensLight = Literal["none", "sersic", "mge", "2xsersic", "3xsersic", "4xsersic"]
+Source = Literal["sersic", "shapelets", "pixels", "2xsersic", "3xsersic", "4xsersic"]
 #: Names of the deflectors, and of the kinds of light of lens and source.
 MASSES: tuple[str, ...] = get_args(Mass)
 LENS_LIGHTS: tuple[str, ...] = get_args(LensLight)
@@ -79,11 +79,17 @@ class ModelSettings(Strict):
         return {
             "mass": self.mass,
             "multipoles": self.multipoles,
-            "lens_light": None if self.lens_light == "none" else self.lens_light,
-            "source": self.source,
+            "lens_light": None if self.lens_light == "none" else _list_profiles(self.lens_light),
+            "source": _list_profiles(self.source),
             "source_order": self.source_order,
             "sky": self.sky,
             "model_error": self.model_error,
             "priors": self.priors,
             "supersampling": self.supersampling,
         }
+
+
+def _list_profiles(kind: str) -> str | tuple[str, ...]:
+    """Kind of light as a fit takes it: two Sersic profiles for ``2xsersic``."""
+    count, _, name = kind.partition("x")
+    return (name,) * int(count) if count.isdigit() else kind

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from learn.modelling import outputs
-from learn.modelling.maps import make_maps
-from learn.modelling.row_files import CREATOR
+from learn.modelling.maps.maps import make_maps
+from learn.modelling.output import outputs
+from learn.modelling.tables.row_files import CREATOR
 from tests.learn.modelling.lenses import modelled
 from tests.learn.modelling.make_lenses import catalogue, header, slacs
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import cli
-from learn.modelling.draws_file import draws_file
-from learn.modelling.lens_files import Given, find_lenses
-from learn.modelling.output_files import MANIFEST, read_manifest
+from learn.modelling.output.draws_file import draws_file
+from learn.modelling.output.output_files import MANIFEST, read_manifest
+from learn.modelling.reading.lens_files import Given, find_lenses
 from learn.modelling.run import describe, model_lenses
 from lensphys.ground.errors import InputError
 from tests.learn.modelling.lenses import modelled

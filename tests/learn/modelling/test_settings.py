@@ -21,6 +21,13 @@ def test_arguments_of_the_fit_are_those_of_the_settings():
     assert settings(model_error=[0.05, 0.0]).fit_options()["model_error"] == (0.05, 0.0)
 
 
+def test_several_profiles_have_a_number():
+    options = settings(source="2xsersic", lens_light="3xsersic").fit_options()
+    assert options["source"] == ("sersic",) * 2
+    assert options["lens_light"] == ("sersic",) * 3
+    assert settings(source="pixels").fit_options()["source"] == "pixels"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
