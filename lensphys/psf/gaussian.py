@@ -17,7 +17,7 @@ from lensphys.kernels import launch
 from lensphys.parameters import Parameter, needs_backward
 from lensphys.products import product
 from lensphys.psf.base import as_one, freeze_widths, take_settings
-from lensphys.psf.pixel_kernels import share_pixels
+from lensphys.psf.pixel_kernels import find_reach, share_pixels
 
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -68,7 +68,8 @@ class GaussianPSF:
     @property
     def reach(self) -> int:
         """Pixels over which the light of a point source spreads to either side."""
-        return len(self.kernel()) // 2
+        sigma = float(self.fwhm) / FWHM_PER_SIGMA / self.pixel_scale * self.supersampling
+        return find_reach(2 * int(self.truncation * sigma + 0.5) + 1, self.supersampling)
 
     def take(self, index: Tensor) -> Self:
         """Return the PSF itself, which is one for all images of a batch."""

@@ -14,7 +14,7 @@ from lensphys.arrays import in_precision
 from lensphys.parameters import Parameter
 from lensphys.psf.base import as_one, freeze_widths, take_settings
 from lensphys.psf.convolution import Spectrum, fft_convolve
-from lensphys.psf.pixel_kernels import degrade, share_pixels
+from lensphys.psf.pixel_kernels import degrade, find_reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,10 @@ class MoffatPSF:
     @property
     def reach(self) -> int:
         """Pixels over which the light of a point source spreads to either side."""
-        radius = int(self.truncation * float(self.fwhm) / self.pixel_scale * self.supersampling + 0.5)
-        return len(share_pixels(2 * radius + 1, self.supersampling)) // 2
+        radius = int(
+            self.truncation * float(self.fwhm) / self.pixel_scale * self.supersampling + 0.5
+        )
+        return find_reach(2 * radius + 1, self.supersampling)
 
     def take(self, index: Tensor) -> Self:
         """Return the PSF itself, which is one for all images of a batch."""

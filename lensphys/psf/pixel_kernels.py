@@ -81,10 +81,14 @@ def degrade(kernel: Tensor, factor: int) -> Tensor:
     return product(product(along_y, kernel), along_x.mT)
 
 
+def find_reach(n: int, factor: int) -> int:
+    """Pixels beside the central one over which ``n`` fine ones, ``factor`` a pixel, spread."""
+    return -(-(2 * (n // 2) + 1 - factor) // (2 * factor)) if n > factor else 0
+
+
 def share_pixels(n: int, factor: int) -> Tensor:
     """Share (m, n) of each of n fine pixels in each of m pixels ``factor`` times wider."""
-    half = n // 2
-    wide = -(-(2 * half + 1 - factor) // (2 * factor)) if n > factor else 0
+    half, wide = n // 2, find_reach(n, factor)
     # In units of half a fine pixel all borders are whole numbers.
     fine = 2 * torch.arange(-half, half + 1)
     coarse = 2 * factor * torch.arange(-wide, wide + 1)[:, None]

@@ -15,7 +15,7 @@ from lensphys.arrays import in_precision, is_traced, take_map
 from lensphys.parameters import is_transformed, needs_backward
 from lensphys.psf.base import take_settings
 from lensphys.psf.convolution import Spectrum
-from lensphys.psf.pixel_kernels import check_light, degrade, share_pixels
+from lensphys.psf.pixel_kernels import check_light, degrade, find_reach
 
 #: Shapes and precisions of images for which a spectrum is kept.
 _MOST = 8
@@ -78,7 +78,7 @@ class PixelPSF:
     def reach(self) -> int:
         """Pixels over which the light of a point source spreads to either side."""
         most = max(torch.as_tensor(self.kernel).shape[-2:])
-        return len(share_pixels(most, self.supersampling)) // 2
+        return find_reach(most, self.supersampling)
 
     def take(self, index: Tensor) -> Self:
         """PSF of some images of a batch, by their whole numbers ``(b,)``.

@@ -33,6 +33,11 @@ class _Block:
         size = rows_of.stop - rows_of.start, columns_of.stop - columns_of.start
         return self.window.place(rows.unflatten(-1, size))
 
+    def project(self, rows: Tensor) -> Tensor:
+        """Products ``(b, m, K)`` of images ``(b, m, ny, nx)`` with the columns."""
+        # In this order they take half the time for few images.
+        return product(self.cut(rows), self.values.mT)
+
     def meet(self, other: _Block) -> tuple[Tensor, Tensor]:
         """Columns of both, in the pixels that both have; one of the windows holds the other."""
         if self.window == other.window:
@@ -79,8 +84,8 @@ class Columns:
             for maps, window in blurred
         ]
         data = (images * weight).double()
-        columns = [product(b.values, b.cut(data)[..., None])[..., 0] for b in blocks]
-        return cls(parts, data, _multiply_all(blocks), torch.cat(columns, 1), weight, blocks)
+        projection = torch.cat([b.project(data[:, None])[:, 0] for b in blocks], 1)
+        return cls(parts, data, _multiply_all(blocks), projection, weight, blocks)
 
     def combine(self, amplitudes: Tensor) -> Tensor:
         """Model over the noise, ``(b, ny, nx)``, of amplitudes ``(b, K)``."""
@@ -91,8 +96,8 @@ class Columns:
         return total
 
     def project(self, rows: Tensor) -> Tensor:
-        """Products ``(b, K, m)`` of all columns with images ``(b, m, ny, nx)``, float64."""
-        return torch.cat([product(b.values, b.cut(rows).mT) for b in self._blocks], 1)
+        """Products ``(b, m, K)`` of images ``(b, m, ny, nx)`` with all columns, float64."""
+        return torch.cat([block.project(rows) for block in self._blocks], 2)
 
     def list_all(self) -> Tensor:
         """All columns, ``(b, K, ny, nx)``, float64."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from lensphys.ellipticity import stretch
 from lensphys.fit_range import CENTER_X, CENTER_Y, E1, E2
 from lensphys.fitting.linear.components import Component, Maps, Slopes, column
+from lensphys.fitting.linear.windows import enclose
 from lensphys.light.base import LightProfile
-from lensphys.light.gaussian import radius_jacobian
 from lensphys.light.multi_gaussian import MultiGaussian
 from lensphys.products import product
 from lensphys.rendering import Pixels, sub_pixels
+
+#: Parts along a side of a pixel over which narrow Gaussians are averaged.
+_PARTS = 2
 
 
 class GaussianSource(Component):
@@ -27,6 +30,8 @@ class GaussianSource(Component):
 
     def __init__(self, sigma: Tensor) -> None:
         self.sigma, self.count = sigma.double(), len(sigma)
+        shape, center = ("source_e1", "source_e2"), ("source_center_x", "source_center_y")
+        self._gaussians = _Gaussians(center, [shape], [self.sigma])
         self.ranges = {
             "source_center_x": CENTER_X,
             "source_center_y": CENTER_Y,
@@ -35,8 +40,10 @@ class GaussianSource(Component):
         }
 
     def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
-        names = "source_center_x", "source_center_y", "source_e1", "source_e2"
-        return _evaluate_gaussians(params, names, self.sigma, x, y)
+        return self._gaussians.evaluate(params, x, y)
+
+    def find_lit(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return self._gaussians.find_lit(params, x, y)
 
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         gaussians = MultiGaussian(
@@ -50,60 +57,101 @@ class GaussianSource(Component):
         return [gaussians]
 
 
-def _evaluate_gaussians(
-    params: Mapping[str, Tensor],
-    names: tuple[str, str, str, str],
-    sigma: Tensor,
-    x: Tensor,
-    y: Tensor,
-    box: float = 0.0,
-) -> Maps:
-    """Maps of Gaussians of unit flux about one centre and of one shape; names of x, y, e1, e2.
+@dataclasses.dataclass(frozen=True)
+class _Gaussians:
+    """Gaussians of unit flux about one centre, on one or more ellipses, averaged over a box.
 
-    Averaged over a box, arcsec, a Gaussian is nearly another: their covariances add.
+    Averaged over a box, a Gaussian is nearly another: their covariances add. Its brightness is
+    ``norm exp(-(p x^2 + q x y + s y^2))``.
+
+    Attributes:
+        center: names of the centre.
+        shapes: names of the ellipticity of every ellipse.
+        sigma: standard deviations of the Gaussians of every ellipse, arcsec.
+        box: side of the box, arcsec.
     """
-    center_x, center_y, e1, e2 = (column(params, name) for name in names)
-    dx, dy = x - center_x, y - center_y
-    u, v = stretch(dx, dy, e1, e2)
-    modulus2 = e1 * e1 + e2 * e2
-    # R^2 = q x^2 + y^2 / q along the axes.
-    r2, round2 = (u * u + v * v) / (1 - modulus2), dx * dx + dy * dy
-    size, added = (sigma**2).to(x)[:, None, None], box * box / 12
-    trace = 2 * (1 + modulus2) / (1 - modulus2)
-    # Determinant of the covariance.
-    volume = size * size + added * (size * trace[:, None] + added)
-    by_r2, by_round2 = 0.5 * size / volume, 0.5 * added / volume
-    exponent = by_r2 * r2[:, None]
-    if added:
-        exponent = exponent + by_round2 * round2[:, None]
-    basis = torch.exp(-exponent) / (2 * math.pi * torch.sqrt(volume))
 
-    def contract(amplitudes: Tensor) -> Slopes:
-        return list_slopes(amplitudes.to(x.dtype)[:, :, None, None], basis)
+    center: tuple[str, str]
+    shapes: Sequence[tuple[str, str]]
+    sigma: Sequence[Tensor]
+    box: float = 0.0
 
-    def weigh(maps: Tensor) -> Slopes:
-        return list_slopes(torch.ones_like(maps[:, :, :1, :1]), basis * maps)
+    @property
+    def counts(self) -> list[int]:
+        """Number of Gaussians of every ellipse."""
+        return [len(sigma) for sigma in self.sigma]
 
-    def list_slopes(parts: Tensor, basis: Tensor) -> Slopes:
-        by_trace = parts * added * size / volume
-        weights = [-parts * by_r2]
-        if added:
-            more = [-parts * by_round2, by_trace, by_trace * by_r2, by_trace * by_round2]
-            weights += more
-        stacked = torch.cat(weights, 2)[..., 0].mT
-        sums = product(stacked, basis.flatten(2)).unflatten(2, r2.shape[-2:]).unbind(1)
-        _, by_name = radius_jacobian(dx, dy, e1, e2)
-        found = {k: sums[0] * by_name[k] for k in ("center_x", "center_y", "e1", "e2")}
-        if added:
-            found["center_x"] = found["center_x"] - 2 * sums[1] * dx
-            found["center_y"] = found["center_y"] - 2 * sums[1] * dy
-            wider = sums[3] * r2 + sums[4] * round2 - 0.5 * sums[2]
-            for k, e in (("e1", e1), ("e2", e2)):
-                found[k] = found[k] + wider * 8 * e / (1 - modulus2) ** 2
-        along = -found["center_x"], -found["center_y"]
-        return along, dict(zip(names, found.values(), strict=True))
+    def form(self, params: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Coefficients ``p, q, s`` ``(b, K, 3)``, norms ``(b, K)``, and their derivatives.
 
-    return Maps(basis, contract, weigh)
+        The derivatives ``(b, 2, 4, K)`` are those by ``e1`` and ``e2``, of minus the coefficients
+        and of the logarithm of the norm.
+        """
+        pairs = [torch.stack([params[name] for name in pair], 1) for pair in self.shapes]
+        count, added = len(self.sigma), self.box**2 / 12
+        e = torch.stack(pairs, 2)
+        size = (torch.cat(list(self.sigma)) ** 2).to(e)
+        if count > 1:
+            e = e.repeat_interleave(torch.tensor(self.counts, device=e.device), 2)
+        e1, e2 = e.unbind(1)
+        modulus2 = (e * e).sum(1)
+        inverse = 1 / (1 - modulus2)
+        # R^2 = q x^2 + y^2 / q along the axes, as a form in x^2, x y and y^2, and its derivatives.
+        one, zero = torch.ones_like(e1), torch.zeros_like(e1)
+        form = torch.stack([1 + modulus2 - 2 * e1, -4 * e2, 1 + modulus2 + 2 * e1]) * inverse
+        by_e1 = torch.stack([2 * e1 - 2, zero, 2 * e1 + 2])
+        by_e2 = torch.stack([2 * e2, zero - 4, 2 * e2])
+        by_form = (torch.stack([by_e1, by_e2]) + 2 * e.movedim(1, 0)[:, None] * form) * inverse
+        # Determinant of the covariance, and its relative derivatives.
+        volume = size * size + added * (2 * size * (1 + modulus2) * inverse + added)
+        wider = (8 * added * size * inverse**2 / volume)[:, None] * e
+        wider = wider.movedim(1, 0)[:, None]
+        by_r2 = 0.5 * size / volume
+        coefficients = by_r2 * form + 0.5 * added / volume * torch.stack([one, zero, one])
+        slopes = torch.cat([wider * coefficients - by_r2 * by_form, -0.5 * wider], 1)
+        norm = torch.rsqrt(volume) / (2 * math.pi)
+        return coefficients.permute(1, 2, 0), norm, slopes.movedim(2, 0)
+
+    def find_lit(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Mask of the places that have light, above rounding."""
+        half: Tensor | float = 0.0
+        for names, sigma in zip(self.shapes, self.sigma, strict=True):
+            modulus = torch.hypot(*(params[name] for name in names))
+            widest = (sigma.max() ** 2).to(modulus) * (1 + modulus) / (1 - modulus)
+            half = torch.sqrt(widest + self.box**2 / 12).clamp_min(half)
+        half = math.sqrt(-2 * math.log(0.1 * torch.finfo(x.dtype).eps)) * half + self.box
+        half = torch.as_tensor(half)[:, None, None]
+        center_x, center_y = (column(params, name) for name in self.center)
+        return ((x - center_x).abs() < half) & ((y - center_y).abs() < half)
+
+    def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
+        """Maps of all Gaussians, in the order of the ellipses."""
+        coefficients, norm, by_e = self.form(params)
+        dx, dy = x - column(params, self.center[0]), y - column(params, self.center[1])
+        size = dx.shape[-2:]
+        dx, dy = dx.flatten(1), dy.flatten(1)
+        squares = torch.stack([dx * dx, dx * dy, dy * dy, torch.ones_like(dx)], 1)
+        basis = torch.exp(product(-coefficients, squares[:, :3])) * norm[..., None]
+
+        def contract(amplitudes: Tensor) -> Slopes:
+            return list_slopes(amplitudes.to(x.dtype)[:, None], basis)
+
+        def weigh(maps: Tensor) -> Slopes:
+            return list_slopes(torch.ones_like(norm)[:, None], basis * maps.flatten(2))
+
+        def list_slopes(parts: Tensor, basis: Tensor) -> Slopes:
+            xx, xy, yy = product(parts * coefficients.mT, basis).unbind(1)
+            by_x, by_y = 2 * xx * dx + xy * dy, xy * dx + 2 * yy * dy
+            found = {self.center[0]: by_x, self.center[1]: by_y}
+            weights = (parts[:, None] * by_e).flatten(1, 2)
+            own = zip(weights.split(self.counts, 2), basis.split(self.counts, 1), strict=True)
+            for names, (some, maps) in zip(self.shapes, own, strict=True):
+                sums = product(some, maps).unflatten(1, (2, 4))
+                found |= zip(names, (sums * squares[:, None]).sum(2).unbind(1), strict=True)
+            along = -by_x.unflatten(1, size), -by_y.unflatten(1, size)
+            return along, {name: value.unflatten(1, size) for name, value in found.items()}
+
+        return Maps(basis.unflatten(2, size), contract, weigh)
 
 
 class GaussianLight(Component):
@@ -134,18 +182,22 @@ class GaussianLight(Component):
             self._shapes.append(("lens_light_outer_e1", "lens_light_outer_e2"))
         for e1, e2 in self._shapes:
             self.ranges |= {e1: E1, e2: E2}
+        # The box of a pixel widens a Gaussian like another; where the Gaussian is narrow, that of a
+        # part of the pixel.
+        center, first = ("lens_light_center_x", "lens_light_center_y"), ladders[0]
+        narrow = int((first < self.spacing).sum())
+        wide = [first[narrow:], *ladders[1:]]
+        self._wide = _Gaussians(center, self._shapes, wide, self.spacing)
+        self._core = None
+        if narrow:
+            part = self.spacing / _PARTS
+            self._core = _Gaussians(center, self._shapes[:1], [first[:narrow]], part)
 
     def evaluate(self, params: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Maps:
-        groups, counts = [], []
-        for sigma, (e1, e2) in zip(self.sigma, self._shapes, strict=True):
-            names = "lens_light_center_x", "lens_light_center_y", e1, e2
-            # The box of a pixel widens a Gaussian like another; where the Gaussian is narrow, that
-            # of a part of the pixel.
-            narrow = int((sigma < self.spacing).sum())
-            for parts, some in ((2, sigma[:narrow]), (1, sigma[narrow:])):
-                if len(some):
-                    counts.append(len(some))
-                    groups.append(self._evaluate_some(params, names, some, x, y, parts))
+        groups = [self._wide.evaluate(params, x, y)]
+        if self._core is not None:
+            groups.insert(0, self._evaluate_core(self._core, params, x, y))
+        counts = [maps.basis.shape[1] for maps in groups]
         basis = torch.cat([maps.basis for maps in groups], 1)
 
         def contract(amplitudes: Tensor) -> Slopes:
@@ -157,41 +209,33 @@ class GaussianLight(Component):
             return None, add([maps.weigh(some)[1] for maps, some in parts])
 
         def add(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-            found: dict[str, Tensor] = {}
-            for part in parts:
-                for name, value in part.items():
-                    found[name] = found[name] + value if name in found else value
+            found = parts[-1]
+            for part in parts[:-1]:
+                found |= {name: found[name] + value for name, value in part.items()}
             return found
 
         return Maps(basis, contract, weigh)
 
-    def _evaluate_some(
-        self,
-        params: Mapping[str, Tensor],
-        names: tuple[str, str, str, str],
-        sigma: Tensor,
-        x: Tensor,
-        y: Tensor,
-        parts: int,
+    def _evaluate_core(
+        self, core: _Gaussians, params: Mapping[str, Tensor], x: Tensor, y: Tensor
     ) -> Maps:
-        box = self.spacing / parts
-        if parts == 1:
-            return _evaluate_gaussians(params, names, sigma, x, y, box)
-        fine = _evaluate_gaussians(
-            params, names, sigma, *sub_pixels(x, y, self.spacing, parts), box
-        )
+        """Maps of narrow Gaussians, of parts of the pixels, around their centre alone."""
+        with torch.no_grad():
+            near = enclose(core.find_lit(params, x, y))
+        rays = sub_pixels(near.cut(x), near.cut(y), self.spacing, _PARTS)
+        fine = core.evaluate(params, *rays)
 
         def contract(amplitudes: Tensor) -> Slopes:
             return average(fine.contract(amplitudes)[1])
 
         def weigh(maps: Tensor) -> Slopes:
-            repeated = maps.repeat_interleave(parts, -2).repeat_interleave(parts, -1)
+            repeated = near.cut(maps).repeat_interleave(_PARTS, -2).repeat_interleave(_PARTS, -1)
             return average(fine.weigh(repeated)[1])
 
         def average(found: dict[str, Tensor]) -> Slopes:
-            return None, {name: _average(value, parts) for name, value in found.items()}
+            return None, {k: near.place(_average(value, _PARTS)) for k, value in found.items()}
 
-        return Maps(_average(fine.basis, parts), contract, weigh)
+        return Maps(near.place(_average(fine.basis, _PARTS)), contract, weigh)
 
     def profiles(self, params: Mapping[str, Tensor], amplitudes: Tensor) -> list[LightProfile]:
         """Light profile of each ellipse."""

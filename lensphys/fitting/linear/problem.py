@@ -23,7 +23,7 @@ from lensphys.rendering import Pixels
 from lensphys.threads import map_chunks
 
 #: Elements of the maps that are evaluated at once; on a CPU they then stay in its cache.
-_ELEMENTS = {"cpu": 1 << 20}
+_ELEMENTS = {"cpu": 1 << 21}
 _ELEMENTS_ELSEWHERE = 1 << 27
 #: Largest change in one step: of positions, in half fields, of what has no unit, and, relative, of
 #: what varies in logarithm.
@@ -130,13 +130,14 @@ class LinearProblem:
     ) -> tuple[Tensor, Tensor, Tensor]:
         solution = self._solve(columns, index)
         residual = columns.data - columns.combine(solution.amplitudes)
-        maps = self._jacobian(columns, solution) * slope.double()[:, :, None, None]
-        overlap, rows = columns.project(maps), maps.flatten(2)
-        normal = product(rows, rows.mT) - product(
-            (overlap * solution.active[..., None]).mT, solution.solve(overlap)
-        )
-        gradient = product(rows, residual.flatten(1)[..., None])[..., 0]
-        objective = residual.square().sum((1, 2)) + self._penalty(solution, index)
+        maps = self._jacobian(columns, solution)
+        overlap = columns.project(maps) * slope.double()[:, :, None]
+        rows = torch.cat([residual[:, None], maps], 1).flatten(2)
+        scale = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
+        gram = product(rows, rows.mT) * scale[:, :, None] * scale[:, None]
+        absorbed = product(overlap * solution.active[:, None], solution.solve(overlap.mT))
+        normal, gradient = gram[:, 1:, 1:] - absorbed, gram[:, 0, 1:]
+        objective = gram[:, 0, 0] + self._penalty(solution, index)
         objective = objective + self.priors.penalty(params, index)
         gradient = gradient + self.priors.pull(params, index) * slope
         normal = normal + torch.diag_embed(self.priors.precision(index) * slope.double() ** 2)

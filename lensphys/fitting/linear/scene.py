@@ -13,7 +13,7 @@ from torch import Tensor
 from lensphys.fit_range import FitRange
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.components import Component, Maps, Part, Sky
-from lensphys.fitting.linear.windows import Window, find_window
+from lensphys.fitting.linear.windows import Window, find_window, may_have_window
 from lensphys.lens import ThinLens
 from lensphys.light.base import LightProfile
 from lensphys.products import product
@@ -178,6 +178,8 @@ class LinearScene:
     def _find_window(
         self, deflectors: Deflectors, params: Mapping[str, Tensor], pixels: Pixels
     ) -> Window:
+        if not may_have_window(pixels):
+            return Window.whole(pixels.shape)
         with torch.no_grad():
             beta = deflectors.lens(params).ray_trace(pixels.x, pixels.y)
             lit = [source.find_lit(params, *beta) for source in self.sources]

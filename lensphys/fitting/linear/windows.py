@@ -10,9 +10,9 @@ from torch.nn.functional import pad
 
 from lensphys.rendering import Pixels
 
-#: Multiple to which the sides of windows are rounded up, so that few sizes occur, and the share of
-#: an image from which on a window saves nothing.
-_ROUNDED, _LARGEST = 8, 0.85
+#: Multiple to which the sides of windows are rounded up, so that few sizes occur; the share of an
+#: image from which on a window saves nothing, and pixels of images in which none is sought.
+_ROUNDED, _LARGEST, _SMALL = 8, 0.85, 80 * 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,28 +52,42 @@ class Window:
         return pad(maps, (columns.start, nx - columns.stop, rows.start, ny - rows.stop))
 
 
+def enclose(lit: Tensor, factor: int = 1, margin: int = 0) -> Window:
+    """Find the smallest window that holds all rays that are lit, and a margin of pixels.
+
+    Args:
+        lit: mask of the rays, ``(..., Ny, Nx)``; those of all images count.
+        factor: rays along a side of a pixel.
+        margin: pixels beside those that are lit.
+    """
+    shape = lit.shape[-2] // factor, lit.shape[-1] // factor
+    lit = lit.reshape(-1, *lit.shape[-2:]).any(0)
+    sides = []
+    for n, along in zip(shape, (lit.any(1), lit.any(0)), strict=True):
+        at = torch.nonzero(along)[:, 0]
+        first, last = (int(at[0]), int(at[-1])) if len(at) else (0, 0)
+        low, high = max(first // factor - margin, 0), min(last // factor + 1 + margin, n)
+        size = min(-(-(high - low) // _ROUNDED) * _ROUNDED, n)
+        low = min(low, n - size)
+        sides.append(slice(low, low + size))
+    return Window(sides[0], sides[1], shape)
+
+
 def find_window(lit: Tensor, pixels: Pixels) -> Window:
-    """Find the smallest window that collects all light of the rays that are lit.
+    """Find the smallest window of images that collects all light of the rays that are lit.
 
     Args:
         lit: mask of the rays, ``(..., Ny, Nx)``; those of all images count.
         pixels: of the images.
     """
-    shape, reach = pixels.shape, pixels.reach
-    whole = Window.whole(shape)
-    if reach is None:
+    whole = Window.whole(pixels.shape)
+    if not may_have_window(pixels):
         return whole
-    factor = lit.shape[-1] // shape[1]
-    lit = lit.flatten(0, -3).any(0) if lit.ndim > 2 else lit
-    sides = []
-    for n, along in zip(shape, (lit.any(1), lit.any(0)), strict=True):
-        at = torch.nonzero(along)[:, 0]
-        first, last = (int(at[0]), int(at[-1])) if len(at) else (0, 0)
-        low, high = first // factor - reach, last // factor + 1 + reach
-        low, high = max(low, 0), min(high, n)
-        high = min(low + -(-(high - low) // _ROUNDED) * _ROUNDED, n)
-        low = max(high - -(-(high - low) // _ROUNDED) * _ROUNDED, 0)
-        sides.append(slice(low, high))
-    window = Window(sides[0], sides[1], shape)
+    window = enclose(lit, lit.shape[-1] // pixels.shape[1], pixels.reach)
     area = (window.rows.stop - window.rows.start) * (window.columns.stop - window.columns.start)
-    return window if area < _LARGEST * shape[0] * shape[1] else whole
+    return window if area < _LARGEST * pixels.shape[0] * pixels.shape[1] else whole
+
+
+def may_have_window(pixels: Pixels) -> bool:
+    """Tell if a window of images can save work: of large ones, whose PSF has a known reach."""
+    return pixels.shape[0] * pixels.shape[1] > _SMALL and pixels.reach is not None
