@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from lensphys.export.profiles import read_profile, take_image
 from lensphys.fitting.linear.sersics import list_prefixes
 from lensphys.lens import Deflector, ThinLens
 from lensphys.light.pixelated import PixelatedSource
 from lensphys.light.shapelets import Shapelets
 from lensphys.mass.multipole import CartesianMultipole
-from lensphys.parameters import parameter_fields
 from lensphys.rendering import Light
 
 #: Mass profiles by class: lenstronomy's name. Parameters have the same names.
@@ -198,12 +197,9 @@ def _convert_light(profile: Any, index: int) -> tuple[str, Kwargs]:
                 "lenstronomy interpolates a pixelated source linearly, this one is "
                 f"{profile.interpolation}; take PixelatedSource(..., interpolation='linear')"
             )
-        values["image"] = _take(torch.as_tensor(profile.image), index, 2).cpu().numpy()
+        values["image"] = take_image(torch.as_tensor(profile.image), index, 2).cpu().numpy()
     if isinstance(profile, Shapelets):
         values["n_max"] = profile.n_max
-    for key in getattr(profile, "_each", ()):
-        row = torch.as_tensor(getattr(profile, key))
-        values[key] = _take(row, index, 1).detach().double().cpu().numpy()
     return name, values
 
 
@@ -217,14 +213,5 @@ def _find(known: Mapping[str, str], profile: object, kind: str) -> str:
 
 
 def _read(profile: Any, index: int) -> Kwargs:
-    """Parameters of one image as floats, under lenstronomy's names."""
-    found = {}
-    for field in parameter_fields(profile):
-        value = torch.as_tensor(getattr(profile, field.name)).detach()
-        found[_RENAMED.get(field.name, field.name)] = float(_take(value, index, 0))
-    return found
-
-
-def _take(value: Tensor, index: int, dims: int) -> Tensor:
-    """Values of one image, of which there may be a batch or not."""
-    return value[index if len(value) > 1 else 0] if value.ndim > dims else value
+    """Parameters of one image under lenstronomy's names."""
+    return {_RENAMED.get(name, name): value for name, value in read_profile(profile, index).items()}

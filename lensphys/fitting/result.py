@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from lensphys.export.coolest import to_coolest
 from lensphys.export.lenstronomy import to_lenstronomy
 from lensphys.export.table import to_table
 from lensphys.export.words import advise, summarise
@@ -127,6 +128,44 @@ class FitResult:
         """
         index = self._check_index(index)
         return to_lenstronomy(self.lens, self.source, self.lens_light, index)
+
+    def to_coolest(
+        self,
+        index: int = 0,
+        *,
+        z_lens: float | None = None,
+        z_source: float | None = None,
+        ra: float = 0.0,
+        dec: float = 0.0,
+    ) -> dict[str, Any]:
+        """Convert the model of one image into a template of the standard COOLEST.
+
+        ``json.dump(result.to_coolest(), file)`` writes it; see
+        :func:`lensphys.export.coolest.to_coolest`. The sky, and errors, are left out.
+
+        Args:
+            index: image of the batch.
+            z_lens, z_source: redshifts; None where they are not known.
+            ra, dec: place of the middle of the image, degrees.
+
+        Raises:
+            ValueError: for profiles that the standard has not: multipoles, and pixels; and for an
+                image that the batch does not have.
+        """
+        index = self._check_index(index)
+        pixels = self.problem.pixels
+        return to_coolest(
+            self.lens,
+            self.source,
+            self.lens_light,
+            index,
+            shape=pixels.shape,
+            pixel_scale=pixels.pixel_scale,
+            z_lens=z_lens,
+            z_source=z_source,
+            ra=ra,
+            dec=dec,
+        )
 
     def _check_index(self, index: int) -> int:
         """Return the number of an image of the batch, from 0; negative ones count from the end."""
