@@ -12,9 +12,6 @@ from lensphys.fitting.linear.components import Part
 from lensphys.fitting.linear.windows import Window
 from lensphys.products import product
 
-#: Columns from which on the two halves of a symmetric matrix are not both computed.
-_HALVED = 32
-
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
@@ -38,13 +35,14 @@ class _Block:
         # In this order they take half the time for few images.
         return product(self.cut(rows), self.values.mT)
 
-    def meet(self, other: _Block) -> tuple[Tensor, Tensor]:
-        """Columns of both, in the pixels that both have; one of the windows holds the other."""
-        if self.window == other.window:
-            return self.values, other.values
-        if self.window.is_whole:
-            return other.cut(self.place(self.values)), other.values
-        return self.values, self.cut(other.place(other.values))
+    def multiply(self, other: _Block) -> Tensor:
+        """Products ``(b, K, L)`` with the columns of another, one of whose windows holds both."""
+        one, two = self.values, other.values
+        if self.window != other.window and self.window.is_whole:
+            one = other.cut(self.place(one))
+        elif self.window != other.window:
+            two = self.cut(other.place(two))
+        return product(one, two.mT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Columns:
             blurred.append((kept, Window.whole((images.shape[-2], images.shape[-1]))))
         blocks = [
             _Block((maps * window.cut(weight)[:, None]).flatten(2).double(), window)
-            for maps, window in blurred
+            for maps, window in _join_equal(blurred)
         ]
         data = (images * weight).double()
         projection = torch.cat([b.project(data[:, None])[:, 0] for b in blocks], 1)
@@ -155,24 +153,18 @@ class Columns:
         return list(values[:, : sum(counts)].split(counts, 1))
 
 
+def _join_equal(blurred: Sequence[tuple[Tensor, Window]]) -> list[tuple[Tensor, Window]]:
+    """Join maps of one window to one: a single large product is faster than several."""
+    if len(blurred) == 1 or len({window.is_whole for _, window in blurred}) > 1:
+        return list(blurred)
+    return [(torch.cat([maps for maps, _ in blurred], 1), blurred[0][1])]
+
+
 def _multiply_all(blocks: Sequence[_Block]) -> Tensor:
     """Products of the columns of all blocks with each other, ``(b, K, K)``."""
-    rows = []
+    rows: list[list[Tensor]] = []
     for i, block in enumerate(blocks):
-        row = [rows[j][i].mT for j in range(i)] + [_square(block.values)]
-        for other in blocks[i + 1 :]:
-            one, two = block.meet(other)
-            row.append(product(one, two.mT))
+        row = [rows[j][i].mT for j in range(i)]
+        row += [block.multiply(other) for other in blocks[i:]]
         rows.append(row)
     return torch.cat([torch.cat(row, 2) for row in rows], 1)
-
-
-def _square(columns: Tensor) -> Tensor:
-    """``A A^T``: the products above the diagonal serve below it too."""
-    count = columns.shape[1]
-    if count < _HALVED:
-        return product(columns, columns.mT)
-    first, second = columns[:, : count // 2], columns[:, count // 2 :]
-    across = product(first, second.mT)
-    upper = torch.cat([product(first, first.mT), across], 2)
-    return torch.cat([upper, torch.cat([across.mT, product(second, second.mT)], 2)], 1)
