@@ -151,7 +151,10 @@ class Pixels:
 
     def collect(self, brightness: Tensor) -> Tensor:
         """Average and blur the brightness that rays meet: flux per pixel ``(..., ny, nx)``."""
-        image = launch.scale(brightness, self.pixel_scale**2)
+        return self.blur(launch.scale(brightness, self.pixel_scale**2))
+
+    def blur(self, image: Tensor) -> Tensor:
+        """Average and blur what the rays meet, in its own unit: ``(..., ny, nx)``."""
         if self._before is not None:
             image = self._before.convolve(image)
         if self._factor > 1:
@@ -159,11 +162,11 @@ class Pixels:
         return image if self._after is None else self._after.convolve(image)
 
     def spread(self, maps: Tensor) -> Tensor:
-        """Transpose of :meth:`collect`: from maps ``(..., ny, nx)`` of pixels to maps of rays."""
+        """Transpose of :meth:`blur`: from maps ``(..., ny, nx)`` of pixels to maps of rays."""
         ny, nx = self.x.shape[-2:]
         with torch.enable_grad():
             rays = maps.new_zeros(*maps.shape[:-2], ny, nx, requires_grad=True)
-            image = self.collect(rays)
+            image = self.blur(rays)
             linked = maps.requires_grad
             (spread,) = torch.autograd.grad(image, rays, maps, create_graph=linked)
         return spread

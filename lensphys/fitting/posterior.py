@@ -47,7 +47,9 @@ def count_effective(problem: Problem, covariance: Tensor) -> Tensor:
     return torch.where(problem.bounds.held, 0.0, 1 - share).sum(1)
 
 
-def compute_evidence(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
+def compute_evidence(
+    problem: Problem, z: Tensor, normal: Tensor, energy: Tensor | None = None
+) -> Tensor:
     """Compute the log evidence ``(B,)`` by Laplace's approximation, natural logarithm, float64.
 
     ``log E = -energy - sum log(sigma sqrt(2 pi)) + 1/2 log det(2 pi C) + log prior``, where ``C``
@@ -57,6 +59,7 @@ def compute_evidence(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
 
     Args:
         problem, z, normal: see :func:`invert_fisher`.
+        energy: of every image ``(B,)``, if it is known already; see :class:`Problem`.
     """
     bounds, index = problem.bounds, torch.arange(len(z), device=z.device)
     slope = bounds.forward(z, index)[1].double()
@@ -71,4 +74,5 @@ def compute_evidence(problem: Problem, z: Tensor, normal: Tensor) -> Tensor:
     prior = torch.where(bounds.held, 0.0, density).sum(1)
     weight = problem.weight.double()
     noise = torch.where(weight > 0, torch.log(weight / math.sqrt(2 * math.pi)), 0.0).sum((-2, -1))
-    return torch.where(finite, volume + prior + noise - problem.energy(z, index), -math.inf)
+    energy = problem.energy(z, index) if energy is None else energy
+    return torch.where(finite, volume + prior + noise - energy, -math.inf)

@@ -60,30 +60,38 @@ class Columns:
     data: Tensor
     normal: Tensor
     projection: Tensor
-    _weight: Tensor
+    _scale: Tensor
     _blocks: Sequence[_Block]
 
     @classmethod
     def collect(
-        cls, parts: Sequence[Part], images: Tensor, weight: Tensor, kept: Tensor | None = None
+        cls,
+        parts: Sequence[Part],
+        images: Tensor,
+        weight: Tensor,
+        area: float,
+        kept: Tensor | None = None,
     ) -> Columns:
         """Blur maps, and divide them by the noise.
 
         Args:
             parts: maps of the components, the first of which alone has a window of its own.
             images, weight: ``(b, ny, nx)``; ``weight`` is ``1 / sigma``, 0 where a pixel is masked.
+            area: of a pixel, arcsec^2.
             kept: further maps ``(b, K, ny, nx)`` that are blurred already.
         """
-        blurred = [(p.pixels.collect(p.join(len(images))), p.window) for p in parts]
+        blurred = [(p.pixels.blur(p.join(len(images))), p.window) for p in parts]
         if kept is not None:
             blurred.append((kept, Window.whole((images.shape[-2], images.shape[-1]))))
+        # Flux per pixel over the noise, of brightness: cheaper than to scale every map.
+        scale = weight * area
         blocks = [
-            _Block((maps * window.cut(weight)[:, None]).flatten(2).double(), window)
+            _Block((maps * window.cut(scale)[:, None]).flatten(2).double(), window)
             for maps, window in _join_equal(blurred)
         ]
         data = (images * weight).double()
         projection = torch.cat([b.project(data[:, None])[:, 0] for b in blocks], 1)
-        return cls(parts, data, _multiply_all(blocks), projection, weight, blocks)
+        return cls(parts, data, _multiply_all(blocks), projection, scale, blocks)
 
     def combine(self, amplitudes: Tensor) -> Tensor:
         """Model over the noise, ``(b, ny, nx)``, of amplitudes ``(b, K)``."""
@@ -120,8 +128,8 @@ class Columns:
             own = [name for name in names if name in found]
             if not own:
                 continue
-            blurred = part.pixels.collect(torch.stack([found[name] for name in own], 1))
-            placed = part.window.place(blurred * part.window.cut(self._weight)[:, None]).double()
+            blurred = part.pixels.blur(torch.stack([found[name] for name in own], 1))
+            placed = part.window.place(blurred * part.window.cut(self._scale)[:, None]).double()
             rows |= zip(own, placed.unbind(1), strict=True)
         if not names:
             return self.data.new_zeros(len(self.data), 0, *self.data.shape[1:])
@@ -134,7 +142,7 @@ class Columns:
         """
         sums = {}
         for part, own in zip(self.parts, self._split(dual), strict=True):
-            seen = part.window.cut(own.to(self._weight.dtype) * self._weight[:, None])
+            seen = part.window.cut(own.to(self._scale.dtype) * self._scale[:, None])
             found = part.follow(part.weigh(part.pixels.spread(seen)))
             sums |= {name: value.sum((-2, -1)) for name, value in found.items()}
         return sums

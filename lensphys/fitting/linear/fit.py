@@ -104,7 +104,8 @@ def fit_linear(
         reached, _ = problem.bounds.forward(state.z, state.index)
         sort_profiles(scene, state, reached, measured["amplitudes"], chosen)
         covariance = invert_fisher(problem, state.z, state.normal)
-        evidence = compute_evidence(problem, state.z, state.normal)
+        energy = -measured["log_posterior"]
+        evidence = compute_evidence(problem, state.z, state.normal, energy)
         effective = measured["effective"] + count_effective(problem, covariance)
         dof = (problem.weight > 0).sum((-2, -1)) - effective
 

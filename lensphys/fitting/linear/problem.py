@@ -243,19 +243,19 @@ class LinearProblem:
         """Best model and its amplitudes, differentiable in all but the index."""
         params, _ = self.bounds.forward(z, index)
         columns = self._columns(params, index, images, weight)
-        solution = self._solve(columns, index)
-        values = {**self.scene.named(params), **self.scene.split(solution.amplitudes.to(z.dtype))}
+        amplitudes = self._solve(columns, index).amplitudes
+        return sum(self.draw(z, index, amplitudes).values(), torch.zeros_like(images)), amplitudes
+
+    def draw(self, z: Tensor, index: Tensor, amplitudes: Tensor) -> dict[str, Tensor]:
+        """Blurred images ``(b, ny, nx)`` of ``source``, ``lens_light`` and ``sky``."""
+        params, _ = self.bounds.forward(z, index)
+        values = {**self.scene.named(params), **self.scene.split(amplitudes.to(z.dtype))}
         own = self.owner[index]
-        parts = self.scene.take(own).parts(values, self.pixels.take(own))
-        return sum(parts.values(), start=torch.zeros_like(images)), solution.amplitudes
+        return self.scene.take(own).parts(values, self.pixels.take(own))
 
     def split_light(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Images ``(b, ny, nx)`` of the lens light, and of the lensed source."""
-        params, _ = self.bounds.forward(z, index)
-        amplitudes = self.measure(z, index)["amplitudes"].to(z.dtype)
-        values = {**self.scene.named(params), **self.scene.split(amplitudes)}
-        own = self.owner[index]
-        parts = self.scene.take(own).parts(values, self.pixels.take(own))
+        parts = self.draw(z, index, self.measure(z, index)["amplitudes"])
         return parts["lens_light"], parts["source"]
 
     def gradient(self, z: Tensor, index: Tensor, images: Tensor, weight: Tensor) -> Tensor:
@@ -286,7 +286,8 @@ class LinearProblem:
         weight = self.weight[own] if weight is None else weight
         parts = self.scene.take(own).evaluate(named, pixels, light=not self._light_held)
         kept = self._find_kept_light()[own] if self._light_held else None
-        return Columns.collect(parts, images, weight, kept)
+        area = self.pixels.pixel_scale**2
+        return Columns.collect(parts, images, weight, area, kept)
 
     def _find_kept_light(self) -> Tensor:
         """Blurred columns of the light of every image, where its shape is fixed."""
@@ -297,7 +298,7 @@ class LinearProblem:
             params, _ = self.bounds.forward(z.to(rows.device), first)
             maps = self.scene.evaluate_light(self.scene.named(params), self.pixels)
             light = Part(maps, self.pixels, Window.whole(self.pixels.shape), {})
-            self._kept_light = self.pixels.collect(light.join(len(rows)))
+            self._kept_light = self.pixels.blur(light.join(len(rows)))
         return self._kept_light
 
     def _solve(self, columns: Columns, index: Tensor) -> Solution:
