@@ -206,7 +206,7 @@ def _twin_check(
     }
     if not has_twins(data.config):
         this = " ".join(str(data.config.get(key, "")) for key in ("preset", "observation"))
-        why = f"it needs a data set of preset physical, observation detector; this is {this}"
+        why = f"it needs a data set of preset physical or realistic with noise; this is {this}"
         return found | {"twin_skipped": why.rstrip()}, None
     lenses = np.isin(data.label, list(_lenses(data)))
     parts = Split(*(rows[lenses[rows]] for rows in (parts.train, parts.validation, parts.test)))

@@ -17,6 +17,7 @@ from simulate.sources.config import GalaxyImagesConfig
 from simulate.substructure import known_classes, substructure
 
 if TYPE_CHECKING:
+    from simulate.light.envelope import EnvelopeConfig
     from simulate.substructure.base import Draw
 
 #: Also the way to read a configuration, for those who look for it beside its schema.
@@ -81,6 +82,10 @@ class SimulateConfig(Strict):
 
     #: The preset whose way of drawing substructure the classes take.
     drawn_as: ClassVar[str]
+    #: Observations that go with the preset.
+    observations: ClassVar[tuple[str, ...]] = ("counts", "doubled", "noise_free", "detector")
+    #: True where lenses shine without being asked to.
+    always_shines: ClassVar[bool] = False
 
     model: int
     preset: str
@@ -89,7 +94,7 @@ class SimulateConfig(Strict):
     classes: tuple[str, ...]
     backend: Literal["torch", "lenstronomy"]
     instrument: str
-    observation: Literal["counts", "doubled", "noise_free", "detector"]
+    observation: Literal["counts", "doubled", "noise_free", "detector", "drizzled"]
     exposure_log10: tuple[float, float] | None = Field(
         description="log10 of the exposure time, uniform between the two; null: the instrument's"
     )
@@ -113,6 +118,14 @@ class SimulateConfig(Strict):
         if not classes or len(set(classes)) != len(classes):
             raise ValueError("classes must name each class once, and at least one")
         return classes
+
+    @field_validator("observation")
+    @classmethod
+    def _of_the_preset(cls, observation: str) -> str:
+        if observation not in cls.observations:
+            known = ", ".join(cls.observations)
+            raise ValueError(f"'{observation}' does not go with this preset, which has {known}")
+        return observation
 
     @field_validator("exposure_log10")
     @classmethod
@@ -157,6 +170,21 @@ class SimulateConfig(Strict):
     def planes(self) -> MultiPlaneConfig | None:
         """The redshifts of a lens that is traced through several planes, or None."""
         return None
+
+    def ray_tolerance(self) -> float | None:
+        """Error of a pixel, in units of its noise, from which on it takes more rays.
+
+        None: all pixels take the same number.
+        """
+        return None
+
+    def envelope_of_lens(self) -> EnvelopeConfig | None:
+        """The disc about the bulge of a lens galaxy, or None."""
+        return None
+
+    def observing(self) -> dict[str, Any]:
+        """Settings of the observation beside its name."""
+        return {}
 
     def identity(self) -> dict[str, Any]:
         """All that the images depend on: the configuration without place and pace."""

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lensphys.instruments import Instrument
-from simulate.backends import Renderer, make_renderer
+from simulate.backends import Rendered, Renderer, make_renderer
 from simulate.config import SimulateConfig
 from simulate.hdf5 import DamagedFileError, read_hdf5
 from simulate.instruments import coarser, instrument
@@ -51,13 +51,15 @@ def make_images(
         The scene table, and an array (stop - start, 1, ny, nx) for each renderer.
     """
     scene = add_light(prior.draw(start, stop), config, renderers[0][0], galaxies)
-    observe, _ = OBSERVATIONS[config.observation]
+    observe = functools.partial(OBSERVATIONS[config.observation][0], **config.observing())
     exposures = scene.params["exposure_time"].numpy()
     results: list[NDArray[np.float32]] = []
     for (camera, renderer), stream in zip(renderers, (NOISE, NOISE_LOW_RESOLUTION), strict=False):
-        models = renderer.render(scene)
-        if prior.twins and not results:
-            strengths = signal_to_noise(scene, models, camera, renderer)
+        wanted = prior.twins and not results
+        found = renderer.render_parts(scene, twins=wanted)
+        models = found.total
+        if wanted:
+            strengths = signal_to_noise(scene, found, camera)
             scene = dataclasses.replace(scene, params=scene.params | strengths)
         rng = functools.partial(_noise_generator, config, start, stream)
         images = observe(models, camera.background_sigma, exposures, rng)
@@ -65,27 +67,28 @@ def make_images(
     return scene, results
 
 
-def signal_to_noise(
-    scene: Scene, models: NDArray[np.floating], camera: Instrument, renderer: Renderer
-) -> dict[str, torch.Tensor]:
+def signal_to_noise(scene: Scene, images: Rendered, camera: Instrument) -> dict[str, torch.Tensor]:
     """Strength of the signal in each image, (B,) columns.
 
     ``peak_snr`` is that of the brightest pixel of the lensed source; ``perturbation_snr`` that of
     the difference from the same scene without substructure, in all pixels together. Both are NaN
     where nothing is lensed. The light of the lens counts as noise alone.
+
+    Args:
+        scene: B lens systems.
+        images: of them, with their twins.
+        camera: that made the images.
     """
-    sigma = noise_sigma(models, camera.background_sigma, scene.params["exposure_time"].numpy())
-    bare = scene.without_foreground()
-    source = models if scene.foreground is None else renderer.render(bare)
+    exposures = scene.params["exposure_time"].numpy()
+    sigma = noise_sigma(images.total, camera.background_sigma, exposures)
     perturbation = np.zeros(len(scene))
-    if scene.substructure:
-        affected = torch.cat([part.rows for part in scene.substructure]).sort().values
-        twins = renderer.render(bare.without_substructure().select(affected))
-        rows = affected.numpy()
-        difference = (source[rows] - twins) / sigma[rows]
+    rows = scene.perturbed().numpy()
+    if len(rows):
+        assert images.twins is not None
+        difference = (images.source[rows] - images.twins[rows]) / sigma[rows]
         perturbation[rows] = np.sqrt((difference**2).sum((-2, -1), dtype=np.float64))
     strengths = {
-        "peak_snr": torch.from_numpy((source / sigma).max((-2, -1)).astype(np.float64)),
+        "peak_snr": torch.from_numpy((images.source / sigma).max((-2, -1)).astype(np.float64)),
         "perturbation_snr": torch.from_numpy(perturbation),
     }
     if scene.lensed is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,17 +10,15 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 
-#: Observations without noise.
-NOISELESS = ("noise_free", "doubled")
+#: Observations without noise, and those with background and shot noise as :func:`noise_sigma`.
+NOISELESS, WITH_NOISE = ("noise_free", "doubled"), ("detector", "drizzled")
 
 Images = NDArray[np.floating]
 #: Electrons in a pixel; far beyond any detector, and below where their whole numbers end.
 _MOST = 1e15
 #: model images (B, ny, nx) in flux per unit time, background sigma, exposure times (B,), and the
 #: random numbers of the i-th image -> images (B, ny, nx)
-Observation = Callable[
-    [Images, float, NDArray[np.float64], Callable[[int], np.random.Generator]], Images
-]
+Observation = Callable[..., Images]
 
 
 def noise_free(
@@ -89,6 +88,60 @@ def detector(
     return images
 
 
+def drizzled(
+    models: Images,
+    background_sigma: float,
+    exposures: NDArray[np.float64],
+    rng: Callable[[int], np.random.Generator],
+    drop: float,
+) -> Images:
+    """:func:`detector` with noise that is correlated between pixels, as in drizzled images.
+
+    A pixel has the same noise as there; its correlation with the next ones is that of dithered
+    exposures whose pixels fall as squares of side ``drop`` on those of the image (Fruchter & Hook
+    2002, PASP 114, 144; Casertano et al. 2000, AJ 120, 2747, appendix A).
+    """
+    _countable(models, exposures)
+    taps = drizzle_taps(drop)
+    images = np.empty_like(models)
+    for i, (model, exposure) in enumerate(zip(models, exposures, strict=True)):
+        random, wide = rng(i), len(taps) // 2
+        expected = np.pad(exposure * model.clip(min=0), wide, mode="edge")
+        noise = (random.poisson(expected) - expected) / exposure
+        noise += random.standard_normal(noise.shape, np.float32) * background_sigma
+        along_y = sum(tap * noise[k : k + len(model)] for k, tap in enumerate(taps))
+        assert isinstance(along_y, np.ndarray)
+        columns = model.shape[-1]
+        images[i] = model.clip(min=0) + sum(
+            tap * along_y[:, k : k + columns] for k, tap in enumerate(taps)
+        )
+    return images
+
+
+@functools.lru_cache(maxsize=8)
+def drizzle_taps(drop: float) -> tuple[float, ...]:
+    """Symmetric weights, of squares that sum to 1, that give white noise its correlation.
+
+    A drop of side ``a`` puts on a pixel the overlap of both, a trapezoid in their distance. Over
+    many dithers, the noise of two pixels at distance ``d`` has the autocorrelation of that
+    trapezoid at ``d``; the weights are its spectral root.
+
+    Args:
+        drop: side of a drop over that of a pixel, from above 0 to 3.
+    """
+    fine, reach = 64, 8
+    at = (np.arange(2 * reach * fine) - reach * fine) / fine
+    overlap = (0.5 * (1 + drop) - np.abs(at)).clip(0, min(drop, 1.0))
+    correlation = np.correlate(overlap, overlap, "same")
+    middle = int(correlation.argmax())
+    steps = np.arange(-reach + 1, reach)
+    sampled = correlation[middle + steps * fine] / correlation[middle]
+    spectrum = np.fft.fft(np.fft.ifftshift(sampled)).real.clip(min=0)
+    root = np.fft.fftshift(np.fft.ifft(np.sqrt(spectrum)).real)
+    taps = root[reach - 1 - 4 : reach + 4]
+    return tuple((taps / np.sqrt((taps**2).sum())).tolist())
+
+
 def _countable(models: Images, exposures: NDArray[np.float64]) -> None:
     """Refuse light that no detector could count."""
     brightest = float((models.max((-2, -1)) * exposures).max())
@@ -127,4 +180,5 @@ OBSERVATIONS: dict[str, tuple[Observation, str]] = {
     "doubled": (doubled, "2 e-/s"),
     "counts": (counts, "counts"),
     "detector": (detector, "e-/s"),
+    "drizzled": (drizzled, "e-/s"),
 }

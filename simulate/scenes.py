@@ -13,9 +13,10 @@ from torch import Tensor
 
 from simulate.config import SimulateConfig
 from simulate.light.foreground import Foreground
+from simulate.sources.structured import Structures
 
 #: Independent random streams of one image.
-SCENE, NOISE, NOISE_LOW_RESOLUTION, LIGHT = range(4)
+SCENE, NOISE, NOISE_LOW_RESOLUTION, LIGHT, MORE = range(5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +49,17 @@ class Scene:
     main: str
     """name of the main lens's mass profile"""
     substructure: tuple[Deflectors, ...] = ()
-    """deflectors beside the main lens and the shear"""
+    """substructure: deflectors beside the main lens, the shear and the companions"""
     alpha_scale: float = 1.0
     """factor on all deflections, see :func:`lensphys.cosmology.alpha_scale`"""
     lensed: Tensor | None = None
     """(L,) indices of the images that show a lensed source, in rising order; None: all"""
     foreground: Foreground | None = None
     """light in the image plane"""
+    companions: tuple[Deflectors, ...] = ()
+    """deflectors that are no substructure: galaxies beside the lens"""
+    structures: Structures | None = None
+    """bulge, arms and clumps of the sources; None: they are smooth"""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -64,9 +69,10 @@ class Scene:
         params = self.params | {"theta_E_main": self.params["theta_E"]}
         return dataclasses.replace(self, params=params, substructure=())
 
-    def without_foreground(self) -> Scene:
-        """The lensed source alone."""
-        return dataclasses.replace(self, foreground=None)
+    def perturbed(self) -> Tensor:
+        """(R,) indices of the images with substructure, in rising order."""
+        rows = [part.rows for part in self.substructure]
+        return torch.cat(rows).sort().values if rows else torch.zeros(0, dtype=torch.int64)
 
     def select(self, rows: Tensor) -> Scene:
         """Some of the images.
@@ -74,13 +80,6 @@ class Scene:
         Args:
             rows: (R,) which, in rising order.
         """
-        parts = []
-        for part in self.substructure:
-            inside = torch.isin(part.rows, rows)
-            if inside.any():
-                params = {name: values[inside] for name, values in part.params.items()}
-                places = torch.searchsorted(rows, part.rows[inside])
-                parts.append(dataclasses.replace(part, rows=places, params=params))
         columns = {name: values[rows] for name, values in self.params.items()}
         lensed = self.lensed
         if lensed is not None:
@@ -90,10 +89,24 @@ class Scene:
             index=self.index[rows],
             label=self.label[rows],
             params=columns,
-            substructure=tuple(parts),
+            substructure=_select(self.substructure, rows),
+            companions=_select(self.companions, rows),
+            structures=self.structures and self.structures.select(rows),
             lensed=lensed,
             foreground=self.foreground and self.foreground.select(rows),
         )
+
+
+def _select(parts: tuple[Deflectors, ...], rows: Tensor) -> tuple[Deflectors, ...]:
+    """The deflectors of some of the images."""
+    selected = []
+    for part in parts:
+        inside = torch.isin(part.rows, rows)
+        if inside.any():
+            params = {name: values[inside] for name, values in part.params.items()}
+            places = torch.searchsorted(rows, part.rows[inside])
+            selected.append(dataclasses.replace(part, rows=places, params=params))
+    return tuple(selected)
 
 
 class Prior(Protocol):

@@ -195,28 +195,36 @@ def prepare(x: Tensor, y: Tensor, *parameters: Tensor) -> Batch | None:
 def sum_population(
     name: str, x: Tensor, y: Tensor, mask: Tensor | None, amplitude: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor] | None:
-    """Sum the deflections of a population on one grid ``(ny, nx)``; None where no loop can.
+    """Sum the deflections of a population on its grid; None where no loop can.
 
     Args:
         name: of the loop, which leaves out members whose amplitude is 0.
-        x, y: positions, arcsec.
+        x, y: positions, arcsec, ``(ny, nx)``, or ``(B, ny, nx)`` for a grid of each image.
         mask: members that are there, ``(B, K)`` or ``(K,)``; None for all of them.
         amplitude, parameters: of the members, ``(B, K)``, ``(K,)`` or single numbers.
     """
     tensors = (x, y, amplitude, *parameters)
     wants_grad = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
-    if wants_grad or x.ndim != 2 or y.shape != x.shape or not is_possible(*tensors):
+    if wants_grad or x.ndim not in (2, 3) or y.shape != x.shape or not is_possible(*tensors):
         return None
     # Zero itself, not zero times a padding that may not be finite.
     amplitude = amplitude if mask is None else torch.where(mask, amplitude, 0.0)
     aligned = torch.broadcast_tensors(amplitude, *parameters)
     batch, members = aligned[0].shape[:-1], aligned[0].shape[-1]
-    images = math.prod(batch)
+    images, pixels = math.prod(batch), math.prod(x.shape[-2:])
+    if x.ndim == 3 and len(x) != images:
+        return None
     each = [as_array(value.reshape(images, members)) for value in aligned]
-    alpha = x.new_zeros(2, images, x.numel())
-    grid = as_array(x.reshape(-1)), as_array(y.reshape(-1))
-    run(name, grid, [*each, *alpha.numpy()], images * members * x.numel())
-    alpha_x, alpha_y = alpha.view(2, *batch, *x.shape).unbind()
+    alpha = x.new_zeros(2, images, pixels)
+    maps = [*each, *alpha.numpy()]
+    grids = [as_array(v.reshape(-1, pixels)) for v in (x, y)]
+    if x.ndim == 2:
+        run(name, [grid[0] for grid in grids], maps, images * members * pixels)
+    else:
+        for b in range(images):
+            one = [array[b : b + 1] for array in maps]
+            run(name, [grid[b] for grid in grids], one, members * pixels)
+    alpha_x, alpha_y = alpha.view(2, *batch, *x.shape[-2:]).unbind()
     return alpha_x, alpha_y
 
 

@@ -52,9 +52,9 @@ class PointMass(MassProfile):
     ) -> tuple[Tensor, Tensor] | None:
         """Sum over the last parameter axis in one loop, or return None if that is not possible.
 
-        Possible on a CPU, without gradients, for one grid shared by the batch: one pass over the
-        pixels instead of one per mass, at the rate of the arithmetic instead of the memory.
-        Masses whose ``mask`` is False are left out.
+        Possible on a CPU, without gradients, for a grid shared by the batch or one an image: one
+        pass over the pixels instead of one per mass, at the rate of the arithmetic instead of the
+        memory. Masses whose ``mask`` is False are left out.
         """
         p = self.align_members(x)
         theta2, at = p["theta_E"] ** 2, (p["center_x"], p["center_y"])

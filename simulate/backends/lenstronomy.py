@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,11 @@ from numpy.typing import NDArray
 
 from lensphys.cosmology import flat_lambda_cdm
 from lensphys.instruments import Instrument
-from simulate.scenes import Scene
+from simulate.backends import Rendered
+from simulate.scenes import Deflectors, Scene
 
 if TYPE_CHECKING:
-    from simulate.light.foreground import Foreground
+    from simulate.backends.torch import TorchRenderer
     from simulate.sources.galaxies import GalaxyImages
 from simulate.config import MultiPlaneConfig
 
@@ -40,6 +43,8 @@ class LenstronomyRenderer:
         planes: redshifts of a lens whose deflectors are traced by lenstronomy's multi-plane lens;
             None: a single plane.
         supersampling: rays along a side of a pixel.
+        tolerance: error of a pixel, in units of its noise, from which on it takes more rays, at
+            most ``supersampling`` along a side; None: all pixels take so many.
         galaxies: the sources, where they are not smooth.
     """
 
@@ -49,10 +54,11 @@ class LenstronomyRenderer:
         planes: MultiPlaneConfig | None = None,
         *,
         supersampling: int = 1,
+        tolerance: float | None = None,
         galaxies: GalaxyImages | None = None,
     ) -> None:
         self._camera, self._planes, self._galaxies = camera, planes, galaxies
-        self._supersampling = supersampling
+        self._supersampling, self._tolerance = supersampling, tolerance
         self._numerics = {
             "supersampling_factor": supersampling,
             "supersampling_convolution": False,
@@ -62,29 +68,75 @@ class LenstronomyRenderer:
 
     def render(self, scene: Scene) -> NDArray[np.floating]:
         """Noise-free images (B, ny, nx), flux per pixel."""
+        return self.render_parts(scene).total
+
+    def render_parts(self, scene: Scene, *, twins: bool = False) -> Rendered:
+        """Noise-free images (B, ny, nx): sources, light in the image plane, and twins if wanted."""
+        source = self._sources(scene)
+        twin = None
+        if twins:
+            twin, rows = source.copy(), scene.perturbed()
+            twin[rows.numpy()] = self._sources(scene.without_substructure().select(rows))
+        # lenstronomy has neither rings nor spiral arms: these are ours, in double precision.
+        light = None if scene.foreground is None else self._ours().render_light(scene)
+        return Rendered(source, light, twin)
+
+    def _sources(self, scene: Scene) -> NDArray[np.float64]:
+        """Images of the lensed sources alone."""
         n = self._camera.n_pix
         images = np.zeros((len(scene), n, n))
         lensed = range(len(scene)) if scene.lensed is None else scene.lensed.tolist()
         for i in lensed:
-            images[i] = self._render_one(scene, i)
-        if scene.foreground is not None:
-            # lenstronomy has neither rings nor spiral arms: these are ours, in double precision.
-            images += self._light(scene.foreground)
+            if self._tolerance is None:
+                images[i] = self._render_one(scene, i)
+            else:
+                images[i] = self._render_rays(scene, i)
         return images
 
-    def _light(self, foreground: Foreground) -> NDArray[np.float64]:
-        from simulate.backends.torch import pixels_of
+    def _ours(self) -> TorchRenderer:
+        """Our own renderer in double precision, for what lenstronomy does not have."""
+        from simulate.backends.torch import TorchRenderer
 
-        pixels = pixels_of(self._camera, self._supersampling, torch.empty(0, dtype=torch.float64))
-        return pixels.collect(pixels.brightness(foreground)).numpy()
+        return TorchRenderer(
+            self._camera,
+            supersampling=self._supersampling,
+            tolerance=self._tolerance,
+            galaxies=self._galaxies,
+            dtype=torch.float64,
+        )
+
+    def _render_rays(self, scene: Scene, i: int) -> NDArray[np.float64]:
+        """The image of a source of ours, by rays that lenstronomy traces."""
+        ours, one = self._ours(), dataclasses.replace(scene.select(torch.tensor([i])), lensed=None)
+        source = ours.source(one)
+        rays = ours.place_rays(ours.choose_levels(one, source))
+        lenses = self._lenses(one, 0)
+        model = LensModel([name for name, _ in lenses])
+        at = (v.flatten().numpy() for v in (rays.x, rays.y))
+        beta = model.ray_shooting(*at, [params for _, params in lenses])
+        x, y = (torch.from_numpy(v).reshape(rays.x.shape) for v in beta)
+        brightness = rays.collect(source.surface_brightness(x, y))
+        image: NDArray[np.float64] = ours.collect(one, brightness)[0].numpy()
+        return image
+
+    def _lenses(self, scene: Scene, i: int) -> list[tuple[str, Params]]:
+        """Deflectors of the i-th image: lenstronomy's name and parameters of each."""
+        p = {name: float(values[i]) for name, values in scene.params.items()}
+        center = {name: p[name] for name in ("center_x", "center_y")}
+        main = {"e1": p["e1"], "e2": p["e2"], **center, "theta_E": p["theta_E_main"]}
+        main |= {"gamma": p["gamma"]} if "gamma" in p else {}
+        lenses = [(_lenstronomys_name(scene.main), main)]
+        lenses += [("SHEAR", {"gamma1": p["gamma1"], "gamma2": p["gamma2"]})]
+        for m in (m for m in (3, 4) if f"a{m}_cos" in p):
+            a_cos, a_sin = p[f"a{m}_cos"], p[f"a{m}_sin"]
+            amplitude = {"a_m": math.hypot(a_cos, a_sin), "phi_m": math.atan2(a_sin, a_cos) / m}
+            lenses += [("MULTIPOLE", {"m": m, **amplitude, **center})]
+        lenses += _deflectors(scene.companions, i)
+        return lenses + list(_deflectors(scene.substructure, i))
 
     def _render_one(self, scene: Scene, i: int) -> NDArray[np.float64]:
         p = {name: float(values[i]) for name, values in scene.params.items()}
-        main = {name: p[name] for name in ("e1", "e2", "center_x", "center_y")}
-        main |= {"theta_E": p["theta_E_main"]} | ({"gamma": p["gamma"]} if "gamma" in p else {})
-        lenses = [(_lenstronomys_name(scene.main), main)]
-        lenses += [("SHEAR", {"gamma1": p["gamma1"], "gamma2": p["gamma2"]})]
-        lenses += _substructure(scene, i)
+        lenses = self._lenses(scene, i)
         models = tuple(name for name, _ in lenses)
         if models not in self._models:
             self._models[models] = self._build(list(models))
@@ -185,9 +237,9 @@ class LenstronomyRenderer:
         )
 
 
-def _substructure(scene: Scene, i: int) -> Iterator[tuple[str, Params]]:
-    """Deflectors of the i-th image beside its main lens: lenstronomy's name and parameters."""
-    for part in scene.substructure:
+def _deflectors(parts: Iterable[Deflectors], i: int) -> Iterator[tuple[str, Params]]:
+    """Those of some deflectors that the i-th image has: lenstronomy's name and parameters."""
+    for part in parts:
         for row in (part.rows == i).nonzero()[:, 0].tolist():
             columns = [values[row].tolist() for values in part.params.values()]
             for each in zip(*columns, strict=True):

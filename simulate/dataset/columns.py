@@ -23,7 +23,12 @@ class Meaning:
     """
 
 
-_LENS, _PHYSICAL = "lenses", "lenses, `physical`"
+_LENS, _PHYSICAL = "lenses", "lenses, `physical` and `realistic`"
+_REALISTIC, _STRUCTURE = (
+    "lenses, `realistic`",
+    "lenses, `realistic`, but not with galaxies as sources",
+)
+_ALL_REALISTIC, _NEIGHBOUR = "`realistic`", "images with a neighbour, `realistic`"
 _SERSIC = "lenses, but not with galaxies as sources"
 _SHINES, _GALAXIES = "lenses that shine", "lenses, with galaxies as sources"
 
@@ -32,14 +37,14 @@ _SHINES, _GALAXIES = "lenses that shine", "lenses, with galaxies as sources"
 _COLUMNS: dict[str, Meaning] = {
     "theta_E": Meaning(
         "arcsec",
-        "Einstein radius, circularised: in `physical` of the whole lens, substructure included; in "
-        "`published` of the main lens, before the factor `alpha_scale`",
+        "Einstein radius, circularised, of the whole lens, substructure included; in `published` of "
+        "the main lens, before the factor `alpha_scale`",
         _LENS,
     ),
     "theta_E_main": Meaning(
         "arcsec",
-        "Einstein radius of the main lens: in `physical` less than `theta_E` by the mass that the "
-        "substructure has inside the ring; in `published` the same as `theta_E`",
+        "Einstein radius of the main lens: less than `theta_E` by the mass that the substructure "
+        "has inside the ring; in `published` the same as `theta_E`",
         _LENS,
     ),
     "gamma": Meaning("", "slope of the density of the main lens; 2 is isothermal", _PHYSICAL),
@@ -49,6 +54,10 @@ _COLUMNS: dict[str, Meaning] = {
     "center_y": Meaning("arcsec", "centre of the main lens", _LENS),
     "gamma1": Meaning("", "external shear, along x (positive) or y (negative)", _LENS),
     "gamma2": Meaning("", "external shear, along the diagonals", _LENS),
+    "a3_cos": Meaning("arcsec", "multipole of order 3, along cos(3 phi)", _REALISTIC),
+    "a3_sin": Meaning("arcsec", "multipole of order 3, along sin(3 phi)", _REALISTIC),
+    "a4_cos": Meaning("arcsec", "multipole of order 4, along cos(4 phi)", _REALISTIC),
+    "a4_sin": Meaning("arcsec", "multipole of order 4, along sin(4 phi)", _REALISTIC),
     "substructure_mass": Meaning(
         "solar masses", "of all deflectors together; 0 in `no_sub`", _LENS
     ),
@@ -74,18 +83,41 @@ _COLUMNS: dict[str, Meaning] = {
     "source_magnitude": Meaning(
         "AB mag",
         "of the source, unlensed; only where the instrument has a zero point",
-        "lenses of Models 2 and 3, `physical`",
+        "lenses of Models 2 and 3, `physical` and `realistic`",
     ),
     "source_flux": Meaning("e-/s", "of the source, unlensed", _LENS),
     "source_amplitude": Meaning(
-        "e-/s/arcsec^2", "surface brightness of the source at `source_R_sersic`", _SERSIC
+        "e-/s/arcsec^2",
+        "surface brightness of the source at `source_R_sersic`; in `realistic` of its smooth disc",
+        _SERSIC,
     ),
     "source_R_sersic": Meaning(
-        "arcsec", "half-light radius of the source, unlensed; circularised", _LENS
+        "arcsec",
+        "half-light radius of the source, unlensed; circularised; in `realistic` of its disc",
+        _LENS,
     ),
     "source_n_sersic": Meaning("", "Sersic index of the source", _SERSIC),
     "source_e1": Meaning("", "ellipticity of the source, as `e1`", _SERSIC),
     "source_e2": Meaning("", "ellipticity of the source, as `e2`", _SERSIC),
+    "source_bulge_share": Meaning("", "light of the bulge over that of the source", _STRUCTURE),
+    "source_bulge_size": Meaning(
+        "", "half-light radius of the bulge over that of the disc, `source_R_sersic`", _STRUCTURE
+    ),
+    "source_arms": Meaning("", "number of spiral arms", _STRUCTURE),
+    "source_arm_contrast": Meaning(
+        "",
+        "strength of the arms: far out, crests are exp(2 `source_arm_contrast`) times as bright as "
+        "between them",
+        _STRUCTURE,
+    ),
+    "source_pitch": Meaning(
+        "rad", "between arms and circles; beyond pi / 2 they wind the other way", _STRUCTURE
+    ),
+    "source_arm_angle": Meaning(
+        "rad", "direction of an arm at the centre, in the plane of the disc", _STRUCTURE
+    ),
+    "source_n_clumps": Meaning("", "number of clumps", _STRUCTURE),
+    "source_clump_share": Meaning("", "light of all clumps over that of the source", _STRUCTURE),
     "source_galaxy": Meaning("", "which image of the file of galaxies, from 0", _GALAXIES),
     "source_stamp": Meaning("", "which stamp of `sources.h5`, from 0", _GALAXIES),
     "source_angle": Meaning(
@@ -110,6 +142,38 @@ _COLUMNS: dict[str, Meaning] = {
     "lens_light_e2": Meaning("", "ellipticity of the light of the lens, as `e2`", _SHINES),
     "lens_light_center_x": Meaning("arcsec", "centre of the light of the lens", _SHINES),
     "lens_light_center_y": Meaning("arcsec", "centre of the light of the lens", _SHINES),
+    "lens_light_disc_share": Meaning(
+        "", "light of the disc about the bulge over `lens_light_flux`", _REALISTIC
+    ),
+    "lens_light_disc_R_sersic": Meaning(
+        "arcsec",
+        "half-light radius of that disc, circularised; `lens_light_R_sersic` is of the bulge",
+        _REALISTIC,
+    ),
+    "lens_light_disc_e1": Meaning("", "ellipticity of that disc, as `e1`", _REALISTIC),
+    "lens_light_disc_e2": Meaning("", "ellipticity of that disc, as `e2`", _REALISTIC),
+    "neighbour_theta_E": Meaning(
+        "arcsec",
+        "Einstein radius of the galaxy beside the lens, an isothermal sphere; no part of `theta_E`",
+        _NEIGHBOUR,
+    ),
+    "neighbour_center_x": Meaning("arcsec", "its centre", _NEIGHBOUR),
+    "neighbour_center_y": Meaning("arcsec", "its centre", _NEIGHBOUR),
+    "neighbour_flux": Meaning("e-/s", "of its light", _NEIGHBOUR),
+    "neighbour_R_sersic": Meaning(
+        "arcsec", "half-light radius of its light; circularised", _NEIGHBOUR
+    ),
+    "neighbour_n_sersic": Meaning("", "Sersic index of its light", _NEIGHBOUR),
+    "neighbour_e1": Meaning("", "ellipticity of its light, as `e1`", _NEIGHBOUR),
+    "neighbour_e2": Meaning("", "ellipticity of its light, as `e2`", _NEIGHBOUR),
+    "psf_width": Meaning(
+        "",
+        "FWHM of the PSF, circularised, over that of the instrument, which is the attribute "
+        "`psf_fwhm`",
+        _ALL_REALISTIC,
+    ),
+    "psf_e1": Meaning("", "ellipticity of the PSF, as `e1`", _ALL_REALISTIC),
+    "psf_e2": Meaning("", "ellipticity of the PSF, as `e2`", _ALL_REALISTIC),
     "non_lens_kind": Meaning(
         "", "0 single galaxy, 1 blend, 2 ring, 3 spiral, 4 edge-on disc", "`non_lens`"
     ),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lensphys.ground.errors import InputError
 from simulate.dataset.noise_free import draw_again
-from simulate.observe import noise_sigma
+from simulate.observe import WITH_NOISE, noise_sigma
 from simulate.presets import PRESETS, config_of, make_prior
 from simulate.shards import DataSet
 
@@ -23,7 +23,7 @@ def has_twins(identity: dict[str, Any]) -> bool:
     if identity.get("preset") not in PRESETS:
         return False
     config = config_of(identity, device="cpu")
-    return make_prior(config).twins and config.observation == "detector"
+    return make_prior(config).twins and config.observation in WITH_NOISE
 
 
 def twin_residuals(data: DataSet) -> NDArray[np.float32]:
@@ -46,7 +46,7 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
         preset, observation = (data.config.get(key) for key in ("preset", "observation"))
         raise InputError(
             f"{data.path} has preset {preset}, observation {observation}: twins "
-            "without substructure need preset physical, observation detector"
+            "without substructure need preset physical or realistic, observation detector"
         )
     residuals = np.empty_like(data.image)
     for rows, scene, camera, renderer in draw_again(data, np.arange(len(data))):

@@ -68,6 +68,22 @@ class BrightnessConfig(Strict):
             raise ValueError("give either magnitude or flux, and null for the other")
         return self
 
+    def flux_at_one_arcsec(self, camera: Instrument) -> float:
+        """e-/s of a galaxy whose Einstein radius is 1 arcsec, without scatter.
+
+        Raises:
+            InputError: for a magnitude and an instrument without zero point.
+        """
+        if self.magnitude is None:
+            assert self.flux is not None
+            return self.flux
+        if camera.band is None:
+            raise InputError(
+                "lens_light.brightness.magnitude needs an instrument with a zero point; give "
+                "lens_light.brightness.flux"
+            )
+        return camera.flux(self.magnitude)
+
 
 class EarlyTypeConfig(Strict):
     """An early-type galaxy of the brightness and size of a lens."""
@@ -161,16 +177,8 @@ def brightness(
 ) -> tuple[float, float]:
     """AB magnitude (NaN where the instrument has no zero point) and total flux, e-/s."""
     offset = rng.normal(0.0, config.scatter) - 5 * math.log10(theta_E)
-    if config.magnitude is None:
-        assert config.flux is not None
-        return math.nan, config.flux * 10 ** (-0.4 * offset)
-    if camera.band is None:
-        raise InputError(
-            "lens_light.brightness.magnitude needs an instrument with a zero point; give "
-            "lens_light.brightness.flux"
-        )
-    magnitude = config.magnitude + offset
-    return magnitude, camera.flux(magnitude)
+    flux = config.flux_at_one_arcsec(camera) * 10 ** (-0.4 * offset)
+    return math.nan if config.magnitude is None else config.magnitude + offset, flux
 
 
 def radius_and_index(

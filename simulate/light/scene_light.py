@@ -11,19 +11,22 @@ import torch
 
 from simulate.config import SimulateConfig
 from simulate.light.components import Components
+from simulate.light.envelope import ENVELOPE_LABELS, add_envelope
 from simulate.light.foreground import Foreground
 from simulate.light.lens_light import LENS_LIGHT_LABELS, draw_lens_light
 from simulate.light.look_alikes import StandsFor, draw_non_lens
+from simulate.light.neighbours import NEIGHBOUR_LABELS, neighbour_light
 from simulate.scenes import LIGHT, Scene, generator
+from simulate.sources.structured import STRUCTURE_LABELS
 
 if TYPE_CHECKING:
     from lensphys.instruments import Instrument
     from simulate.sources.galaxies import GalaxyImages
 
 #: Columns that describe the image and not the lens: a non-lens has them too.
-_OF_ANY_IMAGE = ("exposure_time",)
-#: Columns of a smooth source, which a real galaxy does not have.
-_OF_A_SERSIC = {"source_amplitude", "source_n_sersic", "source_e1", "source_e2"}
+_OF_ANY_IMAGE = ("exposure_time", "psf_width", "psf_e1", "psf_e2", *NEIGHBOUR_LABELS)
+#: Columns of a drawn source, which a real galaxy does not have.
+_OF_A_SERSIC = {"source_amplitude", "source_n_sersic", "source_e1", "source_e2", *STRUCTURE_LABELS}
 
 
 def add_light(
@@ -51,6 +54,7 @@ def add_light(
         params["source_mirrored"] = torch.zeros(len(scene), dtype=torch.float64)
         for name in _OF_A_SERSIC & params.keys():
             params[name] = torch.full_like(params[name], math.nan)
+        scene = dataclasses.replace(scene, structures=None)
     foreground = None
     if config.shines:
         foreground = Foreground.stack(
@@ -58,6 +62,7 @@ def add_light(
         )
         absent = torch.full((len(scene),), math.nan, dtype=torch.float64)
         names = LENS_LIGHT_LABELS + (("non_lens_kind",) if config.non_lens.fraction else ())
+        names += ENVELOPE_LABELS if config.envelope_of_lens() else ()
         params |= {name: foreground.labels.get(name, absent) for name in names}
     if not lensed.all():
         for name in scene.params.keys() - set(_OF_ANY_IMAGE):
@@ -80,5 +85,12 @@ def _components(
     mass["theta_E"] *= scene.alpha_scale
     if scene.label[i] == len(config.classes):
         lens = StandsFor(mass["theta_E"], float(scene.params["source_flux"][i]))
-        return draw_non_lens(config.non_lens, config.lens_light, rng, camera, lens)
-    return draw_lens_light(config.lens_light, rng, camera, **mass)
+        light = draw_non_lens(config.non_lens, config.lens_light, rng, camera, lens)
+    else:
+        light = draw_lens_light(config.lens_light, rng, camera, **mass)
+        envelope = config.envelope_of_lens()
+        light = light if envelope is None else add_envelope(envelope, rng, light)
+    if "neighbour_flux" not in scene.params:
+        return light
+    beside = {name: float(scene.params[name][i]) for name in NEIGHBOUR_LABELS}
+    return Components((*light.profiles, *neighbour_light(beside)), light.labels)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PRESETS = {
     "published": "simulate.presets.published:PUBLISHED",
     "physical": "simulate.presets.physical:PHYSICAL",
+    "realistic": "simulate.presets.realistic:REALISTIC",
 }
 
 
@@ -89,9 +90,17 @@ def load_simulate_config(
     from lensphys.ground.config import read_config, read_yaml, validate
     from lensphys.ground.errors import InputError
 
+    _check_options(preset, overrides)
     shipped = simulate_config_path(model, preset)
     path = path or shipped
     values = read_config(path, sets, **overrides)
+    found = values.get("model"), values.get("preset")
+    # Before the keys, which differ from preset to preset.
+    if found[0] in known_models() and found[1] in PRESETS and found != (model, preset):
+        raise InputError(
+            f"{path} is for model {found[0]}, preset {found[1]}; give "
+            f"--model {found[0]} --preset {found[1]}"
+        )
     sections = _add_sections(values, preset, list(read_yaml(path)))
     config = validate(schema_with(preset, sections), values, str(path))
     if (config.model, config.preset) != (model, preset):
@@ -100,6 +109,17 @@ def load_simulate_config(
             f"--model {config.model} --preset {config.preset}"
         )
     return config
+
+
+def _check_options(preset: str, overrides: Mapping[str, Any]) -> None:
+    """Refuse options that would change nothing in a preset."""
+    from lensphys.ground.errors import InputError
+
+    given = overrides.get("overrides") or {}
+    if "lens_light.enabled" in given and preset in PRESETS and _preset(preset).schema.always_shines:
+        raise InputError(
+            f"--lens-light does not apply to preset {preset}, whose lenses always shine; leave it out"
+        )
 
 
 def _add_sections(values: dict[str, Any], preset: str, in_file: list[str]) -> tuple[str, ...]:

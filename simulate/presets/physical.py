@@ -110,6 +110,7 @@ class PhysicalConfig(SimulateConfig):
     """A data set whose classes differ by the lensing of their substructure alone."""
 
     drawn_as: ClassVar[str] = "physical"
+    observations: ClassVar[tuple[str, ...]] = ("detector", "noise_free")
 
     cosmology: str = Field(description="a name of astropy's")
     lens: LensPrior
@@ -117,15 +118,6 @@ class PhysicalConfig(SimulateConfig):
     substructure_fraction: AnyDistribution = Field(
         description="fraction of the mass; one for all classes"
     )
-
-    @field_validator("observation")
-    @classmethod
-    def _of_a_detector(cls, observation: str) -> str:
-        if observation not in ("detector", "noise_free"):
-            raise ValueError(
-                "the preset physical is observed with the noise of its detector, or noise_free"
-            )
-        return observation
 
     @field_validator("substructure_fraction")
     @classmethod

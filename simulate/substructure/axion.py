@@ -185,13 +185,17 @@ AXION = Substructure(
             "direction of the line, from x towards y, in [0, pi): a line has no sign",
             "`axion`",
         ),
-        "vortex_center_x": Meaning("arcsec", "middle of the line", "`axion`, `physical`"),
-        "vortex_center_y": Meaning("arcsec", "middle of the line", "`axion`, `physical`"),
+        "vortex_center_x": Meaning(
+            "arcsec", "middle of the line", "`axion`, `physical` and `realistic`"
+        ),
+        "vortex_center_y": Meaning(
+            "arcsec", "middle of the line", "`axion`, `physical` and `realistic`"
+        ),
     },
     remarks={
         "substructure_fraction": "`axion`: the line has `axion.mass_share` of it times the mass "
         "inside the ring",
-        "n_substructure": "`axion`: point masses in `published`, 1 line in `physical`",
+        "n_substructure": "`axion`: point masses in `published`, else 1 line",
     },
     imported=_imported_columns,
 )

@@ -231,12 +231,12 @@ CDM = Substructure(
         "substructure_infall_mass": Meaning(
             "solar masses",
             "of all subhaloes together: their M200 before truncation",
-            "`cdm`, `physical`",
+            "`cdm`, `physical` and `realistic`",
             after="substructure_mass",
         )
     },
     remarks={
-        "substructure_mass": "`cdm`: in `physical`, bound to the subhaloes after truncation",
+        "substructure_mass": "`cdm`: but in `published`, bound to the subhaloes after truncation",
         "substructure_fraction": "`cdm`: expected mass at infall over the mass of the lens, inside "
         "of `cdm.disc_radius` Einstein radii",
         "n_substructure": "`cdm`: subhaloes",

@@ -79,7 +79,7 @@ def test_published_images_are_spared_the_check_of_twins(tmp_path):
     assert result["radial_auc"].keys() == {"cdm", "axion"}
     assert (result["twin_accuracy"], result["passed"]["twin"]) == (None, None)
     assert result["twin_skipped"] == (
-        "it needs a data set of preset physical, observation detector; this is published doubled"
+        "it needs a data set of preset physical or realistic with noise; this is published doubled"
     )
     written = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert written["twin_accuracy"] is None

@@ -15,7 +15,7 @@ GALAXIES = Path(__file__).parents[2] / "data" / "galaxies.h5"
 
 
 @pytest.mark.parametrize("model", [1, 2, 3])
-@pytest.mark.parametrize("preset", ["published", "physical"])
+@pytest.mark.parametrize("preset", ["published", "physical", "realistic"])
 @pytest.mark.parametrize("more", ["", "lens_light.enabled=true", "non_lens.fraction=0.5"])
 def test_every_column_of_every_preset_is_in_the_table(configure, model, preset, more):
     config = configure(model, *filter(None, [more]), preset=preset)

@@ -123,7 +123,7 @@ def test_an_image_does_not_depend_on_the_shards(configure, physical_data, tmp_pa
         (["exposure_log10=[30,40]"], "exposures lie between"),
         (["lens.theta_E={distribution: normall}"], "lens.theta_E"),
         (["lens.theta_E.high=3.5"], "rings up to 3.65 arcsec"),
-        (["observation=counts"], "noise of its detector"),
+        (["observation=counts"], "does not go with this preset, which has detector, noise_free"),
         (["source.offset=5"], "source.offset"),
         (["axion.ring_distance.low=-1"], "axion.ring_distance: must lie between"),
         (["axion.log10_mass.high=3"], "axion.log10_mass: must lie between"),

@@ -37,8 +37,8 @@ def test_the_configuration_comes_back_from_the_manifest(configure, physical_data
 
 
 def test_presets_and_models_are_listed():
-    assert known_presets() == ("published", "physical")
-    assert known_models() == known_models("published") == known_models("physical") == (1, 2, 3)
+    assert known_presets() == ("published", "physical", "realistic")
+    assert all(known_models(preset) == known_models() == (1, 2, 3) for preset in known_presets())
     assert known_models("other") == ()
     assert list_models() == "1, 2 or 3"
 
