@@ -13,6 +13,8 @@ from learn.modelling.field import choose_field
 from learn.modelling.flags import find_flags
 from learn.modelling.lens_data import LensData
 from learn.modelling.settings import ModelSettings
+from lensphys.fitting.bounds import check_names
+from lensphys.ground.errors import InputError
 from lensphys.threads import side_by_side
 
 #: Noise of a pixel outside of which squares of fluxes leave the range of single precision.
@@ -36,6 +38,20 @@ class LensModel:
     flags: list[str]
     maps: lp.DetectionMaps | None
     seconds: float
+
+
+def check_priors(settings: ModelSettings) -> None:
+    """Refuse priors of parameters that the fit does not have, before anything is modelled.
+
+    Raises:
+        InputError: for one, with the names that are near, or all of them.
+    """
+    options = {name: v for name, v in settings.fit_options().items() if name != "priors"}
+    names = lp.Fitter(pixel_scale=1.0, **options).names
+    try:
+        check_names("priors", settings.priors or {}, names)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 @side_by_side()

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from learn.modelling.lens_model import LensModel, model_lens
+from learn.modelling.lens_model import LensModel, check_priors, model_lens
 from learn.modelling.output.draws_file import draws_file, write_draws
 from learn.modelling.output.output_files import (
     check_folder,
@@ -89,10 +89,11 @@ def model_lenses(
         overwrite: replace files that the command has not made, and models of other settings.
 
     Raises:
-        InputError: for a folder that cannot be written to or holds other files, and where no lens
-            can be modelled.
+        InputError: for a folder that cannot be written to or holds other files, for priors of
+            parameters that the fit does not have, and where no lens can be modelled.
     """
     out = choose_out(settings)
+    check_priors(settings)
     check_folder(out, settings, lenses, overwrite=overwrite)
     settings = settings.model_copy(update={"device": choose_device(settings.device)})
     with hold(out):
@@ -220,7 +221,10 @@ def _count(number: int, one: str, several: str) -> str:
 
 def _place(lens: LensFiles) -> str:
     """A lens as messages name it: by its row in a catalogue too."""
-    return f"{lens.place} ({escape(lens.name)})" if lens.place else escape(lens.name)
+    if not lens.place:
+        return escape(lens.name)
+    # A row without a name has the number of its row for one.
+    return lens.place if lens.place.endswith(lens.name) else f"{lens.place} ({escape(lens.name)})"
 
 
 def describe(model: LensModel) -> str:

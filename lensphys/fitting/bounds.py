@@ -128,16 +128,16 @@ class Bounds:
 
 
 def check_names(what: str, given: Mapping[str, object], names: Collection[str]) -> None:
-    """Refuse names that are not parameters, with the nearest one that is.
+    """Refuse names that are not parameters, with the nearest ones that are, or all of them.
 
     Raises:
         ValueError: for the first unknown name.
     """
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
-            raise ValueError(f"{what} names an unknown parameter {name!r}{hint}")
+            near = difflib.get_close_matches(name, names, 3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+            raise ValueError(f"{what} names an unknown parameter {name!r}; {hint}")
 
 
 def per_image(name: str, value: Parameter, like: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ def fit(
         pixel_scale: width of a pixel, arcsec.
         psf, supersampling: of the images; see :func:`lensphys.render`. A bare array ``(ky, kx)`` is
             the kernel of the pixels of the images, as :class:`lensphys.PixelPSF` takes it, and is
-            normalised; ``(B, ky, kx)`` holds one for each image.
+            normalised; ``(B, ky, kx)`` holds one for each image. Its peak is in the middle pixel,
+            where :func:`lensphys.centre_kernel` brings it.
         mass: name of a mass profile that can be fitted, such as ``"SIE"`` or ``"EPL"``; see
             :data:`lensphys.mass.MASSES`.
         multipoles: orders of the main deflector, of 1, 3 and 4, as ``a3_cos``, ``a3_sin`` ...; see
@@ -203,6 +204,14 @@ class Fitter:
             bounded=self._bounds,
         )
         self._cached: dict[Any, tuple[Pixels, Tensor, dict[str, Templates]]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, as ``start``, ``fixed``, ``bounds`` and ``priors`` take them."""
+        if self._scenes:
+            return self._scenes[0].names
+        x, y = pixel_grid(8, self._pixel_scale)
+        return self._model.scene(Pixels(x, y)).names
 
     @side_by_side()
     def __call__(

@@ -99,14 +99,33 @@ def take_psf(psf: PSF | Tensor | NDArray[Any] | None, pixel_scale: float) -> PSF
         pixel_scale: width of a pixel of the images, arcsec.
 
     Raises:
-        ValueError: for a kernel that is none; see :class:`lensphys.PixelPSF`.
+        ValueError: for a kernel that is none, see :class:`lensphys.PixelPSF`; and for a bare one
+            whose peak is not in the middle.
     """
     given: Any = psf
     if given is None or hasattr(given, "convolve"):
         found: PSF | None = given
         return found
     kernel = take_map("psf", _stack("psf", given))
+    _check_peaks(kernel)
     return PixelPSF(kernel, pixel_scale=pixel_scale, normalise=True)
+
+
+def _check_peaks(kernel: Tensor) -> None:
+    """Raise ValueError for kernels of odd sizes whose brightest pixel is beside the middle one."""
+    if kernel.ndim not in (2, 3) or any(n % 2 == 0 for n in kernel.shape[-2:]):
+        return
+    kernels = kernel.detach().reshape(-1, *kernel.shape[-2:])
+    ny, nx = kernels.shape[-2:]
+    peak, place = kernels.flatten(1).max(1)
+    off = kernels[:, ny // 2, nx // 2] < peak
+    if bool(off.any()):
+        row, column = divmod(int(place[off][0]), nx)
+        raise ValueError(
+            f"psf has its peak in row {row} and column {column} of {ny} x {nx} pixels, beside the "
+            "middle: images would be shifted; give lp.centre_kernel(psf)[0], or "
+            "lp.PixelPSF(psf, pixel_scale=...) if it is meant to be so"
+        )
 
 
 def _stack(name: str, maps: Any) -> Any:

@@ -22,7 +22,7 @@ from lensphys.ground.names import figure_text
 from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
 
 #: Inches of the figure, and colour scale of residuals, in sigma.
-_SIZE, _SIGMAS = (12.0, 6.9), 5.0
+_SIZE, _SIGMAS = (12.0, 7.25), 5.0
 #: Characters of a line of flags, and of the name of a lens.
 _FLAGS, _NAME = 130, 48
 #: Lengths of the arrows to North and East, and their place, as parts of the width of the image.
@@ -31,7 +31,7 @@ _ARROW, _CORNER = 0.1, 0.16
 _MASKED = "0.75"
 #: Panels, placed by hand, since matplotlib's search for a layout takes as long as all the rest:
 #: left and lower ends, sides in inches, and the width of a colour bar, in that of the figure.
-_LEFT, _LOW, _SIDE, _BAR = (0.05, 0.372, 0.694), (0.535, 0.065), 2.55, 0.011
+_LEFT, _LOW, _SIDE, _BAR = (0.05, 0.372, 0.694), (0.51, 0.062), 2.55, 0.011
 
 
 def draw_lens(path: Path, maps: LensMaps, row: Row, wcs: WCS | None) -> Path:
@@ -51,7 +51,9 @@ def draw_lens(path: Path, maps: LensMaps, row: Row, wcs: WCS | None) -> Path:
     unit = str(row.values["flux_unit"] or "flux")
     edges = extent(maps.image.shape, pixel_scale)
     figure = Figure(figsize=_SIZE)
-    figure.text(0.5, 0.985, make_title(row), fontsize=13, ha="center", va="top")
+    title, flags = make_title(row)
+    figure.text(0.5, 0.985, title, fontsize=13, ha="center", va="top")
+    figure.text(0.5, 0.945, flags, fontsize=10, ha="center", va="top")
     image, arcs, model, residual, source, last = _make_panels(figure)
     noise = float(np.median(_known(maps.noise)))
     bright, faint = _stretch(maps.model, noise), _stretch(maps.lensed_source, noise)
@@ -83,16 +85,15 @@ def draw_lens(path: Path, maps: LensMaps, row: Row, wcs: WCS | None) -> Path:
     return path
 
 
-def make_title(row: Row) -> str:
-    """Name and Einstein radius with its error; below them the flags in words."""
+def make_title(row: Row) -> tuple[str, str]:
+    """Name and Einstein radius with its error; and the flags in words, empty where it has none."""
     values = row.values
     line = figure_text(row.name, _NAME)
     if "theta_E" in values:
         radius = with_error(values["theta_E"], values["theta_E_error"])
         line += f"   $\\theta_E$ = {radius} arcsec"
-    if row.flags:
-        line += f"\nflags: {figure_text('; '.join(row.flags), _FLAGS)}"
-    return line
+    flags = f"flags: {figure_text('; '.join(row.flags), _FLAGS)}" if row.flags else ""
+    return line, flags
 
 
 def _make_panels(figure: Figure) -> list[Axes]:

@@ -28,6 +28,8 @@ _NAMES: tuple[tuple[re.Pattern[str], Kind], ...] = (
 #: Scatter of an image in units of its noise, between which a map can be the noise: images that were
 #: drizzled scatter less from pixel to pixel, and published maps are often too large.
 _LOW, _HIGH = 0.15, 5.0
+#: Scatter of an image, in units of a noise that cannot be its own, or one over it.
+_ABSURD = 1e3
 #: Noise beyond so many times the lowest marks a pixel without data.
 _NO_DATA = 1e4
 #: Pixels that an estimate of the scatter needs.
@@ -60,7 +62,8 @@ def find_noise(plane: Plane, image: Map, unit: str | None) -> tuple[Map, list[st
     by_name = next((kind for words, kind in _NAMES if words.search(plane.name.lower())), None)
     # The unit of a noise map may have been copied with the header of the image.
     named = by_name if by_unit == KINDS[0] and by_name else by_unit or by_name
-    scatters = {kind: _scatter(image, _noise(values, kind)) for kind in KINDS}
+    noises = {kind: _masked(_noise(values, kind)) for kind in KINDS}
+    scatters = {kind: _scatter(image, noise) for kind, noise in noises.items()}
     kind, notes = _decide(label, named, scatters)
     if factor != 1 and kind != by_unit:
         raise BrokenFileError(
@@ -71,7 +74,7 @@ def find_noise(plane: Plane, image: Map, unit: str | None) -> tuple[Map, list[st
         notes.append(f"noise from the {kind} {label}: {_AS_NOISE[kind]}")
     if factor != 1:
         notes.append(f"noise in {escape(str(plane.unit))} brought to {escape(str(unit))}")
-    return _masked(_noise(values, kind)), notes
+    return noises[kind], notes
 
 
 def _decide(label: str, named: Kind | None, scatters: dict[Kind, float]) -> tuple[Kind, list[str]]:
@@ -93,6 +96,10 @@ def _decide(label: str, named: Kind | None, scatters: dict[Kind, float]) -> tupl
         raise BrokenFileError(
             f"{label} is no inverse variance: {found}; give a noise map with --noise FILE"
         )
+    if not 1 / _ABSURD < scatters[kind] < _ABSURD:
+        raise BrokenFileError(
+            f"{label} is not the noise of this image: {found}; give one in the unit of the image"
+        )
     return kind, [f"noise of {label} is doubtful: {found}"]
 
 
@@ -112,14 +119,14 @@ def _scatter(image: Map, noise: Map) -> float:
     change = (image[:, :-4] - 2 * image[:, 2:-2] + image[:, 4:]) / math.sqrt(6)
     with np.errstate(invalid="ignore", over="ignore"):
         ratio = np.abs(change / noise[:, 2:-2])
-    ratio = ratio[np.isfinite(ratio)]
+    ratio = ratio[np.isfinite(ratio) & np.isfinite(noise[:, 2:-2])]
     return 1.4826 * float(np.median(ratio)) if ratio.size >= _LEAST else math.nan
 
 
 def _masked(noise: Map) -> Map:
     """Noise that is infinite where it is missing, or so large that it marks a missing datum."""
     known = noise[np.isfinite(noise)]
-    limit = _NO_DATA * float(np.quantile(known, 0.05)) if known.size else 0.0
+    limit = _NO_DATA * float(np.quantile(known, 0.05, method="lower")) if known.size else 0.0
     with np.errstate(invalid="ignore"):
         return np.where(noise <= limit, noise, np.inf)
 

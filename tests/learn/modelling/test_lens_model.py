@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from learn.modelling.flags import NO_LENS
-from learn.modelling.lens_model import model_lens
+from learn.modelling.lens_model import check_priors, model_lens
+from lensphys.ground.errors import InputError
 from tests.learn.modelling.make_lenses import settings
 from tests.learn.modelling.shining_lenses import make_data
 
@@ -79,3 +80,22 @@ def test_a_field_may_be_given():
     found = model_lens(make_data((61, 61)), FAST.model_copy(update={"field": 1.6}))
     assert found.data.image.shape == (41, 41)
     assert found.result.params["theta_E"].item() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"priors": {"gama": (2.0, 0.1)}}, "unknown parameter 'gama'; did you mean gamma"),
+        ({"priors": {"x": (2.0, 0.1)}}, "there are theta_E, .*, lens_light_outer_e2"),
+        ({"priors": {"source_2_e1": (0.0, 0.1)}}, "unknown parameter 'source_2_e1'"),
+    ],
+)
+def test_priors_of_other_parameters_are_refused_before_any_work(change, message):
+    with pytest.raises(InputError, match=message):
+        check_priors(settings(**change))
+
+
+def test_priors_of_the_fit_are_taken():
+    check_priors(settings(priors={"gamma": (2.0, 0.1)}, mass="EPL"))
+    check_priors(settings(priors={"source_2_e1": (0.0, 0.1)}, source="2xsersic"))
+    check_priors(settings())

@@ -144,11 +144,13 @@ def test_a_fit_takes_a_kernel_of_a_file():
     ("given", "message"),
     [
         ("gaussian", "psf must be a tensor or an array, got str"),
+        (np.eye(5)[[0, 0, 2]], "peak in row 0 and column 0 of 3 x 5 pixels.*lp.centre_kernel"),
+        (np.roll(kernel()[None], 1, 2), "peak in row 3 and column 4 of 7 x 7 pixels"),
         (np.ones((4, 4)), r"kernel must be .* odd sizes, got \(4, 4\)"),
         (-np.ones((3, 3)), "kernel must have a positive sum"),
         (np.full((3, 3), np.nan), "kernel must be finite"),
     ],
-    ids=["word", "even", "negative", "NaN"],
+    ids=["word", "at the border", "beside", "even", "negative", "NaN"],
 )
 def test_a_kernel_that_is_none_is_refused(given, message):
     with pytest.raises(ValueError, match=message):

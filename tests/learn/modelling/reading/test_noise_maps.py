@@ -108,6 +108,22 @@ def test_noise_that_no_image_has_is_doubtful():
     assert "is doubtful" in notes[0]
 
 
+@pytest.mark.parametrize("good", [1, 3])
+def test_noise_without_data_in_most_pixels_is_that_of_the_others(good):
+    values = np.full((N, N), 1e8)
+    values[:: N // good] = SIGMA
+    values[: 2 * good] = SIGMA
+    noise, notes = find_noise(plane(values), image(), None)
+    assert set(noise[np.isfinite(noise)]) == {SIGMA}
+    assert not notes
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e8])
+def test_noise_of_another_image_is_refused(factor):
+    with pytest.raises(BrokenFileError, match="is not the noise of this image: the image scatters"):
+        find_noise(plane(NOISE * factor), image(), None)
+
+
 @pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, 1e8, 1e16, -np.inf])
 def test_pixels_without_noise_are_masked(value):
     values = NOISE.copy()
