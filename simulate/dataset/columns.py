@@ -37,7 +37,7 @@ _SHINES, _GALAXIES = "lenses that shine", "lenses, with galaxies as sources"
 _COLUMNS: dict[str, Meaning] = {
     "theta_E": Meaning(
         "arcsec",
-        "Einstein radius, circularised, of the whole lens, substructure included; in `published` of "
+        "Einstein radius, circularised, of the whole lens with its substructure; in `published` of "
         "the main lens, before the factor `alpha_scale`",
         _LENS,
     ),

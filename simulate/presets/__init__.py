@@ -118,7 +118,7 @@ def _check_options(preset: str, overrides: Mapping[str, Any]) -> None:
     given = overrides.get("overrides") or {}
     if "lens_light.enabled" in given and preset in PRESETS and _preset(preset).schema.always_shines:
         raise InputError(
-            f"--lens-light does not apply to preset {preset}, whose lenses always shine; leave it out"
+            f"--lens-light does not apply to preset {preset}, whose lenses shine; leave it out"
         )
 
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simulate.observe import OBSERVATIONS, counts, detector, doubled, noise_free, noise_sigma
+from simulate.observe import (
+    OBSERVATIONS,
+    counts,
+    detector,
+    doubled,
+    drizzle_taps,
+    drizzled,
+    noise_free,
+    noise_sigma,
+)
 
 SIGMA, EXPOSURE = 0.01, 2000.0
 
@@ -81,3 +90,28 @@ def test_a_detector_counts_electrons():
     assert sigma == pytest.approx(np.sqrt(0.003**2 + 0.05 / 2000), rel=1e-6)
     assert image.std() == pytest.approx(sigma, rel=5 / np.sqrt(2 * image.size))
     assert image.mean() == pytest.approx(0.05, abs=float(5 * sigma / 300))
+
+
+@pytest.mark.parametrize("drop", [0.5, 1.0, 1.28])
+def test_drizzled_noise_is_that_of_the_detector_and_correlated(drop):
+    """A pixel has the variance of before; the mean of many is noisier than if they were apart."""
+    taps = np.array(drizzle_taps(drop))
+    assert (taps**2).sum() == pytest.approx(1)
+    models = np.full((1, 200, 200), 5.0)
+    exposures, rng = np.array([100.0]), lambda i: np.random.default_rng(3)
+    image = drizzled(models, 0.3, exposures, rng, drop)[0]
+    noise = image - 5.0
+    assert noise.std() == pytest.approx(np.sqrt(0.3**2 + 5 / 100), rel=0.03)
+    neighbours = (noise[:, 1:] * noise[:, :-1]).mean() / noise.var()
+    expected = (taps[1:] * taps[:-1]).sum()
+    assert neighbours == pytest.approx(expected, abs=0.03)
+    assert expected > 0.05
+
+
+def test_the_correlation_of_drops_is_that_of_their_overlap():
+    """Pixel-sized drops: the autocorrelation of a triangle, 1/4 at the next pixel and 0 beyond."""
+    taps = np.array(drizzle_taps(1.0))
+    correlation = np.correlate(taps, taps, "full")
+    middle = len(taps) - 1
+    assert correlation[middle + 1] == pytest.approx(0.25, abs=0.01)
+    assert correlation[middle + 2] == pytest.approx(0, abs=0.01)
