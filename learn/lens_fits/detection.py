@@ -25,6 +25,8 @@ def detection_map(residual: Tensor, response: Tensor) -> Tensor:
     of ``1 / |a_k|``, and so the S/N ``r.a_k / |a_k|`` (Koopmans 2005, MNRAS 363, 1136, does it for
     the whole potential at once). Its sign is that of the mass. The smooth lens, once fitted, has
     taken up part of r but not of a_k: of noise alone the map is below one.
+    :func:`lensphys.detect` takes that part out of both, which needs the Jacobian of the fit; stored
+    fits do not hold it, and encoders are trained on this map.
 
     Pixels are taken together in blocks, so that large images take no longer.
 

@@ -69,7 +69,9 @@ def detect(
             2018.
 
     Returns:
-        Maps ``(B, ny, nx)``, good to 1e-4 of the error of the mass.
+        Maps ``(B, ny, nx)``. Where they were compared with brute force, on images of 24 x 28
+        pixels, masses agreed to 1e-4 of their error in places where the fit leaves a thousandth of
+        the square of a change or more; where it leaves less, they differed by more.
 
     Raises:
         ValueError: for what is no result of a fit, an unknown profile, sizes that it does not have
