@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import cli
 import lensphys
 from lensphys.ground.errors import InputError
 from simulate import run
@@ -24,22 +23,6 @@ SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def call(capsys):
-    """Runs a command line in this process: exit code, standard output, standard error."""
-
-    def run(line: str) -> tuple[int, str, str]:
-        code = 0
-        try:
-            cli.main(shlex.split(line))
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
