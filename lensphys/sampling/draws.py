@@ -24,7 +24,7 @@ class Draws(Mapping[str, Tensor]):
         rhat: rank-normalised split R-hat of each fitted parameter, ``(B,)``, over the whole run.
         ess: effective number of independent draws of the whole run, ``(B,)`` each.
         acceptance: ``(B,)``, fraction of proposals that were accepted.
-        step: ``(B,)``, size of a step in units of the width of the posterior.
+        reach: ``(B,)``, length of the paths of the chains, 1 where they cross the posterior.
         chains: number of chains.
     """
 
@@ -32,7 +32,7 @@ class Draws(Mapping[str, Tensor]):
     rhat: dict[str, Tensor] = dataclasses.field(repr=False)
     ess: dict[str, Tensor] = dataclasses.field(repr=False)
     acceptance: Tensor = dataclasses.field(repr=False)
-    step: Tensor = dataclasses.field(repr=False)
+    reach: Tensor = dataclasses.field(repr=False)
     chains: int
 
     def __getitem__(self, name: str) -> Tensor:

@@ -16,8 +16,10 @@ from lensphys.sampling.hamiltonian import Chains, Noise
 from lensphys.sampling.posterior import Posterior
 from lensphys.threads import side_by_side
 
+#: Parts of the warm-up, before each of which the surrogate is fitted anew.
+_SHARES = 0.1, 0.15, 0.25, 0.3, 0.2
 #: Least draws of a chain, of which fewer may be returned.
-_LEAST = 100
+_LEAST = 400
 #: Doublings of a run whose chains do not agree.
 _DOUBLINGS = 3
 
@@ -68,30 +70,26 @@ def sample(
     everything = torch.arange(len(best), device=best.device)
     noise = Noise(seed, problem.images, problem.weight, (chains, best.shape[1]))
     run = Chains(posterior, best, noise, chains)
-    first = math.ceil(0.25 * warmup)
-    run.tune(first)
-    run.adapt(first)
-    run.tune(max(warmup - 2 * first, 1))
-
     each = math.ceil(n / chains)
-    length = each * math.ceil(_LEAST / each)
+    length, shares = each * math.ceil(_LEAST / each), _SHARES
     found = [Tensor()] * len(best)
-    acceptance, diagnosed = torch.zeros_like(run.step), best.new_empty(2, *best.shape)
-    live, longer = everything, length
+    acceptance, reach = best.new_empty(len(best)), best.new_empty(len(best))
+    diagnosed, live = best.new_empty(2, *best.shape), everything
     for _ in range(1 + _DOUBLINGS):
-        places, fraction = run.draw(longer, live)
+        for share in shares:
+            run.learn(math.ceil(share * warmup))
+        places, acceptance[live] = run.draw(length)
+        reach[live] = run.reach
         for column, k in enumerate(live.tolist()):
-            new = places[:, column]
-            found[k] = torch.cat([found[k], new]) if len(found[k]) else new
-        share = longer / len(found[int(live[0])])
-        acceptance[live] = share * fraction + (1 - share) * acceptance[live]
+            found[k] = places[:, column]
         # A logarithm leaves ranks as they are, and the diagnostics see nothing else.
-        history = torch.stack([found[k] for k in live.tolist()], 2)
-        diagnosed[0, live], diagnosed[1, live] = rhat(history), effective_size(history)
-        longer = len(history)
-        live = live[~(diagnosed[0, live] < RHAT).all(1)]
+        chain = places.transpose(1, 2)
+        diagnosed[0, live], diagnosed[1, live] = rhat(chain), effective_size(chain)
+        apart = torch.nonzero(~(diagnosed[0, live] < RHAT).all(1))[:, 0]
+        run, live = run.take(apart), live[apart]
         if not live.numel():
             break
+        length, shares = 2 * length, _SHARES[-1:]
     if live.numel():
         warnings.warn(
             f"the chains of {live.numel()} of {len(best)} lenses do not agree (R-hat up to "
@@ -110,6 +108,6 @@ def sample(
         rhat=dict(zip(fitted, diagnosed[0].unbind(-1), strict=True)),
         ess=dict(zip(fitted, diagnosed[1].unbind(-1), strict=True)),
         acceptance=acceptance,
-        step=run.step,
+        reach=reach,
         chains=chains,
     )

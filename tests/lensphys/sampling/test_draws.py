@@ -13,7 +13,7 @@ def draws():
         rhat={"theta_E": torch.tensor([1.001, 1.02]), "gamma1": torch.tensor([1.003, 1.0])},
         ess={"theta_E": torch.tensor([70.0, 50.0]), "gamma1": torch.tensor([90.0, 80.0])},
         acceptance=torch.tensor([0.8, 0.7]),
-        step=torch.tensor([1.0, 0.5]),
+        reach=torch.tensor([1.0, 0.5]),
         chains=4,
     )
 
