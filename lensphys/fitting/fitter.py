@@ -179,12 +179,13 @@ class Fitter:
             raise ValueError(f"retry_above must be a number from 0 on, got {retry_above!r}")
         check_width("pixel_scale", pixel_scale)
         deflectors = Deflectors(mass, multipoles=multipoles, neighbours=neighbours)
+        # The model checks them, and takes lists of them too.
+        kinds: dict[str, Any] = {"lens_light": _read_lens_light(lens_light), "source": source}
         self._model = LinearModel(
             mass=mass,
             multipoles=deflectors.multipoles,
             neighbours=deflectors.neighbours,
-            lens_light=_read_lens_light(lens_light),
-            source=source,
+            **kinds,
             source_order=source_order,
             sky=sky,
             model_error=model_error,
@@ -301,7 +302,7 @@ def _list_scenes(mass: str, lens_light: bool) -> list[LensScene]:
     return [scene, isothermal] if {*isothermal.names} < {*scene.names} else [scene]
 
 
-def _read_lens_light(given: Any) -> str | Sequence[str] | None:
+def _read_lens_light(given: Any) -> Any:
     """Return the kind of lens light; True is a Sersic profile."""
     if given is None or given is False:
         return None
@@ -312,8 +313,7 @@ def _read_lens_light(given: Any) -> str | Sequence[str] | None:
             "lens_light must be None, False, True (a Sersic profile), 'sersic', 'mge' or "
             f"('sersic', 'sersic'), got {given!r}"
         )
-    kind: str | Sequence[str] = given
-    return kind
+    return given
 
 
 def _point_source(like: Tensor) -> Tensor:
