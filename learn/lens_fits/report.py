@@ -17,8 +17,8 @@ from learn.lens_fits.detection import detection_map
 from learn.lens_fits.lens_fits import LensFits
 from lensphys.fitting.scene import LensScene
 from lensphys.ground.files import write_text
+from simulate.dataset.figures import extent, flux_ticks, save_figure, stretch
 from simulate.dataset.photometry import Photometry
-from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
 from simulate.shards import DataSet
 
 REPORT, PICTURE = "lens_fits.json", "lens_fits.png"

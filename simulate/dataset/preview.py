@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import textwrap
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colorbar import Colorbar
-from matplotlib.colors import AsinhNorm, FuncNorm
+from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -23,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensphys.ground.errors import InputError
-from lensphys.ground.locks import replacing_alone
 from lensphys.ground.names import figure_text
 from simulate.dataset.class_differences import class_difference
 from simulate.dataset.columns import known_columns, unit
+from simulate.dataset.figures import extent, flux_ticks, save_figure
 from simulate.dataset.summary import Column, Summary, deflection_scale, summarize
 from simulate.hdf5 import read_hdf5
 from simulate.shard_form import AGAIN
@@ -47,43 +43,6 @@ _LIKE = 8.0
 _DIFFER = 0.1
 #: Colour of all classes together.
 _GREY = "0.6"
-
-
-def extent(shape: tuple[int, ...], pixel_scale: float) -> tuple[float, float, float, float]:
-    """Edges of an image in arcsec, as ``imshow`` takes them."""
-    half_y, half_x = (n * pixel_scale / 2 for n in shape[-2:])
-    return (-half_x, half_x, -half_y, half_y)
-
-
-def stretch(images: NDArray[Any]) -> AsinhNorm:
-    """One asinh colour scale for a set of images: linear near zero, logarithmic above."""
-    top = float(np.quantile(images, 0.9995)) or 1.0
-    return AsinhNorm(linear_width=top / 10, vmin=min(0.0, float(images.min())), vmax=top)
-
-
-def flux_ticks(bar: Colorbar, low: float, high: float) -> None:
-    """Few numbers on the colour bar of an asinh scale, none on top of another."""
-    ticks = [low + (high - low) * part for part in (0.0, 0.05, 0.2, 0.5, 1.0)]
-    shown = [tick if abs(tick) > 1e-3 * (high - low) else 0.0 for tick in ticks]
-    bar.set_ticks(ticks, labels=[f"{n:.3g}" if abs(n) < 1e3 else f"{n:.0f}" for n in shown])
-    bar.minorticks_off()
-
-
-def save_figure(figure: Figure, path: Path, *, creator: str | None = None) -> None:
-    """Write a figure as PNG, whole or not at all, the same bytes every time.
-
-    Args:
-        figure: to write.
-        path: of the file.
-        creator: text in the head of the file, by which it is known again.
-    """
-    FigureCanvasAgg(figure)
-    drawn = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters without a font
-        figure.savefig(drawn, format="png", dpi=130, metadata={"Software": creator})
-    with replacing_alone(path) as temporary:
-        temporary.write_bytes(drawn.getvalue())
 
 
 def is_intact(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
 from learn.compare.rows import Budget
 from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 from simulate.shards import DataSet
 
 #: Columns of a data set, with the edges of bins and what an axis is called.

@@ -14,7 +14,7 @@ from learn.compare.config import CompareConfig
 from learn.compare.rows import RADIAL, Mode
 from learn.compare.showing.estimate import Estimate, estimate
 from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 
 _MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}
 

@@ -19,7 +19,7 @@ from learn.modelling.tables.row_files import CREATOR
 from learn.modelling.tables.rows import Row, with_error
 from learn.modelling.tables.sky import find_sky
 from lensphys.ground.names import figure_text
-from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
+from simulate.dataset.figures import extent, flux_ticks, save_figure, stretch
 
 #: Inches of the figure, and colour scale of residuals, in sigma.
 _SIZE, _SIGMAS = (12.0, 7.25), 5.0

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensphys.ground.names import figure_text
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 
 
 def draw_sensitivity(

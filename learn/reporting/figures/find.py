@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import auc, roc_curve
 
 from lensphys.ground.names import figure_text
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 
 #: Characters of the name of a kind, where a longer one would hide its neighbour's.
 _LONGEST = 24

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from lensphys.ground.names import figure_text
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 
 #: Points with error bars that a panel shows; more would hide each other.
 _POINTS = 300

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lensphys.ground.names import figure_text
-from simulate.dataset.preview import extent, flux_ticks, save_figure, stretch
+from simulate.dataset.figures import extent, flux_ticks, save_figure, stretch
 
 
 def draw_triptychs(

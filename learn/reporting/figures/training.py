@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from learn.run_files import CURVES, read_curves
 from lensphys.ground.names import figure_text
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 
 #: Characters of a title, which has the folder of a data set in it.
 _LONGEST = 80

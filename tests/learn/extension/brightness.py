@@ -19,7 +19,7 @@ from learn.reporting.task_report import Baseline, TaskReport
 from learn.tasks.base import Task
 from learn.tasks.data_needs import DataNeeds
 from lensphys.ground.config import Strict
-from simulate.dataset.preview import save_figure
+from simulate.dataset.figures import save_figure
 from simulate.shards import DataSet
 
 
