@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from lensphys.ground.numbers import check_count
+from lensphys.kernels import launch
 from lensphys.lengths import LEAST, MOST
 from lensphys.mass.base import MassProfile, Vector
 from lensphys.mass.distance import FARTHEST
-from lensphys.parameters import Parameter, parameter
+from lensphys.parameters import Parameter, needs_backward, parameter
 
 #: Radius (arcsec) inside which the singular centre is flattened.
 _CORE = 1e-10
@@ -63,9 +64,24 @@ class CartesianMultipole(MassProfile):
         return _potential(self.m, p["a_cos"], p["a_sin"], p["r_E"], g)
 
     def deflection(self, x: Tensor, y: Tensor) -> Vector:
+        if (alpha := self._compiled_deflection(x, y)) is not None:
+            return alpha
         p = self.align(x)
         g = _geometry(self.m, x - p["center_x"], y - p["center_y"])
         return _deflection(self.m, p["a_cos"], p["a_sin"], p["r_E"], g)
+
+    def _compiled_deflection(self, x: Tensor, y: Tensor) -> Vector | None:
+        """Compute the deflection in one loop over the pixels, if it can; without gradients."""
+        p = self.align(x)
+        inputs = (x, y, *(p[name] for name in ("a_cos", "a_sin", "center_x", "center_y")))
+        if self.m == 1 or needs_backward(*inputs, p["r_E"]):
+            return None
+        if (given := launch.prepare(*inputs)) is None:
+            return None
+        alpha = given.empty_maps(2)
+        given.run("multipole.fill_deflection", (self.m, _CORE * _CORE), *alpha.numpy())
+        alpha_x, alpha_y = alpha.view(2, *given.shape).unbind()
+        return alpha_x, alpha_y
 
     def deflection_jacobian(self, x: Tensor, y: Tensor) -> tuple[Vector, dict[str, Vector]]:
         p = self.align(x)

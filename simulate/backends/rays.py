@@ -18,7 +18,7 @@ BLOCK = 2
 #: lensed galaxies, where it falls with the square of the rays along a side.
 _ERROR = 0.05
 #: Brightness below which a pixel and its neighbours take no ray, sigma of the background.
-_DARK = 0.02
+_DARK = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
