@@ -70,6 +70,12 @@ class ModelSettings(Strict):
                 raise ValueError(f"the standard deviation of {name} must be above 0")
         return self
 
+    @model_validator(mode="after")
+    def _has_each_multipole_once(self) -> Self:
+        if len(set(self.multipoles)) < len(self.multipoles):
+            raise ValueError(f"multipoles must be given once each, got {list(self.multipoles)}")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """All settings that a model depends on."""
         return self.model_dump(mode="json", exclude=set(_NO_IDENTITY))

@@ -34,6 +34,7 @@ def test_several_profiles_have_a_number():
         ({"mas": "SIE"}, r"unknown key 'mas' \(did you mean 'mass'\?\)"),
         ({"mass": "NFW"}, "mass: Input should be 'SIE' or 'EPL'"),
         ({"multipoles": [2]}, "multipoles.0: "),
+        ({"multipoles": [3, 3]}, r"multipoles must be given once each, got \[3, 3\]"),
         ({"model_error": -0.1}, "model_error"),
         ({"model_error": [0.1, 1.0]}, "model_error"),
         ({"field": 0}, "field: "),
