@@ -7,8 +7,8 @@ import torch
 
 import lensphys as lp
 from learn.modelling.lens_data import LensData
+from lensphys.fitting.linear.binning import bin_images
 from lensphys.fitting.linear.components import Sky
-from lensphys.fitting.linear.fit import bin_images
 from lensphys.fitting.linear.light_start import sharpen, subtract_light
 from lensphys.fitting.linear.seeds import measure_arcs
 from lensphys.rendering import Pixels

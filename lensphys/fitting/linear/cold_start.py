@@ -40,12 +40,12 @@ _WIDTHS = (0.025, 0.04, 0.06, 0.09, 0.13, 0.2)
 #: of the strength of the regularisation.
 _COMPACT_STEPS, _COARSE_STEPS, _PERIOD = 9, 10, 3
 #: Highest order of shapelets of the search; fits that are kept after compact sources, after it.
-_ORDER, _KEPT, _LEFT = 6, 4, 2
+_ORDER, _KEPT, _LEFT = 6, 5, 3
 #: Largest scale of shapelets, in Einstein radii: broad ones take up the light of the lens.
 BROADEST = 0.14
 #: Two fits are alike whose Einstein radii and source positions, in radii of the arcs, differ by
 #: less.
-_ALIKE_RADIUS, _ALIKE_PLACE = 0.02, 0.04
+_ALIKE_RADIUS, _ALIKE_PLACE = 0.04, 0.08
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds, check_names, per_image
 from lensphys.fitting.implicit import ImplicitFit
+from lensphys.fitting.linear.binning import bin_images
 from lensphys.fitting.linear.cold_start import (
     BROADEST,
     Candidates,
@@ -21,6 +22,7 @@ from lensphys.fitting.linear.cold_start import (
 from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
 from lensphys.fitting.linear.problem import LinearProblem, choose_strength
+from lensphys.fitting.linear.rivals import list_rivals, weigh_noise
 from lensphys.fitting.linear.rows import choose_rows, read_values
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
@@ -32,12 +34,12 @@ from lensphys.fitting.result import FitResult
 from lensphys.parameters import Parameter
 from lensphys.rendering import Pixels
 
-#: Pixels a side from which on the search bins the images.
-_FINEST = 101
 #: Images that are searched at once, for their memory.
 _GROUP = 8
 #: Steps that decide between the candidates, and rounds of reweighting with the model.
 _DECIDE, _ROUNDS = 10, 2
+#: Steps at full resolution, in each of these rounds, that decide between close candidates.
+_SETTLE = 15
 #: Half the width of a grid of pixels about a source, in scales of its shapelets.
 _GRID = 6.0
 #: Largest scale of shapelets, in Einstein radii, once the lens is found.
@@ -194,40 +196,6 @@ def _search(
     return Candidates.join(parts)
 
 
-def bin_images(images: Tensor, weight: Tensor, pixels: Pixels) -> tuple[Tensor, Tensor, Pixels]:
-    """Sum the pixels of large images into wider ones; a wide one is masked if any part of it is.
-
-    Args:
-        images, weight: ``(B, ny, nx)``.
-        pixels: of the images; their PSF is sampled anew, if it is one of ours.
-    """
-    psf: Any = pixels.psf
-    factor = -(-min(pixels.shape) // _FINEST)
-    x, y = pixels.centers
-    ours = dataclasses.is_dataclass(psf) and hasattr(psf, "supersampling")
-    if factor > 1 and (psf is None or ours):
-        ny, nx = (n // factor * factor for n in pixels.shape)
-        scale = factor * factor
-
-        def mean(maps: Tensor) -> Tensor:
-            return torch.nn.functional.avg_pool2d(maps[..., :ny, :nx], factor)
-
-        masked = mean((weight == 0).to(weight)) > 0
-        variance = scale * mean(torch.where(weight > 0, weight, 1.0).square().reciprocal())
-        weight = torch.where(masked, 0.0, variance.rsqrt())
-        images = scale * mean(images)
-        x, y = (mean(v[None])[0] for v in (x, y))
-    else:
-        factor = 1
-    ratio = 1 if psf is None else round(factor * pixels.pixel_scale / psf.pixel_scale)
-    if ratio > 1 and ours:
-        finer = ratio * psf.supersampling
-        psf = dataclasses.replace(psf, pixel_scale=ratio * psf.pixel_scale, supersampling=finer)
-    elif ratio > 1:
-        psf = None  # one for finer pixels that is not ours is left out of the search
-    return images, weight, Pixels(x, y, psf=psf)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Builder:
     """Final fits of all images, from the candidates of a search."""
@@ -259,9 +227,40 @@ class _Builder:
         problem.strength.copy_(self.found.strength.flatten())
         state = self._begin(problem, points)
         refine(problem, state, _DECIDE, tolerance)
+        if self.model.sources < 2:
+            return self._settle(problem, state, points, tolerance)
         best = choose_rows(problem, state, batch)
         found = read_values(problem, state.take(best), {k: v[best] for k, v in points.items()})
-        return found if self.model.sources < 2 else self._add_sources(found, tolerance)
+        return self._add_sources(found, tolerance)
+
+    def _settle(
+        self, problem: LinearProblem, state: State, points: dict[str, Tensor], tolerance: float
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Choose between candidates; those that are close are fitted at full resolution first."""
+        batch, count = self.found.strength.shape
+        score = problem.measure(state.z, state.index)["log_posterior"].view(batch, count)
+        values, strength = read_values(problem, state, points)
+        order, close = list_rivals(score, values["theta_E"].view(batch, count))
+        rows = order + count * torch.arange(batch, device=order.device)[:, None]
+        best = {k: v[rows[:, 0]].clone() for k, v in values.items()}, strength[rows[:, 0]].clone()
+        highest = torch.full_like(score[:, 0], -math.inf)
+        for k in range(count):
+            owner = torch.nonzero(close[:, k])[:, 0]
+            if not owner.numel():
+                continue
+            chosen = rows[owner, k]
+            tried = {name: value[chosen] for name, value in values.items()}, strength[chosen]
+            fine, end = self.finish(tried, _SETTLE, tolerance, owner)
+            reached = read_values(fine, end, tried[0])
+            evidence = fine.measure(end.z, end.index)["log_posterior"]
+            evidence = evidence + weigh_noise(fine.weight[owner])
+            better = evidence > highest[owner]
+            won = owner[better]
+            highest[won] = evidence[better]
+            for name, value in best[0].items():
+                value[won] = reached[0][name][better]
+            best[1][won] = reached[1][better]
+        return best
 
     def _add_sources(
         self, best: tuple[dict[str, Tensor], Tensor], tolerance: float
@@ -278,10 +277,15 @@ class _Builder:
         return add_sources(scenes, self._complete(best[0], owner), given, pose, tolerance)
 
     def finish(
-        self, best: tuple[dict[str, Tensor], Tensor], max_steps: int, tolerance: float
+        self,
+        best: tuple[dict[str, Tensor], Tensor],
+        max_steps: int,
+        tolerance: float,
+        owner: Tensor | None = None,
     ) -> tuple[LinearProblem, State]:
-        """Fit the final scene at full resolution."""
-        owner = torch.arange(len(self.images), device=self.images.device)
+        """Fit the final scene at full resolution, to all images or to those in ``owner``."""
+        if owner is None:
+            owner = torch.arange(len(self.images), device=self.images.device)
         points = self._complete(best[0], owner)
         problem = self._problem(self.scene, self.pixels, self.images, self.weight, owner, points)
         problem.strength.copy_(best[1])
@@ -289,8 +293,9 @@ class _Builder:
         errors = self.model.errors
         for _ in range(_ROUNDS if any(errors) and max_steps > 0 else 1):
             if any(errors):
-                light, source = problem.split_light(state.z, owner)
-                problem.weight = soften(self.weight, errors[0] * light, errors[1] * source)
+                light, source = problem.split_light(state.z, state.index)
+                soft = soften(self.weight[owner], errors[0] * light, errors[1] * source)
+                problem.weight = self.weight.index_copy(0, owner, soft)
                 update_strength(problem, state)
             self._converge(problem, state, max_steps, tolerance)
         return problem, state
