@@ -1,6 +1,6 @@
 """Simulation-based calibration of `lp.sample`: ranks of truths among draws from their posterior.
 
-    python benchmarks/posterior_calibration.py [--scene sersic|shapelets] [--lenses 240] [--out FILE]
+    python benchmarks/posterior_calibration.py [--scene sersic|shapelets] [--lenses N] [--out FILE]
 
 Truths are drawn from the prior that the sampler uses, one noise level for all. If the draws are
 those of the posterior, the rank of a truth among 99 of them is uniform (Talts et al. 2018,
@@ -31,6 +31,7 @@ from scipy import stats
 from torch import Tensor
 
 import lensphys as lp
+from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.scene import LensScene
 from lensphys.rendering import Pixels
@@ -83,8 +84,8 @@ def fit_sersic(seed: int) -> Batch:
     psf = lp.GaussianPSF(0.12, _PIXEL)
     clean = scene.image(truth, _pixels(psf))
     images = clean + _SIGMA * torch.randn(clean.shape, generator=generator, dtype=torch.float64)
-    settings = {"pixel_scale": _PIXEL, "psf": psf, "bounds": _FLAT, "priors": _NORMAL}
-    return lp.fit(images.float(), _SIGMA, **settings), truth
+    settings: dict[str, Any] = {"bounds": _FLAT, "priors": _NORMAL, "psf": psf}
+    return lp.fit(images.float(), _SIGMA, pixel_scale=_PIXEL, **settings), truth
 
 
 def fit_shapelets(seed: int) -> Batch:
@@ -111,6 +112,7 @@ def fit_shapelets(seed: int) -> Batch:
         bounds={name: (mean - 6 * sd, mean + 6 * sd) for name, (mean, sd) in _SHAPELETS.items()},
     )
     # Chosen by the evidence in the fit, known here.
+    assert isinstance(result.problem, LinearProblem)
     result.problem.strength[:] = scale**-2
     return result, truth
 
@@ -142,7 +144,7 @@ def measure(kind: str, seed: int) -> dict[str, Any]:
         warnings.simplefilter("ignore", RuntimeWarning)
         draws = lp.sample(result, _DRAWS, seed=seed)
     wall, busy = time.perf_counter() - begun[0], time.process_time() - begun[1]
-    # The search of a fit may end in another minimum, which the draws then describe.
+    # Large where the search of a fit has ended in another minimum, about which the draws then lie.
     chi2 = result.residual.double().square().sum((1, 2))
     return {
         "seed": seed,

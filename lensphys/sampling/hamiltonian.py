@@ -184,5 +184,6 @@ class Chains:
 
     def _energies(self, q: Tensor) -> Tensor:
         index = self._lenses.repeat_interleave(self._chains)
-        energy = self._posterior.energy(self._box.coordinates(q).flatten(0, 1), index)
-        return energy.unflatten(0, (-1, self._chains))
+        u = self._box.coordinates(q).flatten(0, 1)
+        energy: Tensor = self._posterior.energy(u, index).unflatten(0, (-1, self._chains))
+        return energy

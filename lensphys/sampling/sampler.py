@@ -17,8 +17,9 @@ from lensphys.sampling.posterior import Posterior
 from lensphys.threads import side_by_side
 
 #: Parts of the warm-up, before each of which the surrogate is fitted anew.
-_SHARES = 0.1, 0.15, 0.25, 0.3, 0.2
-#: Least draws of a chain, of which fewer may be returned.
+_SHARES: tuple[float, ...] = 0.1, 0.15, 0.25, 0.3, 0.2
+#: Least draws of a chain, of which fewer may be returned. R-hat of four chains of independent draws
+#: scatters above 1.01 with less.
 _LEAST = 400
 #: Doublings of a run whose chains do not agree.
 _DOUBLINGS = 3
@@ -27,7 +28,7 @@ _DOUBLINGS = 3
 @side_by_side()
 @torch.no_grad()
 def sample(
-    result: FitResult, n: int, *, seed: int = 0, chains: int = 4, warmup: int = 200
+    result: FitResult, n: int = 1000, *, seed: int = 0, chains: int = 4, warmup: int = 200
 ) -> Draws:
     """Draws from the posterior of the non-linear parameters of every fitted lens.
 
@@ -37,17 +38,19 @@ def sample(
     one of infinite error, is drawn within its bounds; a fixed one is constant. Chains start about
     the mode that the fit found, and see no other that is far away.
 
-    The warm-up tunes the step of each lens (dual averaging, Hoffman & Gelman 2014) and refines the
-    preconditioner. A lens whose chains do not agree then runs on, up to eight times as long. The
-    draws of a lens follow from the seed and its own image, and are the same in any batch to
-    rounding.
+    The warm-up fits a surrogate to the posterior, whose gradient leads the chains (Rasmussen 2003),
+    and tunes the length of the paths of each lens (dual averaging, Hoffman & Gelman 2014). Then a
+    step costs one evaluation of the posterior and none of its derivatives. Every chain takes at
+    least 400 steps, and the draws are taken from them at even distances. A lens whose chains do not
+    agree learns from them, and runs anew for twice as long, up to three times. The draws of a lens
+    follow from the seed and its own image, and are the same in any batch to rounding.
 
     Args:
         result: of :func:`lensphys.fit`.
-        n: number of draws of each lens.
+        n: number of draws of each lens. R-hat is that of the whole run, which is longer.
         seed: of the random numbers.
         chains: number of chains, at least 2.
-        warmup: iterations of each chain that tune the steps, and are dropped.
+        warmup: steps of each chain that teach the surrogate, and are dropped; at least 20.
 
     Returns:
         Draws by parameter name, each ``(n, B)``, with ``rhat``, ``ess`` and ``acceptance``.

@@ -8,6 +8,7 @@ from lensphys import Draws, fit, sample
 from lensphys.fit_range import FitRange
 from lensphys.sampling import sampler
 from lensphys.sampling.hamiltonian import Chains
+from lensphys.sampling.posterior import Posterior
 from tests.lensphys.fitting.mocks import KIND, draw, image_of, noise_like
 from tests.lensphys.sampling.toys import NormalToy, correlated, wide
 
@@ -146,3 +147,29 @@ def test_draws_of_a_lens_have_the_errors_of_the_fit():
         assert off.abs().max() < 0.4, name
         ratio = draws[name].std(0) / result.errors[name]
         assert ((ratio > 0.8) & (ratio < 1.25)).all(), name
+
+
+@pytest.mark.filterwarnings("ignore:the chains")
+def test_a_draw_behind_a_linear_scene_costs_one_evaluation_of_its_posterior(monkeypatch):
+    truth = draw(1, seed=8)
+    image = image_of(truth, (24, 24))
+    start = {name: truth[name] for name in ("theta_E", "e1", "e2", "center_x", "center_y")}
+    start |= {name: truth[name] for name in ("gamma1", "gamma2")}
+    start |= {f"source_{name}": truth[f"source_{name}"] for name in ("center_x", "center_y")}
+    start |= {"source_beta": 0.1}
+    sigma = float(image.max()) / 100
+    noisy = image + sigma * noise_like(image, 9)
+    result = fit(noisy, sigma, **KIND, source="shapelets", source_order=3, start=start)
+    evaluated = []
+    energy = Posterior.energy
+
+    def count(posterior, u, index):
+        evaluated.append(len(index))
+        return energy(posterior, u, index)
+
+    monkeypatch.setattr(Posterior, "energy", count)
+    draws = sample(result, 200, seed=1, warmup=40)
+    assert sum(evaluated) <= 4 * (1 + 40 + 5 + 50)
+    assert float(draws.acceptance) > 0.6
+    ratio = draws["theta_E"].std(0) / result.errors["theta_E"]
+    assert 0.6 < float(ratio) < 1.6
