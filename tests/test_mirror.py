@@ -8,6 +8,7 @@ PACKAGES = ("lensphys", "simulate", "learn")
 #: Tests that concern several files, or one aspect of many.
 SHARED = {
     "lensphys/fitting/test_fits_of_lens_light.py",
+    "lensphys/fitting/test_refusals_of_fits.py",
     "lensphys/mass/test_limits.py",
     "lensphys/sampling/test_calibration.py",
     "lensphys/mass/test_population_in_blocks.py",
