@@ -15,11 +15,10 @@ class NormalToy:
         ranges: fit range of each parameter.
         mean: of the likelihood, (B, P).
         precision: inverse covariance of the likelihood, (B, P, P) or (P, P).
-        misled: factor on the gradient, 1 if it is right.
     """
 
-    def __init__(self, ranges, mean, precision, fixed=None, misled=1.0):
-        self.mean, self.misled = mean, misled
+    def __init__(self, ranges, mean, precision, fixed=None):
+        self.mean = mean
         self.precision = precision.expand(len(mean), -1, -1)
         self.bounds = Bounds(ranges, 1.0, torch.ones(len(mean)).to(mean), {}, fixed)
         self.images = torch.arange(4.0 * len(mean)).view(-1, 2, 2).to(mean)
@@ -36,7 +35,7 @@ class NormalToy:
         off = params - self.mean[index]
         pull = (self.precision[index] * off[:, None]).sum(2)
         normal = self.precision[index] * slope[:, :, None] * slope[:, None]
-        return (off * pull).sum(1), normal, -self.misled * slope * pull
+        return (off * pull).sum(1), normal, -slope * pull
 
     def result(self):
         """Result of a fit of this problem, as the sampler takes it."""
