@@ -93,6 +93,22 @@ def test_amplitudes_may_differ_from_place_to_place(pixels, name):
         torch.testing.assert_close(found[key], value)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", SOURCES)
+def test_there_is_no_light_beyond_the_places_that_are_lit(name, dtype):
+    pixels = pixels_of((120, 120), dtype=dtype)
+    component = components_of(pixels)[name]
+    params = params_of(component.ranges, dtype)
+    lit = component.find_lit(params, pixels.x, pixels.y)
+    if name == "sersic source":
+        assert lit is None
+        return
+    basis = component.evaluate(params, pixels.x, pixels.y).basis
+    peak = basis.abs().amax((-2, -1), keepdim=True)
+    assert (basis.abs() / peak)[~lit[:, None].expand_as(basis)].max() < torch.finfo(dtype).eps
+    assert 0.005 < lit.double().mean() < 0.5
+
+
 @pytest.mark.parametrize("order", [0, 3])
 def test_a_background_is_a_sum_of_independent_waves(order):
     pixels = pixels_of((15, 12))
