@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,11 @@ SHEAR = "strong shear"
 NEIGHBOUR = "neighbour"
 POINT_SOURCE = "point source"
 AT_EDGE = "arcs at the edge"
+COMPANION = "companion masked"
+NOISE = "noise map too large"
+NEGATIVE = "negative image"
+#: Warnings of models that may have taken something else for an image of the source.
+DOUBTFUL = frozenset({POOR, SHEAR})
 
 #: S/N of all the light of a source below which there is none to be sure of.
 _SEEN = 10.0
@@ -27,6 +33,10 @@ _STRONG = 0.13
 #: Residual of nine pixels together, in sigma, of an object that is no part of the model, and how
 #: many square arcsec of it there are.
 _BRIGHT, _LARGE = 6.0, 0.1
+#: Smoothed image, in sigma, below minus which there is more than noise and faults of the sky.
+_DEEP = 10.0
+#: Chi^2 per degree of freedom below which the noise is much less than its map has it.
+_TOO_GOOD = 0.1
 #: Inner and outer radius of the ring, and of what is far from it, in Einstein radii.
 _INNER, _OUTER, _FAR = 0.4, 1.6, 1.8
 #: Fewest pixels from which noise is measured.
@@ -53,6 +63,10 @@ def find_flags(result: lp.FitResult, data: LensData) -> list[str]:
     if not float(source.square().sum().sqrt()) > _SEEN:
         flags.append(NO_LENS)
     residual = result.residual.detach()
+    if float(result.chi2_dof) < _TOO_GOOD:
+        flags.append(NOISE)
+    if _is_negative(data):
+        flags.append(NEGATIVE)
     ring = seen & (radius < _OUTER * theta_E) & (radius > _INNER * theta_E)
     far = seen & (radius > _FAR * theta_E)
     noise = _measure_noise(residual[0][far])
@@ -73,6 +87,15 @@ def find_flags(result: lp.FitResult, data: LensData) -> list[str]:
     if _count_points(residual[0] + source[0], torch.from_numpy(data.psf).to(weight)) >= _IMAGES:
         flags.append(POINT_SOURCE)
     return flags
+
+
+def _is_negative(data: LensData) -> bool:
+    """True where the image goes deeper below zero than it rises above it, beyond noise."""
+    maps = torch.from_numpy(np.where(np.isfinite(data.noise), data.image / data.noise, 0.0))
+    # Means of nine pixels have a third of the noise.
+    smooth = 3 * box(maps[None])
+    lowest, highest = float(smooth.amin()), float(smooth.amax())
+    return -lowest > max(highest, _DEEP)
 
 
 def _measure_noise(residual: Tensor) -> float:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 import lensphys as lp
+from learn.modelling.companions import find_companions, is_better, mask_pixels
 from learn.modelling.field import choose_field
-from learn.modelling.flags import find_flags
+from learn.modelling.flags import COMPANION, DOUBTFUL, find_flags
 from learn.modelling.lens_data import LensData
 from learn.modelling.settings import ModelSettings
 from lensphys.fitting.bounds import check_names
@@ -66,23 +67,41 @@ def model_lens(data: LensData, settings: ModelSettings) -> LensModel:
         ValueError: for data that cannot be fitted, such as too few pixels.
     """
     began = time.monotonic()
-    device = torch.device(settings.device)
-    precision = _choose_precision(data)
-    field = settings.field or choose_field(data)
-    data = data.within(field)
-    image, noise = (
-        torch.from_numpy(maps).to(device, precision) for maps in (data.image, data.noise)
-    )
-    psf = torch.from_numpy(data.psf).to(device, precision)
-    options = {name: value for name, value in settings.fit_options().items() if value is not None}
-    result = lp.fit(image, noise, pixel_scale=data.pixel_scale, psf=psf, **options)
+    data = data.within(settings.field or choose_field(data))
+    result = _fit(data, settings)
     flags = find_flags(result, data)
+    if DOUBTFUL.intersection(flags):
+        data, result, flags = _look_again(data, settings, result, flags)
     maps = None
     if settings.detect != "none":
         redshifts: dict[str, Any] = {"z_lens": data.z_lens, "z_source": data.z_source}
         known = None not in redshifts.values()
         maps = lp.detect(result, profile=settings.detect, **(redshifts if known else {}))
     return LensModel(data, result, flags, maps, time.monotonic() - began)
+
+
+def _fit(data: LensData, settings: ModelSettings) -> lp.FitResult:
+    device, precision = torch.device(settings.device), _choose_precision(data)
+    image, noise, psf = (
+        torch.from_numpy(maps).to(device, precision) for maps in (data.image, data.noise, data.psf)
+    )
+    options = {name: value for name, value in settings.fit_options().items() if value is not None}
+    return lp.fit(image, noise, pixel_scale=data.pixel_scale, psf=psf, **options)
+
+
+def _look_again(
+    data: LensData, settings: ModelSettings, result: lp.FitResult, flags: list[str]
+) -> tuple[LensData, lp.FitResult, list[str]]:
+    """Fit a lens whose model is in doubt without its companions, and keep the better model."""
+    mask = find_companions(result, data)
+    if mask is None:
+        return data, result, flags
+    without = mask_pixels(data, mask)
+    second = _fit(without, settings)
+    found = find_flags(second, without)
+    if DOUBTFUL.intersection(found) or not is_better(second, result, mask):
+        return data, result, flags
+    return without, second, [*found, COMPANION]
 
 
 def _choose_precision(data: LensData) -> torch.dtype:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 #: Difference of the log posterior up to which the fit to wide pixels may err, and of the Einstein
 #: radius, relative, from which on it matters.
-_CLOSE, _APART = 40.0, 0.03
+_CLOSE, _APART = 25.0, 0.03
 
 
 def list_rivals(score: Tensor, theta_E: Tensor) -> tuple[Tensor, Tensor]:

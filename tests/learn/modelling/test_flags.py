@@ -9,8 +9,10 @@ import torch
 import lensphys as lp
 from learn.modelling.flags import (
     AT_EDGE,
+    NEGATIVE,
     NEIGHBOUR,
     NO_LENS,
+    NOISE,
     NOT_CONVERGED,
     POINT_SOURCE,
     POOR,
@@ -58,6 +60,22 @@ def test_wrong_noise_maps_make_no_model_poor(good):
     for factor in (0.6, 1.7):
         louder = dataclasses.replace(result, residual=factor * result.residual)
         assert POOR not in find_flags(louder, data)
+
+
+def test_a_noise_map_that_is_too_large_by_far_is_named(good):
+    result, data = good
+    assert NOISE in find_flags(dataclasses.replace(result, chi2_dof=torch.tensor([0.05])), data)
+    # Public maps that are too large by 1.4 are usual.
+    assert NOISE not in find_flags(dataclasses.replace(result, chi2_dof=torch.tensor([0.4])), data)
+
+
+def test_a_negative_image_is_named(good):
+    result, data = good
+    negative = dataclasses.replace(data, image=-data.image)
+    assert NEGATIVE in find_flags(result, negative)
+    # An error of the sky is none.
+    lower = dataclasses.replace(data, image=data.image - 2 * data.noise)
+    assert NEGATIVE not in find_flags(result, lower)
 
 
 def test_strong_shear_is_named(good):

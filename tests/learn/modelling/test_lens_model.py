@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from learn.modelling.flags import NO_LENS
+from learn.modelling import lens_model
+from learn.modelling.flags import COMPANION, NO_LENS, SHEAR
 from learn.modelling.lens_model import check_priors, model_lens
 from lensphys.ground.errors import InputError
 from tests.learn.modelling.make_lenses import settings
@@ -66,6 +67,20 @@ def test_an_image_without_a_lens_is_flagged_and_no_fault(image):
 
 def test_a_galaxy_that_lenses_nothing_is_flagged():
     assert NO_LENS in model_lens(make_data((51, 51), strength=0.0, seed=2), FAST).flags
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_model_in_doubt_is_fitted_again_without_companions(monkeypatch, better):
+    mask = np.zeros((41, 41), dtype=bool)
+    mask[34:38, 34:38] = True
+    doubts = iter([[SHEAR], []])
+    monkeypatch.setattr(lens_model, "find_flags", lambda result, data: next(doubts))
+    monkeypatch.setattr(lens_model, "find_companions", lambda result, data: mask)
+    monkeypatch.setattr(lens_model, "is_better", lambda result, before, mask: better)
+    found = model_lens(make_data((41, 41)), FAST)
+    assert found.flags == ([COMPANION] if better else [SHEAR])
+    assert np.isinf(found.data.noise[mask]).all() == better
+    assert bool((found.result.problem.weight[0][mask] == 0).all()) == better
 
 
 def test_too_few_pixels_are_refused():
