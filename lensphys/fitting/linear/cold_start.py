@@ -19,7 +19,7 @@ from torch import Tensor
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.components import Component, Sky
-from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
+from lensphys.fitting.linear.default_priors import BROADEST, make_priors, narrow_bounds
 from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
 from lensphys.fitting.linear.light_start import sharpen, soften, subtract_light
 from lensphys.fitting.linear.problem import LinearProblem
@@ -41,8 +41,6 @@ _WIDTHS = (0.025, 0.04, 0.06, 0.09, 0.13, 0.2)
 _COMPACT_STEPS, _COARSE_STEPS, _PERIOD = 9, 10, 3
 #: Highest order of shapelets of the search; fits that are kept after compact sources, after it.
 _ORDER, _KEPT, _LEFT = 6, 5, 3
-#: Largest scale of shapelets, in Einstein radii: broad ones take up the light of the lens.
-BROADEST = 0.14
 #: Two fits are alike whose Einstein radii and source positions, in radii of the arcs, differ by
 #: less.
 _ALIKE_RADIUS, _ALIKE_PLACE = 0.04, 0.08

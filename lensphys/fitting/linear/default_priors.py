@@ -27,8 +27,12 @@ _DARK_SHAPE, _DARK_CENTRE = 0.25, 0.15
 _MULTIPOLE = 0.01
 #: Scatter of the ellipticity of the light, and of its centre, in radii of the arcs.
 _LIGHT_SHAPE, _LIGHT_CENTRE = 0.3, 0.15
-#: Einstein radius, offset and scale of the source, in radii of the arcs: mean and scatter.
-_RADIUS, _OFFSET, _BETA = (0.9, 0.5), 0.35, (0.075, 0.03)
+#: Einstein radius and offset of the source, in radii of the arcs: mean and scatter.
+_RADIUS, _OFFSET = (0.9, 0.5), 0.35
+#: Scale of the source: mean in radii of the arcs, and scatter in units of the largest scale.
+_BETA = 0.075, 0.215
+#: Largest scale of shapelets, in Einstein radii: broad ones take up the light of the lens.
+BROADEST = 0.14
 
 
 def narrow_bounds(
@@ -60,7 +64,10 @@ def narrow_bounds(
 
 
 def make_priors(
-    names: tuple[str, ...], arc_radius: Tensor, light: Mapping[str, Tensor] | None
+    names: tuple[str, ...],
+    arc_radius: Tensor,
+    light: Mapping[str, Tensor] | None,
+    broadest: float = BROADEST,
 ) -> Priors:
     """Default priors of the parameters that have one.
 
@@ -69,12 +76,13 @@ def make_priors(
         arc_radius: radius of the arcs of every row, ``(rows,)``, arcsec.
         light: centre ``center_x``, ``center_y`` and ellipticity ``e1``, ``e2`` of the light of the
             lens, ``(rows,)``; None where the lens is dark.
+        broadest: largest scale of shapelets, in Einstein radii.
     """
     one = torch.ones_like(arc_radius)
     known: dict[str, tuple[Tensor, Tensor]] = {
         "theta_E": (_RADIUS[0] * arc_radius, _RADIUS[1] * arc_radius),
         "gamma": (_SLOPE[0] * one, _SLOPE[1] * one),
-        "source_beta": (_BETA[0] * arc_radius, _BETA[1] * arc_radius),
+        "source_beta": (_BETA[0] * arc_radius, _BETA[1] * broadest * arc_radius),
     }
     for name in ("gamma1", "gamma2"):
         known[name] = 0 * one, _SHEAR * one

@@ -13,13 +13,12 @@ from lensphys.fitting.bounds import Bounds, check_names, per_image
 from lensphys.fitting.implicit import ImplicitFit
 from lensphys.fitting.linear.binning import bin_images
 from lensphys.fitting.linear.cold_start import (
-    BROADEST,
     Candidates,
     refine,
     search,
     update_strength,
 )
-from lensphys.fitting.linear.default_priors import make_priors, narrow_bounds
+from lensphys.fitting.linear.default_priors import BROADEST, make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
 from lensphys.fitting.linear.problem import LinearProblem, choose_strength
 from lensphys.fitting.linear.rivals import list_rivals, weigh_noise
@@ -44,7 +43,7 @@ _SETTLE = 15
 _GRID = 6.0
 #: Largest scale of shapelets, in Einstein radii, once the lens is found.
 _BROADEST = 0.4
-#: Standard deviations of chi^2 above which a source needs more amplitudes.
+#: Standard deviations of chi^2 above or below its mean that count.
 _DEVIATIONS = 2
 
 
@@ -86,18 +85,22 @@ def fit_linear(
             found = _take_start(whole, choose_strength(noise, pixels))
         else:
             found = _search(data, noise, pixels, model, given["start"], given["fixed"])
+        # Only a search needs narrow bounds.
+        broadest = _BROADEST if complete else BROADEST
         build = _Builder(
-            scene, pixels, data, noise, model, found, given["fixed"], bounds, priors, BROADEST
+            scene, pixels, data, noise, model, found, given["fixed"], bounds, priors, broadest
         )
         best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
         problem, state = build.finish(best, max_steps, tolerance)
         measured = problem.measure(state.z, state.index)
-        for order in model.further_orders if max_steps else ():
-            if _is_explained(problem, measured):
+        for k, further in enumerate(model.further if max_steps else ()):
+            # The first of them follows unless the noise is less than it is said to be.
+            if _is_explained(problem, measured, -_DEVIATIONS if k == 0 else _DEVIATIONS) or (
+                complete and further == model
+            ):
                 break
-            model = dataclasses.replace(model, source_order=order)
-            scene = model.scene(pixels)
-            build = dataclasses.replace(build, scene=scene, model=model, broadest=_BROADEST)
+            scene = further.scene(pixels)
+            build = dataclasses.replace(build, scene=scene, model=further, broadest=_BROADEST)
             reached, _ = problem.bounds.forward(state.z, state.index)
             best = problem.scene.named(reached), problem.strength
             problem, state = build.finish(best, max_steps, tolerance)
@@ -143,10 +146,12 @@ def fit_linear(
     )
 
 
-def _is_explained(problem: LinearProblem, measured: Mapping[str, Tensor]) -> bool:
-    """True where chi^2 of all images is what noise explains."""
+def _is_explained(
+    problem: LinearProblem, measured: Mapping[str, Tensor], deviations: float
+) -> bool:
+    """True where chi^2 of all images is at most so many standard deviations above its mean."""
     dof = (problem.weight > 0).sum((-2, -1)) - measured["effective"]
-    return bool((measured["chi2"] <= dof + _DEVIATIONS * torch.sqrt(2 * dof)).all())
+    return bool((measured["chi2"] <= dof + deviations * torch.sqrt(2 * dof)).all())
 
 
 def _take_start(values: dict[str, Tensor], strength: Tensor) -> Candidates:
@@ -371,7 +376,7 @@ class _Builder:
         shape = self.found.shape
         if shape is not None:
             shape = {name: value[owner] for name, value in shape.items()}
-        known = make_priors(scene.names, radius, shape)
+        known = make_priors(scene.names, radius, shape, self.broadest)
         given = Priors.read(own, scene.names, self.found.arc_radius).take(owner)
         return LinearProblem(
             scene,

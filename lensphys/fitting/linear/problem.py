@@ -188,6 +188,7 @@ class LinearProblem:
         rough = self._measure_roughness(solution)
         log_det = Occam.measure(columns, solution, self._positive).log_det
         log_posterior = -0.5 * (chi2 + penalty + log_det) + 0.5 * count * torch.log(strength)
+        log_posterior = log_posterior + 0.5 * self.scene.log_roughness
         log_posterior = log_posterior - 0.5 * self.priors.penalty(params, index)
         measured = (count - shrunk).clamp_min(1.0)
         usual = self._usual[self.owner[index]]

@@ -37,6 +37,7 @@ class LinearScene:
         positive: mask ``(K,)`` of the amplitudes that may not be negative.
         regularised: mask ``(K,)`` of the amplitudes that are regularised.
         roughness: matrix ``(K, K)`` of the regularisation, float64.
+        log_roughness: logarithm of the determinant of the regularisation.
         scatter: expected amplitude ``(K,)``, in units of the noise of a pixel; infinite for most.
     """
 
@@ -68,6 +69,8 @@ class LinearScene:
                 self.roughness[at:after, at:after] = block
             at = after
         self.regularised = self.roughness.diagonal() > 0
+        own = self.roughness[self.regularised][:, self.regularised]
+        self.log_roughness = float(torch.linalg.slogdet(own).logabsdet)
         spread = [c.scatter() for c in components]
         self.scatter = torch.cat(
             [

@@ -107,12 +107,15 @@ class _Axis:
 class ShapeletSource(_Separable):
     """Shapelets of all orders up to ``n_max``, with weaker ones preferred, the more so the finer.
 
-    The regularisation of an amplitude of order n is ``(1 + n)^2``: what the amplitudes of a source
-    with an exponential profile fall off like.
+    Args:
+        n_max: highest order.
+        steepness: power of ``1 + n`` with which the regularisation of an amplitude of order n
+            grows. With 2 it is what the amplitudes of an exponential profile fall off like.
     """
 
-    def __init__(self, n_max: int) -> None:
+    def __init__(self, n_max: int, *, steepness: int = 2) -> None:
         self.n_max, self.count = n_max, count_shapelets(n_max)
+        self._steepness = steepness
         self._orders = list_orders(n_max)
         # phi_n' = sqrt(n / 2) phi_(n - 1) - sqrt((n + 1) / 2) phi_(n + 1).
         root = torch.sqrt(0.5 * torch.arange(1, n_max + 2, dtype=torch.float64))
@@ -152,7 +155,9 @@ class ShapeletSource(_Separable):
         return [shapelets]
 
     def roughness(self) -> Tensor:
-        return torch.diag(torch.tensor([float(1 + a + b) ** 2 for a, b in self._orders]).double())
+        return torch.diag(
+            torch.tensor([float(1 + a + b) ** self._steepness for a, b in self._orders]).double()
+        )
 
 
 class PixelSource(_Separable):

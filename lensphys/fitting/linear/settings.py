@@ -11,6 +11,7 @@ from torch import Tensor
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.components import Component, Sky
 from lensphys.fitting.linear.gaussians import GaussianLight
+from lensphys.fitting.linear.multiscale import MultiscaleSource
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
 from lensphys.fitting.linear.sersics import MOST_SERSICS, SersicComponent, list_prefixes
@@ -25,8 +26,10 @@ LIGHTS = (None, "sersic", "mge")
 SKIES = {False: -1, True: 0, "smooth": 5}
 #: Highest order of shapelets; half the number of pixels a side of a grid.
 MOST_ORDER = 40
-#: Orders that are tried in turn.
-ORDERS = 10, 16, 22
+#: Order of the shapelets that find the lens.
+FIRST_ORDER = 10
+#: Orders of the two scales that are tried in turn, and the ratio of these scales.
+TWO_SCALES, _RATIO = ((12, 8), (16, 8), (22, 10)), 2.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +42,11 @@ class LinearModel:
             profiles, ``("sersic", "sersic")``; or None.
         source: ``"shapelets"``, ``"pixels"``, ``"sersic"`` or several of the last.
         source_order: highest order of the shapelets; half the pixels a side of a grid. None
-            begins with 10, and goes on to 16 and 22 while an image is not explained.
+            begins with 10, and goes on to shapelets of two scales while an image is not explained.
         sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise; or that of the lens light and that of
             the lensed source.
+        outskirts: order of further shapelets of a broader scale; 0 for none.
 
     Raises:
         ValueError: for other kinds, and an order or error out of range.
@@ -56,6 +60,7 @@ class LinearModel:
     source_order: int | None = None
     sky: bool | str = False
     model_error: float | tuple[float, float] = 0.0
+    outskirts: int = 0
 
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("lens_light", LIGHTS)):
@@ -97,9 +102,12 @@ class LinearModel:
 
     def _list_sources(self) -> list[Component]:
         if self.source == "shapelets":
-            return [ShapeletSource(self.source_order or ORDERS[0])]
+            order = self.source_order or FIRST_ORDER
+            if self.outskirts:
+                return [MultiscaleSource([(order, 1.0), (self.outskirts, _RATIO)])]
+            return [ShapeletSource(order)]
         if self.source == "pixels":
-            return [PixelSource(2 * (self.source_order or ORDERS[0]))]
+            return [PixelSource(2 * (self.source_order or FIRST_ORDER))]
         return [SersicComponent(prefix) for prefix in list_prefixes("source", self.sources)]
 
     def _list_lights(self, pixels: Pixels) -> list[Component]:
@@ -130,14 +138,19 @@ class LinearModel:
     @property
     def first_order(self) -> int:
         """Order that decides between the starting points."""
-        return min(self.source_order or ORDERS[0], ORDERS[0])
+        return min(self.source_order or FIRST_ORDER, FIRST_ORDER)
 
     @property
-    def further_orders(self) -> tuple[int, ...]:
-        """Orders that are tried in turn, with broader sources, where an image is not explained."""
+    def further(self) -> list[LinearModel]:
+        """Models with broader sources that are tried in turn, where an image is not explained."""
         if self.source != "shapelets":
-            return ()
-        return ORDERS if self.source_order is None else (self.source_order,)
+            return []
+        if self.source_order is not None:
+            return [self]
+        return [
+            dataclasses.replace(self, source_order=order, outskirts=outskirts)
+            for order, outskirts in TWO_SCALES
+        ]
 
     def background(self, pixels: Pixels) -> Sky | None:
         """Background of this kind."""

@@ -7,6 +7,7 @@ from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.components import Sky
 from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
+from lensphys.fitting.linear.multiscale import MultiscaleSource
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
@@ -69,6 +70,7 @@ def components_of(pixels):
     """Every kind of component by name; sources, then lens light, then the sky."""
     return {
         "shapelets": ShapeletSource(5),
+        "two scales": MultiscaleSource([(4, 1.0), (2, 2.5)]),
         "pixels": PixelSource(7),
         "gaussians": GaussianSource(torch.tensor([0.1, 0.25])),
         "sersic source": SersicComponent("source_"),
@@ -79,7 +81,7 @@ def components_of(pixels):
     }
 
 
-SOURCES = ("shapelets", "pixels", "gaussians", "sersic source")
+SOURCES = ("shapelets", "two scales", "pixels", "gaussians", "sersic source")
 LIGHTS = ("sersic light", "one ellipse", "two ellipses")
 
 

@@ -46,6 +46,15 @@ def test_several_sources_follow_shapelets_and_come_one_by_one():
     assert only.source_order == 10
 
 
+def test_shapelets_of_two_scales_follow_where_no_order_is_given():
+    further = LinearModel(source="shapelets").further
+    counts = [model.scene(pixels_of()).count for model in further]
+    assert counts == [91 + 45, 153 + 45, 276 + 66]
+    given = LinearModel(source="shapelets", source_order=4)
+    assert given.further == [given]
+    assert LinearModel(source="pixels").further == []
+
+
 def test_a_scene_has_the_deflectors_of_its_kind():
     model = LinearModel(mass="EPL", multipoles=(3,), source="sersic")
     names = model.scene(pixels_of()).names
