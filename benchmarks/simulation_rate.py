@@ -28,13 +28,13 @@ from simulate.presets import load_simulate_config, make_prior
 from simulate.run import simulate
 
 
-def ours(preset: str, backend: str, n: int, workers: int, device: str) -> float:
+def ours(preset: str, backend: str, n: int, workers: int, device: str, model: int = 2) -> float:
     """Images a second of our own pipeline, to disk, after a first small run has warmed up."""
     seconds = 0.0
     for size in (workers * 64, n):
         with tempfile.TemporaryDirectory() as folder:
             config = load_simulate_config(
-                2,
+                model,
                 preset,
                 n=size,
                 backend=backend,
@@ -46,6 +46,17 @@ def ours(preset: str, backend: str, n: int, workers: int, device: str) -> float:
             simulate(config)
             seconds = time.perf_counter() - start
     return n / seconds
+
+
+def share_of_physical(model: int, n: int, workers: int, device: str) -> list[float]:
+    """Rate of the preset ``realistic`` over that of ``physical``, in three rounds of both."""
+    rounds = []
+    for _ in range(3):
+        physical, realistic = (
+            ours(preset, "torch", n, workers, device, model) for preset in ("physical", "realistic")
+        )
+        rounds.append(realistic / physical)
+    return rounds
 
 
 def single_plane(n: int, workers: int) -> float:
@@ -155,12 +166,17 @@ def main() -> None:
         "lenstronomy, one plane, rendering alone": single_plane(n // 20, workers),
         "lenstronomy, as a backend": ours("published", "lenstronomy", n // 40, workers, "cpu"),
     }
+    rates[f"torch, realistic, {device}"] = ours("realistic", "torch", n // 4, workers, device)
     if arguments.deeplensesim:
         rates["DeepLenseSim"] = deeplensesim(arguments.deeplensesim, n // 100, workers)
     fastest = next(iter(rates.values()))
     print(f"Model 2, three classes in equal parts, to disk, {workers} process(es)")
     for name, rate in rates.items():
         print(f"{name:42s} {rate:8.0f} images/s   1 / {fastest / rate:.1f}")
+    for model in (1, 2, 3):
+        parts = share_of_physical(model, n // (40 if model == 1 else 10), workers, device)
+        shown = ", ".join(f"{part:.2f}" for part in parts)
+        print(f"Model {model}: realistic is {shown} times as fast as physical, in three rounds")
     if device == "cpu":
         print(f"writing: {100 * writing_share(n // 2):.0f}% of the time of one process")
         sizes = [n // 4, n]

@@ -14,7 +14,7 @@ from lensphys.kernels.compiling import kernel
 def fill_deflection(  # type: ignore[no-untyped-def]
     m, core2, x, y, a_cos, a_sin, center_x, center_y, alpha_x, alpha_y
 ):
-    """Deflection of a multipole of order ``m``, from 2 on, shaped as in :mod:`lensphys.kernels.sie`.
+    """Deflection of a multipole of order ``m``, from 2 on; shaped as :mod:`lensphys.kernels.sie`.
 
     ``core2`` is the square of the radius of the core.
     """

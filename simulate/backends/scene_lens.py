@@ -48,8 +48,8 @@ class SceneLens:
 
     main: MassProfile
     others: list[MassProfile]
-    companions: list[tuple[Tensor, lp.Population]]
-    substructure: list[tuple[Tensor, lp.Population]]
+    companions: list[tuple[Tensor, lp.Population | MassProfile]]
+    substructure: list[tuple[Tensor, lp.Population | MassProfile]]
     images: int
     alpha_scale: float
     of_twins: Tensor | None
@@ -76,7 +76,7 @@ class SceneLens:
         if "gamma" in p:  # the deflection of a power law goes as theta_E^(gamma - 1)
             of_twins = ((p["theta_E"] / p["theta_E_main"]) ** (p["gamma"] - 1)).to(like)
         companions, substructure = (
-            [(part.rows.to(like.device), _population(part, like)) for part in parts]
+            [(part.rows.to(like.device), _deflector(part, like)) for part in parts]
             for parts in (scene.companions, scene.substructure)
         )
         return cls(main, others, companions, substructure, len(scene), scene.alpha_scale, of_twins)
@@ -108,7 +108,11 @@ class SceneLens:
         return (-alpha[0], -alpha[1]), (smooth[0], smooth[1])
 
     def _add(
-        self, parts: list[tuple[Tensor, lp.Population]], alpha: Vector, x: Tensor, y: Tensor
+        self,
+        parts: list[tuple[Tensor, lp.Population | MassProfile]],
+        alpha: Vector,
+        x: Tensor,
+        y: Tensor,
     ) -> Vector:
         """Deflections with those of deflectors that some of the images have."""
         if parts:
@@ -121,6 +125,12 @@ class SceneLens:
         return alpha
 
 
-def _population(part: Deflectors, like: Tensor) -> lp.Population:
+def _deflector(part: Deflectors, like: Tensor) -> lp.Population | MassProfile:
+    """The deflectors of one kind in the images that have any, as one."""
     profile = getattr(lp, part.profile)
-    return lp.Population(profile(**{k: v.to(like) for k, v in part.params.items()}))
+    params = {name: values.to(like) for name, values in part.params.items()}
+    alone = all(values.shape[-1] == 1 for values in params.values())
+    if alone and not hasattr(profile, "sum_deflections"):  # no sum over one
+        single: MassProfile = profile(**{name: values[:, 0] for name, values in params.items()})
+        return single
+    return lp.Population(profile(**params))
