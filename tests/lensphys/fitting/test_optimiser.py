@@ -5,7 +5,7 @@ import torch
 
 from lensphys.fit_range import FitRange
 from lensphys.fitting.bounds import Bounds
-from lensphys.fitting.optimiser import find_best, solve_free
+from lensphys.fitting.optimiser import begin, descend, find_best, solve_free
 
 
 class Valleys:
@@ -97,3 +97,49 @@ def test_a_system_is_solved_for_the_parameters_that_may_change():
     may = torch.tensor([[True, False], [True, True]])
     found = solve_free(matrix, points([4.0, 9.0], [1.0, 2.0]), may)
     assert found.tolist() == [[2.0, 0.0], [0.0, 0.0]]
+
+
+class Misfit(Valleys):
+    """Objective ``p^2 + (7 - p^2 / 20)^2 + (q - level)^2``, whose last residual stays large.
+
+    Its curvature along ``p`` is 0.3 of that of Gauss and Newton.
+    """
+
+    def equations(self, z, index):
+        self.evaluations += 1
+        params, slope = self.bounds.forward(z, index)
+        p, q = params.unbind(1)
+        residual = torch.stack([p, 7 - p**2 / 20, q - self.level[index]], 1)
+        zero, one = torch.zeros_like(p), torch.ones_like(p)
+        rows = [one, zero, -p / 10, zero, zero, one]
+        jacobian = torch.stack(rows, 1).view(-1, 3, 2) * slope[:, None]
+        gradient = -(jacobian.mT @ residual[..., None])[..., 0]
+        return residual.square().sum(1), jacobian.mT @ jacobian, gradient
+
+
+def test_curvature_that_gauss_and_newton_neglect_is_learnt():
+    problem = Misfit([0.0, 0.0], [0.2, -1.0])
+    start = points([[0.8, 0.0]], [[-0.6, 0.5]])
+    state = find_best(problem, start, 9, 1e-14)
+    # Steps of Gauss and Newton alone leave 0.7 of the distance each: 0.7^8 = 0.06 after as many.
+    assert (problem.params(state)[:, 0].abs() < 1e-3).all()
+    torch.testing.assert_close(problem.params(state)[:, 1], problem.level, rtol=0, atol=1e-4)
+
+
+def test_a_step_uphill_is_followed_by_one_that_leads_down():
+    class Wall(Valleys):
+        """Valleys with a wall where ``p`` is above 0.1, of which the matrix knows nothing."""
+
+        def equations(self, z, index):
+            objective, normal, gradient = super().equations(z, index)
+            p = self.bounds.forward(z, index)[0][:, 0]
+            return objective + 1e3 * (p - 0.1).clamp_min(0).square(), normal, gradient
+
+    problem = Wall([0.5], [0.2])
+    index = torch.tensor([0])
+    state = begin(problem, problem.bounds.inverse(points([0.0, 0.2]), index), index)
+    first = state.objective.item()
+    descend(problem, state, 1, 1e-12)
+    assert state.objective.item() == first
+    descend(problem, state, 1, 1e-12)
+    assert state.objective.item() < first
