@@ -42,8 +42,8 @@ def to_coolest(
     A main mass is ``SIE`` or ``PEMD``, a shear a mass field, an ``SIS`` an ``SIE`` that is round.
     Light is ``Sersic`` and ``Shapelets``; a Gaussian is a Sersic profile of index 0.5, with the
     ``b_n`` of :func:`lensphys.light.sersic.b_n`, which is that of the standard's own reader.
-    Amplitudes are surface brightness, flux per arcsec^2. The y axis of the image is taken for North,
-    and the negative x axis for East.
+    Amplitudes are surface brightness, flux per arcsec^2. The y axis of the image is taken for
+    North, and the negative x axis for East.
 
     Args:
         lens, source, lens_light: profiles, each of one image or of a batch.
