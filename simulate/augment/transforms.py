@@ -16,6 +16,8 @@ from simulate.augment.lens_batch import LensBatch, Optics, Params
 
 #: Angles of what looks the same after half a turn.
 _OF_LINES = ("vortex_angle",)
+#: Cosine and sine of m pi / 2 for the orders of multipoles, which turn by it as axes are swapped.
+_MULTIPOLES = {3: (0, -1), 4: (1, 0)}
 
 
 def turn(batch: LensBatch, symmetry: Tensor) -> LensBatch:
@@ -238,12 +240,26 @@ def _turn_params(params: Params, symmetry: Tensor) -> Params:
         for first, second in _pairs(params, *names):
             new[first] = torch.where(swap, -params[first], params[first])
             new[second] = torch.where(flip_x ^ flip_y, -params[second], params[second])
+    for m, (cos, sin) in _MULTIPOLES.items():
+        for first, second in _pairs(params, f"a{m}_cos", f"a{m}_sin"):
+            along, across = params[first], params[second]
+            swapped = cos * along + sin * across, sin * along - cos * across
+            along, across = (
+                torch.where(swap, s, v) for s, v in zip(swapped, (along, across), strict=True)
+            )
+            odd = m % 2 == 1
+            new[first] = torch.where(flip_x & odd, -along, along)
+            # A flip of x changes the sign of one of the two, by whether m is odd.
+            new[second] = torch.where((flip_x & (not odd)) ^ flip_y, -across, across)
     for name in _list_named(params, "angle"):
         angle = torch.where(swap, 0.5 * math.pi - params[name], params[name])
         angle = torch.where(flip_x, math.pi - angle, angle)
         # A line comes back to itself after half a turn.
         period = math.pi if name in _OF_LINES else 2 * math.pi
         new[name] = torch.where(flip_y, -angle, angle) % period
+    for name in _list_named(params, "pitch"):  # arms wind the other way in a mirror
+        odd = swap ^ flip_x ^ flip_y
+        new[name] = torch.where(odd, math.pi - params[name], params[name])
     for name in _list_named(params, "mirrored"):
         odd = swap ^ flip_x ^ flip_y
         new[name] = torch.where(odd, 1 - params[name], params[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,5 +276,6 @@ def _sersic(log_r: Tensor, n: Tensor) -> Tensor:
 
 def _of_unit_flux(picture: Tensor) -> Tensor:
     """Maps divided by their flux, in units of the square of the half-light radius."""
-    total: Any = picture.sum((-2, -1), keepdim=True) * (2 * REACH / SIZE) ** 2
-    return picture / total
+    total = picture.sum((-2, -1), keepdim=True) * (2 * REACH / SIZE) ** 2
+    unit: Tensor = picture / total
+    return unit

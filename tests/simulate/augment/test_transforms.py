@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import lensphys as lp
+from lensphys.mass.multipole import CartesianMultipole
 from simulate.augment import transforms as change
 from simulate.augment.augmentations import (
     Broaden,
@@ -19,8 +20,8 @@ from simulate.augment.augmentations import (
     Shift,
     Symmetry,
 )
-from simulate.augment.lens_batch import LensBatch
-from simulate.augment.transforms import turn_images
+from simulate.augment.lens_batch import LensBatch, Optics
+from simulate.augment.transforms import turn, turn_images
 from tests.simulate.augment.batches import (
     FACTOR,
     FWHM,
@@ -206,3 +207,35 @@ class TestTheGroup:
         _, counts = new.image.flatten(1).unique(dim=0, return_counts=True)
         assert len(counts) == 8
         assert counts.min() > 430  # 500 +- 21
+
+
+@pytest.mark.parametrize("m", [3, 4])
+@pytest.mark.parametrize("symmetry", range(8))
+def test_multipoles_turn_with_the_image(symmetry, m):
+    """The potential of the turned label is the turned potential."""
+    x, y = lp.pixel_grid(12, 0.2, dtype=torch.float64)
+    names = (f"a{m}_cos", f"a{m}_sin")
+    params = {
+        name: torch.tensor([value], dtype=torch.float64)
+        for name, value in zip(names, (0.02, -0.05), strict=True)
+    }
+
+    def potential(params):
+        a_cos, a_sin = (params[name] for name in names)
+        return CartesianMultipole(m=m, a_cos=a_cos, a_sin=a_sin).potential(x, y)[:, None]
+
+    unknown = torch.full((1,), math.nan, dtype=torch.float64)
+    batch = LensBatch(potential(params), params, Optics(0.2, unknown, unknown))
+    turned = turn(batch, torch.tensor([symmetry]))
+    assert torch.allclose(potential(turned.params), turned.image, atol=1e-12)
+
+
+def test_arms_wind_the_other_way_in_a_mirror():
+    pitch = torch.full((8,), 0.3, dtype=torch.float64)
+    unknown = torch.full((8,), math.nan, dtype=torch.float64)
+    batch = LensBatch(
+        torch.zeros(8, 1, 4, 4), {"source_pitch": pitch}, Optics(0.2, unknown, unknown)
+    )
+    turned = turn(batch, torch.arange(8)).params["source_pitch"]
+    assert turned[:4].tolist() == [0.3] * 4
+    assert turned[4:].tolist() == [math.pi - 0.3] * 4
