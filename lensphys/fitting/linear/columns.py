@@ -140,7 +140,7 @@ class Columns:
 
         The maps are brought back to the rays first, so that one sum serves all parameters.
         """
-        sums = {}
+        sums: dict[str, Tensor] = {}
         for part, own in zip(self.parts, self._split(dual), strict=True):
             seen = part.window.cut(own.to(self._scale.dtype) * self._scale[:, None])
             found = part.follow(part.weigh(part.pixels.spread(seen)))

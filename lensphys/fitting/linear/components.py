@@ -85,8 +85,8 @@ class Part:
         by_mass = self.by_mass.items()
         return found | {name: -(along[0] * d_x + along[1] * d_y) for name, (d_x, d_y) in by_mass}
 
-    def _split(self, values: Tensor) -> tuple[Tensor, ...]:
-        return values.split([maps.basis.shape[1] for maps in self.maps], 1)
+    def _split(self, values: Tensor) -> list[Tensor]:
+        return list(values.split([maps.basis.shape[1] for maps in self.maps], 1))
 
 
 def _add(parts: list[Slopes]) -> Slopes:

@@ -81,9 +81,10 @@ def find_window(lit: Tensor, pixels: Pixels) -> Window:
         pixels: of the images.
     """
     whole = Window.whole(pixels.shape)
-    if not may_have_window(pixels):
+    reach = pixels.reach
+    if reach is None or not may_have_window(pixels):
         return whole
-    window = enclose(lit, lit.shape[-1] // pixels.shape[1], pixels.reach)
+    window = enclose(lit, lit.shape[-1] // pixels.shape[1], reach)
     area = (window.rows.stop - window.rows.start) * (window.columns.stop - window.columns.start)
     return window if area < _LARGEST * pixels.shape[0] * pixels.shape[1] else whole
 
