@@ -212,14 +212,14 @@ def sum_population(
     aligned = torch.broadcast_tensors(amplitude, *parameters)
     batch, members = aligned[0].shape[:-1], aligned[0].shape[-1]
     images, pixels = math.prod(batch), math.prod(x.shape[-2:])
-    if x.ndim == 3 and len(x) != images:
+    if x.ndim == 3 and batch != x.shape[:1]:
         return None
     each = [as_array(value.reshape(images, members)) for value in aligned]
     alpha = x.new_zeros(2, images, pixels)
     maps = [*each, *alpha.numpy()]
-    grids = [as_array(v.reshape(-1, pixels)) for v in (x, y)]
+    grids = [as_array(v.reshape(*v.shape[:-2], pixels)) for v in (x, y)]
     if x.ndim == 2:
-        run(name, [grid[0] for grid in grids], maps, images * members * pixels)
+        run(name, grids, maps, images * members * pixels)
     else:
         for b in range(images):
             one = [array[b : b + 1] for array in maps]

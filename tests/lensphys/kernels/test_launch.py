@@ -67,3 +67,12 @@ def test_without_numba_the_formulas_run_in_torch_and_say_so(tmp_path):
     expected = lp.SIE(theta_E=1.0, e1=0.1).deflection(x, y)[0][1, 2].item()
     assert float(found) == pytest.approx(expected, rel=1e-12)
     assert told.count("numba cannot be imported (Numba needs NumPy 1.0 or less)") == 1
+
+
+def test_a_population_takes_a_grid_of_each_image(by_torch):
+    masses = lp.PointMass(theta_E=torch.rand(3, 5), center_x=torch.rand(3, 5), center_y=0.1)
+    x, y = (v + torch.arange(3.0)[:, None, None] for v in lp.pixel_grid((4, 6), 0.3))
+    population = lp.Population(masses)
+    found, expected = population.deflection(x, y), by_torch(lambda: population.deflection(x, y))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
