@@ -26,6 +26,7 @@ from lensphys.fitting.linear.rows import choose_rows, read_values
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.linear.several import add_sources, sort_profiles, start_light
+from lensphys.fitting.linear.stages import Stage, raise_order
 from lensphys.fitting.optimiser import State, begin, descend
 from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
 from lensphys.fitting.priors import Priors
@@ -43,8 +44,6 @@ _SETTLE = 15
 _GRID = 6.0
 #: Largest scale of shapelets, in Einstein radii, once the lens is found.
 _BROADEST = 0.4
-#: Standard deviations of chi^2 above or below its mean that count.
-_DEVIATIONS = 2
 
 
 def fit_linear(
@@ -91,28 +90,27 @@ def fit_linear(
             scene, pixels, data, noise, model, found, given["fixed"], bounds, priors, broadest
         )
         best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
-        problem, state = build.finish(best, max_steps, tolerance)
-        measured = problem.measure(state.z, state.index)
-        for k, further in enumerate(model.further if max_steps else ()):
-            # The first of them follows unless the noise is less than it is said to be.
-            if _is_explained(problem, measured, -_DEVIATIONS if k == 0 else _DEVIATIONS) or (
-                complete and further == model
-            ):
-                break
-            scene = further.scene(pixels)
-            build = dataclasses.replace(build, scene=scene, model=further, broadest=_BROADEST)
-            reached, _ = problem.bounds.forward(state.z, state.index)
-            best = problem.scene.named(reached), problem.strength
-            problem, state = build.finish(best, max_steps, tolerance)
-            measured = problem.measure(state.z, state.index)
+        stage = Stage(*build.finish(best, max_steps, tolerance))
+
+        def fit_next(model: LinearModel, before: Stage) -> Stage:
+            wide = dataclasses.replace(
+                build, scene=model.scene(pixels), model=model, broadest=_BROADEST
+            )
+            return Stage(*wide.finish(before.best, max_steps, tolerance))
+
+        done = not max_steps or (complete and model.further == [model])
+        stage, shift = raise_order(stage, [] if done else model.further, fit_next)
+        problem, state, measured = stage.problem, stage.state, stage.measured
+        scene = problem.scene
         chosen = {*start, *fixed, *bounds, *priors}
-        reached, _ = problem.bounds.forward(state.z, state.index)
-        sort_profiles(scene, state, reached, measured["amplitudes"], chosen)
+        sort_profiles(scene, state, stage.values, measured["amplitudes"], chosen)
         covariance = invert_fisher(problem, state.z, state.normal)
         energy = -measured["log_posterior"]
         evidence = compute_evidence(problem, state.z, state.normal, energy)
         effective = measured["effective"] + count_effective(problem, covariance)
         dof = (problem.weight > 0).sum((-2, -1)) - effective
+        # What a source of another order would move counts as an error too.
+        covariance = covariance + (shift[:, :, None] * shift[:, None]).to(covariance)
 
     z = state.z
     follow = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)
@@ -144,14 +142,6 @@ def fit_linear(
         priors=problem.priors.named(dtype),
         problem=problem,
     )
-
-
-def _is_explained(
-    problem: LinearProblem, measured: Mapping[str, Tensor], deviations: float
-) -> bool:
-    """True where chi^2 of all images is at most so many standard deviations above its mean."""
-    dof = (problem.weight > 0).sum((-2, -1)) - measured["effective"]
-    return bool((measured["chi2"] <= dof + deviations * torch.sqrt(2 * dof)).all())
 
 
 def _take_start(values: dict[str, Tensor], strength: Tensor) -> Candidates:

@@ -28,7 +28,7 @@ class MultiscaleSource(Component):
     positive = False
 
     def __init__(self, parts: Sequence[tuple[int, float]]) -> None:
-        self._parts = [ShapeletSource(n_max, steepness=4) for n_max, _ in parts]
+        self._parts = [ShapeletSource(n_max, steepness=3) for n_max, _ in parts]
         self._scales = [scale for _, scale in parts]
         self._counts = [part.count for part in self._parts]
         self.count = sum(self._counts)

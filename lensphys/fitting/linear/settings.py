@@ -29,7 +29,7 @@ MOST_ORDER = 40
 #: Order of the shapelets that find the lens.
 FIRST_ORDER = 10
 #: Orders of the two scales that are tried in turn, and the ratio of these scales.
-TWO_SCALES, _RATIO = ((12, 8), (16, 8), (22, 10)), 2.5
+TWO_SCALES, _RATIO = ((12, 8), (16, 8), (22, 10), (28, 12)), 2.5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ def test_the_profiles_are_the_light_of_all_parts():
 
 def test_fine_structure_costs_more_than_broad():
     roughness = MultiscaleSource([(2, 1.0), (1, 2.5)]).roughness()
-    assert roughness.diagonal().tolist() == [1, 16, 16, 81, 81, 81, 1, 16, 16]
+    assert roughness.diagonal().tolist() == [1, 8, 8, 27, 27, 27, 1, 8, 8]
     assert torch.equal(roughness, roughness.diagonal().diag())
 
 

@@ -1,0 +1,96 @@
+"""Fits with sources of more and more amplitudes, until the images hold no more."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from lensphys.fitting.linear.problem import LinearProblem
+from lensphys.fitting.linear.rivals import weigh_noise
+from lensphys.fitting.linear.settings import LinearModel
+from lensphys.fitting.optimiser import State
+
+#: Standard deviations of chi^2 above or below its mean that count.
+_DEVIATIONS = 2
+#: Gain of the log evidence from which on another order is tried.
+_GAIN = 3.0
+#: Models that follow in any case, if any does: their difference tells what orders are worth.
+_LEAST = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Fit of all images with one kind of scene."""
+
+    problem: LinearProblem
+    state: State
+
+    @functools.cached_property
+    def measured(self) -> Mapping[str, Tensor]:
+        """What follows from the amplitudes; see :meth:`LinearProblem.measure`."""
+        return self.problem.measure(self.state.z, self.state.index)
+
+    @property
+    def values(self) -> Tensor:
+        """Parameters ``(B, P)``."""
+        return self.problem.bounds.forward(self.state.z, self.state.index)[0]
+
+    @property
+    def best(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Parameters by name, and the regularisation: where another fit starts."""
+        return self.problem.scene.named(self.values), self.problem.strength
+
+    def is_explained(self, deviations: float) -> bool:
+        """True where chi^2 of all images is at most so many deviations above its mean."""
+        dof = (self.problem.weight > 0).sum((-2, -1)) - self.measured["effective"]
+        return bool((self.measured["chi2"] <= dof + deviations * torch.sqrt(2 * dof)).all())
+
+    def gains(self, before: Stage) -> bool:
+        """True where the evidence of any image is higher than that of a stage before."""
+        high, low = (
+            stage.measured["log_posterior"] + weigh_noise(stage.problem.weight)
+            for stage in (self, before)
+        )
+        return bool((high > low + _GAIN).any())
+
+
+def raise_order(
+    first: Stage,
+    models: Sequence[LinearModel],
+    fit_next: Callable[[LinearModel, Stage], Stage],
+) -> tuple[Stage, Tensor]:
+    """Fit one model after the other while an image asks for it.
+
+    None follows where chi^2 is less than noise explains: the noise is then smaller than given, and
+    more amplitudes would follow it.
+
+    Args:
+        first: fit to begin from.
+        models: what may follow, with more and more amplitudes.
+        fit_next: fits a model, from where a stage has ended.
+
+    Returns:
+        The last stage; and by how much the last change of the order has moved the parameters of
+        lens and lens light, ``(B, P)``, float64: 0 where fewer than two orders followed.
+    """
+    stages = [first]
+    for model in models:
+        last, followed = stages[-1], len(stages) - 1
+        if followed == 0 and last.is_explained(-_DEVIATIONS):
+            break
+        enough = followed >= _LEAST and last.is_explained(_DEVIATIONS)
+        if enough and not last.gains(stages[-2]):
+            break
+        stages.append(fit_next(model, last))
+    end = stages[-1]
+    shift = torch.zeros_like(end.values, dtype=torch.float64)
+    if len(stages) > _LEAST:
+        shift = end.values.double() - stages[-2].values.double()
+        names = end.problem.scene.names
+        own = [name.startswith("source_") for name in names]
+        shift = shift.masked_fill(torch.tensor(own, device=shift.device), 0.0)
+    return end, shift
