@@ -57,7 +57,8 @@ class MultiscaleSource(Component):
         return [light for (part, own), share in each for light in part.profiles(own, share)]
 
     def roughness(self) -> Tensor:
-        return torch.block_diag(*[part.roughness() for part in self._parts])
+        joined: Tensor = torch.block_diag(*[part.roughness() for part in self._parts])
+        return joined
 
     def _each(
         self, params: Mapping[str, Tensor]

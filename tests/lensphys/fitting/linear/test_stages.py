@@ -60,7 +60,7 @@ def raise_from(excesses, evidence):
     orders = range(1, len(stages))
     models = [LinearModel(source_order=order) for order in orders]
     end, shift = raise_order(stages[0], models, lambda model, _: stages[model.source_order])
-    return stages.index(end), shift
+    return [stage is end for stage in stages].index(True), shift
 
 
 def test_noise_that_is_too_large_asks_for_no_more_amplitudes():
