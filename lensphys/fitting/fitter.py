@@ -89,7 +89,8 @@ def fit(
             parameter of a source); ``"shapelets"``; or ``"pixels"``, on a grid that follows the
             source.
         source_order: highest order of the shapelets; half the pixels a side of the grid. By default
-            10, and 16 and 22 for all while noise does not explain chi^2 of an image of the batch.
+            10, then shapelets of two scales, of rising orders for all while the evidence of an
+            image of the batch grows or noise does not explain its chi^2.
         sky: fit a background that is constant; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise, ``sigma^2 + (error model)^2``, such as
             for a bright core whose PSF is uncertain; or a pair, that of the lens light and that of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 import torch
@@ -21,8 +20,9 @@ from lensphys.fitting.linear.cold_start import (
 from lensphys.fitting.linear.default_priors import BROADEST, make_priors, narrow_bounds
 from lensphys.fitting.linear.light_start import soften
 from lensphys.fitting.linear.problem import LinearProblem, choose_strength
-from lensphys.fitting.linear.rivals import list_rivals, weigh_noise
-from lensphys.fitting.linear.rows import choose_rows, read_values
+from lensphys.fitting.linear.restart import align_mass
+from lensphys.fitting.linear.rivals import list_rivals
+from lensphys.fitting.linear.rows import Leaders, choose_rows, read_values
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.linear.several import add_sources, sort_profiles, start_light
@@ -40,6 +40,11 @@ _GROUP = 8
 _DECIDE, _ROUNDS = 10, 2
 #: Steps at full resolution, in each of these rounds, that decide between close candidates.
 _SETTLE = 15
+#: Standard deviations of chi^2 above its mean from which on a fit is tried anew.
+_UNEXPLAINED = 20.0
+#: Effective number of amplitudes for which what a source of finite order lacks moves the lens as
+#: much as noise does. Measured on 64 simulated lenses with spiral and clumpy sources.
+_LACKING = 150.0
 #: Half the width of a grid of pixels about a source, in scales of its shapelets.
 _GRID = 6.0
 #: Largest scale of shapelets, in Einstein radii, once the lens is found.
@@ -90,16 +95,19 @@ def fit_linear(
             scene, pixels, data, noise, model, found, given["fixed"], bounds, priors, broadest
         )
         best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
-        stage = Stage(*build.finish(best, max_steps, tolerance))
+        first = Stage(*build.finish(best, max_steps, tolerance))
 
         def fit_next(model: LinearModel, before: Stage) -> Stage:
             wide = dataclasses.replace(
                 build, scene=model.scene(pixels), model=model, broadest=_BROADEST
             )
-            return Stage(*wide.finish(before.best, max_steps, tolerance))
+            best = before.best
+            if before is first and not complete:
+                best = wide.restart(first, max_steps, tolerance)
+            return Stage(*wide.finish(best, max_steps, tolerance))
 
         done = not max_steps or (complete and model.further == [model])
-        stage, shift = raise_order(stage, [] if done else model.further, fit_next)
+        stage, shift = raise_order(first, [] if done else model.further, fit_next)
         problem, state, measured = stage.problem, stage.state, stage.measured
         scene = problem.scene
         chosen = {*start, *fixed, *bounds, *priors}
@@ -109,8 +117,11 @@ def fit_linear(
         evidence = compute_evidence(problem, state.z, state.normal, energy)
         effective = measured["effective"] + count_effective(problem, covariance)
         dof = (problem.weight > 0).sum((-2, -1)) - effective
-        # What a source of another order would move counts as an error too.
-        covariance = covariance + (shift[:, :, None] * shift[:, None]).to(covariance)
+        if stage is not first:
+            # What the source lacks counts as an error too.
+            widened = 1 + measured["effective"] / _LACKING
+            covariance = covariance * widened[:, None, None].to(covariance)
+            covariance = covariance + (shift[:, :, None] * shift[:, None]).to(covariance)
 
     z = state.z
     follow = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)
@@ -237,25 +248,28 @@ class _Builder:
         values, strength = read_values(problem, state, points)
         order, close = list_rivals(score, values["theta_E"].view(batch, count))
         rows = order + count * torch.arange(batch, device=order.device)[:, None]
-        best = {k: v[rows[:, 0]].clone() for k, v in values.items()}, strength[rows[:, 0]].clone()
-        highest = torch.full_like(score[:, 0], -math.inf)
+        first = rows[:, 0]
+        leaders = Leaders.begin({k: v[first] for k, v in values.items()}, strength[first])
         for k in range(count):
             owner = torch.nonzero(close[:, k])[:, 0]
             if not owner.numel():
                 continue
             chosen = rows[owner, k]
             tried = {name: value[chosen] for name, value in values.items()}, strength[chosen]
-            fine, end = self.finish(tried, _SETTLE, tolerance, owner)
-            reached = read_values(fine, end, tried[0])
-            evidence = fine.measure(end.z, end.index)["log_posterior"]
-            evidence = evidence + weigh_noise(fine.weight[owner])
-            better = evidence > highest[owner]
-            won = owner[better]
-            highest[won] = evidence[better]
-            for name, value in best[0].items():
-                value[won] = reached[0][name][better]
-            best[1][won] = reached[1][better]
-        return best
+            leaders.offer(*self.finish(tried, _SETTLE, tolerance, owner), owner)
+        return leaders.values, leaders.strength
+
+    def restart(
+        self, before: Stage, max_steps: int, tolerance: float
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Try another start for the images that a stage leaves unexplained."""
+        leaders = Leaders.begin(*before.best)
+        owner = torch.nonzero(before.find_excess() > _UNEXPLAINED)[:, 0]
+        if owner.numel():
+            for values in (before.best[0], align_mass(before.problem, before.state)):
+                tried = {k: v[owner] for k, v in values.items()}, before.best[1][owner]
+                leaders.offer(*self.finish(tried, max_steps, tolerance, owner), owner)
+        return leaders.values, leaders.strength
 
     def _add_sources(
         self, best: tuple[dict[str, Tensor], Tensor], tolerance: float

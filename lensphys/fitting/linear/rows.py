@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.fitting.linear.problem import LinearProblem
+from lensphys.fitting.linear.rivals import weigh_noise
 from lensphys.fitting.optimiser import State
 
 
@@ -34,3 +36,36 @@ def read_values(
     """
     params, _ = problem.bounds.forward(state.z, state.index)
     return {**points, **problem.scene.named(params)}, problem.strength[state.index]
+
+
+@dataclasses.dataclass
+class Leaders:
+    """Most probable values of every image among those that fits have ended with.
+
+    Attributes:
+        values: by name, ``(B,)`` each.
+        strength: of the regularisation, ``(B,)``.
+        score: log posterior, ``(B,)``, float64; minus infinity before any fit.
+    """
+
+    values: dict[str, Tensor]
+    strength: Tensor
+    score: Tensor
+
+    @classmethod
+    def begin(cls, values: Mapping[str, Tensor], strength: Tensor) -> Leaders:
+        """Begin with values that any fit is better than."""
+        score = torch.full_like(strength, -math.inf, dtype=torch.float64)
+        return cls({k: v.clone() for k, v in values.items()}, strength.clone(), score)
+
+    def offer(self, problem: LinearProblem, state: State, owner: Tensor) -> None:
+        """Take over the values of fits that are better, of the images in ``owner`` (``(b,)``)."""
+        values, strength = read_values(problem, state, {})
+        score = problem.measure(state.z, state.index)["log_posterior"]
+        score = score + weigh_noise(problem.weight[owner])
+        better = score.nan_to_num(-math.inf, -math.inf, -math.inf) > self.score[owner]
+        won = owner[better]
+        self.score[won] = score[better]
+        self.strength[won] = strength[better]
+        for name, value in values.items():
+            self.values[name][won] = value[better]

@@ -14,8 +14,9 @@ from lensphys.fitting.linear.rivals import weigh_noise
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.optimiser import State
 
-#: Standard deviations of chi^2 above or below its mean that count.
-_DEVIATIONS = 2
+#: Standard deviations of chi^2 below its mean from which on noise is smaller than given; and above
+#: it, from which on another order is tried in any case.
+_BELOW, _ABOVE = -2.0, 4.0
 #: Gain of the log evidence from which on another order is tried.
 _GAIN = 3.0
 #: Models that follow in any case, if any does: their difference tells what orders are worth.
@@ -44,10 +45,14 @@ class Stage:
         """Parameters by name, and the regularisation: where another fit starts."""
         return self.problem.scene.named(self.values), self.problem.strength
 
+    def find_excess(self) -> Tensor:
+        """Standard deviations ``(B,)`` of chi^2 above what noise explains."""
+        dof = (self.problem.weight > 0).sum((-2, -1)) - self.measured["effective"]
+        return (self.measured["chi2"] - dof) / torch.sqrt(2 * dof)
+
     def is_explained(self, deviations: float) -> bool:
         """True where chi^2 of all images is at most so many deviations above its mean."""
-        dof = (self.problem.weight > 0).sum((-2, -1)) - self.measured["effective"]
-        return bool((self.measured["chi2"] <= dof + deviations * torch.sqrt(2 * dof)).all())
+        return bool((self.find_excess() <= deviations).all())
 
     def gains(self, before: Stage) -> bool:
         """True where the evidence of any image is higher than that of a stage before."""
@@ -80,9 +85,9 @@ def raise_order(
     stages = [first]
     for model in models:
         last, followed = stages[-1], len(stages) - 1
-        if followed == 0 and last.is_explained(-_DEVIATIONS):
+        if followed == 0 and last.is_explained(_BELOW):
             break
-        enough = followed >= _LEAST and last.is_explained(_DEVIATIONS)
+        enough = followed >= _LEAST and last.is_explained(_ABOVE)
         if enough and not last.gains(stages[-2]):
             break
         stages.append(fit_next(model, last))
