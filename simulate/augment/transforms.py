@@ -257,12 +257,11 @@ def _turn_params(params: Params, symmetry: Tensor) -> Params:
         # A line comes back to itself after half a turn.
         period = math.pi if name in _OF_LINES else 2 * math.pi
         new[name] = torch.where(flip_y, -angle, angle) % period
+    mirrored = swap ^ flip_x ^ flip_y
     for name in _list_named(params, "pitch"):  # arms wind the other way in a mirror
-        odd = swap ^ flip_x ^ flip_y
-        new[name] = torch.where(odd, math.pi - params[name], params[name])
+        new[name] = torch.where(mirrored, math.pi - params[name], params[name])
     for name in _list_named(params, "mirrored"):
-        odd = swap ^ flip_x ^ flip_y
-        new[name] = torch.where(odd, 1 - params[name], params[name])
+        new[name] = torch.where(mirrored, 1 - params[name], params[name])
     return new
 
 
