@@ -295,7 +295,8 @@ class LinearProblem:
         if self._kept_light is None:
             rows = torch.arange(len(self.images), device=self.images.device)
             z = torch.zeros(len(rows), len(self.scene.names), dtype=self.images.dtype)
-            first = torch.stack([torch.nonzero(self.owner == row)[0, 0] for row in rows])
+            # Any row will do for an image that has none: its columns are not looked at.
+            first = torch.stack([(self.owner == row).int().argmax() for row in rows])
             params, _ = self.bounds.forward(z.to(rows.device), first)
             maps = self.scene.evaluate_light(self.scene.named(params), self.pixels)
             light = Part(maps, self.pixels, Window.whole(self.pixels.shape), {})

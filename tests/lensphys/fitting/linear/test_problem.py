@@ -261,6 +261,11 @@ def test_light_of_fixed_shape_is_kept():
     # Rows in any order.
     own = kept.equations(z_kept[[1, 0]], EVERY[[1, 0]])[0]
     torch.testing.assert_close(own, free.equations(z, EVERY)[0][[1, 0]])
+    # Rows of one image alone.
+    fixed = {name: value[1:] for name, value in fixed.items()}
+    alone, z_alone = problem_of(scene, pixels, fixed=fixed, owner=torch.tensor([1]))
+    own = alone.equations(z_alone, torch.tensor([0]))[0]
+    torch.testing.assert_close(own, free.equations(z, EVERY)[0][[1]])
 
 
 def test_rows_belong_to_their_images():
