@@ -111,7 +111,8 @@ def fit_linear(
         problem, state, measured = stage.problem, stage.state, stage.measured
         scene = problem.scene
         chosen = {*start, *fixed, *bounds, *priors}
-        sort_profiles(scene, state, stage.values, measured["amplitudes"], chosen)
+        order = sort_profiles(scene, state, stage.values, measured["amplitudes"], chosen)
+        shift = shift.gather(1, order)
         covariance = invert_fisher(problem, state.z, state.normal)
         energy = -measured["log_posterior"]
         evidence = compute_evidence(problem, state.z, state.normal, energy)

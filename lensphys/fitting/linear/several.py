@@ -170,7 +170,7 @@ def start_light(
 
 def sort_profiles(
     scene: LinearScene, state: State, params: Tensor, amplitudes: Tensor, given: Collection[str]
-) -> None:
+) -> Tensor:
     """Bring the Sersic profiles of a source, and those of a lens, into order, brightest first.
 
     Args:
@@ -179,8 +179,12 @@ def sort_profiles(
         params, amplitudes: theirs, ``(B, P)`` and ``(B, K)``.
         given: names of parameters for which a caller has chosen anything; profiles with one of
             them keep their place.
+
+    Returns:
+        Column ``(B, P)`` in which each parameter was before.
     """
     values, groups = scene.named(params), scene.split(amplitudes)
+    before = torch.arange(len(scene.names), device=params.device).repeat(len(params), 1)
     for part in ("source", "lens_light"):
         prefixes = [p for p in list_prefixes(part, MOST_SERSICS) if p + "n_sersic" in values]
         chosen = {name_in_first(name) for name in given}
@@ -199,3 +203,5 @@ def sort_profiles(
         state.z, state.gradient = (v.gather(1, columns) for v in (state.z, state.gradient))
         normal = state.normal.gather(1, columns[..., None].expand_as(state.normal))
         state.normal = normal.gather(2, columns[:, None].expand_as(normal))
+        before = before.gather(1, columns)
+    return before

@@ -98,10 +98,11 @@ def test_the_brightest_profile_comes_first_with_all_that_is_known_of_it():
     state = begin_anywhere(len(names))
     params = torch.full((1, len(names)), 1.0).double()
     before = state.z.clone(), state.normal.clone()
-    sort_profiles(scene, state, params, torch.tensor([[2.0, 1.0, 3.0]]), ["theta_E"])
+    moved = sort_profiles(scene, state, params, torch.tensor([[2.0, 1.0, 3.0]]), ["theta_E"])
     order = [list(names).index(f"{prefix}e1") for prefix in ("source_3_", "source_", "source_2_")]
     places = [list(names).index(f"{prefix}e1") for prefix in ("source_", "source_2_", "source_3_")]
     assert torch.equal(state.z[0, places], before[0][0, order])
+    assert torch.equal(state.z, before[0].gather(1, moved))
     assert torch.equal(state.normal[0][places][:, places], before[1][0][order][:, order])
     assert torch.equal(state.z[0, : names.index("source_R_sersic")], before[0][0, :7])
     sorted_once = state.z.clone()
