@@ -17,7 +17,7 @@ def align_mass(problem: LinearProblem, state: State) -> dict[str, Tensor]:
 
     Ellipticity and shear can be wrong together, with images about right: a valley that steps do
     not lead out of. From the mass without shear that has the shape and the centre of the light, and
-    the Einstein radius that was found, they may take another way.
+    the Einstein radius that was found, they may take another way. Fixed parameters stay.
 
     Args:
         problem: that has been fitted.
@@ -30,10 +30,12 @@ def align_mass(problem: LinearProblem, state: State) -> dict[str, Tensor]:
     names = problem.scene.names
     values = problem.scene.named(params)
     known = problem.priors.named(params.dtype)
+    held = zip(names, problem.bounds.held.tolist(), strict=True)
+    free = {name for name, fixed in held if not fixed}
     for name in ("e1", "e2", "center_x", "center_y"):
-        if name in known:
+        if name in known and name in free:
             values[name] = known[name][0].expand_as(values[name])
-    values |= {name: torch.zeros_like(values[name]) for name in _NONE if name in names}
+    values |= {name: torch.zeros_like(values[name]) for name in _NONE if name in free}
     _, image = problem.split_light(state.z, state.index)
     weight = image.clamp_min(0).square()
     x, y = problem.pixels.centers

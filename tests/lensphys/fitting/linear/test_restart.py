@@ -32,3 +32,12 @@ def test_the_mass_is_where_priors_have_it_and_the_source_follows():
         for name, place in zip(("source_center_x", "source_center_y"), places, strict=True):
             right = (weight[k] * place).sum() / weight[k].sum()
             torch.testing.assert_close(values[name][k], right)
+
+
+def test_fixed_parameters_of_the_mass_stay():
+    pixels = pixels_of()
+    fixed = {"e1": 0.2, "gamma1": 0.03}
+    problem, z = problem_of(scene_of(pixels), pixels, fixed=fixed, priors=PRIORS)
+    values = align_mass(problem, begin(problem, z, torch.arange(2)))
+    for name, value in {**fixed, "e2": -0.1, "gamma2": 0.0}.items():
+        assert torch.equal(values[name], torch.full((2,), value, dtype=torch.float64))
