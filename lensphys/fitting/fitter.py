@@ -114,7 +114,8 @@ def fit(
             as many other templates are tried; infinite for never. None tries again what noise does
             not explain, in vain if no model of the kind explains the image, as with substructure.
         max_steps: most evaluations of the model from the best starting point on, and from each of
-            several while the best is sought; 0 leaves the starting point as it is.
+            several while the best is sought; for each order of shapelets that is fitted in turn. 0
+            leaves the starting point as it is.
         tolerance: a fit has converged when a step is not expected to lower chi^2 by more.
 
     Raises:

@@ -29,11 +29,13 @@ class FitResult:
             (times the priors, if any), and their standard errors from the Fisher matrix; infinite
             if the data do not constrain a parameter, 0 if it is fixed.
         names: order of the parameters in ``covariance``.
-        covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit.
+        covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit. Where
+            shapelets were fitted in several stages, it is widened by an estimate of what they lack.
         chi2_dof: ``(B,)``, chi^2 of the data over the number of pixels less ``effective``.
         converged: ``(B,)``, true if no step is expected to lower the objective by more than the
             tolerance: a minimum, perhaps a local one; ``chi2_dof`` tells if it explains the image.
-        steps: ``(B,)``, evaluations of the model since the best starting point was chosen.
+        steps: ``(B,)``, evaluations of the model since the best starting point was chosen; with
+            shapelets, of the model that was fitted last.
         model: best-fit images, ``(B, ny, nx)``.
         residual: ``(image - model) / sigma``, ``(B, ny, nx)``; 0 where a pixel is masked.
         scene: the model that was fitted.

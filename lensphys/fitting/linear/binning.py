@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lensphys.rendering import Pixels
 
-#: Pixels a side from which on the search bins the images.
+#: Most pixels a side of images that the search does not bin.
 _FINEST = 101
 
 

@@ -36,7 +36,7 @@ class _Block:
         return product(self.cut(rows), self.values.mT)
 
     def multiply(self, other: _Block) -> Tensor:
-        """Products ``(b, K, L)`` with the columns of another, one of whose windows holds both."""
+        """Products ``(b, K, L)`` with another, of the same window or one of them whole."""
         one, two = self.values, other.values
         if self.window != other.window and self.window.is_whole:
             one = other.cut(self.place(one))

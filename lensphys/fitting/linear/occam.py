@@ -13,7 +13,7 @@ from lensphys.fitting.linear.columns import Columns
 
 @dataclasses.dataclass(frozen=True)
 class Occam:
-    """Log determinant of the amplitudes of either sign, given the others.
+    """Log determinant of the matrix of the amplitudes of either sign, the others eliminated.
 
     MacKay 1992 (Neural Computation 4, 415), eq. 2.5: the width of the posterior of the amplitudes
     that are marginalised over.

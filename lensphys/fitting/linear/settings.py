@@ -42,7 +42,8 @@ class LinearModel:
             profiles, ``("sersic", "sersic")``; or None.
         source: ``"shapelets"``, ``"pixels"``, ``"sersic"`` or several of the last.
         source_order: highest order of the shapelets; half the pixels a side of a grid. None
-            begins with 10, and goes on to shapelets of two scales while an image is not explained.
+            begins with 10, and goes on to shapelets of two scales; see
+            :func:`lensphys.fitting.linear.stages.raise_order`.
         sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise; or that of the lens light and that of
             the lensed source.
@@ -142,7 +143,7 @@ class LinearModel:
 
     @property
     def further(self) -> list[LinearModel]:
-        """Models with broader sources that are tried in turn, where an image is not explained."""
+        """Models that may follow, in turn: with sources of more amplitudes or a broader scale."""
         if self.source != "shapelets":
             return []
         if self.source_order is not None:

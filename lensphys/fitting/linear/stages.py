@@ -19,7 +19,7 @@ from lensphys.fitting.optimiser import State
 _BELOW, _ABOVE = -2.0, 4.0
 #: Gain of the log evidence from which on another order is tried.
 _GAIN = 3.0
-#: Models that follow in any case, if any does: their difference tells what orders are worth.
+#: Models that follow in any case, if any does: their evidence and parameters are compared.
 _LEAST = 2
 
 
@@ -51,11 +51,11 @@ class Stage:
         return (self.measured["chi2"] - dof) / torch.sqrt(2 * dof)
 
     def is_explained(self, deviations: float) -> bool:
-        """True where chi^2 of all images is at most so many deviations above its mean."""
+        """True if chi^2 of every image is at most so many deviations above its mean."""
         return bool((self.find_excess() <= deviations).all())
 
     def gains(self, before: Stage) -> bool:
-        """True where the evidence of any image is higher than that of a stage before."""
+        """True if the evidence of any image is higher than that of a stage before."""
         high, low = (
             stage.measured["log_posterior"] + weigh_noise(stage.problem.weight)
             for stage in (self, before)
@@ -70,8 +70,8 @@ def raise_order(
 ) -> tuple[Stage, Tensor]:
     """Fit one model after the other while an image asks for it.
 
-    None follows where chi^2 is less than noise explains: the noise is then smaller than given, and
-    more amplitudes would follow it.
+    All images of the batch take part in each. None follows where chi^2 of every image is less than
+    noise explains: the noise is then smaller than given, and more amplitudes would follow it.
 
     Args:
         first: fit to begin from.
