@@ -91,8 +91,8 @@ class TorchRenderer:
     def choose_levels(self, scene: Scene, source: Luminous) -> Tensor:
         """Rays along a side of the pixels of each block; those of an image are of its twin too."""
         assert self._tolerance is not None
-        # Neither substructure nor multipoles move light by as much as a pixel.
-        smooth = dataclasses.replace(scene.without_substructure(), companions=())
+        # Multipoles and most substructure move light by less than a pixel; neighbours by several.
+        smooth = scene.without_substructure()
         beta = SceneLens.of(smooth, self._like, multipoles=False).ray_trace(*self._blocks)
         flux = source.surface_brightness(*beta) * self._camera.pixel_scale**2
         exposure = scene.params["exposure_time"].to(flux)

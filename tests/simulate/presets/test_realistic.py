@@ -19,6 +19,7 @@ from simulate.run import Shard, make_shard, simulate
 from simulate.shards import read, read_shard
 
 N = 600
+HEAVY_NEIGHBOURS = ("neighbours.fraction=1", "neighbours.theta_E.low=0.25")
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +96,13 @@ def test_lenstronomy_renders_the_same_scenes(configure, model):
     assert np.abs(single - theirs.total).max() < 1e-4 * theirs.total.max()
 
 
-def test_rays_are_enough_where_light_is_steep(config):
-    """Twelve times as many rays everywhere change an image by less than its subhaloes do."""
+@pytest.mark.parametrize("sets", [(), HEAVY_NEIGHBOURS])
+def test_rays_are_enough_where_light_is_steep(configure, sets):
+    """Twelve times as many rays everywhere change an image by less than its subhaloes do.
+
+    A heavy neighbour moves arcs by several pixels, and with them the pixels that take rays.
+    """
+    config = configure(3, *sets, preset="realistic")
     camera = instrument(config.instrument)
     scene = make_prior(config).draw(0, 24)
     few = make_renderers(config)[0][1].render(scene)
