@@ -192,8 +192,8 @@ class ExtraNoise:
         known = [optics.background_sigma for optics in (batch.optics, batch.optics_lr) if optics]
         if not all(bool((sigma > 0).all()) for sigma in known):
             raise InputError(
-                "snr_factor needs images whose background noise is known (after a blur it is not) "
-                "and not zero; give sigma"
+                "snr_factor needs images whose background noise is known (after a blur or "
+                "drizzling it is not) and not zero; give sigma"
             )
         return add_noise(batch, generator, extra * known[0], extra * known[-1])
 

@@ -98,7 +98,8 @@ class LensBatch:
     ) -> Self:
         """Images of a data set by their indices; the optics are those in its attributes.
 
-        The noise of images in counts, where shot noise is drawn twice, is taken as unknown.
+        The noise of images in counts, where shot noise is drawn twice, is taken as unknown, and so
+        is that of drizzled images, which is correlated.
         """
         attrs = data.attrs
         image = torch.from_numpy(data.image[indices]).to(device)
@@ -111,7 +112,7 @@ class LensBatch:
             sigma = math.nan
             if data.config.get("observation") in NOISELESS:
                 sigma = 0.0
-            elif attrs.get("unit") == "e-/s":
+            elif attrs.get("unit") == "e-/s" and data.config.get("observation") != "drizzled":
                 sigma = float(attrs.get(f"background_sigma{suffix}", math.nan))
             # A Moffat PSF that is blurred with a Gaussian has no width that could be computed.
             known = "psf_beta" not in attrs

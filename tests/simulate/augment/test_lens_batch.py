@@ -29,6 +29,14 @@ class TestDataSets:
         assert batch.optics.psf_fwhm.isnan().all()
         assert batch.optics.background_sigma.isnan().all()
 
+    def test_correlated_noise_is_not_that_of_the_background(self, undisturbed) -> None:
+        data = read(undisturbed)
+        for observation, known in (("detector", True), ("drizzled", False)):
+            config = {"observation": observation}
+            attrs = data.attrs | {"unit": "e-/s", "background_sigma": 0.01}
+            batch = LensBatch.of(dataclasses.replace(data, attrs=attrs, config=config))
+            assert bool(batch.optics.background_sigma.isfinite().all()) is known
+
     def test_a_data_set_comes_with_its_optics(self, undisturbed) -> None:
         data = read(undisturbed)
         batch = LensBatch.of(data, np.array([4, 2]))
