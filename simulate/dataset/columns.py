@@ -74,7 +74,7 @@ _COLUMNS: dict[str, Meaning] = {
     "perturbation_snr": Meaning(
         "",
         "S/N of the substructure: of the difference from the same lens without it, all pixels "
-        "together; 0 in `no_sub`",
+        "together, with noise taken as uncorrelated; 0 in `no_sub`",
         _PHYSICAL,
     ),
     "peak_snr": Meaning("", "S/N of the brightest pixel of the lensed source", _PHYSICAL),
@@ -96,7 +96,9 @@ _COLUMNS: dict[str, Meaning] = {
         "half-light radius of the source, unlensed; circularised; in `realistic` of its disc",
         _LENS,
     ),
-    "source_n_sersic": Meaning("", "Sersic index of the source", _SERSIC),
+    "source_n_sersic": Meaning(
+        "", "Sersic index of the source; in `realistic` of its disc", _SERSIC
+    ),
     "source_e1": Meaning("", "ellipticity of the source, as `e1`", _SERSIC),
     "source_e2": Meaning("", "ellipticity of the source, as `e2`", _SERSIC),
     "source_bulge_share": Meaning("", "light of the bulge over that of the source", _STRUCTURE),
@@ -135,11 +137,19 @@ _COLUMNS: dict[str, Meaning] = {
     ),
     "lens_light_flux": Meaning("e-/s", "of the lens galaxy", _SHINES),
     "lens_light_R_sersic": Meaning(
-        "arcsec", "half-light radius of the lens galaxy; circularised", _SHINES
+        "arcsec",
+        "half-light radius of the lens galaxy, circularised; in `realistic` of its bulge",
+        _SHINES,
     ),
-    "lens_light_n_sersic": Meaning("", "Sersic index of the lens galaxy", _SHINES),
-    "lens_light_e1": Meaning("", "ellipticity of the light of the lens, as `e1`", _SHINES),
-    "lens_light_e2": Meaning("", "ellipticity of the light of the lens, as `e2`", _SHINES),
+    "lens_light_n_sersic": Meaning(
+        "", "Sersic index of the lens galaxy; in `realistic` of its bulge", _SHINES
+    ),
+    "lens_light_e1": Meaning(
+        "", "ellipticity of the light of the lens, as `e1`; in `realistic` of its bulge", _SHINES
+    ),
+    "lens_light_e2": Meaning(
+        "", "ellipticity of the light of the lens, as `e2`; in `realistic` of its bulge", _SHINES
+    ),
     "lens_light_center_x": Meaning("arcsec", "centre of the light of the lens", _SHINES),
     "lens_light_center_y": Meaning("arcsec", "centre of the light of the lens", _SHINES),
     "lens_light_disc_share": Meaning(

@@ -36,7 +36,8 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
         data: a data set of a preset whose substructure is compensated, with noise.
 
     Returns:
-        (N, 1, H, W); without substructure it is noise of unit variance.
+        (N, 1, H, W); without substructure it is noise of unit variance, which is correlated
+        between pixels where the observation is drizzled.
 
     Raises:
         InputError: for a data set whose images have no twins, or as
@@ -45,8 +46,8 @@ def twin_residuals(data: DataSet) -> NDArray[np.float32]:
     if not has_twins(data.config):
         preset, observation = (data.config.get(key) for key in ("preset", "observation"))
         raise InputError(
-            f"{data.path} has preset {preset}, observation {observation}: twins "
-            "without substructure need preset physical or realistic, observation detector"
+            f"{data.path} has preset {preset}, observation {observation}: twins without "
+            "substructure need preset physical or realistic, observation detector or drizzled"
         )
     residuals = np.empty_like(data.image)
     for rows, scene, camera, renderer in draw_again(data, np.arange(len(data))):
