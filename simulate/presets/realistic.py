@@ -43,7 +43,7 @@ class MultipoleConfig(Strict):
 
 
 class TruePSFConfig(Strict):
-    """The PSF of an image, beside that of the instrument, which is the one that is told."""
+    """The PSF of an image relative to that of the instrument, the only one that fits know."""
 
     width: AnyDistribution = Field(description="over that of the instrument")
     e: AnyDistribution = Field(description="distribution of e1 and of e2")

@@ -218,7 +218,7 @@ class PaintedSource:
         flux, R, e1, e2, cx, cy = (values.to(x)[:, None, None] for values in columns)
         scale = torch.rsqrt(1 - e1 * e1 - e2 * e2) / (R * REACH)
         u, v = stretch(scale * (x - cx), scale * (y - cy), e1, e2)
-        # Of the function that takes them, -1 and 1 are the outer edges of the picture.
+        # grid_sample has the outer edges of the picture at -1 and 1.
         places = torch.stack([u, v], -1).clamp(-4, 4)
         found = torch.nn.functional.grid_sample(
             self.picture.to(x)[:, None], places, mode="bicubic", align_corners=False
@@ -250,7 +250,7 @@ def _grid(dtype: torch.dtype, device: torch.device) -> _Grid:
         v, u = torch.meshgrid(axis, axis, indexing="ij")
         r2 = u * u + v * v
         w = r2 + _CORE**2
-        # Of a pixel at the very centre the mean radius, not the least.
+        # The four innermost pixels take the mean radius of their areas, 0.765 of a pixel.
         r = torch.sqrt(r2 + (0.3 * 2 * REACH / SIZE) ** 2)
         outside = ((torch.sqrt(r2) / REACH - _FADES) / (1 - _FADES)).clamp(0, 1)
         maps = (
