@@ -43,7 +43,8 @@ def sample(
     step costs one evaluation of the posterior and none of its derivatives. Every chain takes at
     least 400 steps, and the draws are taken from them at even distances. A lens whose chains do not
     agree learns from them, and runs anew for twice as long, up to three times. The draws of a lens
-    follow from the seed and its own image, and are the same in any batch to rounding.
+    follow from the seed, its image, its noise (with ``model_error``) and its fit: the same fit has
+    the same draws in any batch, to rounding.
 
     Args:
         result: of :func:`lensphys.fit`.
