@@ -19,6 +19,8 @@ BLOCK = 2
 _ERROR = 0.05
 #: Brightness below which a pixel and its neighbours take no ray, sigma of the background.
 _DARK = 0.05
+#: Distance from a line of mass, in pixels, within which pixels take as many rays as may be; chosen.
+NEAR_A_LINE = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,27 @@ def choose_levels(
         if factor <= most:
             levels = torch.where(wanted4 > before**4, factor, levels)
     return levels
+
+
+def refine_near_lines(
+    levels: Tensor, x: Tensor, y: Tensor, lines: dict[str, Tensor], reach: float, most: int
+) -> Tensor:
+    """Levels with as many rays as may be near lines of mass, where it is not dark.
+
+    Args:
+        levels: (B, my, mx) rays along a side of the pixels of each block.
+        x, y: (my, mx) middles of the blocks, arcsec.
+        lines: (B, K) ``center_x``, ``center_y``, ``half_length`` (arcsec) and ``phi`` of each.
+        reach: distance from a line within which they take more rays, arcsec.
+        most: rays along a side at most.
+    """
+    p = {name: values[..., None, None] for name, values in lines.items()}
+    dx, dy = x - p["center_x"], y - p["center_y"]
+    cos, sin = torch.cos(p["phi"]), torch.sin(p["phi"])
+    beyond = ((dx * cos + dy * sin).abs() - p["half_length"]).clamp_min(0)
+    near = (torch.hypot(beyond, dy * cos - dx * sin) < reach).any(1)
+    highest = max(factor for factor in LEVELS if factor <= most)
+    return torch.where(near & (levels > 0), highest, levels)
 
 
 def place_rays(levels: Tensor, x: Tensor, y: Tensor, step: float, block: int) -> Rays:

@@ -15,7 +15,14 @@ from lensphys.instruments import Instrument
 from lensphys.rendering import Luminous, Pixels, render_on
 from simulate.backends import Rendered
 from simulate.backends.blur import blur, kernels
-from simulate.backends.rays import BLOCK, Rays, choose_levels, place_rays
+from simulate.backends.rays import (
+    BLOCK,
+    NEAR_A_LINE,
+    Rays,
+    choose_levels,
+    place_rays,
+    refine_near_lines,
+)
 from simulate.backends.scene_lens import SceneLens, parameters_of
 from simulate.scenes import Scene
 from simulate.sources.structured import PaintedSource, paint
@@ -91,13 +98,21 @@ class TorchRenderer:
     def choose_levels(self, scene: Scene, source: Luminous) -> Tensor:
         """Rays along a side of the pixels of each block; those of an image are of its twin too."""
         assert self._tolerance is not None
-        # Multipoles and most substructure move light by less than a pixel; neighbours by several.
+        # Multipoles and subhaloes move light by less than a pixel; neighbours by several. Across a
+        # line the deflection jumps, which no smooth lens foresees.
         smooth = scene.without_substructure()
         beta = SceneLens.of(smooth, self._like, multipoles=False).ray_trace(*self._blocks)
         flux = source.surface_brightness(*beta) * self._camera.pixel_scale**2
         exposure = scene.params["exposure_time"].to(flux)
         sigma = self._camera.background_sigma
-        return choose_levels(flux, sigma, exposure, self._tolerance, self._factor)
+        levels = choose_levels(flux, sigma, exposure, self._tolerance, self._factor)
+        reach = NEAR_A_LINE * self._camera.pixel_scale
+        for part in (part for part in scene.substructure if part.profile == "UniformLine"):
+            rows = part.rows.to(levels.device)
+            lines = {name: values.to(flux) for name, values in part.params.items()}
+            near = refine_near_lines(levels[rows], *self._blocks, lines, reach, self._factor)
+            levels = levels.index_copy(0, rows, near)
+        return levels
 
     def place_rays(self, levels: Tensor) -> Rays:
         """Rays through the pixels of this camera."""

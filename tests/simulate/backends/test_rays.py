@@ -5,7 +5,7 @@ import torch
 
 import lensphys as lp
 from lensphys.rendering import sub_pixels
-from simulate.backends.rays import LEVELS, choose_levels, place_rays
+from simulate.backends.rays import LEVELS, choose_levels, place_rays, refine_near_lines
 
 STEP = 0.1
 
@@ -62,3 +62,21 @@ def test_steep_light_takes_more_rays_and_noise_fewer():
     hidden = choose_levels(flux, 10.0, exposure, 1.0, 4)
     assert hidden.max() <= 1
     assert choose_levels(flux, 1e-3, exposure, 1.0, 2).max() == 2
+
+
+def test_pixels_near_a_line_take_all_rays_where_it_is_not_dark():
+    """Distances from points along the line, against those of its formula."""
+    x, y = blocks(2)
+    line = {"center_x": 0.3, "center_y": -0.2, "half_length": 0.5, "phi": 0.7}
+    lines = {name: torch.tensor([[value]], dtype=torch.float64) for name, value in line.items()}
+    levels = random_levels(2)[:1]
+    found = refine_near_lines(levels, x, y, lines, 0.3, 4)
+    along = torch.linspace(-0.5, 0.5, 2001, dtype=torch.float64)[:, None, None]
+    dx, dy = (
+        v - line[f"center_{name}"] - along * turn(torch.tensor(0.7, dtype=torch.float64))
+        for v, name, turn in ((x, "x", torch.cos), (y, "y", torch.sin))
+    )
+    near = (torch.hypot(dx, dy).amin(0) < 0.3) & (levels > 0)
+    assert 0 < near.sum() < (levels > 0).sum()
+    assert torch.equal(found, torch.where(near, 4, levels))
+    assert refine_near_lines(levels, x, y, lines, 0.3, 3)[near].unique().tolist() == [2]

@@ -114,6 +114,21 @@ def test_rays_are_enough_where_light_is_steep(configure, sets):
     assert np.quantile(error, 0.9) < 20
 
 
+def test_rays_are_enough_where_vortices_split_the_light(configure):
+    """The difference of image and twin, whose S/N is a label, against 4 x 4 rays everywhere."""
+    config = configure(3, "classes=[axion]", preset="realistic")
+    camera = instrument(config.instrument)
+    scene = make_prior(config).draw(0, 60)
+    few = make_renderers(config)[0][1].render_parts(scene, twins=True)
+    most = TorchRenderer(camera, supersampling=4, tolerance=1e-4).render_parts(scene, twins=True)
+    exposure = column(scene, "exposure_time")[:, None, None]
+    sigma = np.sqrt(camera.background_sigma**2 + most.source.clip(min=0) / exposure)
+    error = (few.source - few.twins - most.source + most.twins) / sigma
+    error = np.sqrt((error**2).sum((1, 2)))
+    assert np.quantile(error, 0.9) < 10
+    assert error.max() < 25
+
+
 def test_the_psf_of_each_image_is_the_true_one(configure, config):
     """A wider PSF lowers the peaks of the same scenes; the one that is told stays."""
     scene = make_prior(config).draw(0, 4)
