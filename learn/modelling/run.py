@@ -224,7 +224,8 @@ def _place(lens: LensFiles) -> str:
     if not lens.place:
         return escape(lens.name)
     # A row without a name has the number of its row for one.
-    return lens.place if lens.place.endswith(lens.name) else f"{lens.place} ({escape(lens.name)})"
+    numbered = lens.place.rsplit(" ", 1)[-1] == lens.name
+    return lens.place if numbered else f"{lens.place} ({escape(lens.name)})"
 
 
 def describe(model: LensModel) -> str:

@@ -29,8 +29,8 @@ class FitResult:
             (times the priors, if any), and their standard errors from the Fisher matrix; infinite
             if the data do not constrain a parameter, 0 if it is fixed.
         names: order of the parameters in ``covariance``.
-        covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit. Where
-            shapelets were fitted in several stages, it is widened by an estimate of what they lack.
+        covariance: ``(B, P, P)``, the inverse of the Fisher matrix at the best fit. Behind
+            shapelets it is widened by an estimate of what they lack.
         chi2_dof: ``(B,)``, chi^2 of the data over the number of pixels less ``effective``.
         converged: ``(B,)``, true if no step is expected to lower the objective by more than the
             tolerance: a minimum, perhaps a local one; ``chi2_dof`` tells if it explains the image.

@@ -72,7 +72,7 @@ def sample(
         raise ValueError("all parameters of the fit are fixed, so that there is nothing to draw")
     best = posterior.locate(torch.stack([result.params[name] for name in result.names], -1))
     everything = torch.arange(len(best), device=best.device)
-    noise = Noise(seed, problem.images, problem.weight, (chains, best.shape[1]))
+    noise = Noise(seed, problem.images, problem.weight > 0, (chains, best.shape[1]))
     run = Chains(posterior, best, noise, chains)
     each = math.ceil(n / chains)
     length, shares = each * math.ceil(_LEAST / each), _SHARES

@@ -12,7 +12,7 @@ from torch import Tensor
 from lensphys.products import product
 
 #: Relative to the diagonal of the normal matrix: what keeps near-parallel columns apart.
-_RIDGE = 1e-9
+RIDGE = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def solve_amplitudes(
     total = (
         normal
         + strength[:, None, None] * roughness
-        + torch.diag_embed(precision + _RIDGE * diagonal + floor)
+        + torch.diag_embed(precision + RIDGE * diagonal + floor)
     )
     active = _find_active(total.detach(), projection.detach(), positive)
     both = active[:, :, None] & active[:, None]

@@ -277,4 +277,5 @@ def refine(problem: LinearProblem, state: State, steps: int, tolerance: float) -
 def update_strength(problem: LinearProblem, state: State) -> None:
     """Take the strength of the regularisation that the evidence prefers, and evaluate anew."""
     state.objective, state.normal, state.gradient = problem.adapt(state.z, state.index)
+    state.neglected = torch.zeros_like(state.neglected)  # that of another objective
     state.converged = torch.zeros_like(state.converged)

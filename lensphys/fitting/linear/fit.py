@@ -26,7 +26,7 @@ from lensphys.fitting.linear.rows import Leaders, choose_rows, read_values
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.linear.several import add_sources, sort_profiles, start_light
-from lensphys.fitting.linear.stages import Stage, raise_order
+from lensphys.fitting.linear.stages import Stage, raise_order, widen
 from lensphys.fitting.optimiser import State, begin, descend
 from lensphys.fitting.posterior import compute_evidence, count_effective, invert_fisher
 from lensphys.fitting.priors import Priors
@@ -34,17 +34,14 @@ from lensphys.fitting.result import FitResult
 from lensphys.parameters import Parameter
 from lensphys.rendering import Pixels
 
-#: Images that are searched at once, for their memory.
-_GROUP = 8
+#: Images that are searched at once: one, so that none depends on those beside it.
+_GROUP = 1
 #: Steps that decide between the candidates, and rounds of reweighting with the model.
 _DECIDE, _ROUNDS = 10, 2
 #: Steps at full resolution, in each of these rounds, that decide between close candidates.
 _SETTLE = 15
 #: Standard deviations of chi^2 above its mean from which on a fit is tried anew.
 _UNEXPLAINED = 20.0
-#: Effective number of amplitudes for which what a source of finite order lacks moves the lens as
-#: much as noise does. Measured on 64 simulated lenses with spiral and clumpy sources.
-_LACKING = 150.0
 #: Half the width of a grid of pixels about a source, in scales of its shapelets.
 _GRID = 6.0
 #: Largest scale of shapelets, in Einstein radii, once the lens is found.
@@ -118,11 +115,8 @@ def fit_linear(
         evidence = compute_evidence(problem, state.z, state.normal, energy)
         effective = measured["effective"] + count_effective(problem, covariance)
         dof = (problem.weight > 0).sum((-2, -1)) - effective
-        if stage is not first:
-            # What the source lacks counts as an error too.
-            widened = 1 + measured["effective"] / _LACKING
-            covariance = covariance * widened[:, None, None].to(covariance)
-            covariance = covariance + (shift[:, :, None] * shift[:, None]).to(covariance)
+        if model.source == "shapelets":
+            covariance = widen(covariance, stage, shift)
 
     z = state.z
     follow = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from lensphys.fitting.linear.amplitudes import Solution
+from lensphys.fitting.linear.amplitudes import RIDGE, Solution
 from lensphys.fitting.linear.columns import Columns
 
 
@@ -40,7 +40,7 @@ class Occam:
         held = solution.active & positive
         both = held[:, :, None] & held[:, None]
         alone = torch.where(both, columns.normal, torch.diag_embed((~held).double()))
-        ridge = torch.diag_embed(1e-9 * alone.diagonal(dim1=1, dim2=2))
+        ridge = torch.diag_embed(RIDGE * alone.diagonal(dim1=1, dim2=2))
         factor = torch.linalg.cholesky(alone + ridge)
         volumes = (torch.log(f.diagonal(dim1=1, dim2=2)).sum(1) for f in (solution.factor, factor))
         of_all, of_held = volumes

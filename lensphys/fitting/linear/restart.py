@@ -1,4 +1,4 @@
-"""Second starts of fits that have ended beside the lens."""
+"""Second starts of fits that have ended with a wrong lens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.optimiser import State
 
-#: Parameters of the mass that are 0 at a second start.
+#: Parameters of the mass that are 0 at a second start, unless a prior has another mean.
 _NONE = ("gamma1", "gamma2", "a1_cos", "a1_sin", "a3_cos", "a3_sin", "a4_cos", "a4_sin")
 
 
@@ -32,10 +32,10 @@ def align_mass(problem: LinearProblem, state: State) -> dict[str, Tensor]:
     known = problem.priors.named(params.dtype)
     held = zip(names, problem.bounds.held.tolist(), strict=True)
     free = {name for name, fixed in held if not fixed}
-    for name in ("e1", "e2", "center_x", "center_y"):
+    values |= {name: torch.zeros_like(values[name]) for name in _NONE if name in free}
+    for name in ("e1", "e2", "center_x", "center_y", *_NONE):
         if name in known and name in free:
             values[name] = known[name][0].expand_as(values[name])
-    values |= {name: torch.zeros_like(values[name]) for name in _NONE if name in free}
     _, image = problem.split_light(state.z, state.index)
     weight = image.clamp_min(0).square()
     x, y = problem.pixels.centers

@@ -21,6 +21,9 @@ _BELOW, _ABOVE = -2.0, 4.0
 _GAIN = 3.0
 #: Models that follow in any case, if any does: their evidence and parameters are compared.
 _LEAST = 2
+#: Effective number of amplitudes for which what a source of finite order lacks moves the lens as
+#: much as noise does. Measured on 64 simulated lenses with spiral and clumpy sources.
+_LACKING = 150.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,3 +102,22 @@ def raise_order(
         own = [name.startswith("source_") for name in names]
         shift = shift.masked_fill(torch.tensor(own, device=shift.device), 0.0)
     return end, shift
+
+
+def widen(covariance: Tensor, stage: Stage, shift: Tensor) -> Tensor:
+    """Count what a source of finite order lacks as an error, up to the priors.
+
+    Noise that is smaller than given stands for that already.
+
+    Args:
+        covariance: ``(B, P, P)``.
+        stage: last fit of all images.
+        shift: change of the parameters with the last change of the order, ``(B, P)``.
+    """
+    more = 1 + stage.measured["effective"] / _LACKING
+    more = torch.where(stage.find_excess() > _BELOW, more, 1.0)
+    wide = covariance * more[:, None, None].to(covariance)
+    wide = wide + (shift[:, :, None] * shift[:, None]).to(covariance)
+    error = wide.diagonal(dim1=1, dim2=2).sqrt()
+    ratio = (stage.problem.priors.sd.to(error) / error).clamp_max(1.0).nan_to_num(1.0)
+    return wide * ratio[:, :, None] * ratio[:, None]

@@ -1,11 +1,13 @@
 """Sources of more and more amplitudes."""
 
 import dataclasses
+import math
+import types
 
 import torch
 
 from lensphys.fitting.linear.settings import LinearModel
-from lensphys.fitting.linear.stages import Stage, raise_order
+from lensphys.fitting.linear.stages import Stage, raise_order, widen
 
 NAMES = ("theta_E", "source_beta")
 
@@ -86,3 +88,29 @@ def test_orders_follow_while_noise_does_not_explain_the_image():
 def test_the_last_change_moves_the_lens_alone():
     _, shift = raise_from([0, 0, 0], [0, 0, 0])
     assert torch.allclose(shift, torch.tensor([[0.1, 0.0]], dtype=torch.float64), atol=1e-6)
+
+
+def widen_by(excess, sd):
+    """Widen unit errors of a fit of 50 effective amplitudes, shifted by 0.5 and 0."""
+    problem = Problem(excess, 0.0)
+    problem.priors = types.SimpleNamespace(sd=torch.tensor([[math.inf, sd]], dtype=torch.float64))
+    stage = Stage(problem, State(torch.zeros(1, 2)))
+    shift = torch.tensor([[0.5, 0.0]], dtype=torch.float64)
+    return widen(torch.eye(2, dtype=torch.float64)[None], stage, shift)[0]
+
+
+def test_errors_count_what_the_source_lacks():
+    # Fifty of 150 amplitudes add a third to the variance, the shift its square.
+    right = torch.diag(torch.tensor([1 + 1 / 3 + 0.25, 1 + 1 / 3], dtype=torch.float64))
+    torch.testing.assert_close(widen_by(0.0, 5.0), right)
+
+
+def test_noise_that_is_too_large_stands_for_what_the_source_lacks():
+    right = torch.diag(torch.tensor([1.25, 1.0], dtype=torch.float64))
+    torch.testing.assert_close(widen_by(-3.0, 5.0), right)
+
+
+def test_no_error_is_larger_than_that_of_its_prior():
+    found = widen_by(0.0, 1.1)
+    torch.testing.assert_close(found[1, 1].item(), 1.1**2)
+    torch.testing.assert_close(found[0, 0].item(), 1 + 1 / 3 + 0.25)
