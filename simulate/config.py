@@ -178,6 +178,10 @@ class SimulateConfig(Strict):
         """
         return None
 
+    def widest_psf(self) -> float:
+        """Greatest width that the PSF of an image may have, over that of the instrument."""
+        return 1.0
+
     def envelope_of_lens(self) -> EnvelopeConfig | None:
         """The disc about the bulge of a lens galaxy, or None."""
         return None

@@ -62,6 +62,7 @@ def make_renderer(
             config.planes(),
             supersampling=supersampling,
             tolerance=config.ray_tolerance(),
+            widest_psf=config.widest_psf(),
             galaxies=galaxies,
         )
     from simulate.backends.torch import TorchRenderer
@@ -70,6 +71,7 @@ def make_renderer(
         camera,
         supersampling=supersampling,
         tolerance=config.ray_tolerance(),
+        widest_psf=config.widest_psf(),
         galaxies=galaxies,
         device=config.device,
     )

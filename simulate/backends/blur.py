@@ -9,22 +9,21 @@ from torch.nn.functional import conv2d, pad
 from lensphys.instruments import Instrument
 from lensphys.psf.gaussian import FWHM_PER_SIGMA
 
-#: Widest PSF that kernels have room for, over that of the instrument.
-_ROOM = 1.1
 
-
-def kernels(camera: Instrument, width: Tensor, e1: Tensor, e2: Tensor) -> Tensor:
+def kernels(camera: Instrument, width: Tensor, e1: Tensor, e2: Tensor, *, widest: float) -> Tensor:
     """Kernels (B, k, k) of sum 1, sampled at the middle of pixels as that of the instrument is.
 
     Args:
         camera: its PSF is a Gaussian, or a Moffat where it has a slope of the wings.
         width: (B,) circularised FWHM over that of the instrument.
         e1, e2: (B,) ellipticity of the PSF.
+        widest: width that kernels have room for, of all images and not of these alone: the image
+            of a scene shall not depend on its batch.
     """
     fwhm = camera.psf_fwhm / camera.pixel_scale
     of_gaussian = camera.psf_beta is None
     reach = camera.psf_truncation * (fwhm / FWHM_PER_SIGMA if of_gaussian else fwhm)
-    radius = int(reach * _ROOM + 0.5)
+    radius = int(reach * widest + 0.5)
     axis = torch.arange(-radius, radius + 1, dtype=torch.float64)
     e1, e2, scale = (v.double()[:, None, None] for v in (e1, e2, width * fwhm))
     x, y = axis, axis[:, None]

@@ -45,6 +45,7 @@ class LenstronomyRenderer:
         supersampling: rays along a side of a pixel.
         tolerance: error of a pixel, in units of its noise, from which on it takes more rays, at
             most ``supersampling`` along a side; None: all pixels take so many.
+        widest_psf: greatest width of the PSF of an image, over that of the instrument.
         galaxies: the sources, where they are not smooth.
     """
 
@@ -55,10 +56,12 @@ class LenstronomyRenderer:
         *,
         supersampling: int = 1,
         tolerance: float | None = None,
+        widest_psf: float = 1.0,
         galaxies: GalaxyImages | None = None,
     ) -> None:
         self._camera, self._planes, self._galaxies = camera, planes, galaxies
         self._supersampling, self._tolerance = supersampling, tolerance
+        self._widest_psf = widest_psf
         self._numerics = {
             "supersampling_factor": supersampling,
             "supersampling_convolution": False,
@@ -101,6 +104,7 @@ class LenstronomyRenderer:
             self._camera,
             supersampling=self._supersampling,
             tolerance=self._tolerance,
+            widest_psf=self._widest_psf,
             galaxies=self._galaxies,
             dtype=torch.float64,
         )

@@ -45,6 +45,7 @@ class TorchRenderer:
         supersampling: rays along a side of a pixel.
         tolerance: error of a pixel, in units of its noise, from which on it takes more rays, at
             most ``supersampling`` along a side; None: all pixels take so many.
+        widest_psf: greatest width of the PSF of an image, over that of the instrument.
         galaxies: the sources, where they are not drawn.
         device: ``cpu`` or ``cuda``.
         dtype: of the computation; images agree with lenstronomy to about 1e-6 of the peak in
@@ -57,11 +58,13 @@ class TorchRenderer:
         *,
         supersampling: int = 1,
         tolerance: float | None = None,
+        widest_psf: float = 1.0,
         galaxies: GalaxyImages | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self._camera, self._galaxies, self._factor = camera, galaxies, supersampling
+        self._widest_psf = widest_psf
         self._like = torch.empty(0, dtype=dtype, device=device)
         self._tolerance = tolerance
         self._pixels = pixels_of(camera, 1 if tolerance else supersampling, self._like)
@@ -123,7 +126,8 @@ class TorchRenderer:
         if "psf_width" not in scene.params:
             return self._pixels.collect(brightness)
         names = ("psf_width", "psf_e1", "psf_e2")
-        kernel = kernels(self._camera, *(scene.params[name] for name in names))
+        columns = (scene.params[name] for name in names)
+        kernel = kernels(self._camera, *columns, widest=self._widest_psf)
         return blur(brightness * self._camera.pixel_scale**2, kernel)
 
     def _lensed(self, scene: Scene, twins: bool) -> tuple[Tensor, Tensor]:

@@ -96,6 +96,9 @@ class RealisticConfig(PhysicalConfig):
     def ray_tolerance(self) -> float | None:
         return self.ray_tolerance_sigma
 
+    def widest_psf(self) -> float:
+        return self.psf.width.high
+
     def envelope_of_lens(self) -> EnvelopeConfig | None:
         return self.lens_envelope
 

@@ -84,7 +84,11 @@ def test_lenstronomy_renders_the_same_scenes(configure, model):
     config = configure(model, *sets, preset="realistic")
     camera = instrument(config.instrument)
     scene = add_light(make_prior(config).draw(0, 2), config, camera, None)
-    how = {"supersampling": config.supersampling, "tolerance": config.ray_tolerance()}
+    how = {
+        "supersampling": config.supersampling,
+        "tolerance": config.ray_tolerance(),
+        "widest_psf": config.widest_psf(),
+    }
     ours = TorchRenderer(camera, dtype=torch.float64, **how).render_parts(scene, twins=True)
     theirs = LenstronomyRenderer(camera, **how).render_parts(scene, twins=True)
     for name in ("source", "light", "twins"):
@@ -106,7 +110,7 @@ def test_rays_are_enough_where_light_is_steep(configure, sets):
     camera = instrument(config.instrument)
     scene = make_prior(config).draw(0, 24)
     few = make_renderers(config)[0][1].render(scene)
-    many = TorchRenderer(camera, supersampling=4, tolerance=0.02).render(scene)
+    many = TorchRenderer(camera, supersampling=4, tolerance=0.02, widest_psf=1.1).render(scene)
     exposure = column(scene, "exposure_time")[:, None, None]
     sigma = np.sqrt(camera.background_sigma**2 + many.clip(min=0) / exposure)
     error = np.sqrt((((few - many) / sigma) ** 2).sum((1, 2)))
@@ -120,7 +124,8 @@ def test_rays_are_enough_where_vortices_split_the_light(configure):
     camera = instrument(config.instrument)
     scene = make_prior(config).draw(0, 60)
     few = make_renderers(config)[0][1].render_parts(scene, twins=True)
-    most = TorchRenderer(camera, supersampling=4, tolerance=1e-4).render_parts(scene, twins=True)
+    most = TorchRenderer(camera, supersampling=4, tolerance=1e-4, widest_psf=1.1)
+    most = most.render_parts(scene, twins=True)
     exposure = column(scene, "exposure_time")[:, None, None]
     sigma = np.sqrt(camera.background_sigma**2 + most.source.clip(min=0) / exposure)
     error = (few.source - few.twins - most.source + most.twins) / sigma
@@ -140,6 +145,22 @@ def test_the_psf_of_each_image_is_the_true_one(configure, config):
         for params in (wide, narrow)
     ]
     assert (peaks[0] < 0.98 * peaks[1]).all()
+
+
+def test_a_psf_of_twice_the_width_is_not_cut_off(configure):
+    """The width of the image of a point."""
+    config = configure(1, "psf.width.high=2", preset="realistic")
+    camera, renderer = make_renderers(config)[0]
+    scene = make_prior(config).draw(0, 1)
+    names = ("psf_width", "psf_e1", "psf_e2")
+    columns = (torch.tensor([v], dtype=torch.float64) for v in (2.0, 0.0, 0.0))
+    scene = dataclasses.replace(scene, params=scene.params | dict(zip(names, columns, strict=True)))
+    point = torch.zeros(1, camera.n_pix, camera.n_pix)
+    point[0, 70, 70] = 1
+    image = renderer.collect(scene, point)[0].double()
+    along = torch.arange(camera.n_pix) - 70.0
+    sigma = (image.sum(0) * along**2).sum().div(image.sum()).sqrt() * camera.pixel_scale
+    assert sigma.item() == pytest.approx(2 * camera.psf_fwhm / 2.3548200450309493, rel=0.02)
 
 
 def test_an_image_does_not_depend_on_the_shards(configure, data, tmp_path):
