@@ -202,7 +202,9 @@ class ExtraNoise:
 class Broaden:
     """The PSF made wider, by a Gaussian of the width that is missing in quadrature.
 
-    ``image_lr`` is blurred by the same Gaussian. Keeps theta_E and the labels. ``*snr`` become NaN.
+    ``image_lr`` is blurred by the same Gaussian. Keeps theta_E and the labels of lens, source and
+    substructure. ``psf_width`` and ``psf_e1``, ``psf_e2``, of the true PSF, are those afterwards,
+    over ``fwhm``, as for Gaussians. ``*snr`` become NaN.
     Noise that is in the images already is smoothed with the light, and correlated afterwards: add
     noise after this, not before.
 
@@ -223,7 +225,7 @@ class Broaden:
         _check_amount("fwhm", self.fwhm, low=0.0, open_low=True)
 
     def apply(self, batch: LensBatch, generator: torch.Generator) -> LensBatch:
-        """The blurred images, whose labels stay.
+        """The blurred images, with the labels of their PSF.
 
         Raises:
             InputError: for a width below that of an image, or images of unknown width.

@@ -131,7 +131,7 @@ def broaden(batch: LensBatch, fwhm: Tensor) -> LensBatch:
         optics=optics(batch.optics),
         image_lr=low,
         optics_lr=None if optics_lr is None else optics(optics_lr),
-        params=_without_snr(batch.params),
+        params=_without_snr(_widen_psf(batch.params, before, missing)),
     )
 
 
@@ -279,6 +279,26 @@ def _shift_params(params: Params, dx: Tensor, dy: Tensor, alpha_scale: float) ->
         for name, by in zip(names, moved, strict=True):
             new[name] = params[name] + by
     return new
+
+
+def _widen_psf(params: Params, fwhm: Tensor, missing: Tensor) -> Params:
+    """Columns of the true PSF after a round Gaussian, over the width that optics have then.
+
+    Covariances add; a PSF of width s and ellipticity e has half the trace s^2 (1 + e^2) / (1 - e^2)
+    and the determinant s^4.
+    """
+    names = ("psf_width", "psf_e1", "psf_e2")
+    if any(name not in params for name in names):
+        return params
+    width, e1, e2 = (params[name] for name in names)
+    # In units of the width of the optics before.
+    extra2, e_squared = (missing / fwhm) ** 2, e1**2 + e2**2
+    factor = width**2 / (1 - e_squared)
+    half_trace = factor * (1 + e_squared) + extra2
+    width2 = torch.sqrt(half_trace**2 - 4 * factor**2 * e_squared)
+    rounder = 2 * factor / (half_trace + width2)
+    new = (torch.sqrt(width2 / (1 + extra2)), rounder * e1, rounder * e2)
+    return params | dict(zip(names, new, strict=True))
 
 
 def _without_snr(params: Params) -> Params:

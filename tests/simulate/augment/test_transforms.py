@@ -22,6 +22,8 @@ from simulate.augment.augmentations import (
 )
 from simulate.augment.lens_batch import LensBatch, Optics
 from simulate.augment.transforms import turn, turn_images
+from simulate.backends.blur import kernels
+from simulate.instruments import instrument
 from tests.simulate.augment.batches import (
     FACTOR,
     FWHM,
@@ -130,6 +132,23 @@ class TestAgainstTheSimulator:
         sizes = {"n_pix": N_PIX // FACTOR, "scale": FACTOR * SCALE}
         low = render(batch.params, fwhm=wider * FWHM, **sizes)
         assert off(new.image_lr, low, border=3) < 2e-3  # its PSF is barely wider than a pixel
+
+    def test_the_labels_of_the_psf_are_those_of_the_blurred_one(self) -> None:
+        """Three kernels of a preset, blurred, against kernels of the new labels."""
+        camera = dataclasses.replace(instrument("euclid_vis"), psf_fwhm=0.3)
+        psf = {"psf_width": [0.9, 1.0, 1.1], "psf_e1": [0.1, 0.0, -0.2], "psf_e2": [0.05, 0.0, 0.1]}
+        params = {name: torch.tensor(values).double() for name, values in psf.items()}
+        before = kernels(camera, *params.values(), widest=4.0)[:, None]
+        batch = LensBatch(before, params, Optics(0.1, torch.full((3,), 0.3), torch.zeros(3)))
+        new = Broaden(0.45).apply(batch, random(0))
+        labels = [new.params[name] for name in psf]
+        wider = dataclasses.replace(camera, psf_fwhm=0.45)
+        expected = kernels(wider, *labels, widest=4.0 / 1.5)[:, None]
+        assert off(new.image, expected) < 1e-5
+        assert float(labels[0][1]) == pytest.approx(1)
+        same = Broaden(0.3).apply(batch, random(0)).params
+        for name, values in params.items():
+            torch.testing.assert_close(same[name], values)
 
     def test_the_pixels_of_a_narrow_gaussian_would_not_do(self) -> None:
         """The reason why the blur is not :class:`lensphys.GaussianPSF`."""
