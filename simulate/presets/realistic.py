@@ -17,7 +17,7 @@ from simulate.light.neighbours import NeighbourConfig, draw_neighbours
 from simulate.presets import Preset
 from simulate.presets.physical import PhysicalConfig, PhysicalPrior, SourcePrior
 from simulate.sources import structured
-from simulate.sources.structured import StructureConfig, draw_structures
+from simulate.sources.structured import StructureConfig, disc_amplitude, draw_structures
 
 if TYPE_CHECKING:
     from simulate.scenes import Deflectors, Scene
@@ -147,7 +147,8 @@ class RealisticPrior(PhysicalPrior):
         params |= structures.labels
         # Of the disc alone, since bulge and clumps have profiles of their own.
         smooth = 1 - params["source_bulge_share"] - params["source_clump_share"]
-        amplitude = scene.params["source_amplitude"] * smooth
+        flux, R, n = (scene.params[f"source_{name}"] for name in ("flux", "R_sersic", "n_sersic"))
+        amplitude = smooth * flux / R**2 * disc_amplitude(n)
         return dataclasses.replace(
             scene,
             params=scene.params | params | {"source_amplitude": amplitude},

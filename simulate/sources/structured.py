@@ -39,6 +39,8 @@ _CORE = 0.25
 _OFF_ARM = 0.25
 #: Innermost and outermost clumps, in half-light radii of the disc.
 _CLUMPS = 0.3, 2.2
+#: Rings of the sum over a disc.
+_ANNULI = 200
 
 #: Random numbers of a source: its own, and those of each clump.
 _OWN, _OF_CLUMP = 8, 5
@@ -188,6 +190,25 @@ def paint(structures: Structures, n_sersic: Tensor, like: Tensor) -> Tensor:
     return _of_unit_flux(picture)
 
 
+def disc_amplitude(n_sersic: Tensor) -> Tensor:
+    """Surface brightness of discs of unit flux at their half-light radius, without arms (B,).
+
+    In units of the flux over the square of that radius. Of discs as they are painted, whose light
+    fades out at the edge of a picture.
+
+    Args:
+        n_sersic: (B,) indices, float64.
+    """
+    import torch
+
+    # Midpoints in the square root of the radius: light gathers in the middle.
+    root = (torch.arange(_ANNULI, dtype=torch.float64) + 0.5) / _ANNULI
+    r = REACH * root**2
+    area = 2 * math.pi * r * (2 * REACH * root / _ANNULI)
+    light = _sersic(torch.log(_soften(r**2)), n_sersic[:, None]) * _window(r)
+    return 1 / (light * area).sum(-1)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PaintedSource:
     """Galaxies with structure on the sky, as a light profile of B images.
@@ -250,18 +271,30 @@ def _grid(dtype: torch.dtype, device: torch.device) -> _Grid:
         v, u = torch.meshgrid(axis, axis, indexing="ij")
         r2 = u * u + v * v
         w = r2 + _CORE**2
-        # The four innermost pixels take the mean radius of their areas, 0.765 of a pixel.
-        r = torch.sqrt(r2 + (0.3 * 2 * REACH / SIZE) ** 2)
-        outside = ((torch.sqrt(r2) / REACH - _FADES) / (1 - _FADES)).clamp(0, 1)
         maps = (
             axis,
-            torch.log(r),
+            torch.log(_soften(r2)),
             torch.atan2(v, u),
             0.5 * torch.log(w) - math.log(_CORE),
             r2 / w,
-            torch.cos(0.5 * math.pi * outside) ** 2,
+            _window(torch.sqrt(r2)),
         )
         return _Grid(*(values.to(device, dtype) for values in maps))
+
+
+def _soften(r2: Tensor) -> Tensor:
+    """Radii, of their squares; the four innermost pixels take the mean one of their areas."""
+    import torch
+
+    return torch.sqrt(r2 + (0.3 * 2 * REACH / SIZE) ** 2)  # 0.765 of a pixel there
+
+
+def _window(r: Tensor) -> Tensor:
+    """Part of the light that is left at radii near the edge of a picture."""
+    import torch
+
+    outside = ((r / REACH - _FADES) / (1 - _FADES)).clamp(0, 1)
+    return torch.cos(0.5 * math.pi * outside) ** 2
 
 
 def _sersic(log_r: Tensor, n: Tensor) -> Tensor:
