@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +14,8 @@ from simulate.light.lens_light import AxisRatio, PositiveLimits, Share, ellipse,
 
 #: Index of an exponential disc (Freeman 1970, ApJ 160, 811).
 _DISC = 1.0
+
+Profile = tuple[str, Mapping[str, float]]
 
 #: Columns of the disc of a lens; NaN for other images.
 ENVELOPE_LABELS = (
@@ -44,19 +47,32 @@ def add_envelope(config: EnvelopeConfig, rng: np.random.Generator, bulge: Compon
         bulge: the galaxy as :func:`simulate.light.lens_light.draw_lens_light` draws it, with all
             of its light in the bulge.
     """
-    of_galaxy = bulge.labels
+    (profile,) = bulge.profiles
+    profiles = split_galaxy(config, rng, profile)
+    (_, whole), (_, inner), (_, disc) = profile, *profiles
+    share = 1 - inner["amplitude"] / whole["amplitude"]
+    values = (share, disc["R_sersic"], disc["e1"], disc["e2"])
+    labels = {**bulge.labels, **dict(zip(ENVELOPE_LABELS, values, strict=True))}
+    return Components(profiles, labels)
+
+
+def split_galaxy(
+    config: EnvelopeConfig, rng: np.random.Generator, galaxy: Profile
+) -> tuple[Profile, Profile]:
+    """The bulge and the disc of a galaxy that has a Sersic profile, as bright together as it.
+
+    Args:
+        config: of the disc.
+        rng: random numbers of this image.
+        galaxy: with all of its light in the bulge.
+    """
+    name, p = galaxy
     share, size, q = (
         rng.uniform(*limits) for limits in (config.share, config.size, config.axis_ratio)
     )
-    flux, radius = of_galaxy["lens_light_flux"], of_galaxy["lens_light_R_sersic"]
-    e1, e2 = of_galaxy["lens_light_e1"], of_galaxy["lens_light_e2"]
-    angle = 0.5 * math.atan2(e2, e1) + math.radians(rng.normal(0.0, config.twist))
-    place = {name: of_galaxy[f"lens_light_{name}"] for name in ("center_x", "center_y")}
-    shape = ellipse(q, angle)
-    inner = {"n_sersic": of_galaxy["lens_light_n_sersic"], "e1": e1, "e2": e2}
-    profiles = (
-        sersic((1 - share) * flux, R_sersic=radius, **inner, **place),
-        sersic(share * flux, R_sersic=size * radius, n_sersic=_DISC, **shape, **place),
-    )
-    values = (share, size * radius, shape["e1"], shape["e2"])
-    return Components(profiles, {**of_galaxy, **dict(zip(ENVELOPE_LABELS, values, strict=True))})
+    angle = 0.5 * math.atan2(p["e2"], p["e1"]) + math.radians(rng.normal(0.0, config.twist))
+    _, of_unit_flux = sersic(1.0, p["R_sersic"], p["n_sersic"])
+    flux = p["amplitude"] / of_unit_flux["amplitude"]
+    place = {axis: p[axis] for axis in ("center_x", "center_y")}
+    disc = sersic(share * flux, size * p["R_sersic"], _DISC, **ellipse(q, angle), **place)
+    return (name, {**p, "amplitude": (1 - share) * p["amplitude"]}), disc

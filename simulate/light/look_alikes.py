@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from lensphys.ground.config import Strict
 from lensphys.light import N_SERSIC
 from simulate.light.components import Components
+from simulate.light.envelope import EnvelopeConfig, split_galaxy
 from simulate.light.lens_light import (
     AxisRatio,
     LensLightConfig,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 #: Kinds of look-alikes, in the order of the column ``non_lens_kind``.
 NON_LENS_KINDS = ("single", "blend", "ring", "spiral", "edge_on")
+
+#: Kinds whose first profile is a galaxy like that of a lens, where it is no disc.
+_WITH_A_GALAXY = ("single", "blend", "ring")
 
 #: Index of an exponential disc (Freeman 1970, ApJ 160, 811), and of the bulge in it.
 _DISC, _BULGE = 1.0, 2.0
@@ -163,6 +167,7 @@ def draw_non_lens(
     rng: np.random.Generator,
     camera: Instrument,
     stands_for: StandsFor,
+    envelope: EnvelopeConfig | None = None,
 ) -> Components:
     """A galaxy, or several, that could be taken for a lens.
 
@@ -172,6 +177,7 @@ def draw_non_lens(
         rng: random numbers of this image.
         camera: turns magnitudes into e-/s.
         stands_for: sets brightness, size and the radius of rings.
+        envelope: the discs about the bulges of lens galaxies, which early types here have too.
 
     Returns:
         Components, labelled with ``non_lens_kind``, a position in :data:`NON_LENS_KINDS`.
@@ -188,6 +194,9 @@ def draw_non_lens(
     at = {name: rng.normal(0.0, config.center_scatter) for name in ("center_x", "center_y")}
     draw = _DRAWS[NON_LENS_KINDS[kind]]
     profiles = draw(config, early_type, rng, _Budget(flux, arcs, theta_E, at))
+    like_a_lens = NON_LENS_KINDS[kind] in _WITH_A_GALAXY and profiles[0][1]["n_sersic"] != _DISC
+    if envelope is not None and like_a_lens:
+        profiles[:1] = split_galaxy(envelope, rng, profiles[0])
     return Components(tuple(profiles), {"non_lens_kind": float(kind)})
 
 

@@ -93,13 +93,13 @@ def _components(
     camera: Instrument,
 ) -> Components:
     """The light in the image plane of an image with these columns."""
+    envelope = config.envelope_of_lens()
     if label == len(config.classes):
         lens = StandsFor(columns["theta_E"], columns["source_flux"])
-        light = draw_non_lens(config.non_lens, config.lens_light, rng, camera, lens)
+        light = draw_non_lens(config.non_lens, config.lens_light, rng, camera, lens, envelope)
     else:
         mass = {name: columns[name] for name in _OF_MASS}
         light = draw_lens_light(config.lens_light, rng, camera, **mass)
-        envelope = config.envelope_of_lens()
         light = light if envelope is None else add_envelope(envelope, rng, light)
     if "neighbour_flux" not in columns:
         return light

@@ -30,8 +30,8 @@ MASS = {"theta_E": 1.1, "e1": 0.1, "e2": -0.05}
 LENS = StandsFor(theta_E=1.1, source_flux=30.0)
 
 
-def draw_non_lens(config, rng, camera, stands_for=LENS, early_type=LENS_LIGHT):
-    return draw_look_alike(config, early_type, rng, camera, stands_for)
+def draw_non_lens(config, rng, camera, stands_for=LENS, early_type=LENS_LIGHT, envelope=None):
+    return draw_look_alike(config, early_type, rng, camera, stands_for, envelope)
 
 
 def only(kind, **sections):

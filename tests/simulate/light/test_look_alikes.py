@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lensphys as lp
+from simulate.light.envelope import EnvelopeConfig
 from simulate.light.foreground import Foreground
 from simulate.light.look_alikes import NON_LENS_KINDS, StandsFor
 from tests.simulate.light.draws import (
@@ -70,6 +71,30 @@ def test_every_kind_is_as_bright_as_a_lens_and_its_arcs(kind):
     config = only(kind, magnification=[7.0, 7.0])
     drawn = draw_non_lens(config, np.random.default_rng(9), VIS, early_type=still)
     assert flux_of(drawn) == pytest.approx(of_lens + 7 * LENS.source_flux, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", NON_LENS_KINDS)
+def test_early_types_have_the_envelopes_of_lenses(kind):
+    """Half of the light of each moves into a disc; galaxies that are discs stay as they are."""
+    envelope = EnvelopeConfig(share=(0.5, 0.5), size=(2.0, 2.0), axis_ratio=(0.7, 0.7), twist=15)
+    split = []
+    for seed in range(20):
+        without, found = (
+            draw_non_lens(only(kind), np.random.default_rng(seed), VIS, envelope=one)
+            for one in (None, envelope)
+        )
+        assert flux_of(found) == pytest.approx(flux_of(without), rel=1e-9)
+        split.append(len(found.profiles) > len(without.profiles))
+        if split[-1]:
+            (_, bulge), (_, disc) = found.profiles[:2]
+            assert without.profiles[0][1]["n_sersic"] > 1
+            assert disc["R_sersic"] == pytest.approx(2 * bulge["R_sersic"])
+            assert found.profiles[2:] == without.profiles[1:]
+        else:
+            assert found.profiles == without.profiles
+    discs = VALUES["non_lens"]["single"]["disc_fraction"]
+    expected = {"ring": 20, "single": 20 * (1 - discs), "blend": 20 * (1 - discs)}.get(kind, 0)
+    assert sum(split) == pytest.approx(expected, abs=6 if 0 < expected < 20 else 0)
 
 
 def test_a_ring_has_the_radius_of_an_einstein_ring():
