@@ -35,6 +35,9 @@ __all__ = [
 #: is integrated over the pixels. With one ray, steep centres had up to 4.6 times their light.
 LIGHT_VERSION = 2
 
+#: Orders of multipoles that a main lens may have; each has two amplitudes.
+MULTIPOLES = (3, 4)
+
 #: Label of images without a lens.
 NON_LENS = "non_lens"
 

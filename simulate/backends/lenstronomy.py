@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from lensphys.cosmology import flat_lambda_cdm
 from lensphys.instruments import Instrument
 from simulate.backends import Rendered
+from simulate.config import MULTIPOLES, MultiPlaneConfig
 from simulate.scenes import Deflectors, Scene
 
 if TYPE_CHECKING:
     from simulate.backends.torch import TorchRenderer
     from simulate.sources.galaxies import GalaxyImages
-from simulate.config import MultiPlaneConfig
 
 #: Mass profiles that have another name in lenstronomy than here.
 _NAMES = {"PointMass": "POINT_MASS"}
@@ -131,7 +131,7 @@ class LenstronomyRenderer:
         main |= {"gamma": p["gamma"]} if "gamma" in p else {}
         lenses = [(_lenstronomys_name(scene.main), main)]
         lenses += [("SHEAR", {"gamma1": p["gamma1"], "gamma2": p["gamma2"]})]
-        for m in (m for m in (3, 4) if f"a{m}_cos" in p):
+        for m in (m for m in MULTIPOLES if f"a{m}_cos" in p):
             a_cos, a_sin = p[f"a{m}_cos"], p[f"a{m}_sin"]
             amplitude = {"a_m": math.hypot(a_cos, a_sin), "phi_m": math.atan2(a_sin, a_cos) / m}
             lenses += [("MULTIPOLE", {"m": m, **amplitude, **center})]

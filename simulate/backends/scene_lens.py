@@ -10,10 +10,8 @@ from torch import Tensor
 import lensphys as lp
 from lensphys.mass.base import MassProfile
 from lensphys.mass.multipole import CartesianMultipole
+from simulate.config import MULTIPOLES
 from simulate.scenes import Deflectors, Scene
-
-#: Orders of multipoles that a main lens may have.
-MULTIPOLES = (3, 4)
 
 Vector = tuple[Tensor, Tensor]
 

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from lensphys.ground.config import Strict
+from simulate.config import MULTIPOLES
 from simulate.distributions import AnyDistribution, check_within
 from simulate.light import neighbours
 from simulate.light.envelope import EnvelopeConfig
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Array = structured.Array
 
-#: Orders of the multipoles; each has two amplitudes.
-MULTIPOLES = (3, 4)
 #: Random numbers of the multipoles and of the PSF of an image.
 _OF_MULTIPOLES, _OF_PSF = 2 * len(MULTIPOLES), 3
 
