@@ -81,8 +81,9 @@ class Chains:
     Hamiltonian Monte Carlo (Duane et al. 1987, Phys. Lett. B 195, 216). The motion in the normal
     distribution of the Fisher matrix is solved exactly, its reflections at the bounds included, and
     what the posterior differs from it acts in kicks (split Hamiltonian: Shahbaba et al. 2014,
-    Statistics and Computing 24, 339). The kicks are those of a :class:`Surrogate` (Rasmussen 2003,
-    Bayesian Statistics 7, 651), so that a path costs the model one evaluation, at its end. The
+    Statistics and Computing 24, 339). The kicks are those of a
+    :class:`lensphys.sampling.surrogate.Surrogate` (Rasmussen 2003, Bayesian Statistics 7, 651), so
+    that a path costs the model one evaluation, at its end. The
     motion is reversible and keeps volumes whatever the force, and the exact energy decides on each
     proposal: a surrogate that is off costs acceptance, never correctness.
 

@@ -150,6 +150,7 @@ class TorchRenderer:
             return image, image
         smooth = scene.without_substructure().select(rows)
         twin = render_on(self._pixels, SceneLens.of(smooth, self._like), self.source(smooth))
+        twin = twin.expand(len(rows), *twin.shape[-2:])
         return image, image.index_copy(0, rows.to(image.device), twin)
 
     def _refined(self, scene: Scene, twins: bool) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,7 @@ def made(preset: str, out: Path, *sets: str, model: int = 9, **changes: Any) -> 
 @pytest.mark.usefixtures("extended")
 def test_all_lists_of_names_have_what_was_added() -> None:
     assert known_classes() == ("no_sub", "cdm", "axion", "isothermal")
-    assert known_presets() == ("published", "physical", "round")
+    assert known_presets() == ("published", "physical", "realistic", "round")
     assert known_models() == (1, 2, 3, 9)
     assert known_models("round") == (9,)
     assert known_columns()["isothermal_angle"].unit == "rad"

@@ -49,7 +49,7 @@ def test_several_sources_follow_shapelets_and_come_one_by_one():
 def test_shapelets_of_two_scales_follow_where_no_order_is_given():
     further = LinearModel(source="shapelets").further
     counts = [model.scene(pixels_of()).count for model in further]
-    assert counts == [91 + 45, 153 + 45, 276 + 66]
+    assert counts == [91 + 45, 153 + 45, 276 + 66, 435 + 91]
     given = LinearModel(source="shapelets", source_order=4)
     assert given.further == [given]
     assert LinearModel(source="pixels").further == []
