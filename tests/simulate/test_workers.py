@@ -113,7 +113,14 @@ def begin_session(out):
     line = f"simulate --model 2 --n 100000 --workers 2 --device cpu --set shard_size=64 --out {out}"
     command = [sys.executable, str(ROOT / "cli.py"), *line.split()]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, **quiet)
+    process = subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **quiet,
+    )
     deadline = time.monotonic() + 120
     while not list(out.glob("shard-*.h5")):
         assert time.monotonic() < deadline
