@@ -1,4 +1,4 @@
-"""What tests of several floors share."""
+"""Fixtures that tests of several floors share."""
 
 import shlex
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 import torch
@@ -69,12 +69,12 @@ class Part:
     def contract(self, amplitudes: Tensor) -> Slopes:
         """Slopes of the light of all components, of amplitudes ``(b, K)``."""
         parts = zip(self.maps, self._split(amplitudes), strict=True)
-        return _add([maps.contract(own) for maps, own in parts])
+        return add_slopes(maps.contract(own) for maps, own in parts)
 
     def weigh(self, rays: Tensor) -> Slopes:
         """The same of maps ``(b, K, ny, nx)`` in place of the amplitudes."""
         parts = zip(self.maps, self._split(rays), strict=True)
-        return _add([maps.weigh(own) for maps, own in parts])
+        return add_slopes(maps.weigh(own) for maps, own in parts)
 
     def follow(self, slopes: Slopes) -> dict[str, Tensor]:
         """Derivatives by all parameters, of the deflectors too."""
@@ -89,12 +89,13 @@ class Part:
         return list(values.split([maps.basis.shape[1] for maps in self.maps], 1))
 
 
-def _add(parts: list[Slopes]) -> Slopes:
-    """Slopes of the light of several components together."""
+def add_slopes(parts: Iterable[Slopes]) -> Slopes:
+    """Add the slopes of the light of several parts; derivatives by a parameter of several, too."""
     along: tuple[Tensor, Tensor] | None = None
     found: dict[str, Tensor] = {}
     for slope, by_name in parts:
-        found |= by_name
+        for name, value in by_name.items():
+            found[name] = found[name] + value if name in found else value
         if slope is not None:
             along = slope if along is None else (along[0] + slope[0], along[1] + slope[1])
     return along, found

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lensphys.fit_range import CENTER_X, CENTER_Y, E1, E2
-from lensphys.fitting.linear.components import Component, Maps, Slopes, column
+from lensphys.fitting.linear.components import Component, Maps, Slopes, add_slopes, column
 from lensphys.fitting.linear.windows import enclose
 from lensphys.light.base import LightProfile
 from lensphys.light.multi_gaussian import MultiGaussian
@@ -202,17 +202,11 @@ class GaussianLight(Component):
 
         def contract(amplitudes: Tensor) -> Slopes:
             parts = zip(groups, amplitudes.split(counts, 1), strict=True)
-            return None, add([maps.contract(some)[1] for maps, some in parts])
+            return None, add_slopes(maps.contract(some) for maps, some in parts)[1]
 
         def weigh(weights: Tensor) -> Slopes:
             parts = zip(groups, weights.split(counts, 1), strict=True)
-            return None, add([maps.weigh(some)[1] for maps, some in parts])
-
-        def add(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-            found = parts[-1]
-            for part in parts[:-1]:
-                found |= {name: found[name] + value for name, value in part.items()}
-            return found
+            return None, add_slopes(maps.weigh(some) for maps, some in parts)[1]
 
         return Maps(basis, contract, weigh)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from lensphys.fitting.linear.components import Component, Maps, Slopes
+from lensphys.fitting.linear.components import Component, Maps, Slopes, add_slopes
 from lensphys.fitting.linear.separable import ShapeletSource
 from lensphys.light.base import LightProfile
 
@@ -42,12 +42,12 @@ class MultiscaleSource(Component):
         maps = [part.evaluate(own, x, y) for part, own in self._each(params)]
 
         def contract(amplitudes: Tensor) -> Slopes:
-            each = zip(maps, amplitudes.split(self._counts, 1), strict=True)
-            return self._add(own.contract(shares) for own, shares in each)
+            each = zip(maps, self._scales, amplitudes.split(self._counts, 1), strict=True)
+            return add_slopes(_rescale(own.contract(some), scale) for own, scale, some in each)
 
         def weigh(rays: Tensor) -> Slopes:
-            each = zip(maps, rays.split(self._counts, 1), strict=True)
-            return self._add(own.weigh(shares) for own, shares in each)
+            each = zip(maps, self._scales, rays.split(self._counts, 1), strict=True)
+            return add_slopes(_rescale(own.weigh(some), scale) for own, scale, some in each)
 
         return Maps(torch.cat([own.basis for own in maps], 1), contract, weigh)
 
@@ -67,15 +67,8 @@ class MultiscaleSource(Component):
         each = zip(self._parts, self._scales, strict=True)
         return [(part, {**params, _SCALE: scale * params[_SCALE]}) for part, scale in each]
 
-    def _add(self, parts: Iterable[Slopes]) -> Slopes:
-        """Slopes of all parts together."""
-        slopes: list[tuple[Tensor, Tensor]] = []
-        total: dict[str, Tensor] = {}
-        for scale, (along, found) in zip(self._scales, parts, strict=True):
-            assert along is not None
-            slopes.append(along)
-            for name, value in found.items():
-                own = scale * value if name == _SCALE else value
-                total[name] = total[name] + own if name in total else own
-        along_x, along_y = (torch.stack(own).sum(0) for own in zip(*slopes, strict=True))
-        return (along_x, along_y), total
+
+def _rescale(slopes: Slopes, scale: float) -> Slopes:
+    """Derivatives by the common scale from those by the scale of a part."""
+    along, found = slopes
+    return along, {**found, _SCALE: scale * found[_SCALE]}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lensphys.fitting.linear.problem import LinearProblem
+from lensphys.fitting.linear.rows import read_values
 from lensphys.fitting.optimiser import State
 
 #: Parameters of the mass that are 0 at a second start, unless a prior has another mean.
@@ -26,11 +27,9 @@ def align_mass(problem: LinearProblem, state: State) -> dict[str, Tensor]:
     Returns:
         All parameters by name, ``(B,)`` each; the source is where its images come from on average.
     """
-    params, _ = problem.bounds.forward(state.z, state.index)
-    names = problem.scene.names
-    values = problem.scene.named(params)
-    known = problem.priors.named(params.dtype)
-    held = zip(names, problem.bounds.held.tolist(), strict=True)
+    values, _ = read_values(problem, state, {})
+    known = problem.priors.named(values["theta_E"].dtype)
+    held = zip(problem.scene.names, problem.bounds.held.tolist(), strict=True)
     free = {name for name, fixed in held if not fixed}
     values |= {name: torch.zeros_like(values[name]) for name in _NONE if name in free}
     for name in ("e1", "e2", "center_x", "center_y", *_NONE):

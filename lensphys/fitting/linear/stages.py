@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.rivals import weigh_noise
+from lensphys.fitting.linear.rows import read_values
 from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.optimiser import State
 
@@ -35,7 +36,7 @@ class Stage:
 
     @functools.cached_property
     def measured(self) -> Mapping[str, Tensor]:
-        """What follows from the amplitudes; see :meth:`LinearProblem.measure`."""
+        """Quantities that follow from the amplitudes; see :meth:`LinearProblem.measure`."""
         return self.problem.measure(self.state.z, self.state.index)
 
     @property
@@ -46,7 +47,7 @@ class Stage:
     @property
     def best(self) -> tuple[dict[str, Tensor], Tensor]:
         """Parameters by name, and the regularisation: where another fit starts."""
-        return self.problem.scene.named(self.values), self.problem.strength
+        return read_values(self.problem, self.state, {})
 
     def find_excess(self) -> Tensor:
         """Standard deviations ``(B,)`` of chi^2 above what noise explains."""

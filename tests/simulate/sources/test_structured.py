@@ -86,7 +86,7 @@ def test_a_source_without_structure_is_a_sersic_disc():
 
 @pytest.mark.parametrize("n_sersic", [0.5, 1.0, 2.5])
 def test_the_amplitude_of_a_disc_is_its_brightness_at_the_half_light_radius(n_sersic):
-    """Of the picture, whose light ends at its edge; that of an endless disc is up to 10% less."""
+    """Brightness of the picture, which ends at its edge; an endless disc has up to 10% less."""
     n = torch.tensor([n_sersic], dtype=torch.float64)
     picture = paint(smooth(), n, LIKE)
     angle = torch.linspace(0, 2 * np.pi, 100, dtype=torch.float64)[None, None]

@@ -47,7 +47,7 @@ class Problem:
 
 @dataclasses.dataclass
 class State:
-    """Where a fit has ended."""
+    """Place where a fit has ended."""
 
     z: torch.Tensor
     index: torch.Tensor = dataclasses.field(default_factory=lambda: torch.tensor([0]))
