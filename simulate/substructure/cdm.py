@@ -94,7 +94,7 @@ class Subhalos(Draw[SubhaloConfig]):
 
     section = SubhaloConfig
     profile = "TNFW"
-    columns = ("substructure_infall_mass",)
+    columns = ("substructure_infall_mass", "heaviest_subhalo_mass")
 
     def check(self, section: SubhaloConfig, plane: LensPlane, largest: float) -> None:
         disc = section.disc_radius * largest * plane.kpc_per_arcsec
@@ -142,9 +142,11 @@ class Subhalos(Draw[SubhaloConfig]):
             "center_y": params["center_y"][:, None] + radius * np.sin(angle),
         }
         bound = bound_mass(Rs, deflectors["alpha_Rs"], deflectors["r_trunc"], scale)
+        infall = np.where(there, mass, 0.0)
         labels = {
             "substructure_mass": bound.sum(1),
-            "substructure_infall_mass": np.where(there, mass, 0.0).sum(1),
+            "substructure_infall_mass": infall.sum(1),
+            "heaviest_subhalo_mass": infall.max(1, initial=0.0),
             "n_substructure": np.array(counts, np.float64),
         }
         return Drawn(deflectors, labels)
@@ -233,7 +235,13 @@ CDM = Substructure(
             "of all subhaloes together: their M200 before truncation",
             "`cdm`, `physical` and `realistic`",
             after="substructure_mass",
-        )
+        ),
+        "heaviest_subhalo_mass": Meaning(
+            "solar masses",
+            "of the heaviest subhalo: its M200 at infall, before truncation; 0 without any",
+            "`cdm`, `physical` and `realistic`",
+            after="substructure_mass",
+        ),
     },
     remarks={
         "substructure_mass": "`cdm`: but in `published`, bound to the subhaloes after truncation",

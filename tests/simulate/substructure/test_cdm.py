@@ -79,6 +79,33 @@ def test_the_mass_that_is_left_is_that_far_outside(config, subhalos):
     assert 0.5 < left < 0.7
 
 
+def test_the_heaviest_subhalo_is_the_one_that_deflects_most(config, subhalos):
+    """At a given concentration M200 alone sets the deflection; the mass follows from it."""
+    plain = config.cdm.model_copy(update={"concentration_dex": 0.0})
+    drawn, labels = Subhalos().draw(plain, PLANE, params(), rngs())
+    heaviest = labels["heaviest_subhalo_mass"]
+    c = cdm.concentration(heaviest, PLANE.z_lens, PLANE.cosmology)
+    _, alpha_Rs = cdm.nfw_angles(heaviest, c, PLANE)
+    assert drawn["alpha_Rs"].max(1) == pytest.approx(alpha_Rs, rel=1e-9)
+    assert heaviest == pytest.approx(subhalos[1]["heaviest_subhalo_mass"]), "as with scatter"
+
+
+def test_the_heaviest_of_many_follows_the_largest_value_of_the_mass_function(config, subhalos):
+    """Of a Poisson number, none is above m with probability exp(-mean P(> m))."""
+    low, high = 1e8**-0.9, 1e10**-0.9
+    mean = subhalos[1]["n_substructure"].mean()
+    expected = np.exp(-mean * (1e9**-0.9 - high) / (low - high))
+    found = (subhalos[1]["heaviest_subhalo_mass"] < 1e9).mean()
+    assert found == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / N))
+
+
+def test_without_subhaloes_the_heaviest_has_no_mass(config):
+    none = params() | {"substructure_fraction": np.full(N, 1e-12)}
+    _, labels = Subhalos().draw(config.cdm, PLANE, none, rngs())
+    assert (labels["n_substructure"] == 0).all()
+    assert (labels["heaviest_subhalo_mass"] == 0).all()
+
+
 def test_masses_follow_the_mass_function(config):
     drawn = power_law(np.random.default_rng(0).random(20_000), 1e8, 1e10, -1.9)
     low, high = 1e8**-0.9, 1e10**-0.9

@@ -23,7 +23,7 @@ def test_columns_are_those_of_all_classes_with_a_section(configure):
     expected = ["axion_mass", "log10_axion_mass", "vortex_angle", "vortex_half_length"]
     assert columns_of_substructure(configure(2, classes=["no_sub"])) == expected
     physical = columns_of_substructure(configure(2, preset="physical"))
-    assert physical[0] == "substructure_infall_mass"
+    assert physical[:2] == ["substructure_infall_mass", "heaviest_subhalo_mass"]
     assert physical[-2:] == ["vortex_center_x", "vortex_center_y"]
 
 
