@@ -15,7 +15,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from learn.config import PredictConfig
-from learn.inference.model import Model
+from learn.inference.network import Network
 from learn.inference.resample import TOLERANCE, Frame, resample
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
@@ -119,7 +119,7 @@ def find_inputs(name: Path, remarks: CutoutRemarks) -> list[Path]:
 
 def read_images(
     files: Sequence[Path],
-    model: Model,
+    model: Network,
     config: PredictConfig,
     remarks: CutoutRemarks,
     report: Progress,
@@ -129,7 +129,7 @@ def read_images(
     for path in files:
         done = 0.0
         try:
-            with open_stack(path, model.task.column, config.hdu) as stack:
+            with open_stack(path, model.column, config.hdu) as stack:
                 remarks.note(stack.notes)
                 scale = _find_scale(stack, config.pixel_scale)
                 for index in range(stack.count):
@@ -165,7 +165,7 @@ def _read_image(
     index: int,
     stack: Stack,
     scale: float,
-    model: Model,
+    model: Network,
     largest: float,
     config: PredictConfig,
 ) -> Cutout:
@@ -214,7 +214,7 @@ def _without_excess(image: NDArray[Any], largest: float) -> NDArray[np.float64]:
     return pixels
 
 
-def _list_changes(cutout: Cutout, scale: float, model: Model) -> Iterator[str]:
+def _list_changes(cutout: Cutout, scale: float, model: Network) -> Iterator[str]:
     yield from cutout.frame.notes
     known = cutout.unit not in (None, "unknown") and model.unit != "unknown"
     if known and cutout.unit != model.unit:
@@ -224,13 +224,13 @@ def _list_changes(cutout: Cutout, scale: float, model: Model) -> Iterator[str]:
         yield "in an unknown unit, taken for flux per pixel"
     if cutout.filled > 0.5:
         yield "with more than half of its pixels filled"
-    if model.task.makes_images:
+    if model.makes_images:
         if cutout.blank:
             yield "with pixels that are all equal"
         yield from _list_limits(scale, model)
 
 
-def _list_limits(scale: float, model: Model) -> Iterator[str]:
+def _list_limits(scale: float, model: Network) -> Iterator[str]:
     """Remarks on an image of pixels for which a network that makes images was not trained."""
     finer = model.pixel_scale / model.factor
     if scale > finer * (1 + TOLERANCE):
@@ -239,6 +239,6 @@ def _list_limits(scale: float, model: Model) -> Iterator[str]:
         f"on pixels of {scale:.3g} arcsec, and the output has {finer:.3g}: no detail is added; the "
         f"network resolves pixels of {model.pixel_scale:.3g} arcsec; train one for others: "
         f"`{program()} import PAIRS --pixel-scale {scale / model.factor:.3g}` of PAIRS/HR/ and "
-        f"PAIRS/LR/, then `{program()} finetune --task {model.task.config.task} --data "
+        f"PAIRS/LR/, then `{program()} finetune --task {model.purpose} --data "
         "data/imported/PAIRS`"
     )

@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from learn.inference.model import Model
+from learn.inference.network import Network
 from lensphys.ground.room import free_memory
 
 #: Bytes to a pixel of an image while it is predicted, by the greediest networks: maps of 64 floats
@@ -16,9 +16,9 @@ _BYTES = 4000
 _LEAST = 256
 
 
-def images_in_memory(model: Model) -> int:
+def images_in_memory(model: Network) -> int:
     """Images that half of the free memory of a device holds; an estimate on the safe side."""
-    device = model.task.stretch.softening.device
+    device = model.flux_stretch.softening.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
     if free is None:
         return sys.maxsize

@@ -20,11 +20,10 @@ def network(
     unit: str = "e-/s", *, surface_brightness: bool = False, makes_images: bool = False
 ) -> Any:
     """A network of the numbers that reading needs."""
-    task = SimpleNamespace(
-        column="image", makes_images=makes_images, config=SimpleNamespace(task="superres")
-    )
     return SimpleNamespace(
-        task=task,
+        purpose="superres",
+        column="image",
+        makes_images=makes_images,
         size=SIZE,
         pixel_scale=SCALE,
         unit=unit,
