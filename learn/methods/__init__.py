@@ -17,6 +17,8 @@ METHODS = {
     "moco": "learn.methods.moco:MoCo",
     "dino": "learn.methods.dino:DINO",
     "ibot": "learn.methods.ibot:IBOT",
+    "lejepa": "learn.methods.lejepa:LeJEPA",
+    "lens-lejepa": "learn.methods.lens_lejepa:LensLeJEPA",
     "physics-ijepa": "learn.methods.physics_ijepa:PhysicsIJEPA",
 }
 

@@ -27,6 +27,8 @@ TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3, "patch_size": 16, "image_si
 HEADS = {
     "simclr": ("params.hidden_dim=32", "params.output_dim=16"),
     "moco": ("params.hidden_dim=32", "params.output_dim=16"),
+    "lejepa": ("params.hidden_dim=32", "params.output_dim=16"),
+    "lens-lejepa": ("params.hidden_dim=32", "params.output_dim=16"),
     "dino": ("params.hidden_dim=32", "params.bottleneck_dim=16", "params.prototypes=64"),
     "ibot": ("params.hidden_dim=32", "params.bottleneck_dim=16", "params.prototypes=64"),
 }
