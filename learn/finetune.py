@@ -156,7 +156,7 @@ def _test(task: Task, data: DataSet, memory: InMemory, parts: Split, folder: Pat
             "the training has diverged: its predictions are no numbers; use a smaller "
             "optimizer.base_lr and another --out"
         )
-    task.calibrate(found, data, parts)
+    task.calibrate(found, data, parts, memory.fits)
     predictions = predict_rows(task, parts.test, memory)
     metrics = measure_rows(task, predictions, data, parts.test, memory)
     save_model(task, describe(data), folder)

@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from sklearn.pipeline import Pipeline
+
+from learn.baselines.linear import Features, LinearBaseline, linear_classifier
 
 _RINGS = 20
 _FLOOR = 1e-6  # of the peak: keeps the logarithm finite where an image is dark
-_FEATURES = 2 * _RINGS + 2
 
 
-class RadialBaseline(nn.Module):
-    """A linear model on radial features, saved with the weights of a network.
+class RadialBaseline(LinearBaseline[NDArray[np.float32]]):
+    """A linear model on the radial features of images (N, 1, H, W)."""
 
-    A run can then be tested anywhere beside the baseline of the same training images.
+    width = 2 * _RINGS + 2
+    strength = 10.0
 
-    Args:
-        outputs: classes, or columns.
-    """
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(outputs, _FEATURES, dtype=torch.float64))
-        self.register_buffer("bias", torch.zeros(outputs, dtype=torch.float64))
-
-    def fit_classes(self, images: NDArray[np.float32], label: NDArray[np.int64]) -> None:
-        """Fit logistic regression to images (N, 1, H, W) with labels (N,) of all classes."""
-        scaler, model = radial_classifier().fit(radial_features(images), label)
-        rows = range(len(self.bias)) if len(self.bias) > 2 else [1]  # of two, one has the logit
-        for row, weight, bias in zip(rows, model.coef_, model.intercept_, strict=True):
-            self._set(row, scaler, weight, bias)
-
-    def fit_columns(self, images: NDArray[np.float32], columns: NDArray[np.float64]) -> None:
-        """Fit a ridge regression of columns (N, K), each on the images where it is not NaN."""
-        features = radial_features(images)
-        for row, column in enumerate(columns.T):
-            known = np.isfinite(column)
-            model = make_pipeline(StandardScaler(), Ridge(alpha=1.0))
-            scaler, ridge = model.fit(features[known], column[known])
-            self._set(row, scaler, ridge.coef_, ridge.intercept_)
-
-    def outputs(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Columns (N, K), or logits of the classes, of images (N, 1, H, W)."""
-        weight, bias = self.weight.cpu().numpy(), self.bias.cpu().numpy()
-        result: NDArray[np.float64] = radial_features(images) @ weight.T + bias
-        return result
-
-    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities (N, C) of the classes."""
-        logits = self.outputs(images)
-        result: NDArray[np.float64] = torch.from_numpy(logits).softmax(1).numpy()
-        return result
-
-    def _set(
-        self, row: int, scaler: StandardScaler, weight: NDArray[np.float64], bias: float
-    ) -> None:
-        """Store a linear model of standardised features as one of the features themselves."""
-        weight = weight / scaler.scale_
-        self.weight[row] = torch.from_numpy(weight)
-        self.bias[row] = float(bias - weight @ scaler.mean_)
+    @staticmethod
+    def features(given: NDArray[np.float32]) -> Features:
+        return radial_features(given)
 
 
-def radial_features(images: NDArray[np.float32]) -> NDArray[np.float64]:
+def radial_features(images: NDArray[np.float32]) -> Features:
     """42 numbers an image that depend on the distance of pixels from the centre alone.
 
     Logarithms of the mean and the standard deviation in 20 rings of one pixel, of the maximum and
@@ -94,10 +48,10 @@ def radial_features(images: NDArray[np.float32]) -> NDArray[np.float64]:
     columns += [stack.max((1, 2)), stack.sum((1, 2))]
     features = np.stack(columns, axis=1)
     features = np.maximum(features, _FLOOR * np.median(columns[-2]))
-    logarithms: NDArray[np.float64] = np.log(features)
+    logarithms: Features = np.log(features)
     return logarithms
 
 
 def radial_classifier() -> Pipeline:
     """Standardised features, multinomial logistic regression."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=10.0, max_iter=2000))
+    return linear_classifier(RadialBaseline.strength)

@@ -25,6 +25,8 @@ LABEL_EFFICIENCY, SENSITIVITY = "label_efficiency.png", "sensitivity.png"
 _NOT_COMPARED = {"device"}
 
 
+#: Lists of each column of the ``sensitivity`` of a cell; later versions count more.
+_COUNTS = ("median", "count", "correct")
 #: The title of the table of a tier.
 TITLE = "# Comparison, tier"
 
@@ -121,7 +123,7 @@ def _is_whole(content: Mapping[str, Any]) -> bool:
     try:
         names = task_report(content["task"]).compared_measures(metrics)
         lengths = [
-            {len(list(map(float, column[name]))) for name in ("median", "count", "correct")}
+            {len(list(map(float, column[name]))) for name in {*column, *_COUNTS}}
             for column in counts.values()
         ]
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):

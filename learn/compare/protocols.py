@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -61,16 +61,15 @@ class Protocol(Strict):
     pretrain: ProtocolPretraining | None = Field(description="null: from random weights")
     finetune: ProtocolFinetuning
 
-    @property
-    def baseline(self) -> Baseline | None:
-        """The trivial baseline of its task."""
-        return task_report(self.finetune.task).baseline
+    def baselines(self, measured: Iterable[Mapping[str, Any]]) -> list[Baseline]:
+        """The trivial baselines of its task that some of these metrics hold."""
+        names = {name for metrics in measured for name in metrics}
+        return task_report(self.finetune.task).baselines_of(names)
 
-    def metrics_of(self, measure: str) -> list[str]:
-        """The metrics beside a published number: its own, and the baseline's where there is one."""
-        return [measure, *([self.baseline.of(measure)] if self.baseline else [])]
+    def metrics_of(self, measure: str, measured: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+        """The metrics beside a published number: its own, and those of the baselines."""
+        return [measure, *(baseline.of(measure) for baseline in self.baselines(measured))]
 
-    @property
-    def head(self) -> tuple[str, ...]:
+    def head(self, measured: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...]:
         """The names of the numbers in a row of its table, after that of the measure."""
-        return ("published", "here", *([self.baseline.name] if self.baseline else []))
+        return ("published", "here", *(baseline.name for baseline in self.baselines(measured)))

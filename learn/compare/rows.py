@@ -10,7 +10,9 @@ from typing import Literal
 Mode = Literal["linear", "full"]
 #: A budget: labels a class, or all that are left for training.
 Budget = int | Literal["all"]
-RADIAL, LENS_FIT = "radial", "lens-fit"
+RADIAL, DETECTION, LENS_FIT = "radial", "detection-statistics", "lens-fit"
+#: Rows that stand beside networks in panels of both modes.
+TRIVIAL = (RADIAL, DETECTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +39,16 @@ BASELINES = {
     RADIAL: BaselineRow(
         "linear", "a probe of radial features, which need no network", shade="black"
     ),
+    DETECTION: BaselineRow(
+        "linear",
+        "a probe of order statistics of the S/N maps of lens fits, which need no network",
+        shade="0.15",
+        sees_lens_fit=True,
+    ),
     LENS_FIT: BaselineRow(
         "linear",
         "a probe of parameters, errors and chi^2 of lens fits alone",
-        shade="0.25",
+        shade="0.3",
         sees_lens_fit=True,
     ),
     "untrained": BaselineRow("linear", "a probe of a network with random weights", shade="0.55"),

@@ -7,7 +7,7 @@ torch, so that a page on hundreds of results can be made without it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from learn.reporting.table import Entry, Table
@@ -50,6 +50,8 @@ class TaskReport:
             the headline.
         labels: names of measures in words; others are called as they are, with blanks.
         formats: of numbers; others have three digits.
+        fit_baselines: baselines on lens fits, which only networks that see lens fits have beside
+            them.
         other_baselines: prefixes of the metrics of further baselines.
         page_only: measures that would make a table wider than a terminal.
         captions: of the figures that the task draws, by their file names without ``.png``.
@@ -60,6 +62,7 @@ class TaskReport:
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fit_baselines: tuple[Baseline, ...] = ()
     other_baselines: tuple[str, ...] = ()
     page_only: tuple[str, ...] = ()
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -67,8 +70,13 @@ class TaskReport:
     @property
     def prefixes(self) -> list[str]:
         """Prefixes of the metrics of all baselines."""
-        first = [self.baseline.prefix] if self.baseline else []
-        return [*first, *self.other_baselines]
+        return [*(each.prefix for each in self._baselines), *self.other_baselines]
+
+    def baselines_of(self, numbers: Iterable[str]) -> list[Baseline]:
+        """The baselines that stand beside a result with numbers of these names."""
+        measures = {*map(_measure, numbers)}
+        fit = [b for b in self.fit_baselines if any(m.startswith(b.of("")) for m in measures)]
+        return [*([self.baseline] if self.baseline else []), *fit]
 
     def table(self, title: str, metrics: Metrics) -> Table:
         """The result of one run: a row a measure, beside the baseline.
@@ -79,14 +87,11 @@ class TaskReport:
         numbers = flat(metrics)
         if not self._measures(numbers) or (self.headline and not self._headline(numbers)):
             raise LookupError("no measure of this task")
-        rows = []
+        baselines, rows = self.baselines_of(numbers), []
         for name in self._measures(numbers):
-            row = [Entry(self.label(name)), self.entry(name, numbers[name])]
-            if self.baseline:
-                row.append(self.entry(name, numbers.get(self.baseline.of(name))))
-            rows.append(row)
-        beside = (self.baseline.name,) if self.baseline else ()
-        return Table(title, ("measure", "this run", *beside), rows)
+            beside = [self.entry(name, numbers.get(each.of(name))) for each in baselines]
+            rows.append([Entry(self.label(name)), self.entry(name, numbers[name]), *beside])
+        return Table(title, ("measure", "this run", *(each.name for each in baselines)), rows)
 
     def notes(self, metrics: Metrics) -> list[str]:
         """Paragraphs below the table of one run."""
@@ -97,14 +102,17 @@ class TaskReport:
         return self.runs_table(title, {"this run": metrics})
 
     def runs_table(self, title: str, runs: Mapping[str, Metrics]) -> Table:
-        """Several results: a row a run, and last the baseline of the first."""
+        """Several results: a row a run, and last the baselines of the first that has them."""
         rows = {name: flat(metrics) for name, metrics in runs.items()}
         first = next(iter(rows.values()))
         columns = [name for name in self._measures(first) if _measure(name) not in self.page_only]
         if self.baseline:
-            beside = {name: self.baseline.of(name) for name in columns}
-            columns = [name for name in columns if beside[name] in first]
-            rows[self.baseline.name] = {name: first[beside[name]] for name in columns}
+            columns = [name for name in columns if self.baseline.of(name) in first]
+        for baseline in self.baselines_of({name for row in rows.values() for name in row}):
+            beside = [row for row in rows.values() if any(baseline.of(c) in row for c in columns)]
+            of_first = beside[0] if beside else {}
+            names = {column: baseline.of(column) for column in columns}
+            rows[baseline.name] = {c: of_first[n] for c, n in names.items() if n in of_first}
         entries = [
             [Entry(run), *(self.entry(name, row.get(name)) for name in columns)]
             for run, row in rows.items()
@@ -112,13 +120,14 @@ class TaskReport:
         return Table(title, ("", *map(self.label, columns)), entries)
 
     def headline_entries(self, metrics: Metrics) -> dict[str, Entry]:
-        """The headline measures of a run by their names, each followed by its baseline."""
+        """The headline measures of a run by their names, each followed by its baselines."""
         numbers, entries = flat(metrics), {}
         for name in self._headline(numbers):
             words = self._words(name, self.headline)
             entries[words] = self.entry(name, numbers[name])
-            if self.baseline and (beside := self.baseline.of(name)) in numbers:
-                entries[f"{self.baseline.prefix} {words}"] = self.entry(name, numbers[beside])
+            for baseline in self.baselines_of(numbers):
+                if (beside := baseline.of(name)) in numbers:
+                    entries[f"{baseline.prefix} {words}"] = self.entry(name, numbers[beside])
         return entries
 
     def compared_measures(self, metrics: Metrics) -> dict[str, str]:
@@ -139,9 +148,12 @@ class TaskReport:
 
     def _measures(self, numbers: Mapping[str, float]) -> list[str]:
         """The measures of the task itself, without those of its baseline."""
-        if self.baseline is None:
-            return list(numbers)
-        return [name for name in numbers if not name.startswith(self.baseline.of(""))]
+        beside = tuple(each.of("") for each in self._baselines)
+        return [name for name in numbers if not name.startswith(beside)]
+
+    @property
+    def _baselines(self) -> list[Baseline]:
+        return [*([self.baseline] if self.baseline else []), *self.fit_baselines]
 
     def _headline(self, numbers: Mapping[str, float]) -> list[str]:
         """The headline measures that there are; without a list of them, all that are one number."""

@@ -191,8 +191,10 @@ class Task(Trained, abc.ABC):
     def validation_score(self, batch: Batch) -> Tensor:
         """The score by which the best epoch is chosen: the lower, the better."""
 
-    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
-        """Fit the baseline to the training images, and what is left to the validation images.
+    def calibrate(
+        self, predictions: Tensor, data: DataSet, split: Split, fits: LensFits | None = None
+    ) -> None:
+        """Fit the baselines to the training images, and what is left to the validation images.
 
         All of it goes into buffers, and so into the weights that are saved.
 
@@ -200,6 +202,7 @@ class Task(Trained, abc.ABC):
             predictions: of the validation images.
             data: the data set.
             split: its split into training, validation and test images.
+            fits: lens fits of all images, where the encoder sees them.
         """
 
     @abc.abstractmethod

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
+from learn.baselines.detection_statistics import DetectionBaseline
 from learn.baselines.radial import RadialBaseline
 from learn.data import Batch, Split
 from learn.data_description import DataDescription
@@ -23,6 +25,9 @@ from learn.tasks.base import BinnedParams, FeatureTask
 from learn.tasks.data_needs import CLASSIFY
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
+
+#: Measures of the baselines.
+_BESIDE = ("accuracy", "macro_auc", "auc", "ece")
 
 
 class Classify(FeatureTask):
@@ -56,6 +61,9 @@ class Classify(FeatureTask):
         sees_fit = params.sees_fit and self.lens_fitting is not None
         self.head = Head(self.encoder.width, classes, sees_fit=sees_fit)
         self.radial = RadialBaseline(classes)
+        stored = "statistics" in LensFits.__dataclass_fields__  # TEMPORARY until they are stored
+        sees = stored and self.lens_fitting is not None
+        self.detection = DetectionBaseline(classes) if sees else None
 
     def predict_batch(self, batch: Batch) -> Tensor:
         return self.outputs(batch).softmax(1)
@@ -68,8 +76,15 @@ class Classify(FeatureTask):
     def validation_score(self, batch: Batch) -> Tensor:
         return F.cross_entropy(self.outputs(batch), batch.label)
 
-    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
-        self.radial.fit_classes(data.image[split.train], data.label[split.train])
+    def calibrate(
+        self, predictions: Tensor, data: DataSet, split: Split, fits: LensFits | None = None
+    ) -> None:
+        label = data.label[split.train]
+        self.radial.fit_classes(data.image[split.train], label)
+        if self.detection is not None:
+            assert fits is not None
+            train = torch.from_numpy(split.train)
+            self.detection.fit_classes(fits.without_channels().rows(train), label)
 
     def measure(
         self,
@@ -80,9 +95,14 @@ class Classify(FeatureTask):
     ) -> dict[str, Any]:
         truth, names = data.label[rows], data.label_names
         metrics = classification_metrics(predictions.double().numpy(), truth, names)
-        radial = classification_metrics(self.radial.probabilities(data.image[rows]), truth, names)
-        beside = ("accuracy", "macro_auc", "auc", "ece")
-        return metrics | {f"radial_{name}": radial[name] for name in beside}
+        baselines = {"radial": self.radial.probabilities(data.image[rows])}
+        if self.detection is not None:
+            assert fits is not None
+            baselines["detection"] = self.detection.probabilities(fits)
+        for who, probability in baselines.items():
+            beside = classification_metrics(probability, truth, names)
+            metrics |= {f"{who}_{name}": beside[name] for name in _BESIDE}
+        return metrics
 
     def draw(
         self,

@@ -95,7 +95,9 @@ class Find(FeatureTask):
         }
         return {name: values.numpy() for name, values in columns.items()}
 
-    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
+    def calibrate(
+        self, predictions: Tensor, data: DataSet, split: Split, fits: LensFits | None = None
+    ) -> None:
         is_lens = _is_lens(data)
         self.radial.fit_classes(data.image[split.train], is_lens[split.train].astype(np.int64))
         truth = is_lens[split.validation]

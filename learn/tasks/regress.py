@@ -152,7 +152,9 @@ class Regress(FeatureTask):
     def validation_score(self, batch: Batch) -> Tensor:
         return self._surprise(batch, beta=0.0)
 
-    def calibrate(self, predictions: Tensor, data: DataSet, split: Split) -> None:
+    def calibrate(
+        self, predictions: Tensor, data: DataSet, split: Split, fits: LensFits | None = None
+    ) -> None:
         truth = self._truth(data, split.train)
         standardised = (truth - self.mean.cpu().numpy()) / self.std.cpu().numpy()
         self.radial.fit_columns(data.image[split.train], standardised)

@@ -15,10 +15,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from learn.baselines.detection_statistics import detection_features
 from learn.baselines.radial import radial_features
 from learn.compare.cell import TASK, Cell, Pretraining
 from learn.compare.measuring.probe import Features
-from learn.compare.rows import LENS_FIT, RADIAL, base_method
+from learn.compare.rows import DETECTION, LENS_FIT, RADIAL, base_method
 from learn.config import FinetuneConfig, PretrainConfig
 from learn.data import InMemory, Stretch, split_for
 from learn.finetune import finetune
@@ -179,9 +180,11 @@ class Materials:
         if cell.method == RADIAL:
             return radial_features(data.image)
         config = resolve(cell.training)
-        if cell.method == LENS_FIT:
+        if cell.method in (DETECTION, LENS_FIT):
             fits = fits_for(config.scratch_encoder, data, device=config.device)
             assert fits is not None
+            if cell.method == DETECTION:
+                return detection_features(fits)
             return _fit_features(cell, data, fits)
         if cell.pretraining:
             encoder = load_encoder(self.make_encoder(cell.pretraining))

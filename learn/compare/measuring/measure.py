@@ -12,7 +12,7 @@ import h5py
 from learn.compare.cell import TASK, Cell
 from learn.compare.measuring.materials import COMMIT, SECONDS, Materials
 from learn.compare.measuring.probe import probe
-from learn.compare.showing.accuracy_by_signal import count_by_signal
+from learn.compare.measuring.sensitivity import count_by_signal
 from learn.data import split_for
 from learn.inference.outputs import PREDICTIONS
 from learn.run_files import CHECKPOINTS, CONFIG, read_metrics
@@ -69,9 +69,9 @@ def _train(cell: Cell, materials: Materials) -> dict[str, Any]:
     if cell.training.task != TASK:
         return metrics
     with h5py.File(folder / PREDICTIONS, "r") as file:
-        rows, correct = file["index"][()], file["prediction"][()].argmax(1) == file["label"][()]
+        rows, probability = file["index"][()], file["prediction"][()]
     data = materials.read(materials.make_data_set(cell.data))
-    return metrics | {"sensitivity": count_by_signal(correct, data, rows)}
+    return metrics | {"sensitivity": count_by_signal(probability, data, rows)}
 
 
 def _precision(run: Path | None) -> str | None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from learn.baselines.radial import radial_classifier
-from learn.compare.showing.accuracy_by_signal import count_by_signal
+from learn.baselines.linear import linear_classifier
+from learn.compare.measuring.sensitivity import count_by_signal
 from learn.data import Split
 from learn.tasks.classify import classification_metrics
 from simulate.shards import DataSet
@@ -34,7 +34,7 @@ def probe(
     label, classes = data.label, np.arange(len(data.label_names))
     fitted = {}
     for strength in strengths:
-        model = radial_classifier().set_params(logisticregression__C=strength)
+        model = linear_classifier(strength)
         model.fit(features[parts.train], label[parts.train])
         probability = model.predict_proba(features[parts.validation])
         fitted[strength] = (
@@ -43,7 +43,6 @@ def probe(
         )
     strength, (_, model) = min(fitted.items(), key=lambda item: item[1][0])
     probability = model.predict_proba(features[parts.test])
-    truth = label[parts.test]
-    metrics = classification_metrics(probability, truth, data.label_names)
-    counts = count_by_signal(probability.argmax(1) == truth, data, parts.test)
+    metrics = classification_metrics(probability, label[parts.test], data.label_names)
+    counts = count_by_signal(probability, data, parts.test)
     return metrics | {"strength": strength, "sensitivity": counts}

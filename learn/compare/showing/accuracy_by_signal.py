@@ -1,73 +1,48 @@
-"""Accuracy against the S/N and the mass of substructure: the signal that a method needs."""
+"""Accuracy and true-positive rate by the signal that a method needs: S/N and masses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
+from learn.compare.measuring.sensitivity import COLUMNS, FALSE_POSITIVES
 from learn.compare.rows import Budget
 from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
 from simulate.dataset.figures import save_figure
-from simulate.shards import DataSet
 
-#: Columns of a data set, with the edges of bins and what an axis is called.
-COLUMNS = {
-    "perturbation_snr": ((0.0, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0, np.inf), "S/N of substructure"),
-    "substructure_fraction_ring": (
-        (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, np.inf),
-        "mass fraction in substructure, inside the Einstein radius",
-    ),
+#: Counts of a bin, and what an axis with their fraction is called.
+_MEASURES = {
+    "correct": "classified correctly",
+    "detected": f"true positives at {FALSE_POSITIVES:.0%} false",
 }
 #: Bins with fewer images are not drawn.
 _LEAST = 10
 
 
-def count_by_signal(
-    correct: NDArray[np.bool_], data: DataSet, rows: NDArray[np.int64]
-) -> dict[str, dict[str, list[float]]]:
-    """Count images with substructure, and those classified correctly, in bins of each column.
+class _Panels(NamedTuple):
+    """Panels that share their rows: a preset, a data set and a mode, for methods or ablations."""
 
-    Args:
-        correct: true where an image of ``rows`` was classified correctly.
-        data: the images.
-        rows: indices of those that were tested.
-
-    Returns:
-        By column ``median``, ``count`` and ``correct`` of each bin; nothing for a data set
-        without the column.
-    """
-    found = {}
-    for name, (edges, _) in COLUMNS.items():
-        if name not in data.params:
-            continue
-        values = data.params[name][rows]
-        there = values > 0
-        if not there.any():
-            continue
-        which = np.digitize(values[there], edges[1:-1])
-        bins = [np.flatnonzero(which == i) for i in range(len(edges) - 1)]
-        middle = [float(np.median(values[there][rows])) if len(rows) else 0.0 for rows in bins]
-        found[name] = {
-            "median": middle,
-            "count": [float(len(rows)) for rows in bins],
-            "correct": [float(correct[there][rows].sum()) for rows in bins],
-        }
-    return found
+    preset: str
+    model: int
+    mode: str
+    ablations: bool
 
 
 def draw_accuracy_by_signal(
     path: Path, config: CompareConfig, results: Mapping[Cell, Mapping[str, Any]]
 ) -> Path | None:
-    """Draw a row of panels a preset, data set and mode, at the largest budget; a line a method.
+    """Draw a row of panels a preset, data set, mode and measure, at the largest budget.
 
-    Ablations have panels of their own.
+    A panel a column of the data set, a line a method, pooled over seeds. Ablations have panels of
+    their own. The measures are accuracy and, of cells that have counted it, the true-positive rate
+    at a tenth of false positives.
 
     Returns:
         The path, or None where no cell has counts.
@@ -77,43 +52,70 @@ def draw_accuracy_by_signal(
         for cell, result in results.items()
         if cell.method not in config.protocols and result["metrics"].get("sensitivity")
     }
-    panels = sorted({(c.preset, c.finetune_model, c.mode, is_ablation(config, c)) for c in known})
-    if not panels:
+    places = {c: _Panels(c.preset, c.finetune_model, c.mode, is_ablation(config, c)) for c in known}
+    lines = sorted(
+        {
+            (places[cell], measure)
+            for cell, columns in known.items()
+            for measure in _MEASURES
+            if any(measure in counts for counts in columns.values())
+        }
+    )
+    if not lines:
         return None
-    figure = Figure(figsize=(12.0, 3.6 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), len(COLUMNS), squeeze=False)
-    for (preset, model, mode, ablations), line in zip(panels, axes, strict=True):
-        own = [c for c in known if (c.preset, c.finetune_model, c.mode) == (preset, model, mode)]
+    size = (4.4 * len(COLUMNS) + 2.0, 3.3 * len(lines))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(lines), len(COLUMNS), squeeze=False)
+    for (place, measure), line in zip(lines, axes, strict=True):
+        own = {cell: columns for cell, columns in known.items() if places[cell] == place}
         budget = max((cell.labels_per_class for cell in own), key=_size)
-        for ax, (name, (_, title)) in zip(line, COLUMNS.items(), strict=True):
-            for row in rows_of_panel(config, ablations=ablations):
-                of_row = [
-                    known[cell][name]
-                    for cell in own
-                    if cell.method == row
-                    and cell.labels_per_class == budget
-                    and name in known[cell]
-                ]
-                if of_row:
-                    ax.plot(*_curve(of_row), **line_style(config, row))
-            ax.set(xscale="log", xlabel=title, ylabel="classified correctly", ylim=(-0.02, 1.02))
-            title = f"{preset}, Model {model}, {mode}, {budget} labels a class"
-            ax.set_title(title + (": ablations" if ablations else ""), fontsize=10)
-            ax.grid(alpha=0.3)
+        at_budget = {c: columns for c, columns in own.items() if c.labels_per_class == budget}
+        for ax, name in zip(line, COLUMNS, strict=True):
+            counts = {
+                cell: columns[name]
+                for cell, columns in at_budget.items()
+                if measure in columns.get(name, ())
+            }
+            _draw_panel(ax, config, counts, measure, ablations=place.ablations)
+            title = f"{place.preset}, Model {place.model}, {place.mode}, {budget} labels a class"
+            ax.set_title(title + (": ablations" if place.ablations else ""), fontsize=9)
+            ax.set_xlabel(COLUMNS[name][1], fontsize=9)
     add_legend(figure, config)
     save_figure(figure, path)
     return path
+
+
+def _draw_panel(
+    ax: Axes,
+    config: CompareConfig,
+    counts: Mapping[Cell, Mapping[str, Sequence[float]]],
+    measure: str,
+    *,
+    ablations: bool,
+) -> None:
+    """A line for each row that has counts."""
+    if not counts:
+        ax.set_axis_off()
+        return
+    for row in rows_of_panel(config, ablations=ablations):
+        of_row = [own for cell, own in counts.items() if cell.method == row]
+        if of_row:
+            ax.plot(*_curve(of_row, measure), **line_style(config, row))
+    if measure == "detected":
+        ax.axhline(FALSE_POSITIVES, color="0.7", linewidth=1, zorder=0)
+    ax.set(xscale="log", ylabel=_MEASURES[measure], ylim=(-0.02, 1.02))
+    ax.grid(alpha=0.3)
 
 
 def _size(budget: Budget) -> float:
     return np.inf if budget == "all" else float(budget)
 
 
-def _curve(seeds: Sequence[Mapping[str, Sequence[float]]]) -> tuple[list[float], list[float]]:
-    """Accuracy in each bin that has enough images, over all seeds."""
-    count, correct = (
-        np.sum([seed[name] for seed in seeds], axis=0) for name in ("count", "correct")
-    )
+def _curve(
+    seeds: Sequence[Mapping[str, Sequence[float]]], measure: str
+) -> tuple[list[float], list[float]]:
+    """Fraction that is recognised in each bin that has enough images, over all seeds."""
+    count, right = (np.sum([seed[name] for seed in seeds], axis=0) for name in ("count", measure))
     middle = np.mean([seed["median"] for seed in seeds], axis=0)
     enough = count >= _LEAST * len(seeds)
-    return middle[enough].tolist(), (correct[enough] / count[enough]).tolist()
+    return middle[enough].tolist(), (right[enough] / count[enough]).tolist()

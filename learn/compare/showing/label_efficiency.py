@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
-from learn.compare.rows import RADIAL, Mode
+from learn.compare.rows import TRIVIAL, Mode
 from learn.compare.showing.estimate import Estimate, estimate
 from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
 from simulate.dataset.figures import save_figure
@@ -48,7 +48,7 @@ def draw_label_efficiency(
                 for cell in shown
                 if (cell.preset, cell.finetune_model) == (preset, target)
                 and cell.pretrain_model in (None, source)
-                and (cell.mode == mode or cell.method == RADIAL)
+                and (cell.mode == mode or cell.method in TRIVIAL)
                 and cell.method in names
             ]
             own = [cell for cell in panel if is_ablation(config, cell) == ablations]

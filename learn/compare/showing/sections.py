@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -11,7 +12,8 @@ import yaml
 from learn.compare.cell_files import CELLS, LABEL_EFFICIENCY, SENSITIVITY, CellFile, read_cell
 from learn.compare.protocols import Protocol
 from learn.compare.rows import BASELINES, explain_baselines, mode_columns
-from learn.compare.showing.estimate import estimate, read_metric
+from learn.compare.showing.detected_subhaloes import DETECTED, PUBLISHED, detected_share
+from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.reporting.html_page import Section
 from learn.reporting.own_files import find_files
 from learn.reporting.pictures import find_pictures
@@ -34,7 +36,9 @@ _CAPTIONS = {
         "their 95% intervals."
     ),
     Path(SENSITIVITY).stem: (
-        "Accuracy against the S/N of the substructure and its mass fraction, a line a method."
+        "Accuracy, and the true-positive rate at 10% false positives of images without "
+        "substructure, against the S/N of the substructure, the mass of the heaviest subhalo and "
+        "the mass fraction; a line a method, pooled over seeds."
     ),
 }
 
@@ -73,7 +77,8 @@ def _check(path: Path, cell: CellFile, protocols: dict[str, Protocol]) -> None:
     """Refuse a cell that lacks a number that is to be shown."""
     names = list(_measures([cell]))
     if protocol := _protocol(cell, protocols):
-        names += [name for measure in protocol.published for name in protocol.metrics_of(measure)]
+        of_all = (protocol.metrics_of(measure, [cell.metrics]) for measure in protocol.published)
+        names += [name for of_one in of_all for name in of_one]
     try:
         found = [read_metric(cell.metrics, name) for name in names]
     except (KeyError, TypeError, ValueError):
@@ -107,8 +112,16 @@ def _matrix(cells: list[CellFile]) -> list[Section]:
     sections = []
     for _, preset, model, task in places:
         shown = [c for c in cells if (c.preset, c.finetune_model, c.task) == (preset, model, task)]
-        tables = [_table(title, name, shown) for name, title in _measures(shown).items()]
-        sections.append(Section(f"Preset {preset}, {task} on Model {model}", tables=tables))
+        tables = [
+            _table(title, shown, functools.partial(_metric, name))
+            for name, title in _measures(shown).items()
+        ]
+        title, notes = f"Preset {preset}, {task} on Model {model}", []
+        detected = [cell for cell in shown if detected_share(cell.metrics) is not None]
+        if detected:
+            tables.append(_table(DETECTED, detected, lambda cell: detected_share(cell.metrics)))
+            notes.append(PUBLISHED.replace("`", ""))
+        sections.append(Section(title, notes=notes, tables=tables))
     return sections
 
 
@@ -120,7 +133,9 @@ def _measures(cells: Sequence[CellFile]) -> dict[str, str]:
     return {name: title for name, title in first.items() if all(name in each for each in others)}
 
 
-def _table(title: str, metric: str, cells: list[CellFile]) -> Table:
+def _table(
+    title: str, cells: list[CellFile], value_of: Callable[[CellFile], float | None]
+) -> Table:
     """A row a method and what it was pretrained on, a column a mode and budget."""
     columns = mode_columns((cell.mode, cell.labels_per_class) for cell in cells)
     sources = sorted({_row(cell) for cell in cells})
@@ -129,7 +144,7 @@ def _table(title: str, metric: str, cells: list[CellFile]) -> Table:
         _, method, pretrained, _ = source
         own = [cell for cell in cells if _row(cell) == source]
         entries = [
-            _mean([c for c in own if (c.mode, c.labels_per_class) == column], metric)
+            _mean(value_of(c) for c in own if (c.mode, c.labels_per_class) == column)
             for column in columns
         ]
         rows.append([Entry(method), Entry(pretrained), *entries])
@@ -138,16 +153,21 @@ def _table(title: str, metric: str, cells: list[CellFile]) -> Table:
 
 
 def _row(cell: CellFile) -> tuple[int, str, str, int]:
-    """The row of a cell, by which rows are sorted: baselines first."""
-    place = _PLACES.get(cell.method, len(_PLACES))
+    """The row of a cell, by which rows are sorted: baselines, methods, ablations."""
+    place = _PLACES.get(cell.method, len(_PLACES) + (":" in cell.method))
     model = cell.pretrain_model
     return place, cell.method, "–" if model is None else f"Model {model}", model or 0
 
 
-def _mean(cells: Sequence[CellFile], metric: str) -> Entry:
-    if not cells:
+def _metric(name: str, cell: CellFile) -> float | None:
+    return read_metric(cell.metrics, name) if has_numbers(cell.metrics, [name]) else None
+
+
+def _mean(measured: Iterable[float | None]) -> Entry:
+    values = [value for value in measured if value is not None]
+    if not values:
         return Entry("–")
-    found = estimate([read_metric(cell.metrics, metric) for cell in cells])
+    found = estimate(values)
     return Entry(str(found), found.mean)
 
 
@@ -180,16 +200,17 @@ def _protocol(cell: CellFile, protocols: dict[str, Protocol]) -> Protocol | None
 
 def _earlier_system(name: str, protocol: Protocol, cells: list[CellFile]) -> Section:
     """The published numbers beside those that were measured here."""
-    rows = []
+    rows, measured = [], [cell.metrics for cell in cells]
     for metric, published in protocol.published.items():
-        entries = [_mean(cells, key) for key in protocol.metrics_of(metric)]
+        names = protocol.metrics_of(metric, measured)
+        entries = [_mean(_metric(key, cell) for cell in cells) for key in names]
         rows.append([Entry(metric), Entry(f"{published:g}", published), *entries])
     notes = [
         f"{protocol.what} {protocol.source}",
         "Here the images are simulated by this program; how many they are, often far fewer, is in "
         "the configuration of the row below.",
     ]
-    table = Table("Published and here", ("metric", *protocol.head), rows)
+    table = Table("Published and here", ("metric", *protocol.head(measured)), rows)
     return Section(f"Protocol of an earlier system: {name}", notes=notes, tables=[table])
 
 

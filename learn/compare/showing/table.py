@@ -10,6 +10,7 @@ from learn.compare.cell import TASK, Cell
 from learn.compare.cell_files import TITLE
 from learn.compare.config import CompareConfig
 from learn.compare.rows import Budget, explain_baselines, mode_columns
+from learn.compare.showing.detected_subhaloes import DETECTED, PUBLISHED, detected_share
 from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.tasks import task_report
 from lensphys.ground.names import markdown_text
@@ -103,21 +104,50 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
         columns = mode_columns((cell.mode, cell.labels_per_class) for cell in shown)
         rows = [name for name in config.rows if any(cell.method == name for cell in shown)]
         for metric, title in task_report(TASK).compared.items():
-            head = [title, *(f"{mode} {budget}" for mode, budget in columns)]
-            lines += [_row(head), _row(["---", *["---:"] * len(columns)])]
-            for name in rows:
-                of_row = [cell for cell in shown if cell.method == name]
-                entries = [_entry(of_row, results, metric, *column) for column in columns]
-                lines.append(_row([markdown_text(name), *entries]))
-            lines.append("")
+            measured = {
+                cell: read_metric(results[cell]["metrics"], metric) if cell in results else None
+                for cell in shown
+            }
+            lines += [*_grid(title, rows, columns, measured), ""]
+        found = {c: detected_share(results[c]["metrics"]) for c in shown if c in results}
+        if any(share is not None for share in found.values()):
+            detected = {cell: share for cell, share in found.items() if share is not None}
+            own = [name for name in rows if any(cell.method == name for cell in detected)]
+            lines += [*_grid(DETECTED, own, columns, detected), "", PUBLISHED, ""]
     return lines
 
 
-def _entry(cells: Sequence[Cell], results: Results, metric: str, mode: str, budget: Budget) -> str:
-    cells = [cell for cell in cells if (cell.mode, cell.labels_per_class) == (mode, budget)]
-    if not cells:
+def _grid(
+    title: str,
+    rows: Sequence[str],
+    columns: Sequence[tuple[str, Budget]],
+    measured: Mapping[Cell, float | None],
+) -> list[str]:
+    """The lines of a table: a row a method, a column a mode and budget.
+
+    Args:
+        title: of the first column.
+        rows: names of methods.
+        columns: modes and budgets.
+        measured: a number a cell; None: the cell is missing.
+    """
+    head = [title, *(f"{mode} {budget}" for mode, budget in columns)]
+    lines = [_row(head), _row(["---", *["---:"] * len(columns)])]
+    for name in rows:
+        entries = [_entry(name, column, measured) for column in columns]
+        lines.append(_row([markdown_text(name), *entries]))
+    return lines
+
+
+def _entry(name: str, column: tuple[str, Budget], measured: Mapping[Cell, float | None]) -> str:
+    found = [
+        value
+        for cell, value in measured.items()
+        if (cell.method, (cell.mode, cell.labels_per_class)) == (name, column)
+    ]
+    if not found:
         return _NOT_MEASURED
-    values = [read_metric(results[cell]["metrics"], metric) for cell in cells if cell in results]
+    values = [value for value in found if value is not None]
     return str(estimate(values)) if values else _MISSING
 
 
@@ -133,11 +163,11 @@ def _protocols(config: CompareConfig, cells: Sequence[Cell], results: Results) -
             size += (
                 f"; pretrained on {protocol.pretrain.images}{of} of Model {protocol.pretrain.model}"
             )
-        head = [f"`{name}`", *protocol.head]
+        head = [f"`{name}`", *protocol.head(measured)]
         lines += [f"**{protocol.what}** {protocol.source} Here: {size}, preset {protocol.preset}."]
-        lines += ["", _row(head), _row(["---", *["---:"] * len(protocol.head)])]
+        lines += ["", _row(head), _row(["---", *["---:"] * (len(head) - 1)])]
         for metric, published in protocol.published.items():
-            entries = [_measured(measured, key) for key in protocol.metrics_of(metric)]
+            entries = [_measured(measured, key) for key in protocol.metrics_of(metric, measured)]
             lines.append(_row([markdown_text(metric), f"{published:g}", *entries]))
         lines.append("")
     return lines

@@ -6,6 +6,7 @@ from learn.reporting.task_report import Baseline, TaskReport
 
 REPORT = TaskReport(
     baseline=Baseline("radial", "radial features"),
+    fit_baselines=(Baseline("detection", "detection statistics"),),
     headline={"accuracy": "accuracy", "macro_auc": "macro AUC", "ece": "ECE"},
     compared={
         "accuracy": "Accuracy",

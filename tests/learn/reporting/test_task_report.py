@@ -1,5 +1,7 @@
 """A task describes its tables, its headline and its captions, or keeps the defaults."""
 
+import dataclasses
+
 import pytest
 
 from learn.reporting.task_report import Baseline, TaskReport, flat
@@ -41,6 +43,17 @@ def test_the_headline_has_its_own_words_and_the_baseline_after_it():
         "easy HITS": 0.125,
     }
     assert REPORT.compared_measures(METRICS) == {"hits": "HITS"}
+
+
+def test_baselines_on_lens_fits_stand_where_they_were_measured():
+    report = dataclasses.replace(REPORT, fit_baselines=(Baseline("fit", "the fits"),))
+    alone = report.table("Test", METRICS)
+    assert alone.head == ("measure", "this run", "the easy way")
+    metrics = METRICS | {"fit_hits": 0.25}
+    assert texts(report.table("Test", metrics).rows)[0] == ["hits", "0.5 %", "0.1 %", "0.2 %"]
+    assert list(report.headline_entries(metrics)) == ["HITS", "easy HITS", "fit HITS"]
+    runs = report.runs_table("Test", {"one": METRICS, "two": metrics})
+    assert texts(runs.rows)[2:] == [["the easy way", "0.1 %"], ["the fits", "0.2 %"]]
 
 
 def test_a_task_that_describes_nothing_shows_all_its_numbers():

@@ -1,42 +1,50 @@
-"""Images are counted by the strength of the signal in them."""
+"""The figure of accuracy and true-positive rate against the signal."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from PIL import Image
 
-from learn.compare.showing.accuracy_by_signal import COLUMNS, count_by_signal
-from simulate.shards import DataSet
+from learn.compare.plan import plan
+from learn.compare.showing.accuracy_by_signal import draw_accuracy_by_signal
+from tests.learn.compare.conftest import tier
 
-
-def data_set(**params: np.ndarray) -> DataSet:
-    count = len(next(iter(params.values())))
-    image = np.ones((count, 1, 8, 8), np.float32)
-    return DataSet(Path("data"), image, np.zeros(count, np.int64), params, None, {}, {})
-
-
-def test_images_are_counted_by_the_strength_of_their_signal() -> None:
-    snr = np.array([0.0, 1.0, 2.0, 5.0, 30.0, 40.0, 1e4])
-    correct = np.array([True, False, False, True, True, False, True])
-    found = count_by_signal(correct, data_set(perturbation_snr=snr), np.arange(7))
-    bins = found["perturbation_snr"]
-    assert bins["count"] == [2, 1, 0, 0, 2, 0, 1], "without substructure there is no signal"
-    assert bins["correct"] == [0, 1, 0, 0, 1, 0, 1]
-    assert bins["median"][0] == pytest.approx(1.5)
-    assert "substructure_fraction_ring" not in found
+OLD = {"median": [1.0, 10.0, 100.0], "count": [20.0, 5.0, 40.0], "correct": [2.0, 5.0, 30.0]}
+NEW = OLD | {"detected": [4.0, 5.0, 36.0]}
 
 
-def test_only_the_images_that_were_tested_count() -> None:
-    fraction = np.geomspace(0.0005, 0.03, 40)
-    rows = np.arange(0, 40, 2)
-    found = count_by_signal(np.ones(20, bool), data_set(substructure_fraction_ring=fraction), rows)
-    bins = found["substructure_fraction_ring"]
-    assert sum(bins["count"]) == sum(bins["correct"]) == 20
-    edges = COLUMNS["substructure_fraction_ring"][0]
-    for low, middle, high in zip(edges, bins["median"], edges[1:], strict=False):
-        assert low <= middle <= high
+def results(rows: dict[str, dict[str, Any]]) -> dict[Any, Any]:
+    cells = [c for c in plan(tier("smoke")) if c.preset == "physical" and c.finetune_model == 3]
+    return {
+        cell: {"metrics": {"sensitivity": {"perturbation_snr": rows[cell.method]}}}
+        for cell in cells
+        if cell.method in rows and cell.mode == "linear"
+    }
 
 
-def test_a_data_set_that_knows_no_strength_has_no_sensitivity() -> None:
-    snr = np.zeros(3)
-    assert count_by_signal(np.ones(3, bool), data_set(perturbation_snr=snr), np.arange(3)) == {}
+def test_cells_without_counts_of_detections_are_drawn_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves: list[tuple[str, list[float]]] = []
+    drawn = Axes.plot
+
+    def plot(ax: Axes, *values: Any, **style: Any) -> Any:
+        curves.append((style["label"], values[1]))
+        return drawn(ax, *values, **style)
+
+    monkeypatch.setattr(Axes, "plot", plot)
+    found = results({"radial": OLD, "mae": NEW})
+    draw_accuracy_by_signal(tmp_path / "new.png", tier("smoke"), found)
+    # Two seeds of 20, 5 and 40 images: the middle bin has too few.
+    accuracy, detections = [0.1, 0.75], [0.2, 0.9]
+    assert curves == [("radial", accuracy), ("mae", accuracy), ("mae", detections)]
+    draw_accuracy_by_signal(tmp_path / "old.png", tier("smoke"), results({"radial": OLD}))
+    heights = [Image.open(tmp_path / name).height for name in ("old.png", "new.png")]
+    assert heights[1] > 1.9 * heights[0], "a row of panels a measure"
+
+
+def test_there_is_no_figure_of_nothing(tmp_path: Path) -> None:
+    found = {cell: {"metrics": {"accuracy": 0.5}} for cell in results({"radial": OLD})}
+    assert draw_accuracy_by_signal(tmp_path / "figure.png", tier("smoke"), found) is None
