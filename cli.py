@@ -37,6 +37,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "finetune": training.finetune_command,
     "evaluate": using.evaluate_command,
     "predict": using.predict_command,
+    "embed": using.embed_command,
     "model": modelling.model_command,
     "export": using.export_command,
     "audit": data_sets.audit_command,

@@ -64,12 +64,39 @@ def check_finetuning(config: FinetuneConfig) -> None:
     """
     check_params(config.params, "finetune", config.task, "task")
     check_limits(config)
+    check_mode(config)
     choose_device(config.device)
     check_data(config.data or task_data_needs(config.task).find())
     if config.encoder != "none":
-        folder = find_encoder(config.encoder)
-        if not (folder / DESCRIPTION).is_file():
-            raise no_encoder(folder)
+        check_encoder(config.encoder, ", or --encoder none")
+
+
+def check_encoder(name: str, otherwise: str = "") -> None:
+    """Refuse a run without a finished encoder.
+
+    Args:
+        name: as :func:`learn.runs.find_encoder` takes it.
+        otherwise: what else works, for the message.
+
+    Raises:
+        InputError: for one.
+    """
+    folder = find_encoder(name)
+    if not (folder / DESCRIPTION).is_file():
+        raise no_encoder(folder, otherwise)
+
+
+def check_mode(config: FinetuneConfig) -> None:
+    """Refuse to adapt an encoder that there is not.
+
+    Raises:
+        InputError: for one with random weights.
+    """
+    if config.mode == "lora" and config.encoder == "none":
+        raise InputError(
+            "--mode lora changes a pretrained encoder a little, and --encoder none has random "
+            "weights; add --encoder RUN, or --mode full"
+        )
 
 
 def check_data(folder: Path | None) -> None:
@@ -82,14 +109,14 @@ def check_data(folder: Path | None) -> None:
         read_finished_manifest(folder)
 
 
-def check_inputs(paths: list[Path]) -> None:
-    """Refuse inputs if none of them exists.
+def check_inputs(paths: list[Path], command: str = "predict") -> None:
+    """Refuse inputs of a command if none of them exists.
 
     Raises:
         InputError: naming the first.
     """
     if not any(os.path.lexists(split_extension(path)[0]) for path in paths):
-        raise InputError(f"nothing to predict: {paths[0]}: there is no such file or folder")
+        raise InputError(f"nothing to {command}: {paths[0]}: there is no such file or folder")
 
 
 def check_params(params: dict[str, Any], command: str, name: str, kind: str) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lensphys.ground.config import Strict
 
@@ -178,9 +186,20 @@ class PretrainConfig(TrainingConfig):
         return self
 
 
-Mode = Literal["full", "linear"]
-#: Names of the parts that are trained: the whole network, or its last layer.
+Mode = Literal["full", "linear", "lora"]
+#: Names of what is trained: the whole network; its head; or its head, and low-rank changes of the
+#: encoder.
 MODES: tuple[str, ...] = get_args(Mode)
+
+
+class LoraConfig(Strict):
+    """Low-rank changes of an encoder, as ``--mode lora`` trains them (Hu et al. 2021)."""
+
+    rank: int = Field(gt=0)
+    alpha: float = Field(gt=0, description="the changes are scaled by alpha / rank")
+    layers: tuple[str, ...] = Field(
+        min_length=1, description="ends of the names of the linear layers that are changed"
+    )
 
 
 class FinetuneConfig(TrainingConfig):
@@ -191,11 +210,32 @@ class FinetuneConfig(TrainingConfig):
     backbone: str = Field(description="vit, a timm model, or rcan, where encoder is none")
     scratch_encoder: EncoderConfig = Field(description="the vit where encoder is none")
     mode: Mode
+    # Runs in another mode do not depend on it, and keep their identity without it.
+    lora: LoraConfig | None = Field(None, exclude_if=lambda value: value is None)
     labels_per_class: int | None = Field(gt=0)
     validation_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
     max_images: int | None = Field(gt=0, description="use the first so many images; null: all")
     patience: int = Field(gt=0, description="epochs without improvement before stopping")
+    # A run of an earlier version does not state it.
+    false_flags: float | None = Field(
+        None,
+        gt=0,
+        le=0.5,
+        description="fraction of ordinary images that predictions flag as unlike the training; "
+        "null: none are flagged",
+    )
+
+    @field_validator("lora")
+    @classmethod
+    def _is_of_its_mode(cls, lora: LoraConfig | None, info: ValidationInfo) -> LoraConfig | None:
+        return lora if info.data.get("mode") == "lora" else None
+
+    @model_validator(mode="after")
+    def _says_what_is_adapted(self) -> FinetuneConfig:
+        if self.mode == "lora" and self.lora is None:
+            raise ValueError("mode=lora needs the section lora: see configs/finetune")
+        return self
 
     @model_validator(mode="after")
     def _leaves_training_images(self) -> FinetuneConfig:
@@ -220,6 +260,12 @@ class PredictConfig(Strict):
     fill: Literal["median", "zero"] = Field(description="value of bad pixels")
     batch_size: int = Field(gt=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"]
+
+
+class EmbedConfig(PredictConfig):
+    """Options of ``python cli.py embed``; defaults live in ``configs/embed/embed.yaml``."""
+
+    out: Path | None = Field(description="table of features: HDF5, Parquet or CSV")
 
 
 class AuditConfig(Strict):

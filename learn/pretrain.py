@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from learn.checks import check_pretraining_data
 from learn.config import PretrainConfig
 from learn.data import BatchIndices, InMemory, Stretch, loader, training_batches
+from learn.inference.encoder_input import describe_input
+from learn.lens_fits.lens_fitting import median_exposure
 from learn.lens_fits.report import write_fit_report
 from learn.lens_fits.store import fits_for
 from learn.methods import method_class
@@ -79,7 +81,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
             callbacks = (Monitor(config.monitor, image, data.label[watched], blind),)
         train(module, config, folder, loader(memory, batches), callbacks=callbacks)
         if process_rank(config) == 0:
-            _leave_encoder(module, data, len(trained), blind, folder)
+            _leave_encoder(module, data, trained, blind, folder)
     return folder, True
 
 
@@ -124,7 +126,11 @@ def _hold_out(config: PretrainConfig, count: int) -> tuple[NDArray[np.int64], ND
 
 
 def _leave_encoder(
-    module: Method, data: shards.DataSet, images: int, blind: dict[str, float], folder: Path
+    module: Method,
+    data: shards.DataSet,
+    trained: NDArray[np.int64],
+    blind: dict[str, float],
+    folder: Path,
 ) -> None:
     """Draw the curves and write the encoder, with what it came from."""
     config = module.config
@@ -134,8 +140,9 @@ def _leave_encoder(
         module.exported,
         folder,
         describe_encoder(config, data.attrs, module.exported)
+        | describe_input(module.stretch, median_exposure(data, trained), data)
         | {
-            "images": images,
+            "images": len(trained),
             "epochs": config.optimizer.epochs,
             "views_per_image": module.views_per_image,
             "lr": config.optimizer.lr,  # at the batch that there was

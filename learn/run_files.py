@@ -85,11 +85,16 @@ def read_run_config(folder: Path) -> FinetuneConfig:
     return validate(FinetuneConfig, values, str(path))
 
 
-def no_encoder(folder: Path) -> InputError:
-    """The error for a folder without a finished encoder."""
+def no_encoder(folder: Path, otherwise: str = "") -> InputError:
+    """The error for a folder without a finished encoder.
+
+    Args:
+        folder: of no run, or of one that was interrupted.
+        otherwise: what else works, for the message.
+    """
     return InputError(
         f"{folder} has no finished encoder; give the folder of a finished `{program()} pretrain` "
-        "run, or --encoder none"
+        f"run{otherwise}"
     )
 
 

@@ -15,6 +15,7 @@ import yaml
 from learn.config import TrainingConfig
 from learn.run_files import CONFIG, DATA, DESCRIPTION
 from learn.training.processes import announced_folder, process_rank
+from learn.weights import shipped
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import read_json, write_text
@@ -70,11 +71,16 @@ def run_folder(
 
 
 def find_encoder(name: str) -> Path:
-    """The run that ``--encoder`` means: a folder, or ``latest`` for the newest finished one.
+    """The run that ``--encoder`` means.
+
+    Args:
+        name: a folder; ``latest`` for the newest finished one, or ``default`` for what ships.
 
     Raises:
         InputError: if there is none.
     """
+    if name == shipped.DEFAULT:
+        return shipped.find_encoder()
     if name != "latest":
         return Path(name)
     from learn.methods import METHODS

@@ -60,6 +60,9 @@ NAMES = {
     "lens_lights": _known("learn.modelling.settings:LENS_LIGHTS"),
     "light_sources": _known("learn.modelling.settings:SOURCES"),
     "devices": _known("lensphys.ground.devices:DEVICES"),
+    "runs": _known("learn.weights.shipped:run_names"),
+    "or_default": _known("learn.weights.shipped:or_default"),
+    "choice_of_default": _known("learn.weights.shipped:choice_of_default"),
 }
 
 
@@ -81,6 +84,7 @@ class _KnowsNames:
         self.help = (self.help or "").replace("python cli.py", program()).format_map(NAMES)
         for param in self.params:
             param.help = (param.help or "").format_map(NAMES)
+            param.hidden = not param.help  # it chooses among what there is not
             param.metavar = param.metavar and param.metavar.format_map(NAMES)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

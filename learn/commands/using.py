@@ -1,4 +1,4 @@
-"""Commands that use what was trained: evaluate, predict, export and report."""
+"""Commands that use what was trained: evaluate, predict, embed, export and report."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ from learn.commands.options import (
     say,
 )
 from lensphys.ground.progress import show_files, write_note
+
+PixelScale = Annotated[float | None, option("Of files that do not say it, as .npy.", "ARCSEC")]
+ExposureTime = Annotated[
+    float | None,
+    option(
+        "In all, of images that do not say it. Default: the median of the training images.",
+        "SECONDS",
+    ),
+]
+Extension = Annotated[
+    str | None,
+    option("Extension of FITS files to take; of one file: 'a.fits[NAME]'.", "NAME|NUMBER"),
+]
 
 # Heavy imports wait inside the commands, so that --help and refusals answer at once.
 
@@ -71,9 +84,10 @@ def evaluate_command(
 def predict_command(
     context: typer.Context,
     run: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="RUN", help="Folder of a fine-tuning run, or of what was exported of it."
+            metavar="{runs:|}",
+            help="Folder of a fine-tuning run, or of what was exported of it{or_default}.",
         ),
     ],
     inputs: Annotated[
@@ -91,20 +105,13 @@ def predict_command(
             "FILE",
         ),
     ] = None,
-    pixel_scale: Annotated[
-        float | None, option("Of files that do not say it, as .npy.", "ARCSEC")
-    ] = None,
-    exposure_time: Annotated[
-        float | None,
-        option(
-            "In all, of images that do not say it. Default: the median of the training images.",
-            "SECONDS",
-        ),
-    ] = None,
-    hdu: Annotated[
+    task: Annotated[
         str | None,
-        option("Extension of FITS files to take; of one file: 'a.fits[NAME]'.", "NAME|NUMBER"),
+        option("{choice_of_default}", "NAME"),
     ] = None,
+    pixel_scale: PixelScale = None,
+    exposure_time: ExposureTime = None,
+    hdu: Extension = None,
     batch_size: Annotated[int | None, option("Images to predict at a time.", "N")] = None,
     overwrite: Overwrite = False,
     device: Device = None,
@@ -122,16 +129,71 @@ def predict_command(
     from learn.config import PredictConfig
     from learn.inference.outputs import check_early
     from learn.run_files import read_run_config
+    from learn.weights.shipped import find_run
 
     settings = make_settings(context, PredictConfig, "predict", "predict", "command")
-    read_run_config(run)
+    folder = find_run(run, task)
+    read_run_config(folder)
     check_inputs(inputs)
     check_early(settings.out, inputs, overwrite=overwrite)
     announce_torch()
     from learn.inference.predict import predict
 
     bar = partial(show_files, context.call_on_close, what="predict")
-    place, count = predict(run, inputs, settings, bar, write_note, overwrite=overwrite)
+    place, count = predict(folder, inputs, settings, bar, write_note, overwrite=overwrite)
+    say(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
+
+
+def embed_command(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="{runs:|}",
+            help="Folder of a pretraining or fine-tuning run{or_default}.",
+        ),
+    ],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA",
+            help="A data set; or FITS, .npy and HDF5 files, and folders of such files.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        option("Table: .h5, .parquet or .csv. Default: features.h5.", "FILE"),
+    ] = None,
+    pixel_scale: PixelScale = None,
+    exposure_time: ExposureTime = None,
+    hdu: Extension = None,
+    batch_size: Annotated[int | None, option("Images of files to embed at a time.", "N")] = None,
+    overwrite: Overwrite = False,
+    device: Device = None,
+    config: Config = None,
+    sets: Sets = None,
+) -> None:
+    """Write the features of images by an encoder: a table with a row each.
+
+    The images of a data set are taken as they are, and their labels beside them. Those in files are
+    brought to the pixels of the training, as for predict.
+
+    Example: `python cli.py embed runs/mae/20260101-120000 data/model3 --out features.h5`
+    """
+    from learn.checks import announce_torch, check_data, check_encoder, check_inputs
+    from learn.config import EmbedConfig
+    from learn.inference.feature_files import choose_table, find_data_set
+
+    settings = make_settings(context, EmbedConfig, "embed", "embed", "command")
+    check_encoder(run)
+    check_inputs(inputs, "embed")
+    check_data(find_data_set(inputs))
+    choose_table(settings.out, inputs, overwrite=overwrite)
+    announce_torch()
+    from learn.inference.embed import embed
+
+    bar = partial(show_files, context.call_on_close, what="embed")
+    place, count = embed(run, inputs, settings, bar, write_note, overwrite=overwrite)
     say(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
 
 

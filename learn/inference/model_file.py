@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from learn.data_description import DataDescription
-from learn.networks.encoder_files import build_encoder, load_weights, save_weights
+from learn.networks.encoder_files import (
+    LENS_FITS,
+    build_encoder,
+    check_lens_fits,
+    describe_lens_fits,
+    load_weights,
+    save_weights,
+)
 from learn.run_files import MODEL, read_run_config
 from learn.tasks import task_class
 from learn.tasks.base import Task
@@ -34,6 +41,7 @@ def save_model(task: Task, data: DataDescription, folder: Path) -> None:
         "encoder": task.encoder.config.model_dump(mode="json"),
         "must_match": task.must_match(data),
         "data": dataclasses.asdict(data),
+        LENS_FITS: describe_lens_fits(task.encoder),
     }
     save_weights(task, folder / MODEL, {_HEADER: json.dumps(header)})
 
@@ -54,7 +62,9 @@ def restore(folder: Path) -> TrainedTask:
         raise InputError(
             f"{path} is of an earlier version; run its finetune command again with a new --out"
         ) from None
-    task = task_class(config.task)(config, build_encoder(encoder, str(path)), data)
+    backbone = build_encoder(encoder, str(path))
+    check_lens_fits(backbone, header.get(LENS_FITS), folder)
+    task = task_class(config.task)(config, backbone, data)
     load_weights(task, path)
     if not all(weight.isfinite().all() for weight in task.parameters()):
         raise InputError(

@@ -37,8 +37,7 @@ class LensFitting(nn.Module):
 
     def learn(self, data: DataSet, train: NDArray[np.int64]) -> None:
         """Take the median exposure time of the training images."""
-        times = data.params.get("exposure_time", np.full(len(data), math.nan))[train]
-        self.exposure.copy_(torch.tensor(float(np.median(times))))
+        self.exposure.copy_(torch.tensor(median_exposure(data, train)))
 
     def fit_data_set(self, data: DataSet, device: str) -> LensFits:
         """Lens fits of a data set.
@@ -66,3 +65,9 @@ class LensFitting(nn.Module):
         """Lens fits of images (B, 1, H, W) that belong to no data set."""
         lens_light = has_lens_light(data.config)
         return fit_loose_images(images, photometry, self.config, lens_light=lens_light)
+
+
+def median_exposure(data: DataSet, rows: NDArray[np.int64]) -> float:
+    """Median exposure time of some images of a data set, s; NaN where it has none."""
+    times = data.params.get("exposure_time", np.full(len(data), math.nan))[rows]
+    return float(np.median(times))

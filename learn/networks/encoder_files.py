@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from learn.config import EncoderConfig, TrainingConfig
+from learn.lens_fits.channels import CHANNELS
+from learn.lens_fits.solve import _VERSION
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import RCAN, Rcan, RcanConfig
 from learn.networks.size import check_weights
@@ -21,6 +23,8 @@ from lensphys.ground.errors import InputError
 from lensphys.ground.files import check_readable, read_json, replacing, write_text
 
 WEIGHTS = "encoder.safetensors"
+#: The key of a description that holds the recipe of the lens fits which an encoder sees.
+LENS_FITS = "lens_fits"
 #: The networks that a task can be built on.
 Backbone = Encoder | TimmBackbone | Rcan
 
@@ -42,7 +46,41 @@ def describe_encoder(
         "seed": config.seed,
         "stretch": config.stretch.model_dump(),
         "parameters": count_parameters(encoder),
+        LENS_FITS: describe_lens_fits(encoder),
     }
+
+
+def describe_lens_fits(encoder: Backbone) -> dict[str, Any] | None:
+    """The recipe of the lens fits that an encoder sees; None for an encoder of images alone.
+
+    Returns:
+        Its version, and the number of channels of each kind.
+    """
+    if getattr(encoder.config, "lens_fit", None) is None:
+        return None
+    return {"version": _VERSION, "channels": dict(CHANNELS.parts)}
+
+
+def check_lens_fits(encoder: Backbone, found: object, where: Path) -> None:
+    """Refuse an encoder that was trained on lens fits of another recipe than this version makes.
+
+    Args:
+        encoder: the network.
+        found: what :func:`describe_lens_fits` returned when it was saved; None of one of an earlier
+            version.
+        where: the folder of the run.
+
+    Raises:
+        InputError: for one.
+    """
+    wanted = describe_lens_fits(encoder)
+    if wanted is None or found == wanted:
+        return
+    version = found.get("version") if isinstance(found, dict) else None
+    raise InputError(
+        f"the encoder of {where} was trained on lens fits of another recipe ({version or 'earlier'}"
+        f") than this version makes ({_VERSION}): run its command again with a new --out"
+    )
 
 
 def save_encoder(encoder: Backbone, folder: Path, description: dict[str, object]) -> None:
@@ -64,18 +102,33 @@ def load_encoder(folder: Path) -> Backbone:
     Raises:
         InputError: for a folder without a finished encoder, or weights of another architecture.
     """
+    path, about = folder / DESCRIPTION, read_description(folder)
+    section = about.get("encoder")
+    if not isinstance(section, dict):
+        raise _damaged(path)
+    encoder = build_encoder(section, str(path))
+    check_lens_fits(encoder, about.get(LENS_FITS), folder)
+    load_weights(encoder, folder / WEIGHTS)
+    return encoder
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read the description of the encoder that a run has left.
+
+    Raises:
+        InputError: for a folder without a finished encoder, or a damaged file.
+    """
     path = folder / DESCRIPTION
     if not (path.is_file() and (folder / WEIGHTS).is_file()):
         raise no_encoder(folder)
     try:
-        section = read_json(path)["encoder"]
-        if not isinstance(section, dict):
-            raise TypeError
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is damaged; run its pretrain command again") from None
-    encoder = build_encoder(section, str(path))
-    load_weights(encoder, folder / WEIGHTS)
-    return encoder
+        return read_json(path)
+    except ValueError:
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is damaged; run its pretrain command again")
 
 
 def build_encoder(section: dict[str, object], where: str) -> Backbone:
