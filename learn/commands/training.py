@@ -90,7 +90,11 @@ def finetune_command(
     ] = None,
     mode: Annotated[
         str | None,
-        one_of("modes", "Train all of the network, or (linear) the last layer alone."),
+        one_of(
+            "modes",
+            "Train all of the network; (linear) the last layer alone; or (lora) the last layer and "
+            "low-rank changes of the encoder.",
+        ),
     ] = None,
     labels_per_class: Annotated[int | None, option("Train on so many labels a class.", "N")] = None,
     out: Out = None,

@@ -28,6 +28,12 @@ from lensphys.ground.names import markdown_text
 _log = logging.getLogger(__name__)
 
 CARD, ONNX = "README.md", "model.onnx"
+#: The trained part of a network, by the mode of its run.
+_FINE_TUNED = {
+    "full": "encoder and head",
+    "linear": "head only",
+    "lora": "head, and low-rank changes of the encoder",
+}
 #: How a model card of ours begins.
 _CARD_HEAD = "---\nlibrary_name: lensphys\n"
 
@@ -175,7 +181,7 @@ def _architecture(model: Model) -> dict[str, Any]:
         "task": config.task,
         "encoder": ", ".join(f"{name} {value}" for name, value in encoder.items()),
         "started from": start,
-        "fine-tuned": "head only" if config.mode == "linear" else "encoder and head",
+        "fine-tuned": _FINE_TUNED[config.mode],
         "labels per class": "all" if labels is None else labels,
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }

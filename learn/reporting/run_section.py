@@ -17,6 +17,9 @@ _CAPTIONS = {
     "lens_fits": "Images, the fitted lenses, residuals, S/N of one more mass, and sources.",
 }
 
+#: The trained part of a network, by the mode of its run.
+_TRAINED = {"linear": "the head alone", "lora": "the head, and low-rank changes of the encoder"}
+
 
 def run_section(run: Run) -> Section:
     """The section on a run.
@@ -69,7 +72,7 @@ def run_facts(run: Run) -> dict[str, str]:
         facts |= {
             "Task": config["task"],
             "Encoder": _encoder(config),
-            "Trained": "the head alone" if config.get("mode") == "linear" else "all weights",
+            "Trained": _TRAINED.get(str(config.get("mode")), "all weights"),
             "Labels a class": config.get("labels_per_class") or "all",
         }
     elif "method" in config:

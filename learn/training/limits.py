@@ -15,7 +15,16 @@ from lensphys.ground.errors import InputError
 #: The largest number in a section; 32 bits hold it, and none that is used comes near it.
 _LARGEST = 10**9
 #: The sections of a configuration whose numbers are looked at.
-_SECTIONS = ("optimizer", "stretch", "jitter", "monitor", "encoder", "scratch_encoder", "params")
+_SECTIONS = (
+    "optimizer",
+    "stretch",
+    "jitter",
+    "monitor",
+    "encoder",
+    "scratch_encoder",
+    "lora",
+    "params",
+)
 #: Keys in params that count the layers of a network, each of which takes time to build, and their
 #: limit; the depth of an encoder has its own in the schema.
 _LAYERS = {

@@ -46,6 +46,11 @@ def test_finetuning_without_data_or_encoder_is_refused(
         check_finetuning(finetune_config("classify", data=tmp_path))
 
 
+def test_only_a_pretrained_encoder_is_adapted(model2: Path, finetune_config: Any) -> None:
+    with pytest.raises(InputError, match="add --encoder RUN, or --mode full"):
+        check_finetuning(finetune_config("classify", data=model2, mode="lora"))
+
+
 def test_unknown_parameters_are_refused_with_the_nearest() -> None:
     check_params({"mask_ratio": 0.5}, "pretrain", "mae", "method")
     with pytest.raises(InputError, match=r"unknown key 'mask_ration'.*did you mean 'mask_ratio'"):

@@ -45,6 +45,16 @@ def test_the_parts_of_a_split_leave_images_to_train_on(finetune_config: Any) -> 
         finetune_config("classify", ("validation_fraction=0.5", "test_fraction=0.5"))
 
 
+def test_a_run_depends_on_low_rank_changes_in_their_mode_alone(finetune_config: Any) -> None:
+    assert finetune_config("classify", mode="lora").lora.rank == 8
+    for mode in ("full", "linear"):
+        assert "lora" not in finetune_config("classify", mode=mode).model_dump()
+    with pytest.raises(InputError, match="did you mean 'rank'"):
+        finetune_config("classify", ("lora.rnk=2",))
+    with pytest.raises(InputError, match="mode=lora needs the section lora"):
+        finetune_config("classify", ("lora=null",), mode="lora")
+
+
 @pytest.mark.parametrize(("given", "meant"), [("32", "32-true"), ("bf16", "bf16-mixed")])
 def test_precisions_have_short_names(pretrain_config: Any, given: str, meant: str) -> None:
     config: PretrainConfig = pretrain_config("mae", (f"precision={given}",))
