@@ -16,8 +16,10 @@ from learn.training.limits import check_limits
 from lensphys.ground.config import read_yaml, shipped_config, suggestion
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
+from lensphys.ground.files import read_json
 from lensphys.ground.program import program
 from simulate.importers.roles import split_extension
+from simulate.presets import known_presets
 from simulate.shards import read_finished_manifest
 
 _log = logging.getLogger(__name__)
@@ -66,9 +68,11 @@ def check_finetuning(config: FinetuneConfig) -> None:
     check_limits(config)
     check_mode(config)
     choose_device(config.device)
-    check_data(config.data or task_data_needs(config.task).find())
+    data = config.data or task_data_needs(config.task).find()
+    check_data(data)
     if config.encoder != "none":
         check_encoder(config.encoder, ", or --encoder none")
+        check_preset(config, data, read_finished_manifest(data)["config"].get("preset"))
 
 
 def check_encoder(name: str, otherwise: str = "") -> None:
@@ -84,6 +88,35 @@ def check_encoder(name: str, otherwise: str = "") -> None:
     folder = find_encoder(name)
     if not (folder / DESCRIPTION).is_file():
         raise no_encoder(folder, otherwise)
+
+
+def check_preset(config: FinetuneConfig, data: Path, preset: object) -> None:
+    """Refuse a data set of another preset than that of the encoder, unless it is allowed.
+
+    Imported images belong to no preset.
+
+    Args:
+        config: of the fine-tuning.
+        data: the data set.
+        preset: its preset.
+
+    Raises:
+        InputError: for one.
+    """
+    if config.encoder == "none" or config.allow_other_preset:
+        return
+    folder = find_encoder(config.encoder)
+    try:
+        known = read_json(folder / DESCRIPTION)["data"]["preset"]
+    except (OSError, ValueError, KeyError, TypeError):  # what loads the encoder has more to tell
+        return
+    presets = known_presets()
+    if known in presets and preset in presets and known != preset:
+        raise InputError(
+            f"the encoder of {folder} was trained on the preset '{known}', and {data} is of "
+            f"'{preset}'; choose another --data or --encoder, or allow it with --set "
+            "allow_other_preset=true"
+        )
 
 
 def check_mode(config: FinetuneConfig) -> None:

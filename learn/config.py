@@ -170,6 +170,14 @@ class PretrainConfig(TrainingConfig):
 
     method: str
     classes: tuple[str, ...] | None = Field(description="pretrain on these only; null: on all")
+    # Runs without it keep the identity that they had before there was one.
+    binning: int | None = Field(
+        None,
+        gt=0,
+        exclude_if=lambda value: value is None,
+        description="pixels on a side that are summed into one; of what results the encoder sees "
+        "the middle, of its size. null: images are of its size",
+    )
     encoder: EncoderConfig
     jitter: JitterConfig
     monitor: MonitorConfig | None
@@ -206,7 +214,15 @@ class FinetuneConfig(TrainingConfig):
     """``python cli.py finetune``."""
 
     task: str
-    encoder: str = Field(description="latest, none (from scratch), or the folder of a run")
+    encoder: str = Field(
+        description="latest, default (what ships), none (from scratch), or the folder of a run"
+    )
+    # Runs that need no leave do not state it, and keep their identity.
+    allow_other_preset: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="the data may be of another preset than that of the encoder",
+    )
     backbone: str = Field(description="vit, a timm model, or rcan, where encoder is none")
     scratch_encoder: EncoderConfig = Field(description="the vit where encoder is none")
     mode: Mode

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 
+from learn.checks import check_mode, check_preset
 from learn.config import FinetuneConfig
 from learn.data import BatchIndices, InMemory, Split, loader, split_for, training_batches
 from learn.data_description import describe
 from learn.inference.model_file import save_model
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
 from learn.networks.encoder_files import Backbone, describe_encoder, load_encoder, save_encoder
+from learn.networks.lora import add_low_rank, merge_low_rank
 from learn.networks.size import VIT, check_batch
 from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
@@ -22,10 +24,12 @@ from learn.run_files import CHECKPOINTS, METRICS
 from learn.runs import find_encoder, run_folder
 from learn.tasks import task_class
 from learn.tasks.base import Task
+from learn.tasks.judging import judge_rows, learn_ordinary
 from learn.training.checkpoints import Checkpoint, load_checkpoint
 from learn.training.limits import check_limits, trained_encoder
 from learn.training.loop import Stop, resolve, train
 from learn.training.processes import process_rank
+from learn.weights.shipped import DEFAULT
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
@@ -56,6 +60,7 @@ def finetune(
     assert config.data is not None
     data = take_first(shards.read(config.data), config.max_images)
     images = kind.inputs(data)
+    check_preset(config, config.data, data.attrs.get("preset"))
     pretrained = _load_pretrained(config, kind)
     parts = split_for(data, config)
     # One note is enough, where several processes train.
@@ -73,6 +78,8 @@ def finetune(
     build = partial(kind, config, encoder, describe(data), steps)
     check_network(build, f"the networks of {config.task}", "make the sizes in params smaller")
     task = build()
+    if config.lora:
+        add_low_rank(task.encoder, config.lora)
     with run_folder(config, config.task, METRICS, data.digest) as (folder, finished):
         if finished:
             return folder, False
@@ -81,6 +88,7 @@ def finetune(
         if memory.fits is not None:
             memory.fits = task.learn_fits(memory.fits, torch.from_numpy(parts.train))
         _train(task, memory, batches, parts, folder)
+        merge_low_rank(task.encoder)
         if not process_rank(config):
             _test(task, data, memory, parts, folder)
     return folder, True
@@ -94,6 +102,7 @@ def _find_inputs(config: FinetuneConfig) -> FinetuneConfig:
     """
     kind = task_class(config.task)
     validate(kind.Params, config.params, "params")
+    check_mode(config)
     fresh = config.encoder == "none"
     if config.backbone != VIT and not fresh:
         raise InputError(
@@ -101,8 +110,9 @@ def _find_inputs(config: FinetuneConfig) -> FinetuneConfig:
             "backbone of a pretrained encoder is known)"
         )
     data = config.data or kind.data_needs.find()
-    encoder = "none" if fresh else str(find_encoder(config.encoder))
-    return config.model_copy(update={"data": data, "encoder": encoder})
+    if not fresh and config.encoder != DEFAULT:  # what ships has a name, wherever it lies
+        config = config.model_copy(update={"encoder": str(find_encoder(config.encoder))})
+    return config.model_copy(update={"data": data})
 
 
 def _load_pretrained(config: FinetuneConfig, kind: type[Task]) -> Backbone | None:
@@ -113,7 +123,7 @@ def _load_pretrained(config: FinetuneConfig, kind: type[Task]) -> Backbone | Non
     """
     if config.encoder == "none":
         return None
-    pretrained = load_encoder(Path(config.encoder))
+    pretrained = load_encoder(find_encoder(config.encoder))
     if not isinstance(pretrained, kind.backbones):
         raise InputError(
             f"{config.task} needs tokens or maps of an image, which the encoder of "
@@ -157,8 +167,10 @@ def _test(task: Task, data: DataSet, memory: InMemory, parts: Split, folder: Pat
             "optimizer.base_lr and another --out"
         )
     task.calibrate(found, data, parts, memory.fits)
+    learn_ordinary(task, memory, parts)
     predictions = predict_rows(task, parts.test, memory)
-    metrics = measure_rows(task, predictions, data, parts.test, memory)
+    judged = judge_rows(task, parts.test, memory)
+    metrics = measure_rows(task, predictions, data, parts.test, memory, judged)
     save_model(task, describe(data), folder)
     save_encoder(task.encoder, folder, describe_encoder(config, data.attrs, task.encoder))
-    write_results(task, predictions, data, parts.test, metrics, folder)
+    write_results(task, predictions, data, parts.test, metrics, folder, judged)

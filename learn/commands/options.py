@@ -62,6 +62,7 @@ NAMES = {
     "devices": _known("lensphys.ground.devices:DEVICES"),
     "runs": _known("learn.weights.shipped:run_names"),
     "or_default": _known("learn.weights.shipped:or_default"),
+    "and_default": _known("learn.weights.shipped:and_default"),
     "choice_of_default": _known("learn.weights.shipped:choice_of_default"),
 }
 

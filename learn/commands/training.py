@@ -75,7 +75,9 @@ def finetune_command(
     encoder: Annotated[
         str | None,
         option(
-            "Folder of a pretraining run; latest: the last one; none: train from scratch.", "DIR"
+            "Folder of a pretraining run; latest: the last one{and_default}; none: train from "
+            "scratch.",
+            "DIR",
         ),
     ] = None,
     backbone: Annotated[

@@ -36,6 +36,11 @@ def or_default() -> list[str]:
     return [f", or {DEFAULT}: what ships with the package"] if list_networks() else []
 
 
+def and_default() -> list[str]:
+    """Return what the help adds to the choice of an encoder where weights ship."""
+    return [f"; {DEFAULT}: what ships with the package"] if list_networks() else []
+
+
 def choice_of_default() -> list[str]:
     """Return the help of the option that chooses a network where weights ship."""
     known = list_networks()
