@@ -29,6 +29,7 @@ from learn.training.limits import check_limits
 from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
 from learn.training.processes import process_rank
+from learn.views.middle import bin_middle
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
@@ -60,7 +61,9 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         )
     if config.device == "cpu":
         check_batch("encoder", config.encoder, batches.share_size, _SEEN)
-    stretch = Stretch.of_images(torch.from_numpy(data.image[trained]), config.stretch)
+    side, factor = config.encoder.image_size, config.binning or 1
+    seen = bin_middle(torch.from_numpy(data.image[trained]), side, factor)
+    stretch = Stretch.of_images(seen, config.stretch)
     steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
     build = partial(method, _set_batch_size(config, batches), stretch, steps)
     what = f"the encoder and the other networks of {config.method}"
@@ -77,7 +80,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         blind = module.blind_losses(batches.batch_size)
         callbacks: tuple[Monitor, ...] = ()
         if config.monitor:
-            image = memory[torch.from_numpy(watched)].stack
+            image = bin_middle(memory[torch.from_numpy(watched)].stack, side, factor)
             callbacks = (Monitor(config.monitor, image, data.label[watched], blind),)
         train(module, config, folder, loader(memory, batches), callbacks=callbacks)
         if process_rank(config) == 0:
@@ -99,13 +102,28 @@ def _read_data(config: PretrainConfig) -> shards.DataSet:
         raise InputError(f"{config.data} has images of {channels} channels, the encoder takes 1")
     if ny != nx:
         raise InputError(f"{config.data} has images of {ny} x {nx} pixels; they must be square")
-    if nx != config.encoder.image_size:
-        raise InputError(
-            f"{config.data} has images of {nx} pixels, the encoder is for "
-            f"{config.encoder.image_size}; use --set encoder.image_size={nx} "
-            "(a multiple of encoder.patch_size)"
-        )
+    _check_size(config, nx)
     return data
+
+
+def _check_size(config: PretrainConfig, size: int) -> None:
+    """Refuse images of so many pixels on a side, if the encoder is not made for them.
+
+    Raises:
+        InputError: with the sizes and binnings that serve.
+    """
+    side, factor = config.encoder.image_size, config.binning
+    if factor is None and size != side:
+        middle = f", or --set binning={size // side} for their middle" if size > side else ""
+        raise InputError(
+            f"{config.data} has images of {size} pixels, the encoder is for {side}; use --set "
+            f"encoder.image_size={size} (a multiple of encoder.patch_size){middle}"
+        )
+    if factor is not None and size < side * factor:
+        raise InputError(
+            f"binning = {factor} needs images of {side * factor} pixels for an encoder of {side}, "
+            f"and those of {config.data} have {size}; use a smaller binning or encoder.image_size"
+        )
 
 
 def _set_batch_size(config: PretrainConfig, batches: BatchIndices) -> PretrainConfig:
@@ -143,6 +161,7 @@ def _leave_encoder(
         | describe_input(module.stretch, median_exposure(data, trained), data)
         | {
             "images": len(trained),
+            "binning": config.binning,
             "epochs": config.optimizer.epochs,
             "views_per_image": module.views_per_image,
             "lr": config.optimizer.lr,  # at the batch that there was

@@ -89,9 +89,11 @@ def read_input(
         if fitting is not None and constants["exposure"] is not None:
             fitting.exposure.copy_(torch.tensor(float(constants["exposure"])))
         data = DataDescription(**description[_DATA])
+        # Encoders of earlier versions do not state it.
+        binning = int(description.get("binning") or 1)
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"{where} does not hold the form of the images of its encoder, as one of an earlier "
             "version; run its pretrain command again with a new --out"
         ) from None
-    return EncoderInput(stretch, fitting), data
+    return EncoderInput(stretch, fitting, binning), data

@@ -13,6 +13,7 @@ from learn.lens_fits.channels import stack_channels
 from learn.networks.encoder import Encoder
 from learn.training.optimizer import Trained
 from learn.views.jitter import jitter_images
+from learn.views.middle import bin_middle
 from learn.views.symmetries import random_symmetry, turn_channels
 from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
@@ -92,7 +93,13 @@ class Method(Trained, abc.ABC):
             image = turn_images(image, symmetry)
             channels = None if channels is None else turn_channels(channels, symmetry)
             image = jitter_images(image, self.config.jitter, self.stretch.softening)
-        stretched: Tensor = self.stretch(stack_channels(image, channels))
+        return self.see(stack_channels(image, channels))
+
+    def see(self, stack: Tensor) -> Tensor:
+        """Images, with the channels of their lens fits if any, as the encoder sees them."""
+        config = self.config
+        middle = bin_middle(stack, config.encoder.image_size, config.binning or 1)
+        stretched: Tensor = self.stretch(middle)
         return stretched
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

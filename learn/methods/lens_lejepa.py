@@ -42,12 +42,11 @@ class LensLeJEPA(LeJEPA):
     params: Params
 
     def view(self, batch: Batch) -> Tensor:
-        """A random view of images, stretched, and not turned yet."""
+        """A random view of images, as the encoder sees them, and not turned yet."""
         image = batch.image
         if self.config.augment:
             image = jitter_images(image, self.config.jitter, self.stretch.softening)
-        stretched: Tensor = self.stretch(image)
-        return stretched
+        return self.see(image)
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         images = torch.cat(views)

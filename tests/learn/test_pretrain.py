@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from learn.inference.encoder_input import read_input
 from learn.lens_fits.channels import STACK
 from learn.methods import METHODS
 from learn.networks.encoder_files import load_encoder
@@ -124,3 +125,27 @@ def test_without_a_monitor_every_image_is_trained_on(
     assert left["images"] == 60
     assert left["monitor"] is None
     assert "precision: bf16-mixed" in (folder / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("method", ["ijepa", "lens-lejepa"])
+def test_the_middle_of_larger_images_is_seen_in_coarser_pixels(
+    method: str, model2: Path, tmp_path: Path, pretrain_config: Any
+) -> None:
+    sets = ("optimizer.epochs=1", "encoder.image_size=24", "encoder.patch_size=8", "binning=2")
+    folder, _ = pretrain(pretrain_config(method, sets, data=model2, out=tmp_path / "run"))
+    about = json.loads((folder / "encoder.json").read_text())
+    assert about["binning"] == 2
+    data = shards.read(model2)
+    middle = data.image[:, :, 8:56, 8:56].reshape(60, 1, 24, 2, 24, 2).sum((3, 5))
+    encoder_input, _ = read_input(about, load_encoder(folder), str(folder))
+    seen = encoder_input(torch.from_numpy(data.image), None)[:, :, 4:28, 4:28]
+    torch.testing.assert_close(seen, encoder_input.stretch(torch.from_numpy(middle)))
+    peak = torch.from_numpy(middle).flatten(1).amax(1).median().item()
+    assert 1e-4 * peak * 0.5 < encoder_input.stretch.softening.item() < 0.1 * peak
+
+
+def test_a_binning_that_leaves_too_few_pixels_is_refused(
+    model2: Path, pretrain_config: Any
+) -> None:
+    with pytest.raises(InputError, match="binning = 2 needs images of 128 pixels"):
+        pretrain(pretrain_config("mae", ("binning=2",), data=model2))
