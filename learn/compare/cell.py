@@ -13,6 +13,8 @@ from simulate.config import SimulateConfig
 TASK = "classify"
 #: Places of inputs and outputs, on which no result depends.
 _PLACES_OF_PRETRAINING, _PLACES_OF_TRAINING = {"out", "data"}, {"out", "data", "encoder"}
+#: Settings of what follows the test of a network, on which none that is compared depends.
+_AFTERWARDS = {"false_flags"}
 #: The keys of a fine-tuning that a linear probe depends on.
 _OF_A_PROBE = {"stretch", "validation_fraction", "test_fraction", "labels_per_class", "seed"}
 
@@ -91,7 +93,8 @@ class Cell:
     def config(self) -> dict[str, Any]:
         """All that the result depends on."""
         if self.probe_strengths is None:
-            training = self.training.model_dump(mode="json", exclude=_PLACES_OF_TRAINING)
+            apart = _PLACES_OF_TRAINING | _AFTERWARDS
+            training = self.training.model_dump(mode="json", exclude=apart)
         else:
             own = {"scratch_encoder"} if has_own_encoder(self.method) else set[str]()
             training = self.training.model_dump(mode="json", include=_OF_A_PROBE | own)

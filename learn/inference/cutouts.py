@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from learn.config import PredictConfig
 from learn.inference.network import Network
 from learn.inference.resample import TOLERANCE, Frame, resample
+from learn.tasks.outliers import NOT_COMPUTED, TESTS, Resemblance
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
 from simulate.importers.errors import BrokenFileError, escape
@@ -70,6 +71,8 @@ class CutoutRemarks:
     def __init__(self) -> None:
         self._notes: Counter[str] = Counter()
         self._failed: list[str] = []
+        self._flags: Counter[str] = Counter()
+        self._flagged = 0
         self.broken: list[str] = []
         self.left_out: list[str] = []
 
@@ -91,13 +94,22 @@ class CutoutRemarks:
         why = equal if cutout.blank else "the network gives no number"
         self._failed.append(f"{escape(cutout.name)}: {why}")
 
+    def flag(self, judged: Resemblance) -> None:
+        """Remark which of the images that were predicted are unlike those of the training."""
+        self._flagged += int(judged.flagged.sum())
+        self._flags.update({flag: int(judged.has(flag).sum()) for flag in TESTS.values()})
+
     def lines(self, predicted: int) -> Iterator[str]:
         """All remarks, the first of each kind one by one."""
         for note, count in self._notes.most_common(_NAMED):
             yield f"{count} {'image' if count == 1 else 'images'} {note}"
         yield from (f"NaN for {line}" for line in self._failed[:_NAMED])
         if self._failed:
-            yield f"{len(self._failed)} of {predicted} could not be computed: NaN, with flag 1"
+            count = f"{len(self._failed)} of {predicted}"
+            yield f"{count} could not be computed: NaN, with the flag '{NOT_COMPUTED}'"
+        if self._flagged:
+            flags = ", ".join(f"{count} {flag}" for flag, count in self._flags.items() if count)
+            yield f"{self._flagged} of {predicted} flagged: {flags}"
         yield from (f"left out {line}" for line in self.left_out[:_NAMED])
         if len(self.left_out) > _NAMED:
             yield f"{len(self.left_out)} files left out"

@@ -18,6 +18,7 @@ from learn.inference.outputs import check_evaluation
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
 from learn.run_files import EVALUATION, read_run_config
 from learn.tasks import task_report
+from learn.tasks.judging import judge_rows
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import write_text
@@ -78,8 +79,10 @@ def evaluate(
         check_evaluation(out, figures, overwrite=overwrite)
     task, known = restore(run)
     config, device = task.config, choose_device(device)
-    assert config.data is not None
-    images = shards.read(data or config.data)
+    place = data or config.data
+    if place is None:
+        raise InputError(f"{run} does not state its data set; name one with --data")
+    images = shards.read(place)
     own = _is_own(images, describe(images), known, run, named=data is not None)
     if own:
         images = take_first(images, config.max_images)
@@ -89,13 +92,14 @@ def evaluate(
     task = task.to(device)
     memory = task.load(images, device)
     predictions = predict_rows(task, rows, memory)
-    metrics = measure_rows(task, predictions, images, rows, memory)
+    judged = judge_rows(task, rows, memory)
+    metrics = measure_rows(task, predictions, images, rows, memory, judged)
     if out is not None:
         with hold(out):
             check_evaluation(out, figures, overwrite=overwrite)
             about = {"task": config.task, "run": str(run), "data": str(images.path)}
             write_text(out / EVALUATION, json.dumps(about, indent=1) + "\n")
-            write_results(task, predictions, images, rows, metrics, out)
+            write_results(task, predictions, images, rows, metrics, out, judged)
     return Evaluation(config.task, metrics, images, rows)
 
 

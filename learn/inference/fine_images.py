@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -19,13 +20,16 @@ from lensphys.ground.files import replacing
 from lensphys.ground.locks import hold
 from lensphys.ground.names import ascii_text
 
+#: Keys of the resemblance of an image to those of the training.
+_KEYS = {"chi2_dof": "CHI2DOF", "distance": "DISTANCE"}
+
 
 def write_images(out: Path, predictions: Predictions, model: Model, *, overwrite: bool) -> int:
     """Write one FITS file an image; return their number.
 
     Args:
         out: the folder.
-        predictions: images in batches, what the network returns, and whether that is a result.
+        predictions: of images in batches.
         model: the network.
         overwrite: replace files of any kind.
 
@@ -35,11 +39,16 @@ def write_images(out: Path, predictions: Predictions, model: Model, *, overwrite
     names: Counter[str] = Counter()
     count = 0
     with hold(out):
-        for batch, images, known in predictions:
-            for cutout, image, flag in zip(batch, images[:, 0].numpy(), ~known, strict=True):
+        for predicted in predictions:
+            images = predicted.values[:, 0].numpy()
+            for i, (cutout, image) in enumerate(zip(predicted.cutouts, images, strict=True)):
                 factor = image.shape[-1] // model.size
                 hdu = _make_hdu(cutout, image, factor, model)
-                hdu.header["FLAG"] = (int(flag), "1: it could not be computed and is NaN")
+                hdu.header["FLAG"] = (str(predicted.flags[i]), "empty for an ordinary image")
+                for name, column in (predicted.judged.columns if predicted.judged else {}).items():
+                    # A header has no infinite numbers.
+                    value = float(column[i])
+                    hdu.header[_KEYS[name]] = value if math.isfinite(value) else str(value)
                 name = _name_file(cutout, factor, names)
                 with writing(out):
                     place = check_image(out / name, overwrite=overwrite)

@@ -16,8 +16,10 @@ from learn.inference.fine_images import write_images
 from learn.inference.memory import images_in_memory
 from learn.inference.model import Model, load_model
 from learn.inference.outputs import choose_folder, choose_table, drop_outputs
-from learn.inference.tables import write_table
+from learn.inference.tables import Predicted, write_table
 from learn.inference.testing import are_computed
+from learn.tasks.judging import judge_batch
+from learn.tasks.outliers import Resemblance
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 
@@ -109,13 +111,13 @@ def _choose_batch(config: PredictConfig, model: Model, warn: Callable[[str], Non
 @torch.inference_mode()
 def _predict_batches(
     model: Model, cutouts: Iterable[Cutout], batch_size: int, remarks: CutoutRemarks
-) -> Iterator[tuple[list[Cutout], torch.Tensor, NDArray[np.bool_]]]:
-    """Predict images in batches, with a note of the results that are numbers; others are NaN."""
+) -> Iterator[Predicted]:
+    """Predict images in batches; results that are no numbers are NaN, with a flag."""
     rest = iter(cutouts)
     while batch := list(itertools.islice(rest, batch_size)):
         pixels = np.stack([cutout.frame.pixels for cutout in batch]).astype(np.float32)
         exposure = np.array([cutout.exposure_time for cutout in batch])
-        values = _predict_batch(model, pixels, exposure)
+        values, judged = _predict_batch(model, pixels, exposure)
         known = are_computed(values)
         if not model.task.makes_images:
             known &= ~np.array([cutout.blank for cutout in batch])
@@ -123,20 +125,23 @@ def _predict_batches(
         for cutout, is_known in zip(batch, known, strict=True):
             if not is_known:
                 remarks.fail(cutout)
-        yield batch, values, known
+        if judged is not None:
+            remarks.flag(judged.rows(known))
+        yield Predicted(batch, values, known, judged)
 
 
 def _predict_batch(
     model: Model, pixels: NDArray[np.float32], exposure: NDArray[np.float64]
-) -> torch.Tensor:
-    """Predictions on the CPU.
+) -> tuple[torch.Tensor, Resemblance | None]:
+    """Predictions on the CPU, and how the images resemble those of the training.
 
     Raises:
         InputError: if a batch is too large for the device.
     """
     try:
-        values: torch.Tensor = model(pixels, exposure)
-        return values.float().cpu()
+        batch = model.prepare(pixels, exposure)
+        values = model.task.predict_batch(batch)
+        return values.float().cpu(), judge_batch(model.task, batch)
     except (torch.OutOfMemoryError, MemoryError):
         raise InputError(
             f"the device has no memory for a batch of {len(pixels)} images; give --batch-size "

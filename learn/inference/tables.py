@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.table import MaskedColumn, Table
@@ -14,6 +14,7 @@ from torch import Tensor
 from learn.inference.cutouts import Cutout
 from learn.inference.outputs import FIRST, FORMATS, LAST, is_table, writing
 from learn.tasks.base import Task
+from learn.tasks.outliers import NOT_COMPUTED, Resemblance
 from lensphys.ground.files import check_output
 from lensphys.ground.locks import replacing_alone
 from lensphys.ground.names import ascii_text, plain_text
@@ -21,24 +22,43 @@ from lensphys.ground.names import ascii_text, plain_text
 #: Characters that FITS has for the name of a column.
 _LONGEST_NAME = 64
 
-Predictions = Iterable[tuple[list[Cutout], Tensor, NDArray[np.bool_]]]
+
+class Predicted(NamedTuple):
+    """Predictions of a batch of images."""
+
+    cutouts: list[Cutout]
+    values: Tensor
+    """(B, ...) what the network returns; NaN where that is no result"""
+    known: NDArray[np.bool_]
+    """(B,) false where it could not be computed"""
+    judged: Resemblance | None
+    """how the images resemble those of the training; None of a network that has not learned it"""
+
+    @property
+    def flags(self) -> NDArray[np.str_]:
+        """(B,) flags in words, empty for ordinary images."""
+        words = np.full(len(self.known), "") if self.judged is None else self.judged.flags
+        return np.where(self.known, words, NOT_COMPUTED)
+
+
+Predictions = Iterable[Predicted]
 
 
 def write_table(out: Path, predictions: Predictions, task: Task, *, overwrite: bool) -> int:
     """Write a table with a row for each image; return their number.
 
-    Numbers that could not be computed are NaN, words are empty, and their flag is 1.
+    Numbers that could not be computed are NaN, words are empty, and the flag tells of it.
 
     Args:
         out: the table.
-        predictions: images in batches, what the network returns, and whether that is a result.
+        predictions: of images in batches.
         task: names the columns.
         overwrite: replace a file of any kind.
 
     Raises:
         InputError: if it cannot be written.
     """
-    rows = [_columns(batch, values, known, task) for batch, values, known in predictions]
+    rows = [_columns(predicted, task) for predicted in predictions]
     if not rows:
         return 0
     joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
@@ -50,27 +70,29 @@ def write_table(out: Path, predictions: Predictions, task: Task, *, overwrite: b
     return len(joined[FIRST[0]])
 
 
-def _columns(
-    batch: list[Cutout], values: Tensor, known: NDArray[np.bool_], task: Task
-) -> dict[str, NDArray[Any]]:
+def _columns(predicted: Predicted, task: Task) -> dict[str, NDArray[Any]]:
     """The columns of some rows; those of the task keep clear of the others."""
+    batch, judged = predicted.cutouts, predicted.judged
     names, index = FIRST
     bad, flag = LAST
     columns: dict[str, NDArray[Any]] = {
         names: np.array([plain_text(cutout.path) for cutout in batch]),
         index: np.array([cutout.index for cutout in batch]),
     }
-    for name, column in task.table(values).items():
-        columns[f"prediction_{name}" if name in FIRST + LAST else name] = column
+    judgement = {} if judged is None else judged.columns
+    for name, column in task.table(predicted.values).items():
+        taken = name in FIRST + LAST or name in judgement
+        columns[f"prediction_{name}" if taken else name] = column
+    columns |= judgement
     columns[bad] = np.array([cutout.bad for cutout in batch])
-    columns[flag] = np.where(known, 0, 1)
+    columns[flag] = predicted.flags
     return columns
 
 
 def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
     """A table as its format can hold it: FITS knows ASCII alone, and all want a line a row."""
     ascii_only = ending == ".fits"
-    failed = columns[LAST[1]] == 1
+    failed = columns[LAST[1]] == NOT_COMPUTED
     show = ascii_text if ascii_only else plain_text
     names = _unique([show(name) for name in columns], ascii_only)
     table = Table()
@@ -78,7 +100,7 @@ def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
         values = column
         if column.dtype.kind == "U":
             values = np.array([show(text) for text in column])
-        if column.dtype.kind in "Ub" and name not in FIRST:
+        if column.dtype.kind in "Ub" and name not in FIRST + LAST:
             # Neither a class nor a verdict follows from what could not be computed.
             values = np.where(failed, np.zeros((), values.dtype), values)
             if failed.any() and not ascii_only:  # FITS would hold true for a masked verdict

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learn.data import BatchIndices, InMemory, loader
+from learn.fractions import fraction_interval
 from learn.inference.outputs import PREDICTIONS
+from learn.reporting.task_report import FLAGGED, UNFLAGGED
 from learn.run_files import METRICS
 from learn.tasks.base import Task
+from learn.tasks.outliers import TESTS, Resemblance
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import cannot_write, replacing, write_text
 from simulate.hdf5 import error_number
@@ -34,11 +37,26 @@ def predict_rows(task: Task, rows: NDArray[np.int64], memory: InMemory) -> Tenso
 
 
 def measure_rows(
-    task: Task, predictions: Tensor, data: DataSet, rows: NDArray[np.int64], memory: InMemory
+    task: Task,
+    predictions: Tensor,
+    data: DataSet,
+    rows: NDArray[np.int64],
+    memory: InMemory,
+    judged: Resemblance | None = None,
 ) -> dict[str, Any]:
     """Metrics of the predictions for the images ``rows``, and of all baselines beside them.
 
     Images whose predictions are no numbers are counted as ``not_computed``.
+
+    Args:
+        task: that predicted.
+        predictions: of N images.
+        data: the data set.
+        rows: (N,) indices of the images.
+        memory: the data set in memory.
+        judged: the resemblance of the images to those of the training. With it the metrics hold
+            ``flagged``, the fraction with a flag, its 95% interval and the fraction with each flag,
+            and ``unflagged``, the headline measures of the others.
 
     Raises:
         InputError: if no prediction is a number.
@@ -56,10 +74,34 @@ def measure_rows(
         _log.info("%d of %d predictions are NaN and %s", metrics["not_computed"], len(rows), how)
         if not task.judges_all:
             predictions, measured = predictions[torch.from_numpy(known)], rows[known]
+    metrics |= _measure(task, predictions, data, measured, memory)
+    if judged is not None:
+        metrics[FLAGGED] = measure_flags(judged)
+        ordinary = ~judged.rows(known).flagged if len(measured) < len(rows) else ~judged.flagged
+        labels = data.label[measured]
+        # A measure of a part is one of the whole where each class is left.
+        if np.array_equal(np.unique(labels[ordinary]), np.unique(labels)):
+            others = predictions[torch.from_numpy(ordinary)]
+            part = _measure(task, others, data, measured[ordinary], memory)
+            metrics[UNFLAGGED] = task.report.headline_numbers(part)
+    return metrics
+
+
+def _measure(
+    task: Task, predictions: Tensor, data: DataSet, rows: NDArray[np.int64], memory: InMemory
+) -> dict[str, Any]:
     fits = memory.fits
     if fits is not None:
-        fits = fits.without_channels().rows(torch.from_numpy(measured))
-    return task.measure(predictions, data, measured, fits) | metrics
+        fits = fits.without_channels().rows(torch.from_numpy(rows))
+    return task.measure(predictions, data, rows, fits)
+
+
+def measure_flags(judged: Resemblance) -> dict[str, float]:
+    """Fraction of images with a flag, the ends of its 95% interval, and the fraction with each."""
+    share = {name.replace(" ", "_"): judged.has(name).mean() for name in TESTS.values()}
+    low, high = fraction_interval(int(judged.flagged.sum()), len(judged))
+    measured = {"share": judged.flagged.mean(), "low": low, "high": high} | share
+    return {name: float(value) for name, value in measured.items()}
 
 
 def are_computed(predictions: Tensor) -> NDArray[np.bool_]:
@@ -89,8 +131,11 @@ def write_results(
     rows: NDArray[np.int64],
     metrics: dict[str, Any],
     folder: Path,
+    judged: Resemblance | None = None,
 ) -> None:
-    """Write figures, predictions and, last, the metrics.
+    """Write figures, predictions with the flags of images where they have been judged, and metrics.
+
+    The metrics come last.
 
     Raises:
         InputError: if they cannot be written.
@@ -98,6 +143,8 @@ def write_results(
     known = are_computed(predictions)
     task.draw(predictions[torch.from_numpy(known)], data, rows[known], metrics, folder)
     columns, attrs = task.records(predictions, data, rows)
+    if judged is not None:
+        columns |= judged.columns | {"flag": judged.flags.astype("S")}
     try:
         with (
             replacing(folder / PREDICTIONS) as path,

@@ -15,6 +15,8 @@ from learn.reporting.table import Entry, Table
 Metrics = Mapping[str, Any]
 _NONE = Entry("–")
 _FORMAT = "{:.3f}"
+#: Keys of the metrics of images that are flagged as unlike the training, and of the others.
+FLAGGED, UNFLAGGED = "flagged", "unflagged"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +96,17 @@ class TaskReport:
         return Table(title, ("measure", "this run", *(each.name for each in baselines)), rows)
 
     def notes(self, metrics: Metrics) -> list[str]:
-        """Paragraphs below the table of one run."""
-        return []
+        """Paragraphs below the table of one run: how many images are flagged."""
+        flagged = metrics.get(FLAGGED)
+        if flagged is None:
+            return []
+        share, low, high = (f"{100 * flagged[key]:.1f}%" for key in ("share", "low", "high"))
+        note = f"{share} of the images are flagged ({low} to {high} with 95% confidence)"
+        others = metrics.get(UNFLAGGED) or {}
+        if others:
+            first = next(iter(others))
+            note += f"; {self.label(first)} of the others {self.entry(first, others[first]).text}"
+        return [note]
 
     def terminal_table(self, title: str, metrics: Metrics) -> Table:
         """The result of one run as it is printed."""
@@ -130,6 +141,11 @@ class TaskReport:
                     entries[f"{baseline.prefix} {words}"] = self.entry(name, numbers[beside])
         return entries
 
+    def headline_numbers(self, metrics: Metrics) -> dict[str, float]:
+        """The headline measures of a run, without those of its baseline."""
+        numbers = flat(metrics)
+        return {name: numbers[name] for name in self._headline(numbers)}
+
     def compared_measures(self, metrics: Metrics) -> dict[str, str]:
         """The measures that a comparison shows, and the titles of their tables."""
         if self.compared:
@@ -148,8 +164,9 @@ class TaskReport:
 
     def _measures(self, numbers: Mapping[str, float]) -> list[str]:
         """The measures of the task itself, without those of its baseline."""
+        own = [name for name in numbers if _measure(name) not in (FLAGGED, UNFLAGGED)]
         beside = tuple(each.of("") for each in self._baselines)
-        return [name for name in numbers if not name.startswith(beside)]
+        return [name for name in own if not name.startswith(beside)]
 
     @property
     def _baselines(self) -> list[Baseline]:

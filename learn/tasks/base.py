@@ -29,6 +29,7 @@ from learn.networks.size import VIT
 from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.reporting.task_report import TaskReport
 from learn.tasks.data_needs import DataNeeds
+from learn.tasks.outliers import OutlierTest
 from learn.training.optimizer import Trained
 from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
 from lensphys.ground.config import Strict, validate
@@ -103,6 +104,9 @@ class Task(Trained, abc.ABC):
             self.encoder.requires_grad_(False).eval()
         params = validate(self.Params, config.params, "params")
         self.binning = find_binning(params, encoder, data.side(self.column))
+        self.outliers: OutlierTest | None = None
+        if config.false_flags is not None:
+            self.outliers = OutlierTest(encoder.width, sees_fits=wanted is not None)
         self.build_head(params, data)
 
     @classmethod

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import auc, roc_curve
 
+from learn.fractions import fraction_interval
 from lensphys.ground.names import figure_text
 from simulate.dataset.figures import save_figure
 
@@ -75,7 +76,8 @@ def draw_look_alikes(
     width = 0.8 / len(passed)
     for i, (who, called) in enumerate(passed.items()):
         rate = np.array([called[kinds == k].mean() for k in present])
-        low, high = np.array([_wilson(called[kinds == k]) for k in present]).T
+        parts = [called[kinds == k] for k in present]
+        low, high = np.array([fraction_interval(int(p.sum()), len(p), sigma=1) for p in parts]).T
         x = np.arange(len(present)) + (i - (len(passed) - 1) / 2) * width
         error = np.maximum([rate - low, high - rate], 0)
         ax.bar(x, rate, width, label=who, alpha=0.8)
@@ -86,11 +88,3 @@ def draw_look_alikes(
     ax.legend()
     save_figure(figure, path)
     return path
-
-
-def _wilson(passed: NDArray[np.bool_]) -> tuple[float, float]:
-    """68% interval of a fraction, which is not empty for none of few (Wilson 1927)."""
-    n, rate = len(passed), passed.mean()
-    centre = (rate + 0.5 / n) / (1 + 1 / n)
-    half = np.sqrt(rate * (1 - rate) / n + 0.25 / n**2) / (1 + 1 / n)
-    return float(centre - half), float(centre + half)

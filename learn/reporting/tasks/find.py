@@ -37,7 +37,7 @@ class FindReport(TaskReport):
 
     def notes(self, metrics: Metrics) -> list[str]:
         """The look-alikes that are called lenses, and the rates that so few images cannot give."""
-        notes, others = [], metrics["non_lenses"]
+        notes, others = super().notes(metrics), metrics["non_lenses"]
         passed = metrics["false_positive_rate"]
         if passed:
             rates = ", ".join(f"{name} {rate:.3f}" for name, rate in passed.items())

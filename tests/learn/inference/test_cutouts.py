@@ -169,5 +169,5 @@ def test_images_of_which_nothing_could_be_computed_are_named() -> None:
         remarks.fail(cutout)  # type: ignore[arg-type]
     lines = list(remarks.lines(20))
     assert lines[0] == r"NaN for \x1b[2Ja.fits: the network gives no number"
-    assert lines[-1] == "12 of 20 could not be computed: NaN, with flag 1"
+    assert lines[-1] == "12 of 20 could not be computed: NaN, with the flag 'not computed'"
     assert len(lines) == 11

@@ -11,6 +11,8 @@ from astropy.io import fits
 
 from learn.inference.fine_images import write_images
 from learn.inference.outputs import is_image
+from learn.inference.tables import Predicted
+from learn.tasks.outliers import Resemblance
 from lensphys.ground.errors import InputError
 
 SIZE, FACTOR = 8, 2
@@ -36,9 +38,9 @@ def cutout(
     )
 
 
-def batch(*cutouts: Any, value: float = 1.0, known: bool = True) -> Any:
+def batch(*cutouts: Any, value: float = 1.0, known: bool = True, judged: Any = None) -> Any:
     images = torch.full((len(cutouts), 1, FACTOR * SIZE, FACTOR * SIZE), value)
-    return list(cutouts), images, np.full(len(cutouts), known)
+    return Predicted(list(cutouts), images, np.full(len(cutouts), known), judged)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_pixels_hold_what_the_image_held(
     pixels, header = fits.getdata(tmp_path / "a_x2.fits", header=True)
     assert pixels.shape == (12, 16), "without padding"
     assert np.unique(pixels).tolist() == [value]
-    assert (header["PIXSCALE"], header["NBADPIX"], header["FLAG"]) == (0.1, 3, 0)
+    assert (header["PIXSCALE"], header["NBADPIX"], header["FLAG"]) == (0.1, 3, "")
     assert is_image(tmp_path / "a_x2.fits")
 
 
@@ -62,7 +64,15 @@ def test_an_image_that_could_not_be_computed_is_flagged(tmp_path: Path) -> None:
     write_images(tmp_path, images, model(), overwrite=False)
     pixels, header = fits.getdata(tmp_path / "a_x2.fits", header=True)
     assert np.isnan(pixels).all()
-    assert header["FLAG"] == 1
+    assert header["FLAG"] == "not computed"
+
+
+def test_an_image_unlike_the_training_is_flagged_in_words(tmp_path: Path) -> None:
+    flags = np.array(["poor fit; unlike training"])
+    judged = Resemblance(np.array([np.inf]), np.array([3.5]), flags)
+    write_images(tmp_path, [batch(cutout(), judged=judged)], model(), overwrite=False)
+    header = fits.getheader(tmp_path / "a_x2.fits")
+    assert (header["FLAG"], header["CHI2DOF"], header["DISTANCE"]) == (flags[0], "inf", 3.5)
 
 
 @pytest.mark.parametrize("name", ["é.fits", "\x1b[31m\n.fits", "n" * 240 + ".fits", "\udcff.npy"])

@@ -21,6 +21,7 @@ from learn.inference.cutouts import CutoutRemarks, read_images
 from learn.inference.model import Model
 from learn.inference.predict import predict
 from learn.lens_fits.lens_fits import LensFits
+from learn.tasks.classify import Classify
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
 from simulate import shards
@@ -76,7 +77,8 @@ def test_a_table_has_the_probabilities_that_the_run_has_written(
     assert (out, count, lines) == (Path("predictions.csv"), 60, [])
     table = Table.read(out)
     assert table.colnames == [
-        "file", "index", "predicted", "p_no_sub", "p_cdm", "p_axion", "n_bad_pixels", "flag"
+        "file", "index", "predicted", "p_no_sub", "p_cdm", "p_axion", "distance", "n_bad_pixels",
+        "flag"
     ]  # fmt: skip
     with h5py.File(classifier / "predictions.h5") as file:
         expected, index = file["prediction"][()], file["index"][()]
@@ -124,6 +126,7 @@ def test_fits_of_another_telescope_is_resampled_cropped_and_filled(
         "1 image resampled from 0.05 to 0.101 arcsec",
         "1 image cropped from 74 x 69 to 64 x 64 pixels",
         "1 image in 'ADU', where the network was trained on '2 e-/s'",
+        "1 of 1 flagged: 1 unlike training",
     ]
 
 
@@ -314,16 +317,20 @@ def test_what_cannot_be_computed_has_no_class(
         classifier, *map(Path, ("a.npy", "b.npy", "c.npy")), pixel_scale=0.101
     )
     table = Table.read(out)
-    assert (count, list(table["flag"]), list(table["n_bad_pixels"])) == (3, [0, 1, 0], [0, 0, 1])
+    assert (count, list(table["n_bad_pixels"])) == (3, [0, 0, 1])
+    assert table["flag"][1] == "not computed"
+    assert not {"not computed"} & {*table["flag"][[0, 2]].filled("")}
     assert list(table["predicted"].mask) == [False, True, False]
     assert np.isfinite(table["p_cdm"][[0, 2]]).all()
     assert lines[-2:] == [
         "NaN for b.npy: its pixels are equal to the last digit that the network keeps",
-        "1 of 3 could not be computed: NaN, with flag 1",
+        "1 of 3 could not be computed: NaN, with the flag 'not computed'",
     ]
-    monkeypatch.setattr(Model, "forward", lambda self, *given: torch.full((3, 3), torch.nan))
+    monkeypatch.setattr(
+        Classify, "predict_batch", lambda self, batch: torch.full((3, 3), torch.nan)
+    )
     predicted(classifier, Path("a.npy"), Path("b.npy"), Path("c.npy"), pixel_scale=0.101)
-    assert list(Table.read(out)["flag"]) == [1, 1, 1]
+    assert list(Table.read(out)["flag"]) == 3 * ["not computed"]
 
 
 def test_a_batch_that_memory_does_not_hold_is_made_smaller(
@@ -338,7 +345,7 @@ def test_a_batch_that_memory_does_not_hold_is_made_smaller(
     def fail(*given: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Model, "forward", fail)
+    monkeypatch.setattr(Model, "prepare", fail)
     with pytest.raises(InputError, match=r"no memory for a batch of 2 images; give --batch-size 1"):
         predicted(classifier, Path("a.npy"), pixel_scale=0.101)
 

@@ -1,0 +1,77 @@
+"""Judging of images by a task."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from learn.data import Split
+from learn.data_description import describe
+from learn.tasks.judging import judge_batch, judge_rows, learn_ordinary
+from learn.tasks.outliers import POOR, UNLIKE
+from simulate import shards
+from tests.learn.conftest import LENS_FIT
+
+ROWS = np.arange(24)
+PARTS = Split(train=ROWS[:16], validation=ROWS[16:], test=ROWS[:0])
+
+
+@pytest.mark.parametrize("task", ["classify", "superres"])
+def test_without_lens_fits_the_features_of_the_encoder_are_compared(
+    task: str, pairs: Path, untrained_task: Any
+) -> None:
+    module, data = untrained_task(task, pairs, "false_flags=0.5")
+    memory = module.load(data, "cpu")
+    learn_ordinary(module, memory, PARTS)
+    judged = judge_rows(module, ROWS, memory)
+    assert judged is not None
+    assert judged.chi2_dof is None
+    batch = judge_batch(module, memory[torch.from_numpy(ROWS[:5])])
+    assert batch is not None
+    np.testing.assert_allclose(batch.distance, judged.distance[:5], rtol=1e-4)
+    assert not judged.rows(PARTS.validation).flagged.any()
+    batch_of_all = memory[torch.from_numpy(ROWS)]
+    image = getattr(batch_of_all, module.column)
+    noisy = image + torch.randn(image.shape) * image.amax()
+    noisy = batch_of_all._replace(**{module.column: noisy})
+    odd = judge_batch(module, noisy)
+    assert odd is not None
+    assert odd.has(UNLIKE).mean() > 0.9
+
+
+def test_images_whose_noise_is_larger_than_is_assumed_are_fitted_poorly(
+    smooth: shards.DataSet, untrained_task: Any
+) -> None:
+    """In training as in prediction; the flags are stored with the weights."""
+    names = {"label_names": ["no_sub", "cdm"]}
+    smooth = dataclasses.replace(smooth, attrs=smooth.attrs | names)
+    module, data = untrained_task("classify", smooth, LENS_FIT, "false_flags=0.05")
+    memory = module.load(data, "cpu")
+    learn_ordinary(module, memory, PARTS)
+    usual = judge_rows(module, ROWS, memory)
+    assert usual is not None
+    assert not usual.flagged.all()
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, data.attrs["background_sigma"], data.image[:4].shape)
+    images = torch.from_numpy((data.image[:4] + noise).astype(np.float32))
+    exposure = data.params["exposure_time"][:4]
+    fits = module.fit_loose(images, describe(data), exposure, "run")
+    batch = memory[torch.arange(4)]._replace(image=images, fits=fits)
+    judged = judge_batch(module, batch)
+    assert judged is not None
+    assert judged.chi2_dof is not None
+    # Shot noise stays what it is.
+    assert ((judged.chi2_dof > 1.5) & (judged.chi2_dof < 2.1)).all()
+    assert judged.has(POOR).all()
+
+
+def test_a_task_that_flags_nothing_has_nothing_to_learn(model2: Path, untrained_task: Any) -> None:
+    module, data = untrained_task("classify", model2, "false_flags=null")
+    memory = module.load(data, "cpu")
+    learn_ordinary(module, memory, PARTS)
+    assert judge_rows(module, ROWS, memory) is None
+    assert judge_batch(module, memory[torch.arange(2)]) is None
+    assert not [name for name in module.state_dict() if name.startswith("outliers")]
