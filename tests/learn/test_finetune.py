@@ -4,13 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from learn.config import FinetuneConfig
 from learn.finetune import finetune
+from learn.inference.evaluate import evaluate
+from learn.inference.model import load_model
+from learn.networks.encoder import Encoder
 from learn.networks.encoder_files import load_encoder
+from learn.run_files import read_run_config
+from learn.training import loop
+from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
+from simulate import shards
 
 
 def test_linear_mode_leaves_the_encoder_as_it_was(
@@ -22,6 +31,67 @@ def test_linear_mode_leaves_the_encoder_as_it_was(
     folder, _ = finetune(config)
     before, after = (load_file(run / "encoder.safetensors") for run in (encoder_run, folder))
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.fixture(scope="module")
+def adapted(model2: Path, encoder_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier whose encoder was changed by low-rank matrices."""
+    sets = ("mode=lora", "optimizer.epochs=2", "optimizer.batch_size=16", "optimizer.base_lr=0.01")
+    out = tmp_path_factory.mktemp("adapted") / "run"
+    path = shipped_config("finetune", "classify", "task")
+    places = {"data": model2, "encoder": str(encoder_run), "out": out}
+    return finetune(load_config(FinetuneConfig, path, sets, device="cpu", **places))[0]
+
+
+def test_low_rank_fine_tuning_changes_the_chosen_weights_alone(
+    encoder_run: Path, adapted: Path
+) -> None:
+    before, after = (load_file(run / "encoder.safetensors") for run in (encoder_run, adapted))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    layers = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    assert changed == {f"vit.blocks.{b}.{layer}.weight" for b in range(2) for layer in layers}
+    for name in changed:
+        assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-3) <= 8
+
+
+def test_a_network_of_low_rank_fine_tuning_is_used_like_any_other(
+    adapted: Path, model2: Path
+) -> None:
+    metrics = json.loads((adapted / "metrics.json").read_text())
+    assert evaluate(adapted).metrics["accuracy"] == pytest.approx(metrics["accuracy"], abs=1e-12)
+    again = load_model(adapted)
+    with h5py.File(adapted / "predictions.h5") as file:
+        rows, predicted = file["index"][()], file["prediction"][()]
+    found = again(shards.read(model2).image[rows])
+    torch.testing.assert_close(found.double(), torch.from_numpy(predicted).double())
+    assert isinstance(load_encoder(adapted), Encoder)
+
+
+def test_an_interrupted_low_rank_fine_tuning_ends_with_the_same_weights(
+    adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = read_run_config(adapted).model_copy(update={"out": tmp_path / "run"})
+
+    class Stopping(loop.Curves):
+        def on_train_batch_start(self, trainer: Any, *arguments: Any) -> None:
+            if trainer.current_epoch == 1:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "Curves", Stopping)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(config)
+    assert not (tmp_path / "run/model.safetensors").exists()
+    folder, made = finetune(config)
+    assert made
+    first, second = (load_file(run / "model.safetensors") for run in (adapted, folder))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_random_weights_are_not_adapted(model2: Path, finetune_config: Any) -> None:
+    with pytest.raises(InputError, match="--mode lora changes a pretrained encoder"):
+        finetune(finetune_config("classify", data=model2, mode="lora"))
 
 
 def test_a_supervised_baseline_on_any_backbone_of_timm(
