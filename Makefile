@@ -1,6 +1,7 @@
 # make demo: the main job on a small scale, from nothing to a table and pictures.
 # make test: the tests.
 # make docs: the site, in docs/_build/html.
+# make weights RUNS='encoder=RUN classify=RUN ...': pack finished runs as the weights that ship.
 # All set up a virtual environment in .venv first; nothing outside this folder is touched.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ COMMANDS := import cli, learn.audit, learn.demo, learn.compare.run_tier, learn.m
 	learn.tasks.find, learn.tasks.regress, learn.tasks.superres, simulate.backends.lenstronomy, \
 	simulate.backends.torch, simulate.dataset.inspection, simulate.importers.run, simulate.run
 
-.PHONY: demo test docs lint setup setup-dev clean
+.PHONY: demo test docs lint weights setup setup-dev clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python cli.py demo
@@ -33,6 +34,9 @@ docs: $(VENV)/.installed-docs
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files
+
+weights: $(VENV)/.installed
+	$(BIN)/python -m learn.weights.pack $(RUNS)
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev

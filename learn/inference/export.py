@@ -17,9 +17,10 @@ import yaml
 from learn.data_description import strip_paths
 from learn.inference.model import Model, load_model
 from learn.networks.encoder_files import describe_encoder
-from learn.reporting.task_report import TaskReport
+from learn.reporting.task_report import FLAGGED, TaskReport
 from learn.run_files import CHECKPOINTS, CONFIG, DESCRIPTION, METRICS, MODEL, read_metrics
 from learn.tasks import task_report
+from learn.weights.shipped import DEFAULT
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import replacing, sha256, write_text
 from lensphys.ground.locks import hold
@@ -33,6 +34,18 @@ _FINE_TUNED = {
     "full": "encoder and head",
     "linear": "head only",
     "lora": "head, and low-rank changes of the encoder",
+}
+#: What a task cannot tell, by its name.
+_UNKNOWN = {
+    "classify": "The dark matter of a real lens: it chooses among {classes}, as they were "
+    "simulated, in equal shares. A probability holds for these alone, and a perturbation too small "
+    "for the noise leaves the class undecided.",
+    "find": "The rate of lenses among your images: the probability holds for the share of lenses "
+    "in its training. Work out the purity with that of your survey.",
+    "regress": "Systematic errors: uncertainties cover the noise and the priors of its training, "
+    "and a lens outside of these is drawn towards them.",
+    "superres": "Detail that the PSF has erased: what it adds is likely for sources like those of "
+    "its training, and no measurement.",
 }
 #: How a model card of ours begins.
 _CARD_HEAD = "---\nlibrary_name: lensphys\n"
@@ -63,16 +76,13 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
     out = out or run / "export"
     config = strip_paths(model.task.config.model_dump(mode="json") | {"out": None})
     text = yaml.safe_dump(config, sort_keys=False)
-    encoder = model.task.encoder
-    about = describe_encoder(model.task.config, model.data.attrs, encoder)
-    about |= {"encoder": encoder.config.model_dump()}
     with hold(out):
         _check_own(out, run, text)
         # Before the first file is written: damaged metrics leave nothing behind.
         card = model_card(model, onnx or (out / ONNX).is_file())
         metrics = (run / METRICS).read_text(encoding="utf-8")
         write_text(out / CONFIG, text)
-        write_text(out / DESCRIPTION, json.dumps(about, indent=1) + "\n")
+        write_text(out / DESCRIPTION, json.dumps(describe(model), indent=1) + "\n")
         with replacing(out / MODEL) as path:
             shutil.copyfile(run / MODEL, path)
         if onnx:
@@ -80,6 +90,13 @@ def export(run: Path, out: Path | None = None, *, onnx: bool = False) -> Path:
         write_text(out / CARD, card)
         write_text(out / METRICS, metrics)
     return out
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Describe the encoder of a network, as ``encoder.json`` holds it."""
+    encoder = model.task.encoder
+    about = describe_encoder(model.task.config, model.data.attrs, encoder)
+    return about | {"encoder": encoder.config.model_dump()}
 
 
 def write_onnx(model: Model, path: Path) -> None:
@@ -118,8 +135,14 @@ def _check_onnx(model: Model) -> None:
         )
 
 
-def model_card(model: Model, onnx: bool) -> str:
-    """``README.md``: what the network does, what it learned from, how well, and where it fails."""
+def model_card(model: Model, onnx: bool, network: str | None = None) -> str:
+    """``README.md``: what the network does, what it learned from, how well, and where it fails.
+
+    Args:
+        model: the network.
+        onnx: it is there as ONNX too.
+        network: the name under which it ships with the package; None: it does not.
+    """
     config, data = model.task.config, model.data
     metrics = read_metrics(model.folder)
     lines = [
@@ -141,11 +164,15 @@ def model_card(model: Model, onnx: bool) -> str:
         "",
         "## Use",
         "",
-        *_usage(model, onnx),
+        *_usage(model, onnx, network),
+        "",
+        "## What it cannot know",
+        "",
+        *(f"- {line}" for line in _unknown(model)),
         "",
         "## Limits",
         "",
-        *(f"- {limit}" for limit in _limits(model)),
+        *(f"- {limit}" for limit in _limits(model, metrics)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -231,16 +258,19 @@ def _numbers(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, f
             yield f"{prefix}{name}", float(value)
 
 
-def _usage(model: Model, onnx: bool) -> Iterator[str]:
+def _usage(model: Model, onnx: bool, network: str | None) -> Iterator[str]:
+    load, run = 'load_model("DIR")  # this folder', "DIR"
+    if network is not None:
+        load, run = f'load_model("{DEFAULT}", "{network}")', f"{DEFAULT} --task {network}"
     yield from (
         "```python",
         "from learn import load_model",
-        'model = load_model("DIR")  # this folder',
+        f"model = {load}",
         f"predictions = model(images)  # (B, {model.size}, {model.size}) flux per pixel",
         "```",
         "",
-        "or `python cli.py predict DIR cutouts/*.fits`, which brings images on other pixels and of "
-        "other sizes into this form.",
+        f"or `python cli.py predict {run} cutouts/*.fits`, which brings images on other pixels and "
+        "of other sizes into this form.",
     )
     if onnx:
         yield from (
@@ -250,7 +280,17 @@ def _usage(model: Model, onnx: bool) -> Iterator[str]:
         )
 
 
-def _limits(model: Model) -> Iterator[str]:
+def _unknown(model: Model) -> Iterator[str]:
+    """What the network cannot tell of an image, whatever it answers."""
+    yield (
+        "The PSF and the noise of an image of yours: it has learnt those of its training. A PSF "
+        "that differs looks like substructure."
+    )
+    if (text := _UNKNOWN.get(model.task.config.task)) is not None:
+        yield text.format(classes=", ".join(markdown_text(name) for name in model.label_names))
+
+
+def _limits(model: Model, metrics: dict[str, Any]) -> Iterator[str]:
     attrs = model.data.attrs
     made = "imported" if attrs.get("preset") == "imported" else "simulated"
     yield (
@@ -267,6 +307,13 @@ def _limits(model: Model) -> Iterator[str]:
         yield "Detail finer than the PSF is inferred from the training images, not measured."
     else:
         yield "Every image gets a prediction, also one that is like nothing it was trained on."
+    if (flagged := metrics.get(FLAGGED)) is not None:
+        yield (
+            "Images that are unlike the training have a flag, and so do "
+            f"{flagged['share']:.1%} of test images that are like it (95% interval "
+            f"{flagged['low']:.1%} to {flagged['high']:.1%}). An image without a flag can still "
+            "differ in what the test does not see."
+        )
     if attrs.get("preset") == "published":
         yield (
             "The published preset keeps what its data sets are like, shortcuts between the classes "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from learn.config import EncoderConfig, TrainingConfig
 from learn.lens_fits.channels import CHANNELS
@@ -152,25 +153,53 @@ def save_weights(module: nn.Module, path: Path, header: dict[str, str] | None = 
     Raises:
         InputError: if there is no room for them.
     """
-    weights = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
+    write_weights(module.state_dict(), path, header)
+
+
+def write_weights(
+    weights: Mapping[str, Tensor], path: Path, header: dict[str, str] | None = None
+) -> None:
+    """Write weights by name as safetensors, whole or not at all.
+
+    Raises:
+        InputError: if there is no room for them.
+    """
+    own = {name: value.cpu().contiguous() for name, value in weights.items()}
     with replacing(path) as temporary:  # safetensors itself would write a file for one user alone
-        temporary.write_bytes(save(weights, metadata=header))
+        temporary.write_bytes(save(own, metadata=header))
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, more: Mapping[str, Tensor] | None = None) -> None:
     """Load safetensors weights into a module.
+
+    Args:
+        module: the network.
+        path: the file.
+        more: weights by name that stand in another file.
 
     Raises:
         InputError: for an unreadable file or weights of another architecture.
     """
-    check_readable(path)
+    weights = read_weights(path)
     try:
-        module.load_state_dict(load_file(path))
-    except (SafetensorError, OSError):
-        raise InputError(f"{path} cannot be read as safetensors; it is truncated or foreign") from (
-            None
-        )
+        module.load_state_dict(weights | dict(more or {}))
     except RuntimeError:
         raise InputError(
             f"the weights in {path} belong to another architecture than {path.parent} describes"
         ) from None
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read safetensors weights, by name.
+
+    Raises:
+        InputError: for an unreadable file.
+    """
+    check_readable(path)
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError):
+        raise InputError(f"{path} cannot be read as safetensors; it is truncated or foreign") from (
+            None
+        )
+    return weights
