@@ -68,6 +68,23 @@ class WiderSection(Strict):
     rows: tuple[str, ...]
 
 
+def count_labels(images: int, *held_out: float) -> int:
+    """Labels a class that a data set leaves for training, without fractions that are held out."""
+    members = images // len(DEEPLENSE_CLASSES)
+    return members - sum(round(members * fraction) for fraction in held_out)
+
+
+class SmallerSection(Strict):
+    """Data sets of fewer images than others, where lens fits would take too long."""
+
+    presets: Presets
+    models: tuple[int, ...] = Field(description="DeepLense Models that are measured on")
+    images: int = Field(gt=0, description="number in a data set, with validation and test")
+    labels_per_class: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        min_length=1, description="budgets in place of those of both modes"
+    )
+
+
 class FinetuneSection(Strict):
     """The fine-tuning and probing of encoders."""
 
@@ -80,6 +97,7 @@ class FinetuneSection(Strict):
     linear: ModeSection
     full: ModeSection
     wider: WiderSection | None = Field(description="section in place of `full`, for some rows")
+    smaller: tuple[SmallerSection, ...] = Field(description="the first that fits counts")
     epochs: int = Field(gt=0, description="epochs of full fine-tuning")
     least_steps: int = Field(gt=0, description="steps at least; small budgets get more epochs")
     set: dict[str, Any] = Field(description="overrides of the shipped configuration of classify")
@@ -88,6 +106,20 @@ class FinetuneSection(Strict):
         """The data sets and budgets on which the network of a row is trained whole."""
         wider = self.wider
         return wider.full if wider and row in wider.rows and preset in wider.presets else self.full
+
+    def images_of(self, preset: str, model: int) -> int:
+        """Number of images of the data set of a preset and a Model."""
+        smaller = self._smaller_of(preset, model)
+        return smaller.images if smaller else self.images
+
+    def budgets_of(self, where: ModeSection, preset: str, model: int) -> tuple[Budget, ...]:
+        """The budgets of a mode on the data set of a preset and a Model."""
+        smaller = self._smaller_of(preset, model)
+        return smaller.labels_per_class if smaller else where.labels_per_class
+
+    def _smaller_of(self, preset: str, model: int) -> SmallerSection | None:
+        fitting = (s for s in self.smaller if preset in s.presets and model in s.models)
+        return next(fitting, None)
 
     def epochs_of(self, budget: Budget, batch_size: int) -> int:
         """Epochs of full fine-tuning with a budget."""
@@ -98,20 +130,23 @@ class FinetuneSection(Strict):
     @property
     def all_labels(self) -> int:
         """The number of labels a class that ``all`` means."""
-        members = self.images // len(DEEPLENSE_CLASSES)
-        held_out = (self.test_fraction, self.validation_fraction)
-        return members - sum(round(members * fraction) for fraction in held_out)
+        return count_labels(self.images, self.test_fraction, self.validation_fraction)
 
     @model_validator(mode="after")
     def _has_the_labels(self) -> Self:
         ways = (self.linear, self.full, *([self.wider.full] if self.wider else ()))
         budgets = [budget for way in ways for budget in way.labels_per_class]
         largest = max((budget for budget in budgets if budget != "all"), default=1)
-        if largest > self.all_labels:
-            raise ValueError(
-                f"{self.images} images leave {max(self.all_labels, 0)} labels a class for "
-                f"training, too few for a budget of {largest}; raise finetune.images"
-            )
+        data_sets = [("finetune.images", self.images, largest)]
+        for section in self.smaller:
+            data_sets.append(("finetune.smaller", section.images, max(section.labels_per_class)))
+        for key, images, budget in data_sets:
+            left = max(count_labels(images, self.test_fraction, self.validation_fraction), 0)
+            if budget > left:
+                raise ValueError(
+                    f"{images} images leave {left} labels a class for training, too few for a "
+                    f"budget of {budget}; raise {key}"
+                )
         return self
 
 

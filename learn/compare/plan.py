@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learn.compare.cell import TASK, Cell, Pretraining
-from learn.compare.config import CompareConfig, ModeSection
+from learn.compare.config import CompareConfig, ModeSection, count_labels
 from learn.compare.protocols import Protocol
 from learn.compare.rows import BASELINES, Budget, Mode, base_method
 from learn.config import FinetuneConfig, PretrainConfig
@@ -23,6 +23,7 @@ from lensphys.ground.config import (
     shipped_config,
     validate,
 )
+from lensphys.ground.errors import InputError
 from simulate.config import SimulateConfig
 from simulate.presets import load_simulate_config
 
@@ -49,7 +50,8 @@ def plan(config: CompareConfig) -> list[Cell]:
             for name, sets in config.ablations.methods.items():
                 of_row = config.methods[base_method(name)]
                 cells += list(_method_cells(config, name, of_row | sets, preset, seed))
-        cells += [_protocol_cell(config, *item, seed) for item in config.protocols.items()]
+        for name, protocol in config.protocols.items():
+            cells += list(_protocol_cells(config, name, protocol, seed))
     return cells
 
 
@@ -102,8 +104,9 @@ def _row_cells(
     for mode, where in ways.items():
         strengths = section.probe_strengths if mode == "linear" else None
         for model in where.models:
-            data = _data(model, preset, section.images, config.finetune_data_seed, config.device)
-            for budget in where.labels_per_class:
+            images = section.images_of(preset, model)
+            data = _data(model, preset, images, config.finetune_data_seed, config.device)
+            for budget in section.budgets_of(where, preset, model):
                 training = _plan_training(config, name, budget, seed)
                 yield Cell(
                     name, preset, pretraining, model, mode, budget, seed, data, training, strengths
@@ -127,17 +130,24 @@ def _plan_training(config: CompareConfig, name: str, budget: Budget, seed: int) 
         ours = _load_shipped(PretrainConfig, shipped_config("pretrain", _PHYSICS, "method"), {})
         sets["scratch_encoder.lens_fit"] = ours.encoder.model_dump()["lens_fit"]
     batch_size = _load_shipped(FinetuneConfig, path, sets).optimizer.batch_size
-    epochs = section.epochs_of(budget, batch_size)
-    length = {
+    sets |= _length(config, budget, batch_size) | config.baselines.get(name, {})
+    return _load_shipped(FinetuneConfig, path, sets, seed=seed, device=config.device, out=None)
+
+
+def _length(config: CompareConfig, budget: Budget, batch_size: int) -> dict[str, Any]:
+    """Settings of the length of a training with a budget."""
+    epochs = config.finetune.epochs_of(budget, batch_size)
+    return {
         "optimizer.epochs": epochs,
         "optimizer.warmup_epochs": epochs / 10,
         "patience": epochs,  # none stops early: the best epoch is kept
     }
-    sets |= length | config.baselines.get(name, {})
-    return _load_shipped(FinetuneConfig, path, sets, seed=seed, device=config.device, out=None)
 
 
-def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: int) -> Cell:
+def _protocol_cells(
+    config: CompareConfig, name: str, protocol: Protocol, seed: int
+) -> Iterator[Cell]:
+    """The cells of a protocol: one, or one for each budget that it has numbers for."""
     pretraining = None
     if protocol.pretrain:
         part = protocol.pretrain
@@ -168,19 +178,32 @@ def _protocol_cell(config: CompareConfig, name: str, protocol: Protocol, seed: i
         config.device,
         pairs=task.pairs,
     )
-    training = _load_shipped(
-        FinetuneConfig,
-        _recipe("finetune", task.task, task.recipe),
-        task.set,
-        seed=seed,
-        device=config.device,
-        encoder="none",
-        out=None,
-    )
-    validate(task_class(training.task).Params, training.params, f"{name}: params")
-    budget: Budget = training.labels_per_class or "all"
-    where = (task.model, training.mode, budget)
-    return Cell(name, protocol.preset, pretraining, *where, seed, data, training, None)
+    recipe = _recipe("finetune", task.task, task.recipe)
+    shipped = _load_shipped(FinetuneConfig, recipe, task.set)
+    left = count_labels(task.images, shipped.test_fraction, shipped.validation_fraction)
+    for labels in protocol.budgets or (None,):
+        sets = task.set
+        if labels is not None:
+            if labels > left:
+                raise InputError(
+                    f"{name}: {task.images} images leave {max(left, 0)} labels a class for "
+                    f"training, too few for a budget of {labels}; raise finetune.images there"
+                )
+            length = _length(config, labels, shipped.optimizer.batch_size)
+            sets = {**length, **task.set, "labels_per_class": labels}
+        training = _load_shipped(
+            FinetuneConfig,
+            recipe,
+            sets,
+            seed=seed,
+            device=config.device,
+            encoder="none",
+            out=None,
+        )
+        validate(task_class(training.task).Params, training.params, f"{name}: params")
+        budget: Budget = training.labels_per_class or "all"
+        where = (task.model, training.mode, budget)
+        yield Cell(name, protocol.preset, pretraining, *where, seed, data, training, None)
 
 
 def _recipe(command: str, name: str, recipe: str | None) -> Path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from learn.methods import METHODS
 from learn.reporting.task_report import Baseline
@@ -48,6 +48,11 @@ class ProtocolFinetuning(Strict):
     model: int
     images: int = Field(gt=0)
     pairs: int | None
+    labels_per_class: tuple[PositiveInt, ...] | None = Field(
+        None,
+        min_length=1,
+        description="a training for each; null: one, as `set` or the recipe says",
+    )
     set: dict[str, Any]
 
 
@@ -56,10 +61,34 @@ class Protocol(Strict):
 
     what: str
     source: str
-    published: dict[str, float] = Field(description="metric, as accuracy or auc.cdm, to value")
+    published: dict[str, float | tuple[float, ...]] = Field(
+        description="metric, as accuracy or auc.cdm, to value; to as many as there are budgets "
+        "where finetune.labels_per_class names them"
+    )
     preset: str
     pretrain: ProtocolPretraining | None = Field(description="null: from random weights")
     finetune: ProtocolFinetuning
+
+    @model_validator(mode="after")
+    def _has_a_number_for_each_budget(self) -> Self:
+        for metric, numbers in self.published.items():
+            found = numbers if isinstance(numbers, tuple) else ()
+            if len(found) != len(self.budgets):
+                raise ValueError(
+                    f"published.{metric} has numbers for {len(found)} budgets, "
+                    f"finetune.labels_per_class names {len(self.budgets)}"
+                )
+        return self
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The numbers of labels a class that it is measured with; none where it has one result."""
+        return self.finetune.labels_per_class or ()
+
+    def published_number(self, metric: str, place: int = 0) -> float:
+        """The published value of a metric, by the place of its budget where there are several."""
+        numbers = self.published[metric]
+        return numbers[place] if isinstance(numbers, tuple) else numbers
 
     def baselines(self, measured: Iterable[Mapping[str, Any]]) -> list[Baseline]:
         """The trivial baselines of its task that some of these metrics hold."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-Mode = Literal["linear", "full"]
+Mode = Literal["linear", "full", "lora"]
 #: A budget: labels a class, or all that are left for training.
 Budget = int | Literal["all"]
 RADIAL, DETECTION, LENS_FIT = "radial", "detection-statistics", "lens-fit"

@@ -6,12 +6,14 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from learn.compare.cell_files import CELLS, LABEL_EFFICIENCY, SENSITIVITY, CellFile, read_cell
 from learn.compare.protocols import Protocol
 from learn.compare.rows import BASELINES, explain_baselines, mode_columns
+from learn.compare.showing.budgets import budget_tables, group_protocols
 from learn.compare.showing.detected_subhaloes import DETECTED, PUBLISHED, detected_share
 from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.reporting.html_page import Section
@@ -65,9 +67,9 @@ def comparison_sections(folder: Path) -> list[Section]:
         _check(path, cell, protocols)
     matrix = [cell for cell in cells.values() if _protocol(cell, protocols) is None]
     sections = [_first(folder, list(cells.values())), *_matrix(matrix)]
-    for name, protocol in protocols.items():
-        own = [cell for cell in cells.values() if _protocol(cell, protocols) is protocol]
-        sections.append(_earlier_system(name, protocol, own))
+    for group in group_protocols(protocols):
+        own = [cell for cell in cells.values() if _protocol(cell, group) is not None]
+        sections.append(_earlier_systems(group, own))
     sections.append(Section("All cells", tables=[_all_cells(cells)], folded=True))
     sections.append(_configurations(cells))
     return sections
@@ -198,20 +200,35 @@ def _protocol(cell: CellFile, protocols: dict[str, Protocol]) -> Protocol | None
     return found if (cell.preset, cell.task, cell.finetune_model) == wanted else None
 
 
-def _earlier_system(name: str, protocol: Protocol, cells: list[CellFile]) -> Section:
-    """The published numbers beside those that were measured here."""
+def _earlier_systems(protocols: dict[str, Protocol], cells: list[CellFile]) -> Section:
+    """The published numbers beside those that were measured here, of protocols with one table."""
+    notes = [f"{protocol.what} {protocol.source}" for protocol in protocols.values()]
+    notes.append(
+        "Here the images are simulated by this program; how many they are, often far fewer, is in "
+        "the configuration of the row below."
+    )
+    first = next(iter(protocols.values()))
+    tables = _budgets(protocols, cells) if first.budgets else [_one_number(first, cells)]
+    title = f"Protocol of an earlier system: {', '.join(protocols)}"
+    return Section(title, notes=notes, tables=tables)
+
+
+def _one_number(protocol: Protocol, cells: list[CellFile]) -> Table:
     rows, measured = [], [cell.metrics for cell in cells]
-    for metric, published in protocol.published.items():
+    for metric in protocol.published:
+        published = protocol.published_number(metric)
         names = protocol.metrics_of(metric, measured)
         entries = [_mean(_metric(key, cell) for cell in cells) for key in names]
         rows.append([Entry(metric), Entry(f"{published:g}", published), *entries])
-    notes = [
-        f"{protocol.what} {protocol.source}",
-        "Here the images are simulated by this program; how many they are, often far fewer, is in "
-        "the configuration of the row below.",
-    ]
-    table = Table("Published and here", ("metric", *protocol.head(measured)), rows)
-    return Section(f"Protocol of an earlier system: {name}", notes=notes, tables=[table])
+    return Table("Published and here", ("metric", *protocol.head(measured)), rows)
+
+
+def _budgets(protocols: dict[str, Protocol], cells: list[CellFile]) -> list[Table]:
+    measured: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for cell in cells:
+        if isinstance(cell.labels_per_class, int):
+            measured.setdefault((cell.method, cell.labels_per_class), []).append(cell.metrics)
+    return budget_tables(protocols, measured, "–")
 
 
 def _all_cells(cells: dict[Path, CellFile]) -> Table:

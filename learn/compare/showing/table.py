@@ -9,7 +9,9 @@ from typing import Any
 from learn.compare.cell import TASK, Cell
 from learn.compare.cell_files import TITLE
 from learn.compare.config import CompareConfig
+from learn.compare.protocols import Protocol
 from learn.compare.rows import Budget, explain_baselines, mode_columns
+from learn.compare.showing.budgets import budget_tables, group_protocols
 from learn.compare.showing.detected_subhaloes import DETECTED, PUBLISHED, detected_share
 from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.tasks import task_report
@@ -44,7 +46,7 @@ def format_table(
         "together, without fits of lenses that were there already.",
         "",
         f"Pretrained on {_pretrained_on(config, cells)}, {config.pretrain.views:g} views of each; "
-        f"measured on {section.images} images, of which {section.test_fraction:.0%} are the test, "
+        f"measured on {section.images} images{_smaller(config)}, of which {section.test_fraction:.0%} are the test, "
         f"the same for all, and {section.validation_fraction:.0%} the validation. `linear`: "
         "logistic regression on frozen features; `full`: all weights trained; the number is that "
         f"of labels a class (`all`: {section.all_labels}). Mean over seeds ± half of the 95% "
@@ -78,6 +80,17 @@ def _pretrained_on(config: CompareConfig, cells: Sequence[Cell]) -> str:
     runs = (c.pretraining.run for c in cells if c.pretraining and c.method in config.methods)
     watched = max((run.monitor.held_out(images) for run in runs if run.monitor), default=0)
     return f"{images - watched} images"
+
+
+def _smaller(config: CompareConfig) -> str:
+    """The data sets that have fewer images."""
+    data_sets = [
+        f"{section.images} of Model {model} `{preset}`"
+        for section in config.finetune.smaller
+        for preset in section.presets
+        for model in section.models
+    ]
+    return f" ({', '.join(data_sets)})" if data_sets else ""
 
 
 def _drawn_anew(config: CompareConfig) -> str:
@@ -152,25 +165,55 @@ def _entry(name: str, column: tuple[str, Budget], measured: Mapping[Cell, float 
 
 
 def _protocols(config: CompareConfig, cells: Sequence[Cell], results: Results) -> list[str]:
-    """A table for each earlier system, beside the numbers that it published."""
+    """A table for each earlier system, or for several of one source."""
     lines = ["## Protocols of earlier systems", ""] if config.protocols else []
-    for name, protocol in config.protocols.items():
-        own = [cell for cell in cells if cell.method == name]
-        measured = [results[cell]["metrics"] for cell in own if cell in results]
-        size = f"{protocol.finetune.images} images of Model {protocol.finetune.model}"
-        if protocol.pretrain:
-            of = f" of {', '.join(protocol.pretrain.classes)}" if protocol.pretrain.classes else ""
-            size += (
-                f"; pretrained on {protocol.pretrain.images}{of} of Model {protocol.pretrain.model}"
-            )
-        head = [f"`{name}`", *protocol.head(measured)]
-        lines += [f"**{protocol.what}** {protocol.source} Here: {size}, preset {protocol.preset}."]
-        lines += ["", _row(head), _row(["---", *["---:"] * (len(head) - 1)])]
-        for metric, published in protocol.published.items():
-            entries = [_measured(measured, key) for key in protocol.metrics_of(metric, measured)]
-            lines.append(_row([markdown_text(metric), f"{published:g}", *entries]))
-        lines.append("")
+    for group in group_protocols(config.protocols):
+        own = [cell for cell in cells if cell.method in group]
+        found = {cell: results[cell]["metrics"] for cell in own if cell in results}
+        make = _budgets if next(iter(group.values())).budgets else _one_number
+        lines += [*make(group, found), ""]
     return lines
+
+
+def _one_number(
+    group: Mapping[str, Protocol], found: Mapping[Cell, Mapping[str, Any]]
+) -> list[str]:
+    """The lines on a protocol that published one number a metric."""
+    ((name, protocol),) = group.items()
+    measured = list(found.values())
+    head = [f"`{name}`", *protocol.head(measured)]
+    about = f"**{protocol.what}** {protocol.source} Here: {_sizes(protocol)}."
+    lines = [about, "", _row(head), _row(["---", *["---:"] * (len(head) - 1)])]
+    for metric in protocol.published:
+        entries = [_measured(measured, key) for key in protocol.metrics_of(metric, measured)]
+        published = f"{protocol.published_number(metric):g}"
+        lines.append(_row([markdown_text(metric), published, *entries]))
+    return lines
+
+
+def _budgets(group: Mapping[str, Protocol], found: Mapping[Cell, Mapping[str, Any]]) -> list[str]:
+    """The lines on protocols that published a number for each of several budgets."""
+    first = next(iter(group.values()))
+    lines = [f"{first.source} The head of a column is the number of labels a class.", ""]
+    for name, protocol in group.items():
+        lines.append(f"- `{name}`: {protocol.what} Here: {_sizes(protocol)}.")
+    measured: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for cell, metrics in found.items():
+        if isinstance(cell.labels_per_class, int):
+            measured.setdefault((cell.method, cell.labels_per_class), []).append(metrics)
+    for table in budget_tables(group, measured, _MISSING):
+        lines += ["", _row(table.head), _row(["---", *["---:"] * (len(table.head) - 1)])]
+        lines += [_row([markdown_text(entry.text) for entry in row]) for row in table.rows]
+    return lines
+
+
+def _sizes(protocol: Protocol) -> str:
+    """The numbers of images of a protocol, in words."""
+    size = f"{protocol.finetune.images} images of Model {protocol.finetune.model}"
+    if part := protocol.pretrain:
+        of = f" of {', '.join(part.classes)}" if part.classes else ""
+        size += f"; pretrained on {part.images}{of} of Model {part.model}"
+    return f"{size}, preset {protocol.preset}"
 
 
 def _measured(metrics: Sequence[Mapping[str, Any]], name: str) -> str:

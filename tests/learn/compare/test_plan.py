@@ -7,6 +7,7 @@ import pytest
 
 from learn.compare.plan import plan
 from learn.methods import METHODS
+from lensphys.ground.errors import InputError
 from tests.learn.compare.conftest import tier
 
 
@@ -25,7 +26,8 @@ def test_every_tier_can_be_planned_and_holds_its_baselines(name: str) -> None:
     cells = plan(config)
     assert len({cell.name for cell in cells}) == len(cells)
     assert {"radial", "untrained", "scratch", "resnet18"} <= {cell.method for cell in cells}
-    assert {cell.preset for cell in cells} == {"published", "physical"}
+    third = {"realistic"} if name == "small" else set()
+    assert {cell.preset for cell in cells} == {"published", "physical"} | third
     assert len(config.seeds) >= (2 if name == "smoke" else 3)
     if name != "smoke":
         assert set(config.methods) >= set(METHODS) - {"physics-ijepa"}
@@ -40,6 +42,23 @@ def test_every_tier_can_be_planned_and_holds_its_baselines(name: str) -> None:
         json.dumps(cell.config)
         if cell.pretraining:
             assert cell.pretraining.data.seed != cell.data.seed, "never tested on what it has seen"
+
+
+def test_some_data_sets_are_smaller_and_have_budgets_of_their_own() -> None:
+    fewer = "{presets: [physical], models: [1], images: 60, labels_per_class: [2, 4]}"
+    sizes: dict[tuple[str, int], set[object]] = defaultdict(set)
+    for cell in plan(tier("smoke", f"finetune.smaller=[{fewer}]", "protocols={}")):
+        sizes[cell.preset, cell.finetune_model].add((cell.data.n, cell.labels_per_class))
+    assert sizes["physical", 1] == {(60, 2), (60, 4)}
+    assert sizes["published", 1] == sizes["physical", 3] == {(90, 10)}
+
+
+def test_rows_stand_in_the_order_of_baselines_methods_and_ablations() -> None:
+    config = tier("small")
+    assert config.rows[:2] == ("radial", "detection-statistics")
+    kinds = [config.baselines, config.methods, config.ablations.methods, config.protocols]
+    places = [next(k for k, kind in enumerate(kinds) if row in kind) for row in config.rows]
+    assert places == sorted(places)
 
 
 def test_an_ablation_is_one_line_of_a_tier() -> None:
@@ -64,3 +83,26 @@ def test_a_baseline_may_have_a_fine_tuning_of_its_own() -> None:
     config = tier("smoke", "baselines.resnet18.optimizer.epochs=7")
     epochs = {cell.method: cell.training.optimizer.epochs for cell in plan(config)}
     assert (epochs["resnet18"], epochs["scratch"]) == (7, 1)
+
+
+def test_a_protocol_has_a_training_for_each_of_its_budgets() -> None:
+    config = tier("small")
+    cells = [c for c in plan(config) if c.method in ("lens-lejepa:lora", "physics-ijepa:full")]
+    trained = {(c.method, c.labels_per_class): c for c in cells if c.seed == 0}
+    assert {labels for _, labels in trained} == {100, 500, 1000, 5000}
+    assert len({c.name for c in cells}) == len(cells) == 2 * 4 * 3
+    for (method, labels), cell in trained.items():
+        assert cell.training.labels_per_class == labels
+        assert cell.mode == cell.training.mode == ("lora" if "lora" in method else "full")
+        assert (cell.training.lora is None) == ("lora" not in method)
+        steps = -(-3 * labels // 64) * cell.training.optimizer.epochs
+        assert steps >= config.finetune.least_steps
+        assert (cell.pretrain_model, cell.finetune_model) == (1, 2)
+    encoders = {str(c.pretraining.identity) for c in trained.values() if c.pretraining}
+    assert len(encoders) == 2, "one a method, for all budgets"
+
+
+def test_a_protocol_with_too_few_images_is_refused() -> None:
+    few = "protocols.ijepa:lora.finetune.labels_per_class=[5,22]"
+    with pytest.raises(InputError, match=r"ijepa:lora: 60 images leave 16 labels a class .* of 22"):
+        plan(tier("smoke", few))

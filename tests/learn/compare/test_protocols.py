@@ -45,3 +45,16 @@ def test_an_unknown_task_is_named_with_the_nearest():
     finetune = PLAN["finetune"] | {"task": "super"}
     with pytest.raises(ValidationError, match=r"unknown task 'super' \(did you mean 'superres'"):
         Protocol.model_validate(PLAN | {"finetune": finetune})
+
+
+def test_each_budget_has_a_published_number():
+    several = PLAN["finetune"] | {"labels_per_class": [100, 500]}
+    published = {"psnr": [31.0, 34.1], "ssim": [0.8, 0.9]}
+    protocol = Protocol.model_validate(PLAN | {"finetune": several, "published": published})
+    assert protocol.budgets == (100, 500)
+    assert protocol.published_number("ssim", 1) == 0.9
+    assert Protocol.model_validate(PLAN).budgets == ()
+    assert Protocol.model_validate(PLAN).published_number("psnr") == 34.1
+    for wrong in ({"psnr": [31.0]}, {"psnr": 34.1}):
+        with pytest.raises(ValidationError, match=r"published\.psnr has numbers for [01] budgets"):
+            Protocol.model_validate(PLAN | {"finetune": several, "published": wrong})
