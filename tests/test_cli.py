@@ -14,7 +14,8 @@ from simulate import run
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
-    *("simulate", "import", "pretrain", "finetune", "predict", "model", "audit", "demo", "compare")
+    *("simulate", "import", "pretrain", "finetune", "predict", "embed", "model", "audit", "demo"),
+    "compare",
 ]
 SMALL = "simulate --model 2 --n 6 --workers 1 --device cpu --out data"
 
@@ -140,6 +141,7 @@ def test_shells_complete_the_commands_of_the_installed_program(tmp_path):
         "finetune --task classify --encoder none --data none",
         "evaluate none",
         "predict none image.fits",
+        "embed none image.fits",
         "model none",
         "model none.fits --noise none.fits",
         "model lenses.csv --set mas=SIE",

@@ -8,6 +8,7 @@ import pytest
     [
         ("evaluate none", "none is not a run; give the folder of a finished fine-tuning run"),
         ("predict none image.fits", "none is not a run; give the folder of a finished"),
+        ("embed none image.fits", "none has no finished encoder; give the folder of a finished"),
         ("export none", "none is not a run; give the folder of a finished fine-tuning run"),
         ("report none", "there is no folder none"),
     ],

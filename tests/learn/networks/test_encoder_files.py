@@ -57,20 +57,32 @@ def test_folders_without_an_encoder_are_refused_in_one_line(tmp_path: Path) -> N
         load_encoder(tmp_path)
 
 
-def test_the_encoder_of_an_earlier_version_still_loads(tmp_path: Path) -> None:
-    """Its description names the lens fit ``prior``, and does not state ``detection``."""
+@pytest.mark.parametrize("change", ["earlier", "version", "channels"])
+def test_an_encoder_of_lens_fits_of_another_recipe_is_refused(
+    tmp_path: Path, pretrain_config: Any, change: str
+) -> None:
+    """Its weights would see other maps than it was trained on."""
     encoder = Encoder(CONFIG.model_copy(update={"lens_fit": WHOLE_FIT})).eval()
-    save_encoder(encoder, tmp_path, {"method": "test"})
-    path = tmp_path / "encoder.json"
-    description = json.loads(path.read_text())
-    earlier = description["encoder"]
-    earlier["prior"] = earlier.pop("lens_fit")
-    del earlier["prior"]["detection"]
-    path.write_text(json.dumps(description))
-    loaded = load_encoder(tmp_path)
-    assert loaded.config == encoder.config
+    attrs = {"model": 2, "preset": "physical", "pixel_scale": 0.1}
+    save_encoder(encoder, tmp_path, describe_encoder(pretrain_config("mae"), attrs, encoder))
     stack = torch.rand(2, len(STACK), 64, 64)
-    assert torch.equal(loaded.eval()(stack), encoder(stack))
+    assert torch.equal(load_encoder(tmp_path).eval()(stack), encoder(stack))
+    path = tmp_path / "encoder.json"
+    about = json.loads(path.read_text())
+    if change == "earlier":
+        del about["lens_fits"]
+    elif change == "version":
+        about["lens_fits"]["version"] -= 1
+    else:
+        about["lens_fits"]["channels"]["response"] += 1
+    path.write_text(json.dumps(about))
+    with pytest.raises(InputError, match="lens fits of another recipe.*with a new --out"):
+        load_encoder(tmp_path)
+
+
+def test_an_encoder_of_images_alone_needs_no_recipe(tmp_path: Path) -> None:
+    save_encoder(Encoder(CONFIG), tmp_path, {"method": "test"})
+    assert load_encoder(tmp_path).config == CONFIG
 
 
 def test_every_backbone_is_built_from_its_description() -> None:
