@@ -46,8 +46,9 @@ def format_table(
         "together, without fits of lenses that were there already.",
         "",
         f"Pretrained on {_pretrained_on(config, cells)}, {config.pretrain.views:g} views of each; "
-        f"measured on {section.images} images{_smaller(config)}, of which {section.test_fraction:.0%} are the test, "
-        f"the same for all, and {section.validation_fraction:.0%} the validation. `linear`: "
+        f"measured on {section.images} images{_smaller(config)}, of which "
+        f"{section.test_fraction:.0%} are the test, the same for all, and "
+        f"{section.validation_fraction:.0%} the validation. `linear`: "
         "logistic regression on frozen features; `full`: all weights trained; the number is that "
         f"of labels a class (`all`: {section.all_labels}). Mean over seeds ± half of the 95% "
         "interval of that mean (Student's t), and in brackets the number of seeds, each with its "

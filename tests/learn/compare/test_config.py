@@ -30,6 +30,11 @@ def test_small_budgets_get_more_epochs() -> None:
         ("--tier smoke --set ablations.methods.mae={}", "needs a name of its own, as mae:no-guard"),
         ("--tier smoke --set ablations.methods.dino:x={}", "unknown row to take a part from"),
         ("--tier smoke --set finetune.full.labels_per_class=[22]", "too few for a budget of 22"),
+        (
+            "--tier smoke --set 'finetune.smaller=[{presets: [physical], models: [1], images: 30, "
+            "labels_per_class: [9]}]'",
+            "30 images leave 7 labels a class for training, too few for a budget of 9",
+        ),
         ("--tier smoke --set finetune.full.labels_per_class=[0]", "labels a class from 1"),
         ("--tier smoke --set finetune.full.labels_per_class=[5,5]", "name each value once"),
         ("--tier smoke --set 'methods={\"mae:../x\": {}}'", "no name of a row"),

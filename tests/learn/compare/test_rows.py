@@ -20,6 +20,12 @@ def test_a_probe_of_radial_features_has_no_encoder():
     assert not has_own_encoder("mae")
 
 
+def test_rows_on_lens_fits_alone_follow_from_the_configuration_of_the_fits():
+    for name in ("detection-statistics", "lens-fit"):
+        assert BASELINES[name].sees_lens_fit
+        assert has_own_encoder(name), "which is that of an encoder"
+
+
 def test_baselines_are_explained_by_name():
     assert explain_baselines(["radial", "scratch"]) == (
         "`radial` is a probe of radial features, which need no network; "

@@ -37,3 +37,30 @@ def test_published_numbers_stand_beside_those_measured_here():
     page = format_table("smoke", config, cells, {cell: result(0.25) for cell in cells}, "f.png")
     assert "| `mae:plan` | published | here | radial features |" in page
     assert "| psnr | 34.1 | 0.250 ± 0.000 (2) | 0.250 ± 0.000 (2) |" in page
+
+
+def test_the_rate_of_detected_subhaloes_stands_beside_the_published_one():
+    config = tier("smoke")
+    cells = [cell for cell in plan(config) if cell.preset == "physical"]
+    page = format_table("smoke", config, cells, {c: result(0.5) for c in cells}, "figure.png")
+    assert "arXiv 2401.16624" not in page, "no cell has counted"
+    counts = {name: [0.0, 3.0, 1.0, 0.0, 0.0] for name in ("median", "correct", "detected")}
+    counts |= {"count": [0.0, 4.0, 1.0, 0.0, 0.0]}
+    done = {}
+    for cell in cells:
+        done[cell] = result(0.5)
+        if cell.method == "mae" and cell.mode == "linear":
+            done[cell]["metrics"]["sensitivity"] = {"heaviest_subhalo_mass": counts}
+    page = format_table("smoke", config, cells, done, "figure.png")
+    section = page.partition("## Preset physical: Model 2 to Model 3")[2].partition("## ")[0]
+    *_, rates = section.partition("True-positive rate at 10% false positives")
+    assert "Published: 0.71 (arXiv 2401.16624" in rates
+    assert "| mae | 0.800 ± 0.000 (2) |  |" in rates
+    assert "radial" not in rates, "which has not counted"
+
+
+def test_smaller_data_sets_are_named():
+    fewer = "{presets: [physical], models: [1], images: 60, labels_per_class: [2]}"
+    config = tier("smoke", f"finetune.smaller=[{fewer}]")
+    page = format_table("smoke", config, plan(config), {}, "figure.png")
+    assert "measured on 90 images (60 of Model 1 `physical`)" in page
