@@ -76,6 +76,9 @@ def draw_accuracy_by_signal(
                 for cell, columns in at_budget.items()
                 if measure in columns.get(name, ())
             }
+            if not counts:
+                ax.set_axis_off()
+                continue
             _draw_panel(ax, config, counts, measure, ablations=place.ablations)
             title = f"{place.preset}, Model {place.model}, {place.mode}, {budget} labels a class"
             ax.set_title(title + (": ablations" if place.ablations else ""), fontsize=9)
@@ -94,9 +97,6 @@ def _draw_panel(
     ablations: bool,
 ) -> None:
     """A line for each row that has counts."""
-    if not counts:
-        ax.set_axis_off()
-        return
     for row in rows_of_panel(config, ablations=ablations):
         of_row = [own for cell, own in counts.items() if cell.method == row]
         if of_row:
