@@ -16,9 +16,10 @@ DETECTED = (
 )
 #: The published rate, and how it compares.
 PUBLISHED = (
-    "Published: 0.71 (arXiv 2401.16624, a U-Net on lenses with multipoles and sources of COSMOS). "
-    "Here images of `cdm` count whose heaviest subhalo had an M200 in this range at infall; each "
-    "has many others, and the threshold is that of the images of `no_sub` in the test."
+    "Published: 0.71 (arXiv 2401.16624, a U-Net on lenses with multipoles and sources of COSMOS, "
+    "for subhaloes of high concentration). Here images of `cdm` count whose heaviest subhalo had "
+    "an M200 in this range at infall; each has many others, of the concentrations of cold dark "
+    "matter, and the threshold is that of the images of `no_sub` in the test."
 )
 
 
