@@ -76,7 +76,7 @@ def test_an_encoder_of_lens_fits_of_another_recipe_is_refused(
     else:
         about["lens_fits"]["channels"]["response"] += 1
     path.write_text(json.dumps(about))
-    with pytest.raises(InputError, match="lens fits of another recipe.*with a new --out"):
+    with pytest.raises(InputError, match=r"lens fits of another recipe.*with a new --out"):
         load_encoder(tmp_path)
 
 
