@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from learn.compare.measuring.sensitivity import COLUMNS
 from learn.compare.run_tier import compare
 from learn.compare.selection import Selection
 from tests.learn.compare.conftest import CONTRACT, files, tier
@@ -59,8 +60,11 @@ def test_rows_that_see_lens_fits_are_measured_like_the_others() -> None:
     for cell in cells.values():
         assert 0 <= cell["metrics"]["accuracy"] <= 1
         seen = cell["metrics"]["sensitivity"]
-        assert set(seen) == {"perturbation_snr", "substructure_fraction_ring"}
+        assert set(seen) == set(COLUMNS)
         assert 0 < sum(seen["perturbation_snr"]["count"]) <= 12, "a fifth, without no_sub"
+        assert sum(seen["heaviest_subhalo_mass"]["count"]) == 6, "cdm alone"
+        for counts in seen.values():
+            assert 0 <= sum(counts["detected"]) <= sum(counts["count"])
         pretrained = cell["method"] == "physics-ijepa"
         assert (cell["encoder_seconds"] is not None) == pretrained
         assert cell["encoder_precision"] == ("32-true" if pretrained else None)
