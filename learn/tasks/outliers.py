@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
-from learn.lens_fits.features import FEATURES, fit_features
-from learn.lens_fits.lens_fits import LensFits
+from learn.lens_fits.features import FEATURES
 from learn.lens_fits.usual_lens import UsualLens
+from learn.tasks.misfit import MISFIT
 
 #: The flags, in words.
 POOR, UNLIKE, NOT_COMPUTED = "poor fit", "unlike training", "not computed"
-#: The tests, in the order of their limits, and the flags of images beyond these.
-TESTS = {"chi2_dof": POOR, "distance": UNLIKE}
+#: The numbers that are tested, in the order of their limits, and the flags of what is beyond these.
+TESTS = {"misfit": POOR, "distance": UNLIKE}
 #: Parts of the images, of which each is compared with the others.
 _FOLDS = 10
 #: Fewest images that others are compared with; no test is learned from fewer.
@@ -33,13 +34,12 @@ class Resemblance:
     """Resemblance of N images to those that a network was trained on.
 
     Attributes:
-        chi2_dof: (N,) chi^2 over the degrees of freedom of the lens fits; None without fits.
-        distance: (N,) from ordinary images, in units of their scatter.
+        columns: (N,) numbers by name: ``distance`` from ordinary images in units of their scatter,
+            and with lens fits ``chi2_dof`` and ``misfit``, the distance of their residuals.
         flags: (N,) words; empty for an ordinary image.
     """
 
-    chi2_dof: NDArray[np.float64] | None
-    distance: NDArray[np.float64]
+    columns: dict[str, NDArray[np.float64]]
     flags: NDArray[np.str_]
 
     def __len__(self) -> int:
@@ -56,92 +56,130 @@ class Resemblance:
 
     def rows(self, indices: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         """The resemblance of some of the images."""
-        chi2 = None if self.chi2_dof is None else self.chi2_dof[indices]
-        return type(self)(chi2, self.distance[indices], self.flags[indices])
-
-    @property
-    def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Its numbers (N,) by name."""
-        chi2 = {} if self.chi2_dof is None else {"chi2_dof": self.chi2_dof}
-        return chi2 | {"distance": self.distance}
+        columns = {name: column[indices] for name, column in self.columns.items()}
+        return type(self)(columns, self.flags[indices])
 
 
-class OutlierTest(nn.Module):
-    """Two one-sided tests of whether an image is like those of the training.
+class Observed(NamedTuple):
+    """What is tested of N images."""
 
-    The first is of chi^2 of the lens fit, where there is one. The second is of the Mahalanobis
-    distance of the features of an image from their mean, with the covariance shrunk as in Ledoit &
-    Wolf (2004, J. Multivariate Anal. 88, 365). Both limits are quantiles of ordinary images, each
-    compared with the other nine tenths of them, and leave the same number of them beyond each, so
-    that a given fraction is beyond one or the other. No labels are used.
+    features: Tensor
+    """(N, F) of their lens fits, or of the encoder without"""
+    misfit: Tensor | None = None
+    """(N, 2) of the residuals of their lens fits, see :func:`measure_misfit`; None without"""
+    chi2_dof: Tensor | None = None
+    """(N,) of their lens fits, which is not tested; None without"""
 
-    Args:
-        width: of the features.
-        sees_fits: features are those of lens fits.
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Several batches as one."""
+        columns = zip(*parts, strict=True)
+        return cls(*(None if c[0] is None else torch.cat(c) for c in columns))
+
+
+class Scatter(nn.Module):
+    """Mean and covariance of features, and the Mahalanobis distance from them.
+
+    The covariance is shrunk as in Ledoit & Wolf (2004, J. Multivariate Anal. 88, 365), in units of
+    the scatter of each feature.
     """
 
     mean: Tensor
     whitening: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("whitening", torch.zeros(width, width))
+
+    def learn(self, features: Tensor) -> None:
+        """Take the scatter of features (N, F)."""
+        known = features.double().cpu().numpy()
+        mean, std = known.mean(0), known.std(0)
+        std = np.where(std > _CONSTANT, std, 1.0)
+        covariance, _ = ledoit_wolf((known - mean) / std, assume_centered=True)
+        variance, axes = np.linalg.eigh(covariance)
+        whitening = (axes / np.sqrt(np.maximum(variance, _CONSTANT))).T / std
+        self.mean.copy_(torch.from_numpy(mean))
+        # Per feature, so that distances of networks of any width are about one.
+        self.whitening.copy_(torch.from_numpy(whitening / np.sqrt(len(mean))))
+
+    def distance(self, features: Tensor) -> Tensor:
+        """Distances (N,) of features (N, F), about one; infinite for what is no number."""
+        offset = features.to(self.mean) - self.mean
+        distance = (offset @ self.whitening.to(offset).mT).norm(dim=1)
+        return distance.nan_to_num(torch.inf, torch.inf)
+
+    def cross_fit(self, features: Tensor) -> Tensor:
+        """Distances (N,) of features (N, F) in no particular order, each from the other parts."""
+        distance = features.new_empty(len(features), dtype=torch.float64)
+        part = torch.arange(len(features), device=features.device) % _FOLDS
+        for fold in range(_FOLDS):
+            self.learn(features[part != fold])
+            distance[part == fold] = self.distance(features[part == fold])
+        return distance
+
+
+class OutlierTest(nn.Module):
+    """Tests of whether an image is like those of the training.
+
+    With lens fits, the distances from ordinary images of two numbers of the residual and of the
+    features of the fit are tested; without, that of the features of the encoder. The limits are
+    quantiles of ordinary images, each compared with the other nine tenths of them, and leave the
+    same number of them beyond each, so that a given fraction is beyond one or more. No labels are
+    used. Chi^2 itself is no test: masses that are learned about raise it more than a wrong noise.
+
+    Args:
+        width: of the features of the encoder.
+        sees_fits: images have lens fits.
+    """
+
     limits: Tensor
 
     def __init__(self, width: int, *, sees_fits: bool) -> None:
         super().__init__()
         self.usual_lens = UsualLens() if sees_fits else None
-        width = FEATURES if sees_fits else width
-        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
-        self.register_buffer("whitening", torch.zeros(width, width))
+        self.misfit = Scatter(MISFIT) if sees_fits else None
+        self.ordinary = Scatter(FEATURES if sees_fits else width)
         self.register_buffer("limits", torch.full((len(TESTS),), torch.inf, dtype=torch.float64))
 
-    def learn_fits(self, fits: LensFits, rate: float) -> None:
-        """Learn from the lens fits of images; see :meth:`learn`."""
-        assert self.usual_lens is not None
-        self.usual_lens.learn(fits)
-        self.learn(self._features(fits), fits.chi2_dof, rate)
-
     @torch.no_grad()
-    def learn(self, features: Tensor, chi2_dof: Tensor | None, rate: float) -> None:
-        """Take the scatter of ordinary images, and the limits, from images of no particular order.
+    def learn(self, observed: Observed, rate: float) -> None:
+        """Take the scatter of ordinary images, and the limits.
 
         Args:
-            features: (N, F) of images that are as new to the network as those to be tested.
-            chi2_dof: (N,) of their lens fits; None without.
+            observed: of images in no particular order, as new to the network as those to be tested.
             rate: fraction of such images that is flagged. Fewer images than its inverse have a
                 higher rate: each limit is then the highest of them.
         """
-        if len(features) < LEAST_IMAGES:
+        if len(observed.features) < LEAST_IMAGES:
             return
-        distance = torch.empty(len(features), dtype=torch.float64)
-        part = torch.arange(len(features)) % _FOLDS
-        for fold in range(_FOLDS):
-            others = _find_scatter(features[part != fold])
-            distance[part == fold] = _distance(features[part == fold], *others).cpu()
-        mean, whitening = _find_scatter(features)
-        self.mean.copy_(mean)
-        self.whitening.copy_(whitening)
-        chi2 = [] if chi2_dof is None else [chi2_dof.double().cpu()]
-        limits = find_limits(torch.stack([*chi2, distance], 1).numpy(), rate)
-        self.limits[-len(limits) :] = torch.from_numpy(limits)
+        scores = {"distance": self.ordinary.cross_fit(observed.features)}
+        self.ordinary.learn(observed.features)
+        if self.misfit is not None:
+            assert observed.misfit is not None
+            scores["misfit"] = self.misfit.cross_fit(observed.misfit)
+            self.misfit.learn(observed.misfit)
+        known = [name for name in TESTS if name in scores]
+        columns = torch.stack([scores[name] for name in known], 1)
+        limits = find_limits(columns.cpu().numpy(), rate)
+        self.limits[-len(known) :] = torch.from_numpy(limits).to(self.limits)
 
     @torch.no_grad()
-    def judge(self, features: Tensor, chi2_dof: Tensor | None) -> Resemblance:
-        """Test images by their features (N, F) and chi^2 (N,), where they have lens fits."""
-        distance = _distance(features, self.mean, self.whitening).cpu().numpy()
-        chi2 = None if chi2_dof is None else chi2_dof.double().cpu().numpy()
+    def judge(self, observed: Observed) -> Resemblance:
+        """Test images."""
+        scores = {"distance": self.ordinary.distance(observed.features)}
+        if self.misfit is not None:
+            assert observed.misfit is not None
+            scores["misfit"] = self.misfit.distance(observed.misfit)
+        columns = {name: scores[name].cpu().numpy() for name in TESTS if name in scores}
         limits = dict(zip(TESTS, self.limits.tolist(), strict=True))
-        unjudged = Resemblance(chi2, distance, np.full(len(distance), ""))
-        beyond = {TESTS[name]: x > limits[name] for name, x in unjudged.columns.items()}
+        beyond = {TESTS[name]: column > limits[name] for name, column in columns.items()}
         rows = zip(*beyond.values(), strict=True)
         flags = ["; ".join(itertools.compress(beyond, row)) for row in rows]
-        return dataclasses.replace(unjudged, flags=np.array(flags, dtype=np.str_))
-
-    def judge_fits(self, fits: LensFits) -> Resemblance:
-        """Test images by their lens fits."""
-        return self.judge(self._features(fits), fits.chi2_dof)
-
-    def _features(self, fits: LensFits) -> Tensor:
-        """Features (N, F) of the lens fits of images."""
-        assert self.usual_lens is not None
-        return fit_features(self.usual_lens.compare(fits))
+        if observed.chi2_dof is not None:
+            columns = {"chi2_dof": observed.chi2_dof.double().cpu().numpy()} | columns
+        return Resemblance(columns, np.array(flags, dtype=np.str_))
 
 
 def find_limits(scores: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
@@ -162,22 +200,3 @@ def find_limits(scores: NDArray[np.float64], rate: float) -> NDArray[np.float64]
         beyond += 1
     limits: NDArray[np.float64] = np.take_along_axis(scores, order, 0)[beyond]
     return limits
-
-
-def _find_scatter(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (F,) of features, and the matrix (F, F) that makes their scatter round and one."""
-    known = features.double().cpu().numpy()
-    mean, std = known.mean(0), known.std(0)
-    std = np.where(std > _CONSTANT, std, 1.0)
-    covariance, _ = ledoit_wolf((known - mean) / std, assume_centered=True)
-    variance, axes = np.linalg.eigh(covariance)
-    whitening = (axes / np.sqrt(np.maximum(variance, _CONSTANT))).T / std
-    # Per feature, so that distances of networks of any width are about one.
-    return torch.from_numpy(mean), torch.from_numpy(whitening / np.sqrt(len(mean)))
-
-
-def _distance(features: Tensor, mean: Tensor, whitening: Tensor) -> Tensor:
-    """Distances (N,) of features (N, F), about one; infinite for what is no number."""
-    offset = features.double() - mean.to(features.device)
-    distance = (offset @ whitening.to(offset).mT).norm(dim=1)
-    return distance.nan_to_num(torch.inf, torch.inf)

@@ -69,7 +69,7 @@ def test_an_image_that_could_not_be_computed_is_flagged(tmp_path: Path) -> None:
 
 def test_an_image_unlike_the_training_is_flagged_in_words(tmp_path: Path) -> None:
     flags = np.array(["poor fit; unlike training"])
-    judged = Resemblance(np.array([np.inf]), np.array([3.5]), flags)
+    judged = Resemblance({"chi2_dof": np.array([np.inf]), "distance": np.array([3.5])}, flags)
     write_images(tmp_path, [batch(cutout(), judged=judged)], model(), overwrite=False)
     header = fits.getheader(tmp_path / "a_x2.fits")
     assert (header["FLAG"], header["CHI2DOF"], header["DISTANCE"]) == (flags[0], "inf", 3.5)
