@@ -112,6 +112,13 @@ def predict_command(
     pixel_scale: PixelScale = None,
     exposure_time: ExposureTime = None,
     hdu: Extension = None,
+    own_optics: Annotated[
+        bool,
+        flag(
+            "--own-optics",
+            "Fit each lens with the noise map and PSF beside or in its file, as model does.",
+        ),
+    ] = False,
     batch_size: Annotated[int | None, option("Images to predict at a time.", "N")] = None,
     overwrite: Overwrite = False,
     device: Device = None,
@@ -140,7 +147,15 @@ def predict_command(
     from learn.inference.predict import predict
 
     bar = partial(show_files, context.call_on_close, what="predict")
-    place, count = predict(folder, inputs, settings, bar, write_note, overwrite=overwrite)
+    place, count = predict(
+        folder,
+        inputs,
+        settings,
+        bar,
+        write_note,
+        overwrite=overwrite,
+        own_optics=own_optics,
+    )
     say(f"wrote {place} ({count} {'image' if count == 1 else 'images'})")
 
 

@@ -20,6 +20,7 @@ from learn.inference.resample import TOLERANCE, Frame, resample
 from learn.tasks.outliers import NOT_COMPUTED, TESTS, Resemblance
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
+from simulate.dataset.photometry import Optics
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.pixels import fill_bad_pixels
 from simulate.importers.stack import Stack
@@ -58,6 +59,8 @@ class Cutout:
     wcs: WCS | None
     exposure_time: float
     """s; NaN where it is not known"""
+    optics: Optics | None = None
+    """PSF and noise of its own; None: as in training"""
 
     @property
     def name(self) -> str:
@@ -116,6 +119,12 @@ class CutoutRemarks:
         yield from (f"skipped {line}" for line in self.broken[:_NAMED])
         if self.broken:
             yield f"{len(self.broken)} skipped, {predicted} predicted"
+
+
+def find_optics(cutouts: Sequence[Cutout]) -> list[Optics] | None:
+    """PSF and noise of images that all have their own; None without."""
+    optics = [cutout.optics for cutout in cutouts if cutout.optics is not None]
+    return optics or None
 
 
 def find_inputs(name: Path, remarks: CutoutRemarks) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from learn.data import Batch, Stretch
 from learn.data_description import DataDescription
 from learn.inference.model_file import restore
 from learn.inference.network import Network
+from learn.lens_fits.lens_fits import LensFits
 from learn.run_files import METRICS, unfinished
 from learn.tasks.base import Task
+from simulate.dataset.photometry import Optics
 
 
 class Model(Network):
@@ -62,12 +66,16 @@ class Model(Network):
         return self.task.predict_batch(self.prepare(images, exposure))
 
     def prepare(
-        self, images: Tensor | NDArray[Any], exposure: NDArray[np.float64] | None = None
+        self,
+        images: Tensor | NDArray[Any],
+        exposure: NDArray[np.float64] | None = None,
+        optics: Sequence[Optics] | None = None,
     ) -> Batch:
         """Images as the task takes them, with lens fits where its encoder sees them.
 
         Args:
             images, exposure: see :meth:`forward`.
+            optics: PSF and noise of each image; None: those of the training data.
         """
         softening = self.task.stretch.softening
         flux = torch.as_tensor(images, dtype=softening.dtype, device=softening.device)
@@ -78,7 +86,15 @@ class Model(Network):
         if self.task.lens_fitting is None:
             return batch
         times = np.full(len(flux), np.nan) if exposure is None else exposure
-        return batch._replace(fits=self.task.fit_loose(flux, self.data, times, str(self.folder)))
+        fit = partial(self.task.fit_loose, data=self.data, where=str(self.folder))
+        if optics is None:
+            return batch._replace(fits=fit(flux, exposure=times))
+        # A fit has one PSF.
+        fits = [
+            fit(flux[i : i + 1], exposure=times[i : i + 1], optics=own)
+            for i, own in enumerate(optics)
+        ]
+        return batch._replace(fits=LensFits.join(fits))
 
 
 def load_model(folder: str | Path) -> Model:

@@ -11,17 +11,27 @@ import torch
 from numpy.typing import NDArray
 
 from learn.config import PredictConfig
-from learn.inference.cutouts import Cutout, CutoutRemarks, Progress, find_inputs, read_images
+from learn.inference.cutouts import (
+    Cutout,
+    CutoutRemarks,
+    Progress,
+    find_inputs,
+    find_optics,
+    read_images,
+)
 from learn.inference.fine_images import write_images
+from learn.inference.lens_cutouts import read_lens_cutouts
 from learn.inference.memory import images_in_memory
 from learn.inference.model import Model, load_model
 from learn.inference.outputs import choose_folder, choose_table, drop_outputs
 from learn.inference.tables import Predicted, write_table
 from learn.inference.testing import are_computed
+from learn.modelling.reading.lens_files import Given, find_lenses
 from learn.tasks.judging import judge_batch
 from learn.tasks.outliers import Resemblance
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
+from simulate.dataset.photometry import Optics
 
 
 def predict(
@@ -32,6 +42,7 @@ def predict(
     warn: Callable[[str], None] | None = None,
     *,
     overwrite: bool = False,
+    own_optics: bool = False,
 ) -> tuple[Path, int]:
     """Predict all images in files.
 
@@ -45,6 +56,7 @@ def predict(
         progress: called with all files; returns what to call as they are dealt with.
         warn: called with lines on broken images, and on what was done to others.
         overwrite: replace files that are no predictions, but no inputs.
+        own_optics: fit each lens with a noise map and a PSF of its own, found as ``model`` does.
 
     Returns:
         The table, or the folder of super-resolved images, and the number of images.
@@ -56,9 +68,15 @@ def predict(
     model = load_model(run).to(choose_device(config.device))
     warn = warn or print
     remarks = CutoutRemarks()
-    out, files = _choose_output(config.out, inputs, model, remarks, overwrite=overwrite)
-    report = progress(files) if progress else _silent
-    cutouts = read_images(files, model, config, remarks, report)
+    if own_optics:
+        lenses = find_lenses(inputs, Given())
+        out = choose_table(config.out, [lens.image for lens in lenses], overwrite=overwrite)
+        report = progress([lens.image for lens in lenses]) if progress else _silent
+        cutouts = read_lens_cutouts(lenses, model, config, remarks, report)
+    else:
+        out, files = _choose_output(config.out, inputs, model, remarks, overwrite=overwrite)
+        report = progress(files) if progress else _silent
+        cutouts = read_images(files, model, config, remarks, report)
     predictions = _predict_batches(model, cutouts, _choose_batch(config, model, warn), remarks)
     if model.task.makes_images:
         count = write_images(out, predictions, model, overwrite=overwrite)
@@ -117,7 +135,7 @@ def _predict_batches(
     while batch := list(itertools.islice(rest, batch_size)):
         pixels = np.stack([cutout.frame.pixels for cutout in batch]).astype(np.float32)
         exposure = np.array([cutout.exposure_time for cutout in batch])
-        values, judged = _predict_batch(model, pixels, exposure)
+        values, judged = _predict_batch(model, pixels, exposure, find_optics(batch))
         known = are_computed(values)
         if not model.task.makes_images:
             known &= ~np.array([cutout.blank for cutout in batch])
@@ -131,7 +149,10 @@ def _predict_batches(
 
 
 def _predict_batch(
-    model: Model, pixels: NDArray[np.float32], exposure: NDArray[np.float64]
+    model: Model,
+    pixels: NDArray[np.float32],
+    exposure: NDArray[np.float64],
+    optics: list[Optics] | None,
 ) -> tuple[torch.Tensor, Resemblance | None]:
     """Predictions on the CPU, and how the images resemble those of the training.
 
@@ -139,7 +160,7 @@ def _predict_batch(
         InputError: if a batch is too large for the device.
     """
     try:
-        batch = model.prepare(pixels, exposure)
+        batch = model.prepare(pixels, exposure, optics)
         values = model.task.predict_batch(batch)
         return values.float().cpu(), judge_batch(model.task, batch)
     except (torch.OutOfMemoryError, MemoryError):

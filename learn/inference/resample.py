@@ -103,6 +103,39 @@ def resample(
     return Frame(full, rows, columns, (corner[0], corner[1]), step, tuple(notes))
 
 
+def resample_noise(noise: NDArray[np.floating], frame: Frame, masked: float) -> NDArray[np.float64]:
+    """The noise of an image on the pixels of its frame, where that of its pixels is independent.
+
+    Args:
+        noise: (ny, nx) standard deviation.
+        frame: of the image.
+        masked: the noise of padding.
+    """
+    variance = noise.astype(np.float64) ** 2
+    if frame.step == 1:
+        y, x = (int(c) for c in frame.corner)
+        rows, columns = (part.stop - part.start for part in (frame.rows, frame.columns))
+        shown = variance[y : y + rows, x : x + columns]
+    else:
+        sizes = (part.stop - part.start for part in (frame.rows, frame.columns))
+        left, right = (
+            _binning_matrix(n, m, frame.step) ** 2 for n, m in zip(noise.shape, sizes, strict=True)
+        )
+        shown = left @ variance @ right.T
+    full = np.full(frame.pixels.shape, float(masked))
+    full[frame.rows, frame.columns] = np.sqrt(shown)
+    return full
+
+
+def resample_kernel(kernel: NDArray[np.floating], step: float) -> NDArray[np.float64]:
+    """A PSF (ky, kx) on pixels ``step`` times as wide, of odd sizes and about its centre."""
+    if step == 1:
+        return np.asarray(kernel, np.float64)
+    sizes = [2 * int((n / step - 1) / 2) + 1 for n in kernel.shape]
+    left, right = (_binning_matrix(n, m, step) for n, m in zip(kernel.shape, sizes, strict=True))
+    return np.asarray(left @ kernel.astype(np.float64) @ right.T)
+
+
 @functools.lru_cache(maxsize=64)
 def _binning_matrix(n: int, m: int, step: float) -> NDArray[np.float64]:
     """The matrix (m, n) from n pixels to m about the same centre, each ``step`` times as wide.

@@ -35,7 +35,7 @@ from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
 from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turn_images
-from simulate.dataset.photometry import Photometry
+from simulate.dataset.photometry import Optics, Photometry
 from simulate.importers.units import is_surface_brightness
 from simulate.shards import Array, DataSet
 
@@ -279,7 +279,12 @@ class Task(Trained, abc.ABC):
         return InMemory(data, with_params=with_params, fits=fits)
 
     def fit_loose(
-        self, images: Tensor, data: DataDescription, exposure: NDArray[np.float64], where: str
+        self,
+        images: Tensor,
+        data: DataDescription,
+        exposure: NDArray[np.float64],
+        where: str,
+        optics: Optics | None = None,
     ) -> LensFits | None:
         """Lens fits of images (B, 1, H, W) that belong to no data set; None where none are needed.
 
@@ -288,12 +293,15 @@ class Task(Trained, abc.ABC):
             data: that the network was trained on; PSF and background noise are taken from it.
             exposure: (B,) exposure times, s; NaN where they are not known.
             where: the network comes from, for error messages.
+            optics: PSF and noise of the image, if it is one alone with its own.
         """
         part = self.lens_fitting
         if part is None:
             return None
         photometry = functools.partial(part.photometry, data, exposure, where=where)
-        fits = part.fit_images(images, photometry(column=self.column), data)
+        known = photometry(column=self.column)
+        known = known if optics is None else known.with_optics(optics)
+        fits = part.fit_images(images, known, data)
         shape = (images.shape[-2], images.shape[-1])
         return self.add_detail(fits, shape, lambda column: photometry(column=column))
 

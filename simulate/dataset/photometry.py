@@ -167,6 +167,43 @@ class Photometry:
         square = (model**2 + sigma**2) * below + model * sigma * density
         return mean, (square - mean**2 + mean / exposure).clamp_min(0).sqrt()
 
+    def with_optics(self, optics: Optics) -> OwnPhotometry:
+        """The photometry of one image of this kind with a PSF and a noise map of its own."""
+        known = {field.name: getattr(self, field.name) for field in dataclasses.fields(Photometry)}
+        return OwnPhotometry(**known, optics=optics)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Optics:
+    """PSF and noise of one image.
+
+    Attributes:
+        kernel: (ky, kx) light of a point source on the pixels of the image, both odd.
+        noise: (ny, nx) standard deviation, in the unit of the image; large where it is masked.
+    """
+
+    kernel: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OwnPhotometry(Photometry):
+    """Photometry of a single image with a PSF and a noise map of its own."""
+
+    optics: Optics | None = None
+
+    @property
+    def psf(self) -> lp.PixelPSF:  # type: ignore[override]
+        """The PSF of the image."""
+        assert self.optics is not None
+        return lp.PixelPSF(self.optics.kernel, self.pixel_scale, normalise=True)
+
+    def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and noise of the image, any number of times: (N, ny, nx), e-/s."""
+        assert self.optics is not None
+        sigma = torch.from_numpy(self.optics.noise * self.rate[0]).to(model)
+        return model, sigma.expand_as(model)
+
 
 def rays(config: Mapping[str, Any], column: str) -> int:
     """Rays along a side of a pixel in the images of a data set with this configuration."""
