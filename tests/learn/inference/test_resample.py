@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learn.inference.resample import resample
+from learn.inference.resample import resample, resample_kernel, resample_noise
 from simulate.importers.errors import BrokenFileError
 
 
@@ -83,3 +83,39 @@ def test_a_surface_brightness_stays_what_it_is(step: float) -> None:
 def test_a_few_wide_pixels_are_no_image(scale: float) -> None:
     with pytest.raises(BrokenFileError, match=r"so wide that the 6\.4 arcsec of the network"):
         resample(np.ones((40, 40)), 64, scale, 0.1)
+
+
+def test_noise_of_resampled_pixels_is_that_of_the_sums_of_independent_ones() -> None:
+    noise = np.ones((24, 36))
+    frame = resample(np.zeros((24, 36)), 20, 0.05, 0.1)
+    found = resample_noise(noise, frame, 99.0)
+    np.testing.assert_allclose(found[4:16, 1:19], 2, rtol=1e-12)
+    assert (found[0, 0], found[19, 19]) == (99, 99)
+    noise[6:8, 10:12] = 3.0
+    assert resample_noise(noise, frame, 99.0)[4 + 3, 1 + 5] == pytest.approx(6)
+
+
+def test_noise_of_resampled_pixels_is_what_images_of_noise_show() -> None:
+    rng = np.random.default_rng(0)
+    shapes = (40, 40), 20
+    images = [resample(rng.normal(size=shapes[0]), shapes[1], 1.0, 1.6).pixels for _ in range(800)]
+    frame = resample(np.zeros(shapes[0]), shapes[1], 1.0, 1.6)
+    expected = resample_noise(np.ones(shapes[0]), frame, 1.0)
+    np.testing.assert_allclose(np.std(images, 0), expected, rtol=0.12)
+
+
+def test_noise_on_the_same_pixels_is_cropped_as_the_image_is() -> None:
+    noise = np.random.default_rng(1).random((30, 41))
+    frame = resample(noise, 16, 1.0, 1.0)
+    np.testing.assert_allclose(resample_noise(noise, frame, 1.0), frame.pixels)
+
+
+def test_a_kernel_on_wider_pixels_keeps_its_light_and_its_centre() -> None:
+    kernel = star((25, 25), 12.5, 12.5, sigma=2.0)
+    wide = resample_kernel(kernel, 1.6)
+    assert wide.shape == (15, 15)
+    np.testing.assert_allclose(wide, wide[::-1, ::-1], atol=1e-12)
+    assert wide.sum() == pytest.approx(kernel.sum(), abs=1e-4)
+    middle = star((15, 15), 7.5, 7.5, sigma=2.0 / 1.6)
+    assert np.abs(wide - middle).max() < 0.05 * middle.max(), "pixels are wider: a little blur"
+    np.testing.assert_array_equal(resample_kernel(kernel, 1.0), kernel)

@@ -10,7 +10,7 @@ import torch
 
 import lensphys as lp
 from lensphys.ground.errors import InputError
-from simulate.dataset.photometry import Photometry
+from simulate.dataset.photometry import Optics, Photometry
 from simulate.instruments import instrument
 from simulate.observe import counts, detector
 from simulate.presets import load_simulate_config
@@ -130,3 +130,23 @@ def test_a_moffat_camera_is_known_by_its_wings() -> None:
     known = Photometry.known(ATTRS | {"psf_beta": 3.0}, np.ones(1), "image", "data")
     assert known.psf == lp.MoffatPSF(0.16, 3.0, 0.1, 5.0)
     assert Photometry.known(ATTRS, np.ones(1), "image", "data").psf == lp.GaussianPSF(0.16, 0.1)
+
+
+def test_an_image_may_have_a_psf_and_a_noise_map_of_its_own() -> None:
+    known = Photometry.known(ATTRS | {"unit": "2 e-/s"}, np.ones(1), "image", "data")
+    kernel, noise = np.zeros((3, 5)), np.arange(1.0, 13.0).reshape(3, 4)
+    kernel[1, 2], kernel[1, 3] = 3.0, 1.0
+    own = known.with_optics(Optics(kernel, noise))
+    for rows in (slice(None), np.zeros(2, np.int64)):
+        some = own.select(rows)
+        model = torch.rand(len(some.rate), 3, 4)
+        mean, sigma = some.mean_and_sigma(model)
+        assert mean is model
+        # e-/s: the unit is twice that.
+        np.testing.assert_allclose(sigma, np.broadcast_to(noise / 2, model.shape))
+    assert isinstance(own.psf, lp.PixelPSF)
+    image = torch.zeros(1, 9, 9)
+    image[0, 4, 4] = 1.0
+    blurred = own.psf.convolve(image)
+    assert blurred[0, 4, 4:6].tolist() == pytest.approx([0.75, 0.25], abs=1e-6)
+    assert (own.pixel_scale, own.rays, own.noisy) == (known.pixel_scale, known.rays, known.noisy)
