@@ -14,7 +14,8 @@ from learn.data_description import DataDescription, describe
 from learn.lens_fits.channels import bin_stack, stack_channels
 from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.lens_fitting import LensFitting
-from learn.networks.encoder_files import Backbone
+from learn.networks.encoder import Encoder
+from learn.views.middle import bin_middle
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
@@ -30,6 +31,7 @@ class EncoderInput(nn.Module):
         lens_fitting: the part that fits lenses; None where the encoder sees images alone.
         binning: pixels on a side that are summed into one.
         column: of a data set that the encoder sees: ``image`` or ``image_lr``.
+        side: pixels on a side of the middle that it sees, once they are summed; None: all of them.
     """
 
     def __init__(
@@ -38,16 +40,23 @@ class EncoderInput(nn.Module):
         lens_fitting: LensFitting | None,
         binning: int = 1,
         column: str = "image",
+        side: int | None = None,
     ) -> None:
         super().__init__()
         self.stretch, self.lens_fitting = stretch, lens_fitting
-        self.binning, self.column = binning, column
+        self.binning, self.column, self.side = binning, column, side
 
     def forward(self, flux: Tensor, fits: LensFits | None) -> Tensor:
         """Input (B, C, h, w) of the encoder, from fluxes (B, 1, H, W) and the fits of B images."""
         channels = None if fits is None else fits.channels
         assert channels is None or isinstance(channels, Tensor)
-        stretched: Tensor = self.stretch(bin_stack(stack_channels(flux, channels), self.binning))
+        most = min(flux.shape[-2:]) // self.binning
+        stack = stack_channels(flux, channels)
+        if self.side is None or self.side > most:
+            stack = bin_stack(stack, self.binning)
+        else:
+            stack = bin_middle(stack, self.side, self.binning)
+        stretched: Tensor = self.stretch(stack)
         return stretched
 
 
@@ -67,7 +76,7 @@ def describe_input(stretch: Stretch, exposure: float, data: DataSet) -> dict[str
 
 
 def read_input(
-    description: dict[str, Any], encoder: Backbone, where: str
+    description: dict[str, Any], encoder: Encoder, where: str
 ) -> tuple[EncoderInput, DataDescription]:
     """Restore the input of a pretrained encoder, and the form of its data, from its description.
 
@@ -89,11 +98,11 @@ def read_input(
         if fitting is not None and constants["exposure"] is not None:
             fitting.exposure.copy_(torch.tensor(float(constants["exposure"])))
         data = DataDescription(**description[_DATA])
-        # Encoders of earlier versions do not state it.
-        binning = int(description.get("binning") or 1)
+        binning = description["binning"]
+        side = None if binning is None else encoder.config.image_size
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"{where} does not hold the form of the images of its encoder, as one of an earlier "
             "version; run its pretrain command again with a new --out"
         ) from None
-    return EncoderInput(stretch, fitting, binning), data
+    return EncoderInput(stretch, fitting, binning or 1, side=side), data

@@ -19,6 +19,7 @@ from learn.inference.model_file import restore
 from learn.inference.network import Network
 from learn.lens_fits.lens_fits import LensFits
 from learn.networks import encoder_files
+from learn.networks.encoder import Encoder
 from learn.networks.encoder_files import Backbone, read_description
 from learn.run_files import DESCRIPTION, MODEL
 from learn.runs import find_encoder
@@ -228,6 +229,7 @@ def load_encoder(run: str | Path) -> LoadedEncoder:
         encoder = task.encoder
     else:
         encoder = encoder_files.load_encoder(folder)
+        assert isinstance(encoder, Encoder)  # no other backbone is pretrained
         about = read_description(folder)
         seen, data = read_input(about, encoder, str(folder / DESCRIPTION))
     return LoadedEncoder(encoder, seen, data, folder).eval().requires_grad_(False)

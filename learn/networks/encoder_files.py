@@ -80,7 +80,8 @@ def check_lens_fits(encoder: Backbone, found: object, where: Path) -> None:
     version = found.get("version") if isinstance(found, dict) else None
     raise InputError(
         f"the encoder of {where} was trained on lens fits of another recipe ({version or 'earlier'}"
-        f") than this version makes ({_VERSION}): run its command again with a new --out"
+        f") than this version makes ({_VERSION}): delete that folder and run its command again, or "
+        "train another with a new --out"
     )
 
 

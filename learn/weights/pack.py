@@ -125,7 +125,7 @@ def _pack_network(run: Path, out: Path, name: str, say: Callable[[str], None]) -
     report = task_report(config.task)
     wanted = report.headline_numbers(evaluate(run, config.data).metrics)
 
-    def write(weights: Mapping[str, Tensor], more: Mapping[str, str]) -> dict[str, float]:
+    def write(weights: Mapping[str, Tensor], more: dict[str, str]) -> dict[str, float]:
         """Write weights, and return the measures of what was written."""
         text = json.dumps(strip_paths(header | more))
         write_weights(weights, out / MODEL, {HEADER: text})

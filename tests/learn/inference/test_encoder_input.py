@@ -28,7 +28,7 @@ def test_the_input_of_an_encoder_survives_its_description(model2: Path, exposure
     for number, constant in enumerate(stretch.buffers()):
         constant.fill_(math.pi / (number + 1))
     text = json.dumps(describe_input(stretch, exposure, data), allow_nan=False)
-    about = {"stretch": {"kind": "asinh"}} | json.loads(text)
+    about = {"stretch": {"kind": "asinh"}, "binning": None} | json.loads(text)
     seen, form = read_input(about, ENCODER, "here")
     assert form == describe(data)
     assert (seen.stretch.kind, seen.binning, seen.column) == ("asinh", 1, "image")
@@ -44,6 +44,14 @@ def test_an_encoder_of_an_earlier_version_is_refused_in_one_line() -> None:
     ) as error:
         read_input({"stretch": {"kind": "asinh"}, "data": {"preset": "physical"}}, ENCODER, "here")
     assert "\n" not in str(error.value)
+
+
+def test_an_encoder_pretrained_on_the_middle_of_binned_images_sees_it_again() -> None:
+    flux = torch.rand(2, 1, 40, 40)
+    seen = EncoderInput(Stretch("asinh"), None, 2, side=16)
+    middle = flux[..., 4:36, 4:36].unfold(2, 2, 2).unfold(3, 2, 2).sum((-2, -1))
+    torch.testing.assert_close(seen(flux, None), torch.asinh(middle))
+    assert seen(flux[..., :30, :30], None).shape == (2, 1, 15, 15), "there is no more"
 
 
 def test_an_encoder_sees_what_its_task_showed_it(model2: Path, untrained_task: Any) -> None:

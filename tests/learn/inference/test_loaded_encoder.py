@@ -75,6 +75,14 @@ def test_an_encoder_of_low_resolution_sees_the_images_that_its_task_saw(
         encoder.features_of(shards.read(model2))
 
 
+def test_the_example_of_the_guide_runs(encoder_run: Path, model2: Path) -> None:
+    guide = Path(__file__).parents[3] / "docs/how_to/embed.md"
+    code = guide.read_text(encoding="utf-8").split("```{code-block} python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"images": shards.read(model2).image[:3, 0]}
+    exec(code.replace("runs/mae", str(encoder_run)), names)
+    assert names["features"].shape == (3, 24)
+
+
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [

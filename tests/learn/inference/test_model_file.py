@@ -11,16 +11,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from learn.data_description import describe
-from learn.inference.model_file import restore
+from learn.inference.model_file import restore, save_model
 from learn.inference.testing import predict_rows
 from learn.run_files import MODEL
 from lensphys.ground.errors import InputError
 from simulate import shards
+from tests.learn.conftest import LENS_FIT
 
 
 def test_the_header_describes_encoder_and_data(classifier: Path, model2: Path) -> None:
@@ -96,3 +98,16 @@ def test_weights_that_are_no_numbers_are_refused(classifier: Path, tmp_path: Pat
     )
     with pytest.raises(InputError, match="weights that are no numbers: its training has diverged"):
         restore(run)
+
+
+def test_a_network_on_lens_fits_of_another_recipe_is_refused(
+    noisy: Path, tmp_path: Path, untrained_task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, data = untrained_task("classify", noisy, LENS_FIT)
+    save_model(task, describe(data), tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(task.config.model_dump(mode="json")))
+    assert restore(tmp_path).task.encoder.config == task.encoder.config
+    monkeypatch.setattr("learn.networks.encoder_files._VERSION", 10**6)
+    with pytest.raises(InputError, match="lens fits of another recipe") as error:
+        restore(tmp_path)
+    assert "\n" not in str(error.value)
