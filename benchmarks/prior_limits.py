@@ -187,7 +187,7 @@ def judge(
 
 def measure(
     label: NDArray[np.int64],
-    theta_E: NDArray[np.float64],
+    true_theta_E: NDArray[np.float64],
     flags: NDArray[np.str_],
     *,
     p: NDArray[np.float64],
@@ -197,7 +197,7 @@ def measure(
 
     Args:
         label: (N,) classes, of which the first has no substructure.
-        theta_E: (N,) true ones, arcsec.
+        true_theta_E: (N,) arcsec.
         flags: (N,) words.
         p: (N, C) probabilities.
         fits: (N,) ``chi2_dof``, ``converged`` and ``theta_E`` of lens fits; nothing without.
@@ -218,7 +218,7 @@ def measure(
     if has_class.all():
         right = called == label
         if fits:
-            row["theta_E_error"] = np.median(np.abs(fits["theta_E"] - theta_E)[bare])
+            row["theta_E_error"] = np.median(np.abs(fits["theta_E"] - true_theta_E)[bare])
         row["accuracy"] = right.mean()
         row["auc"] = np.mean([roc_auc_score(label == k, p[:, k]) for k in range(p.shape[1])])
         if not flagged.all():
