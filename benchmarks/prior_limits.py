@@ -105,10 +105,11 @@ def list_conditions(config: SimulateConfig, galaxies: Path | None) -> list[Condi
     if galaxies:
         found.append(Condition("galaxies as sources", galaxies=galaxies))
     if "multipoles" in values:
-        one = {"distribution": "normal", "mean": 0.0, "sigma": _MULTIPOLES / 2**0.5}
+        one: dict[str, Any] = {"distribution": "normal", "mean": 0.0}
+        one["sigma"] = _MULTIPOLES / 2**0.5
         wide = one | {"low": -0.08, "high": 0.08}
-        changes = {"multipoles.a3": wide, "multipoles.a4": wide}
-        found.append(Condition(f"multipoles of {_MULTIPOLES:.0%}", changes))
+        amplitudes = {"multipoles.a3": wide, "multipoles.a4": wide}
+        found.append(Condition(f"multipoles of {_MULTIPOLES:.0%}", amplitudes))
     if "neighbours" in values:
         found.append(Condition("neighbours in all images", {"neighbours.fraction": 1.0}))
     found.append(Condition("look-alikes, no lens", {"non_lens.fraction": _NON_LENSES}))

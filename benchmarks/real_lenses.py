@@ -188,8 +188,7 @@ def report(found: dict[str, dict[str, Any]], models: Path, out: Path) -> None:
             )
     drawn = [name for name, row in modelled.items() if not row.flags and not row.reason]
     if drawn:
-        scores = {name: found[name]["score"] for name in drawn}
-        draw_maps(drawn, models, scores, out / "snr_maps.png")
+        draw_maps(drawn, models, {n: found[n]["score"] for n in drawn}, out / "snr_maps.png")
 
 
 def main() -> None:
@@ -206,9 +205,10 @@ def main() -> None:
     shipped = shipped_config("model", "model", "command")
     settings = load_config(ModelSettings, shipped, out=models, pixel_scale=scale)
     model_lenses(lenses, settings, lambda total, there: lambda n: None, warn)
-    path, origin = options.out / "scores.json", {"weights": sha256(options.run / MODEL)}
-    known = read_json(path) if path.is_file() else origin | {"lenses": {}}
-    if known.get("weights") != origin["weights"]:
+    path, weights = options.out / "scores.json", sha256(options.run / MODEL)
+    empty: dict[str, Any] = {"weights": weights, "lenses": {}}
+    known = read_json(path) if path.is_file() else empty
+    if known.get("weights") != weights:
         parser.error(f"{path} has the scores of another network; choose another --out")
     found = known["lenses"]
     for lens in lenses:

@@ -108,8 +108,8 @@ class CutoutRemarks:
             yield f"{count} {'image' if count == 1 else 'images'} {note}"
         yield from (f"NaN for {line}" for line in self._failed[:_NAMED])
         if self._failed:
-            count = f"{len(self._failed)} of {predicted}"
-            yield f"{count} could not be computed: NaN, with the flag '{NOT_COMPUTED}'"
+            failed = f"{len(self._failed)} of {predicted}"
+            yield f"{failed} could not be computed: NaN, with the flag '{NOT_COMPUTED}'"
         if self._flagged:
             flags = ", ".join(f"{count} {flag}" for flag, count in self._flags.items() if count)
             yield f"{self._flagged} of {predicted} flagged: {flags}"

@@ -90,11 +90,11 @@ class Model(Network):
         if optics is None:
             return batch._replace(fits=fit(flux, exposure=times))
         # A fit has one PSF.
-        fits = [
+        fits = (
             fit(flux[i : i + 1], exposure=times[i : i + 1], optics=own)
             for i, own in enumerate(optics)
-        ]
-        return batch._replace(fits=LensFits.join(fits))
+        )
+        return batch._replace(fits=LensFits.join([one for one in fits if one is not None]))
 
 
 def load_model(folder: str | Path) -> Model:

@@ -73,8 +73,9 @@ class Observed(NamedTuple):
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Several batches as one."""
-        columns = zip(*parts, strict=True)
-        return cls(*(None if c[0] is None else torch.cat(c) for c in columns))
+        features, misfit, chi2 = zip(*parts, strict=True)
+        seen = [None if column[0] is None else torch.cat(column) for column in (misfit, chi2)]
+        return cls(torch.cat(features), *seen)
 
 
 class Scatter(nn.Module):
@@ -107,7 +108,7 @@ class Scatter(nn.Module):
     def distance(self, features: Tensor) -> Tensor:
         """Distances (N,) of features (N, F), about one; infinite for what is no number."""
         offset = features.to(self.mean) - self.mean
-        distance = (offset @ self.whitening.to(offset).mT).norm(dim=1)
+        distance: Tensor = (offset @ self.whitening.to(offset).mT).norm(dim=1)
         return distance.nan_to_num(torch.inf, torch.inf)
 
     def cross_fit(self, features: Tensor) -> Tensor:

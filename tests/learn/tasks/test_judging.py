@@ -31,8 +31,8 @@ def test_without_lens_fits_the_features_of_the_encoder_are_compared(
     assert list(judged.columns) == ["distance"]
     batch = judge_batch(module, memory[torch.from_numpy(ROWS[:5])])
     assert batch is not None
-    close = {"rtol": 1e-4}
-    np.testing.assert_allclose(batch.columns["distance"], judged.columns["distance"][:5], **close)
+    found, whole = batch.columns["distance"], judged.columns["distance"]
+    np.testing.assert_allclose(found, whole[:5], rtol=1e-4)
     assert not judged.rows(PARTS.validation).flagged.any()
     batch_of_all = memory[torch.from_numpy(ROWS)]
     image = getattr(batch_of_all, module.column)
