@@ -16,6 +16,7 @@ import yaml
 
 from learn.data_description import strip_paths
 from learn.inference.model import Model, load_model
+from learn.inference.unknown import list_unknown
 from learn.networks.encoder_files import describe_encoder
 from learn.reporting.task_report import FLAGGED, TaskReport
 from learn.run_files import CHECKPOINTS, CONFIG, DESCRIPTION, METRICS, MODEL, read_metrics
@@ -34,18 +35,6 @@ _FINE_TUNED = {
     "full": "encoder and head",
     "linear": "head only",
     "lora": "head, and low-rank changes of the encoder",
-}
-#: What a task cannot tell, by its name.
-_UNKNOWN = {
-    "classify": "The dark matter of a real lens: it chooses among {classes}, as they were "
-    "simulated, in equal shares. A probability holds for these alone, and a perturbation too small "
-    "for the noise leaves the class undecided.",
-    "find": "The rate of lenses among your images: the probability holds for the share of lenses "
-    "in its training. Work out the purity with that of your survey.",
-    "regress": "Systematic errors: uncertainties cover the noise and the priors of its training, "
-    "and a lens outside of these is drawn towards them.",
-    "superres": "Detail that the PSF has erased: what it adds is likely for sources like those of "
-    "its training, and no measurement.",
 }
 #: How a model card of ours begins.
 _CARD_HEAD = "---\nlibrary_name: lensphys\n"
@@ -168,7 +157,7 @@ def model_card(model: Model, onnx: bool, network: str | None = None) -> str:
         "",
         "## What it cannot know",
         "",
-        *(f"- {line}" for line in _unknown(model)),
+        *(f"- {line}" for line in list_unknown(model)),
         "",
         "## Limits",
         "",
@@ -278,16 +267,6 @@ def _usage(model: Model, onnx: bool, network: str | None) -> Iterator[str]:
             f"`{ONNX}` takes `images` (B, 1, {model.size}, {model.size}), float32 flux per pixel, "
             "and gives the same `predictions` without this program.",
         )
-
-
-def _unknown(model: Model) -> Iterator[str]:
-    """What the network cannot tell of an image, whatever it answers."""
-    yield (
-        "The PSF and the noise of an image of yours: it has learnt those of its training. A PSF "
-        "that differs looks like substructure."
-    )
-    if (text := _UNKNOWN.get(model.task.config.task)) is not None:
-        yield text.format(classes=", ".join(markdown_text(name) for name in model.label_names))
 
 
 def _limits(model: Model, metrics: dict[str, Any]) -> Iterator[str]:

@@ -26,9 +26,11 @@ from learn.inference.model import Model, load_model
 from learn.inference.outputs import choose_folder, choose_table, drop_outputs
 from learn.inference.tables import Predicted, write_table
 from learn.inference.testing import are_computed
+from learn.inference.unknown import list_unknown
 from learn.modelling.reading.lens_files import Given, find_lenses
 from learn.tasks.judging import judge_batch
 from learn.tasks.outliers import Resemblance
+from learn.weights import shipped
 from lensphys.ground.devices import choose_device
 from lensphys.ground.errors import InputError
 from simulate.dataset.photometry import Optics
@@ -87,6 +89,9 @@ def predict(
         raise InputError(f"nothing to predict: {first}")
     for line in remarks.lines(count):
         warn(line)
+    if run.parent == shipped.FOLDER:  # whoever uses it has not trained it
+        for line in list_unknown(model):
+            warn(f"it cannot know {line}")
     return out, count
 
 

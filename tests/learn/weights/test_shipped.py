@@ -73,11 +73,13 @@ def test_commands_use_what_ships(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     finetune_config: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     images = shards.read(model2).image[:4]
     np.save("images.npy", images)
     run("predict default images.npy --pixel-scale 0.101 --device cpu")
+    assert "it cannot know the dark matter of a real lens" in capsys.readouterr().err
     table = Table.read("predictions.csv")
     expected = load_model(probe)(images).numpy()
     np.testing.assert_allclose(table["p_cdm"], expected[:, 1], atol=2e-3)
