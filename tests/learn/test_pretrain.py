@@ -138,7 +138,7 @@ def test_the_middle_of_larger_images_is_seen_in_coarser_pixels(
     data = shards.read(model2)
     middle = data.image[:, :, 8:56, 8:56].reshape(60, 1, 24, 2, 24, 2).sum((3, 5))
     encoder_input, _ = read_input(about, load_encoder(folder), str(folder))
-    seen = encoder_input(torch.from_numpy(data.image), None)[:, :, 4:28, 4:28]
+    seen = encoder_input(torch.from_numpy(data.image), None)
     torch.testing.assert_close(seen, encoder_input.stretch(torch.from_numpy(middle)))
     peak = torch.from_numpy(middle).flatten(1).amax(1).median().item()
     assert 1e-4 * peak * 0.5 < encoder_input.stretch.softening.item() < 0.1 * peak
