@@ -216,13 +216,13 @@ def load_encoder(run: str | Path) -> LoadedEncoder:
     It is in evaluation and its weights are frozen.
 
     Args:
-        run: folder of a run; ``latest``: of the last finished pretraining; ``default``: what ships
-            with the package.
+        run: folder of a run; or, as a string, ``latest``: of the last finished pretraining, or
+            ``default``: what ships with the package.
 
     Raises:
         InputError: for a folder without a finished encoder, or damaged files.
     """
-    folder = find_encoder(str(run))
+    folder = find_encoder(run) if isinstance(run, str) else run
     if (folder / MODEL).is_file():
         task, data = restore(folder)
         seen = EncoderInput(task.stretch, task.lens_fitting, task.binning, task.column)

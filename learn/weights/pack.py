@@ -100,7 +100,7 @@ def _pack_encoder(run: Path, out: Path, say: Callable[[str], None]) -> None:
     out.mkdir()
     write_text(out / DESCRIPTION, json.dumps(about, indent=1) + "\n")
     write_weights(_halve(whole.encoder, read_weights(run / WEIGHTS)), out / WEIGHTS)
-    wanted, found = (each.features_of(data) for each in (whole, load_encoder(str(out))))
+    wanted, found = (each.features_of(data) for each in (whole, load_encoder(out)))
     error = float((found - wanted).std() / wanted.std(0).mean())
     if not error < _CLOSE:
         write_weights(read_weights(run / WEIGHTS), out / WEIGHTS)
@@ -133,7 +133,7 @@ def _pack_network(run: Path, out: Path, name: str, say: Callable[[str], None]) -
 
     whole, shared, more = model.task.state_dict(), shared_encoder(out), dict[str, str]()
     weights = _halve(model.task, whole)
-    if shared.is_file() and _is_shared(model, load_encoder(str(shared.parent))):
+    if shared.is_file() and _is_shared(model, load_encoder(shared.parent)):
         more[SHARED] = sha256(shared)
         weights = {key: value for key, value in weights.items() if not key.startswith("encoder.")}
     found = write(weights, more)

@@ -29,6 +29,9 @@ def test_the_classifier_is_what_ships_by_default(installed: Path) -> None:
     assert find_run("default", "regress") == installed / "regress"
     assert find_run("runs/mine") == Path("runs/mine")
     assert find_encoder() == installed / "encoder"
+    assert load_encoder("default").folder == installed / "encoder"
+    with pytest.raises(InputError, match="default has no finished encoder"):
+        load_encoder(Path("default"))
     assert load_model("default", "regress").task.config.task == "regress"
     with pytest.raises(InputError, match=r"no network 'regres' ships .did you mean 'regress'"):
         find_network("regres")
