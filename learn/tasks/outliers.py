@@ -17,6 +17,8 @@ from learn.lens_fits.features import FEATURES
 from learn.lens_fits.usual_lens import UsualLens
 from learn.tasks.misfit import MISFIT
 
+Array = NDArray[np.float64]
+
 #: The flags, in words.
 POOR, UNLIKE, NOT_COMPUTED = "poor fit", "unlike training", "not computed"
 #: The numbers that are tested, in the order of their limits, and the flags of what is beyond these.
@@ -25,6 +27,8 @@ TESTS = {"misfit": POOR, "distance": UNLIKE}
 _FOLDS = 10
 #: Fewest images that others are compared with; no test is learned from fewer.
 LEAST_IMAGES = 3
+#: Fraction of the images that the scatter is taken from, and steps that find them.
+_CROWD, _STEPS = 0.9, 5
 #: Scatter of a feature below which it is rounding.
 _CONSTANT = 1e-6
 
@@ -66,7 +70,7 @@ class Observed(NamedTuple):
     features: Tensor
     """(N, F) of their lens fits, or of the encoder without"""
     misfit: Tensor | None = None
-    """(N, 2) of the residuals of their lens fits, see :func:`measure_misfit`; None without"""
+    """(N, 2) of the residuals of their lens fits, see :mod:`learn.tasks.misfit`; None without"""
     chi2_dof: Tensor | None = None
     """(N,) of their lens fits, which is not tested; None without"""
 
@@ -81,8 +85,10 @@ class Observed(NamedTuple):
 class Scatter(nn.Module):
     """Mean and covariance of features, and the Mahalanobis distance from them.
 
-    The covariance is shrunk as in Ledoit & Wolf (2004, J. Multivariate Anal. 88, 365), in units of
-    the scatter of each feature.
+    They are those of the nine tenths that are nearest, found by the concentration steps of
+    Rousseeuw & Van Driessen (1999, Technometrics 41, 212): a few failed fits would widen the
+    scatter of all. The covariance is shrunk as in Ledoit & Wolf (2004, J. Multivariate Anal. 88,
+    365), in units of the scatter of each feature.
     """
 
     mean: Tensor
@@ -96,11 +102,16 @@ class Scatter(nn.Module):
     def learn(self, features: Tensor) -> None:
         """Take the scatter of features (N, F)."""
         known = features.double().cpu().numpy()
-        mean, std = known.mean(0), known.std(0)
-        std = np.where(std > _CONSTANT, std, 1.0)
-        covariance, _ = ledoit_wolf((known - mean) / std, assume_centered=True)
-        variance, axes = np.linalg.eigh(covariance)
-        whitening = (axes / np.sqrt(np.maximum(variance, _CONSTANT))).T / std
+        middle = np.median(known, 0)
+        spread = np.median(np.abs(known - middle), 0)
+        scaled = (known - middle) / np.where(spread > _CONSTANT, spread, 1.0)
+        # Far out it does not matter where, or one feature would decide.
+        distance = np.square(np.arcsinh(scaled)).sum(1)
+        kept = max(1, round(_CROWD * len(known)))
+        for _ in range(_STEPS):
+            nearest = np.argsort(distance, kind="stable")[:kept]
+            mean, whitening = _whiten(known[nearest])
+            distance = np.square((known - mean) @ whitening.T).sum(1)
         self.mean.copy_(torch.from_numpy(mean))
         # Per feature, so that distances of networks of any width are about one.
         self.whitening.copy_(torch.from_numpy(whitening / np.sqrt(len(mean))))
@@ -181,6 +192,15 @@ class OutlierTest(nn.Module):
         if observed.chi2_dof is not None:
             columns = {"chi2_dof": observed.chi2_dof.double().cpu().numpy()} | columns
         return Resemblance(columns, np.array(flags, dtype=np.str_))
+
+
+def _whiten(features: Array) -> tuple[Array, Array]:
+    """Mean (F,) of features (N, F), and the matrix (F, F) that makes their scatter one."""
+    mean, std = features.mean(0), features.std(0)
+    std = np.where(std > _CONSTANT, std, 1.0)
+    covariance, _ = ledoit_wolf((features - mean) / std, assume_centered=True)
+    variance, axes = np.linalg.eigh(covariance)
+    return mean, (axes / np.sqrt(np.maximum(variance, _CONSTANT))).T / std
 
 
 def find_limits(scores: NDArray[np.float64], rate: float) -> NDArray[np.float64]:

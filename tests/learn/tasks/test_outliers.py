@@ -123,6 +123,19 @@ def test_units_of_features_do_not_count() -> None:
     )
 
 
+def test_a_few_failed_fits_do_not_hide_what_is_odd() -> None:
+    """One image in fifty far out widens the scatter of a feature fivefold, and hides others."""
+    usual = correlated(500)
+    spoilt = usual.clone()
+    spoilt[::50, 1] += 30 * usual[:, 1].std()
+    one, other = Scatter(WIDTH), Scatter(WIDTH)
+    one.learn(usual)
+    other.learn(spoilt)
+    odd = correlated(100, 6)
+    odd[:, 1] += 5 * usual[:, 1].std()
+    torch.testing.assert_close(other.distance(odd), one.distance(odd), rtol=0.15, atol=0)
+
+
 def test_many_features_of_few_images_scatter_in_all_directions() -> None:
     """The covariance of 30 images with 192 features has no inverse of its own."""
     wide = torch.randn(80, 192, generator=torch.Generator().manual_seed(0))
