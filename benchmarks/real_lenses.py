@@ -43,6 +43,7 @@ from learn.modelling.settings import ModelSettings
 from learn.modelling.tables.row_files import MAPS, ROW, lens_file, read_row
 from learn.run_files import MODEL
 from learn.tasks.judging import judge_batch
+from learn.tasks.misfit import find_seen
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.files import read_json, sha256, write_text
 from simulate.dataset.figures import save_figure
@@ -96,14 +97,15 @@ def judge(model: Model, cutout: Cutout) -> dict[str, Any]:
     residual, sigma = (
         channels[0, CHANNELS[name]][0].double().numpy() for name in ("residual", "sigma")
     )
+    seen = find_seen(torch.from_numpy(sigma)[None])[0].numpy()
     middle = (np.array(pixels.shape)[::-1] - 1) / 2
     place = [float(known.params[f"center_{axis}"][0]) / model.pixel_scale for axis in "xy"]
     centre = (middle[0] + place[0], middle[1] + place[1])
     controls = {}
     for control in CONTROLS:
-        moved = move_residual(residual, centre, control)
-        # A masked pixel has no residual, neither its own nor that of another.
-        moved = np.where((residual == 0) | (moved == 0), residual, moved)
+        # A masked pixel has no residual, neither its own nor for another.
+        both = seen & (move_residual(seen, centre, control) > 0)
+        moved = np.where(both, move_residual(residual, centre, control), residual)
         controls[control] = predict(model, cutout, pixels + (moved - residual) * sigma)[1]
     judged = judge_batch(model.task, batch)
     found: dict[str, Any] = {"score": score, "controls": controls}

@@ -12,6 +12,8 @@ from learn.lens_fits.channels import CHANNELS
 MISFIT = 2
 #: Fractions of the pixels, those that respond least to a deflection and those that respond most.
 _DARK, _BRIGHT = 0.5, 0.1
+#: Quantile of a noise map that is the noise of the sky, and the factor beyond which it is masked.
+_SKY, _MASKED = 0.05, 100.0
 #: Least chi^2 per pixel, that of images without noise.
 _LEAST = 1e-9
 
@@ -28,15 +30,15 @@ def measure_misfit(image: Tensor, channels: Tensor) -> Tensor:
     Args:
         image: (N, 1, H, W) flux.
         channels: (N, C, H, W) of the lens fits, see :data:`learn.lens_fits.channels.CHANNELS`.
-            Pixels whose residual is exactly 0 are masked.
+            Pixels whose noise is a hundred times that of the sky are masked.
     """
     residual, response, sigma = (
         channels[:, CHANNELS[name]].float() for name in ("residual", "response", "sigma")
     )
     residual, sigma = residual[:, 0], sigma[:, 0]
-    seen = residual != 0
+    seen = find_seen(sigma)
     order = response.square().sum(1).flatten(1).argsort(1)
-    square = (residual.square()).flatten(1).gather(1, order)
+    square = torch.where(seen, residual.square(), 0.0).flatten(1).gather(1, order)
     known = seen.flatten(1).gather(1, order)
     dark, bright = round(_DARK * order.shape[1]), round((1 - _BRIGHT) * order.shape[1])
     chi2_dark, chi2_bright = (
@@ -49,6 +51,12 @@ def measure_misfit(image: Tensor, channels: Tensor) -> Tensor:
     # Divided first: squares of residuals of failed fits overflow.
     likeness = (residual * (wider / strength[:, None, None])).sum((1, 2))
     return torch.stack([chi2_dark.log(), likeness / chi2_bright.sqrt()], 1)
+
+
+def find_seen(sigma: Tensor) -> Tensor:
+    """Tell which pixels of noise maps (N, H, W) are not masked by a noise beyond all others."""
+    sky = sigma.flatten(1).float().quantile(_SKY, 1)
+    return sigma <= _MASKED * sky[:, None, None]
 
 
 def _laplacian(image: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 import lensphys as lp
 from learn.lens_fits.channels import CHANNELS
-from learn.tasks.misfit import MISFIT, measure_misfit
+from learn.tasks.misfit import MISFIT, find_seen, measure_misfit
 
 SCALE, SIGMA, FWHM = 0.08, 4e-4, 0.16
 
@@ -78,9 +78,11 @@ def test_masked_pixels_do_not_count() -> None:
     image, channels = observed(noise=1.2)
     whole = measure_misfit(image, channels)
     channels = channels.clone()
-    channels[:, CHANNELS["residual"], :, :16] = 0
-    image[:, :, :16] = 1e4
+    channels[:, CHANNELS["residual"], :, :16] /= 1e3
+    channels[:, CHANNELS["sigma"], :, :16] *= 1e3
+    image[..., :16] = 1e4
     part = measure_misfit(image, channels)
+    assert find_seen(channels[:, CHANNELS["sigma"]][:, 0])[:, 0].sum().item() == 30 * 48
     assert part[:, 0].mean().item() == pytest.approx(whole[:, 0].mean().item(), abs=0.02)
     assert bool(part.isfinite().all())
 
