@@ -27,17 +27,20 @@ class LensFitConfig(Strict):
     )
     response: bool = Field(description="change of the image with a deflection")
     source_plane: bool = Field(description="origin of each patch in the source plane")
-    # Encoders of earlier versions do not state it.
-    detection: bool = Field(
-        False, description="the S/N at which one more mass, in each place, explains the residual"
+    detection: bool = Field(description="S/N maps of one more mass, and the errors of the mass")
+    source: Literal["auto", "sersic", "shapelets"] = Field(
+        description="of the fit; auto: shapelets where sources have structure of their own"
+    )
+    source_order: int | tuple[int, int] = Field(
+        description="highest order of the shapelets, or those of two scales"
     )
 
     @model_validator(mode="after")
     def _has_what_it_searches(self) -> LensFitConfig:
-        if self.detection and self.residual == "none":
+        if self.detection and self.residual != "fit":
             raise ValueError(
-                "encoder.lens_fit.detection searches the residual: set it to false beside "
-                "encoder.lens_fit.residual=none"
+                "encoder.lens_fit.detection searches the residual of the fit: set it to false "
+                f"beside encoder.lens_fit.residual={self.residual}"
             )
         return self
 

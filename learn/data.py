@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
     @property
     def channels(self) -> Tensor | None:
-        """(B, 6, H, W) channels of the lens fits, where the encoder sees them."""
+        """(B, 10, H, W) channels of the lens fits, where the encoder sees them."""
         channels = None if self.fits is None else self.fits.channels
         assert channels is None or isinstance(channels, Tensor)
         return channels

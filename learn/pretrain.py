@@ -72,7 +72,8 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
         if finished:
             return folder, False
         pl.seed_everything(config.seed, verbose=False)
-        fits = fits_for(config.encoder, data, device=config.device)
+        draws = method.draws(validate(method.Params, config.params, "params"))
+        fits = fits_for(config.encoder, data, device=config.device, draws=draws)
         if fits is not None and process_rank(config) == 0:
             write_fit_report(data, fits, folder)
         memory = InMemory(data, fits=fits)

@@ -47,9 +47,10 @@ class Layout:
 
 #: Channels of a lens fit: the residual, in units of the noise; the response, which is the change
 #: of the image with a deflection along x and along y, in units of the noise per arcsec; the
-#: position in the source plane, in half-light radii from the centre of the source; and the noise,
-#: in the unit of the image.
-CHANNELS = Layout(residual=1, response=2, source_plane=2, sigma=1)
+#: position in the source plane, in half-light radii from the centre of the source; the noise, in
+#: the unit of the image; the S/N of one more mass, compact and extended, in every place; and the
+#: decimal logarithm of the errors of these masses, see :class:`learn.lens_fits.maps.SearchMaps`.
+CHANNELS = Layout(residual=1, response=2, source_plane=2, sigma=1, snr=2, log_error=2)
 #: Parts of the input of a network: flux first.
 STACK = Layout(flux=1, **CHANNELS.parts)
 #: Parts that are vectors, along x and along y, and turn with the image.
@@ -57,7 +58,7 @@ VECTORS = ("response", "source_plane")
 
 
 def stack_channels(flux: Tensor, channels: Tensor | None) -> Tensor:
-    """Flux (B, 1, H, W) and channels (B, 6, H, W), where there are any, as one stack."""
+    """Flux (B, 1, H, W) and channels (B, 10, H, W), where there are any, as one stack."""
     return flux if channels is None else torch.cat([flux, channels.to(flux)], 1)
 
 
@@ -79,7 +80,8 @@ def bin_stack(stack: Tensor, factor: int) -> Tensor:
     sigma = sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5)
     in_sigma = torch.cat([part["residual"], part["response"]], 1)
     in_sigma = F.avg_pool2d(in_sigma * part["sigma"], factor) * factor**2 / sigma
-    return torch.cat([flux, in_sigma, F.avg_pool2d(part["source_plane"], factor), sigma], 1)
+    shown = [F.avg_pool2d(part[name], factor) for name in ("source_plane", "snr", "log_error")]
+    return torch.cat([flux, in_sigma, shown[0], sigma, *shown[1:]], 1)
 
 
 def bin_flux(flux: Tensor, sigma: Tensor, factor: int) -> tuple[Tensor, Tensor]:

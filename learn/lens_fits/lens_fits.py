@@ -13,7 +13,7 @@ from torch import Tensor
 from lensphys.fitting.scene import LensScene
 
 if TYPE_CHECKING:
-    from learn.lens_fits.store import StoredChannels
+    from learn.lens_fits.store import StoredMaps
 
 #: Parameters of the lens and its source, which every fit has.
 NAMES = LensScene("EPL").names
@@ -29,8 +29,14 @@ class LensFits:
         covariance: (N, P, P) of them; infinite variances where the image does not constrain one.
         chi2_dof: (N,) chi^2 over the degrees of freedom; infinite where the fit failed.
         converged: (N,) true where a minimum was found.
-        channels: (N, 6, H, W), laid out as :data:`learn.lens_fits.channels.CHANNELS`; on disk until
+        channels: (N, 10, H, W), laid out as :data:`learn.lens_fits.channels.CHANNELS`; on disk until
             rows are taken, where they come from files. None where no network needs them.
+        statistics: (N, S) order statistics of the S/N maps, see
+            :class:`learn.lens_fits.maps.SearchMaps`.
+        draws: (N, K, H, W) changes by groups of unknown masses, see
+            :class:`learn.lens_fits.draws.Draws`, on disk like ``channels``; None where none were
+            asked for.
+        moments: (N, K, 5) of these masses.
         deviation: (N, 14) from the usual lens of a data set, in the order of :data:`NAMES`; None
             before :meth:`learn.lens_fits.usual_lens.UsualLens.compare`.
         detail: (N, 1, H, W), what the lenses show at high resolution alone; None where no task
@@ -42,7 +48,10 @@ class LensFits:
     covariance: Tensor
     chi2_dof: Tensor
     converged: Tensor
-    channels: Tensor | StoredChannels | None = None
+    channels: Tensor | StoredMaps | None = None
+    statistics: Tensor | None = None
+    draws: Tensor | StoredMaps | None = None
+    moments: Tensor | None = None
     deviation: Tensor | None = None
     detail: Tensor | None = None
 
@@ -51,9 +60,9 @@ class LensFits:
         cls,
         names: tuple[str, ...],
         arrays: Mapping[str, NDArray[Any]],
-        channels: Tensor | StoredChannels | None = None,
+        channels: Tensor | StoredMaps | None = None,
     ) -> Self:
-        """The fits in arrays ``params``, ``covariance``, ``chi2_dof`` and ``converged``.
+        """The fits in arrays ``params``, ``covariance``, ``chi2_dof``, ``converged``, ``statistics``.
 
         A fit with a value that is not finite counts as not converged.
         """
@@ -67,6 +76,7 @@ class LensFits:
             torch.where(whole, chi2, torch.inf),
             torch.as_tensor(arrays["converged"]) & whole,
             channels,
+            torch.as_tensor(arrays["statistics"]).float(),
         )
 
     @classmethod
@@ -109,10 +119,12 @@ class LensFits:
         return dataclasses.replace(self, **changed)
 
     def rows(self, indices: Tensor | slice) -> Self:
-        """The fits of some of the images; channels that lie in files are read for these alone."""
+        """The fits of some of the images; maps that lie in files are read for these alone."""
         fits = self.map(lambda values: values[indices])
-        if fits.channels is not None and not isinstance(fits.channels, Tensor):
-            fits.channels = fits.channels[indices]
+        for name in ("channels", "draws"):
+            stored = getattr(fits, name)
+            if stored is not None and not isinstance(stored, Tensor):
+                setattr(fits, name, stored[indices])
         return fits
 
     def replace_rows(self, indices: Tensor, other: Self) -> None:
@@ -126,5 +138,5 @@ class LensFits:
         return self.map(lambda values: values.to(device, non_blocking=non_blocking))
 
     def without_channels(self) -> Self:
-        """The parameters and their errors alone."""
-        return dataclasses.replace(self, channels=None)
+        """The fits without their maps."""
+        return dataclasses.replace(self, channels=None, draws=None, moments=None)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from learn.config import LensFitConfig
 from learn.data_description import DataDescription
 from learn.lens_fits.lens_fits import LensFits
-from learn.lens_fits.solve import fit_loose_images, has_lens_light
+from learn.lens_fits.fit_model import FitModel
+from learn.lens_fits.solve import fit_loose_images
 from learn.lens_fits.store import fit_data_set
 from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet
@@ -63,8 +64,8 @@ class LensFitting(nn.Module):
 
     def fit_images(self, images: Tensor, photometry: Photometry, data: DataDescription) -> LensFits:
         """Lens fits of images (B, 1, H, W) that belong to no data set."""
-        lens_light = has_lens_light(data.config)
-        return fit_loose_images(images, photometry, self.config, lens_light=lens_light)
+        model = FitModel.of(data.config, self.config)
+        return fit_loose_images(images, photometry, self.config, model)
 
 
 def median_exposure(data: DataSet, rows: NDArray[np.int64]) -> float:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 import lensphys as lp
 from learn.lens_fits.channels import CHANNELS
-from learn.lens_fits.detection import detection_map
 from learn.lens_fits.lens_fits import LensFits
 from lensphys.fitting.scene import LensScene
 from lensphys.ground.files import write_text
@@ -74,11 +74,10 @@ def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
         own = fits.rows(slice(row, row + 1))
         params = own.params
         image = data.image[row, 0] * photometry.rate[row]
-        model = scene.image(params, pixels)[0].numpy()
         assert isinstance(own.channels, torch.Tensor)
         maps = CHANNELS.split(own.channels.float())
-        residual = maps["residual"][0, 0]
-        searched = detection_map(maps["residual"], maps["response"])[0, 0]
+        residual, searched = maps["residual"][0, 0], maps["snr"][0, 0]
+        model = image - (residual * maps["sigma"][0, 0]).numpy() * photometry.rate[row]
         edges = extent(image.shape, photometry.pixel_scale)
         norm = stretch(np.stack([image, model]))
         for ax, shown, title in zip(line, (image, model), ("image", "model"), strict=False):
@@ -99,7 +98,7 @@ def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
         line[3].set_title("S/N of one more mass")
         figure.colorbar(drawn, ax=line[3], label="S/N", shrink=0.85)
         _draw_curves(line[3], scene, params, edges[1], critical=True)
-        drawn = _draw_source(line[4], scene, params)
+        drawn = _draw_source(line[4], scene, params, maps["source_plane"][0].numpy(), model)
         bar = figure.colorbar(drawn, ax=line[4], label="e-/s/arcsec$^2$", shrink=0.85)
         flux_ticks(bar, *drawn.get_clim())
         for ax in line:
@@ -108,14 +107,33 @@ def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
     return path
 
 
-def _draw_source(ax: Axes, scene: LensScene, params: dict[str, torch.Tensor]) -> Any:
-    """The source that was found, with the caustics."""
+def _draw_source(
+    ax: Axes,
+    scene: LensScene,
+    params: dict[str, torch.Tensor],
+    places: NDArray[np.float32],
+    model: NDArray[np.float32],
+) -> Any:
+    """The source that was found, with the caustics; of an expansion, its light traced back.
+
+    Args:
+        ax: to draw in.
+        scene: a power law and a Sersic source.
+        params: of the lens.
+        places: (2, H, W) in the source plane, in half-light radii.
+        model: (H, W) of the image, e-/s.
+    """
     size = _RADII * float(params["source_R_sersic"])
     middle = [float(params[f"source_center_{axis}"]) for axis in "xy"]
     x, y = lp.pixel_grid(100, 2 * size / 100)
-    light = scene.source(params).surface_brightness(x + middle[0], y + middle[1])[0].numpy()
     edges = (middle[0] - size, middle[0] + size, middle[1] - size, middle[1] + size)
-    drawn = ax.imshow(light, origin="lower", extent=edges, norm=stretch(light), cmap="magma")
+    if params["source_amplitude"] > 0:
+        light = scene.source(params).surface_brightness(x + middle[0], y + middle[1])[0].numpy()
+        drawn = ax.imshow(light, origin="lower", extent=edges, norm=stretch(light), cmap="magma")
+    else:
+        x, y = (m + place * size / _RADII for m, place in zip(middle, places, strict=True))
+        drawn = ax.scatter(x, y, 6.0, model, norm=stretch(model), cmap="magma")
+        ax.set(facecolor="black", aspect="equal")
     _draw_curves(ax, scene, params, None, critical=False)
     ax.set(xlim=edges[:2], ylim=edges[2:], title="source, caustics")
     return drawn

@@ -3,249 +3,70 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import math
-from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-import lensphys as lp
 from learn.config import LensFitConfig
-from learn.lens_fits.channels import BOX, CHANNELS, bin_flux, high_pass
+from learn.lens_fits import sersic_fits, shapelet_fits
+from learn.lens_fits.channels import BOX
+from learn.lens_fits.collect import DrawRequest
+from learn.lens_fits.draws import DrawSettings
+from learn.lens_fits.fit_model import FitModel
 from learn.lens_fits.lens_fits import LensFits
-from lensphys.fitting.result import FitResult
-from lensphys.fitting.scene import LensScene
-from lensphys.rendering import Pixels
 from simulate.dataset.photometry import Photometry
 
 #: Changes with the meaning of what is in the files.
-_VERSION = 4
-#: chi^2 beyond that of noise from which a fit is tried again: the square of a S/N of 45.
-_POOR = 2000.0
-#: Modulus of an ellipticity from which it is tried again too: galaxies are rounder than 1 to 3.
-_FLAT = 0.5
-#: Pixels on a side from which a first lens is looked for in coarser ones.
-_LARGE = 128
-#: Largest number that half precision holds, with room for rounding.
-_LARGEST = 6e4
+VERSION = 5
 
 
 def fit_loose_images(
-    images: Tensor, photometry: Photometry, config: LensFitConfig, *, lens_light: bool
+    images: Tensor, photometry: Photometry, config: LensFitConfig, model: FitModel
 ) -> LensFits:
     """Lens fits of images (B, 1, H, W) that belong to no data set, on the device of the images."""
-    fits = fit_images(images[:, 0], photometry, config, lens_light).to(images.device)
+    fits = fit_images(images[:, 0], photometry, config, model).to(images.device)
     assert isinstance(fits.channels, Tensor)
     return dataclasses.replace(fits, channels=fits.channels.to(images))
 
 
-def has_lens_light(config: dict[str, Any]) -> bool:
-    """Tell whether the lenses of a data set with this configuration shine."""
-    enabled = config.get("lens_light", {}).get("enabled", False)
-    return bool(enabled or config.get("non_lens", {}).get("fraction", 0) > 0)
-
-
-def recipe(photometry: Photometry, config: LensFitConfig, lens_light: bool) -> str:
+def recipe(
+    photometry: Photometry,
+    config: LensFitConfig,
+    model: FitModel,
+    draws: DrawSettings | None = None,
+) -> str:
     """All that the fit of an image depends on, but the image."""
     optics = dataclasses.asdict(photometry)
     del optics["rate"], optics["exposure"]
     if photometry.psf_beta is None:  # files of Gaussian PSFs do not name it
         del optics["psf_beta"]
     settings = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
-    constants = [_VERSION, _POOR, _FLAT, _LARGE, BOX]
-    return json.dumps([constants, optics, settings, lens_light], sort_keys=True)
+    if model.shapelets:
+        settings |= {"source_order": config.source_order}
+    constants = [VERSION, sersic_fits.POOR, sersic_fits.FLAT, sersic_fits.LARGE, BOX]
+    what = [constants, optics, settings, dataclasses.asdict(model)]
+    return json.dumps([*what, draws and dataclasses.asdict(draws)], sort_keys=True)
 
 
 @torch.no_grad()
 def fit_images(
-    images: Tensor, photometry: Photometry, config: LensFitConfig, lens_light: bool
-) -> LensFits:
-    """Lens fits of images (B, H, W), with their channels in half precision, on the CPU."""
-    flux = images * torch.from_numpy(photometry.rate).to(images)[:, None, None]
-    first, patient, last = _fitters(photometry, config, lens_light, _coarser(flux))
-    scene = LensScene("EPL", lens_light=lens_light)
-    pixels = photometry.pixels((flux.shape[-2], flux.shape[-1]), flux)
-
-    def solve(rows: Tensor, start: dict[str, Tensor] | None) -> LensFits:
-        own, known = flux[rows], photometry.select(rows.cpu().numpy())
-        sigma = known.mean_and_sigma(own)[1]
-        result = None
-        # The noise follows from the model, once there is one: a dark pixel that has counted too
-        # little would weigh too much. And again from the power law, which may differ by more than
-        # the noise where light is bright.
-        for _ in range(1 if start is None else 2):
-            if start is not None:
-                model = scene.image(start, pixels)
-                mean, sigma = known.mean_and_sigma(model)
-                own = flux[rows] - (mean - model)
-            result = last(own, sigma, start=start)
-            start = result.params
-        assert result is not None
-        channels = make_channels(
-            own, sigma, result, pixels, known, without_model=config.residual == "high-pass"
-        )
-        return _collect(result, channels)
-
-    everything = torch.arange(len(flux), device=flux.device)
-    if not config.steps:
-        return solve(everything, None)
-    binned = bin_flux(flux, photometry.mean_and_sigma(flux)[1], _coarser(flux))
-    found = solve(everything, _as_power_law(first(*binned).params))
-
-    def retry(which: NDArray[np.bool_], start: Callable[[Tensor], dict[str, Tensor]]) -> None:
-        """Fit some of the images from another start, and keep what explains them better."""
-        chosen = torch.from_numpy(np.flatnonzero(which))
-        if not len(chosen):
-            return
-        rows = chosen.to(flux.device)
-        other = solve(rows, _as_power_law(start(rows)))
-        better = other.chi2_dof < found.chi2_dof[chosen]
-        found.replace_rows(chosen[better], other.rows(better))
-
-    names = scene.names
-    mirrored = _mirror(found.values.numpy(), names)
-    retry(
-        _is_off_centre(found.values.numpy(), names),
-        lambda rows: scene.named(torch.from_numpy(mirrored).to(flux)[rows]),
-    )
-    dof = flux[0].numel() - len(names)
-    chi2, values = found.chi2_dof.numpy(), found.values.numpy()
-    poor = ~((chi2 - float(photometry.noisy)) * dof < _POOR)
-    doubtful = poor | _is_off_centre(values, names) | _is_flat(values, names)
-    retry(doubtful, lambda rows: patient(*(part[rows] for part in binned)).params)
-    return found
-
-
-def make_channels(
-    flux: Tensor,
-    sigma: Tensor,
-    result: FitResult,
-    pixels: Pixels,
+    images: Tensor,
     photometry: Photometry,
-    *,
-    without_model: bool,
-) -> Tensor:
-    """Channels (B, 6, H, W), laid out as :data:`learn.lens_fits.channels.CHANNELS`.
+    config: LensFitConfig,
+    model: FitModel,
+    draws: DrawRequest | None = None,
+) -> LensFits:
+    """Lens fits of images (B, H, W), with their channels in half precision, on the CPU.
 
     Args:
-        flux: (B, H, W) that was fitted, e-/s.
-        sigma: (B, H, W), its noise.
-        result: of the fit.
-        pixels: that the model was rendered at.
+        images: in their own unit.
         photometry: of the images.
-        without_model: the control, the image less its local mean in place of the residual.
+        config: of the fits.
+        model: kind of lens and source.
+        draws: groups of masses to be drawn beside the fits; None for none.
     """
-    params = result.params
-    residual = high_pass(flux) / sigma if without_model else result.residual
-    # Light that is deflected by d and a source that moves by d look the same.
-    moves = [1 + result.names.index(f"source_center_{axis}") for axis in "xy"]
-    assert isinstance(result.scene, LensScene)
-    slopes = result.scene.image_and_jacobian(params, pixels)[:, moves]
-    shape, scale = (flux.shape[-2], flux.shape[-1]), photometry.pixel_scale
-    centres = lp.pixel_grid(shape, scale, dtype=flux.dtype, device=flux.device)
-    beta = result.lens.ray_trace(*centres)
-    size = params["source_R_sersic"][:, None, None]
-    places = [
-        (place - params[f"source_center_{axis}"][:, None, None]) / size
-        for axis, place in zip("xy", beta, strict=True)
-    ]
-    rate = torch.from_numpy(photometry.rate).to(sigma)[:, None, None]
-    return CHANNELS.join(
-        {
-            "residual": residual[:, None],
-            "response": slopes / sigma[:, None],
-            "source_plane": torch.stack(places, 1),
-            "sigma": (sigma / rate)[:, None],
-        }
-    )
-
-
-def _collect(result: FitResult, channels: Tensor) -> LensFits:
-    """A result of the library and its channels as lens fits, as they are kept."""
-    finite = channels.isfinite().flatten(1).all(1)
-    arrays = {
-        "params": torch.stack(list(result.params.values()), 1).cpu().numpy(),
-        "covariance": result.covariance.float().cpu().numpy(),
-        "chi2_dof": result.chi2_dof.cpu().numpy(),
-        "converged": (result.converged & finite).cpu().numpy(),
-    }
-    kept = channels.nan_to_num(0.0).clamp(-_LARGEST, _LARGEST).half().cpu()
-    return LensFits.of_arrays(result.scene.names, arrays, kept)
-
-
-def _mirror(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
-    """Lenses (B, P) on the other side of their sources.
-
-    The ring of a nearly round lens is centred on its source, to first order, whichever side of the
-    source the lens is on: chi^2 has a minimum on both, and a fit may find the wrong one.
-    """
-    other = values.copy()
-    for axis in "xy":
-        centre, source = (names.index(f"{of}center_{axis}") for of in ("", "source_"))
-        other[:, centre] = 2 * values[:, source] - values[:, centre]
-    return other
-
-
-def _is_off_centre(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Tell which lenses would be nearer the centre of the image on the other side of the source."""
-
-    def distance(of: NDArray[Any]) -> NDArray[Any]:
-        far: NDArray[Any] = np.hypot(*(of[:, names.index(f"center_{axis}")] for axis in "xy"))
-        return far
-
-    nearer: NDArray[np.bool_] = distance(_mirror(values, names)) < distance(values)
-    return nearer
-
-
-def _is_flat(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Tell which lenses are flatter than galaxies are, as at the edge of what is tried."""
-    flat: NDArray[np.bool_] = np.hypot(*(values[:, names.index(n)] for n in ("e1", "e2"))) > _FLAT
-    return flat
-
-
-def _coarser(images: Tensor) -> int:
-    """The factor by which images (B, H, W) are binned to find a first lens: 2 for large ones."""
-    sides = images.shape[-2:]
-    return 2 if min(sides) >= _LARGE and not any(n % 2 for n in sides) else 1
-
-
-def _as_power_law(isothermal: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {**isothermal, "gamma": torch.full_like(isothermal["theta_E"], 2.0)}
-
-
-def _fitters(
-    photometry: Photometry, config: LensFitConfig, lens_light: bool, coarser: int
-) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
-    return _make_fitters(photometry.psf, photometry.rays, config.steps, lens_light, coarser)
-
-
-@functools.lru_cache(maxsize=4)  # each renders thousands of templates
-def _make_fitters(
-    psf: lp.GaussianPSF | lp.MoffatPSF, rays: int, steps: int, lens_light: bool, coarser: int
-) -> tuple[lp.Fitter, lp.Fitter, lp.Fitter]:
-    """Make a quick search for an isothermal lens, a patient one, and what makes a power law of it.
-
-    An isothermal lens is found in a third of the time, and from there the slope is a small step.
-    Most lenses are found at once.
-    """
-
-    def fitter(mass: str, scale: float, retry_above: float, n_starts: int = 3) -> lp.Fitter:
-        return lp.Fitter(
-            pixel_scale=scale,
-            psf=dataclasses.replace(psf, pixel_scale=scale),
-            mass=mass,
-            lens_light=lens_light,
-            supersampling=rays,
-            n_starts=n_starts,
-            retry_above=retry_above,
-            max_steps=steps,
-        )
-
-    wide = coarser * psf.pixel_scale
-    quick, patient = fitter("SIE", wide, math.inf), fitter("SIE", wide, 0.0)
-    return quick, patient, fitter("EPL", psf.pixel_scale, math.inf, n_starts=1)
+    flux = images * torch.from_numpy(photometry.rate).to(images)[:, None, None]
+    if model.shapelets:
+        return shapelet_fits.fit_shapelets(flux, photometry, config, model.lens_light, draws)
+    return sersic_fits.fit_sersics(flux, photometry, config, model.lens_light, draws)

@@ -16,8 +16,11 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from learn.config import LensFitConfig
+from learn.lens_fits.collect import DrawRequest
+from learn.lens_fits.draws import DrawSettings
+from learn.lens_fits.fit_model import FitModel
 from learn.lens_fits.lens_fits import LensFits
-from learn.lens_fits.solve import fit_images, has_lens_light, recipe
+from learn.lens_fits.solve import fit_images, recipe
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import cannot_write, path_inside, replacing
 from lensphys.ground.locks import hold_in_turn
@@ -34,16 +37,18 @@ _FOLDER, _EARLIER = "lens-fits", "lens-prior"
 _AGAIN = "delete it to have its lenses fitted again"
 #: Images in a file, and images fitted at once.
 _PART, _BLOCK = 1024, 128
+#: Arrays of a file, beside the maps.
+_ARRAYS = ("params", "covariance", "chi2_dof", "converged", "statistics")
 
 
-class StoredChannels:
-    """Channels of N images in the files that hold them, read where they are indexed.
+class StoredMaps:
+    """Maps of N images in the files that hold them, read where they are indexed.
 
     Those of a large data set are several times as large as its images. What was read stays with
     the system's cache of files, which gives way to other needs.
 
     Args:
-        parts: arrays (n, 6, H, W) mapped from files.
+        parts: arrays (n, C, H, W) mapped from files.
         part: (N,) which of them has an image.
         row: (N,) where in it.
     """
@@ -58,11 +63,11 @@ class StoredChannels:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(N, 6, H, W)``, of all of them."""
+        """``(N, C, H, W)``, of all of them."""
         return (len(self), *self._parts[0].shape[1:])
 
     def __getitem__(self, rows: slice | Tensor | NDArray[Any]) -> Tensor:
-        """Read some rows (n, 6, H, W), single precision: a slice, indices or a mask."""
+        """Read some rows (n, C, H, W), single precision: a slice, indices or a mask."""
         wanted = rows.cpu().numpy() if isinstance(rows, Tensor) else rows
         part, row = self._part[wanted], self._row[wanted]
         found = np.empty((len(part), *self.shape[1:]), np.float16)
@@ -73,7 +78,11 @@ class StoredChannels:
 
 
 def fit_data_set(
-    data: DataSet, config: LensFitConfig, column: str = "image", device: str = "cpu"
+    data: DataSet,
+    config: LensFitConfig,
+    column: str = "image",
+    device: str = "cpu",
+    draws: DrawSettings | None = None,
 ) -> LensFits:
     """Lens fits of a data set: read from files, and made where there are none yet.
 
@@ -85,6 +94,7 @@ def fit_data_set(
         config: of the fit.
         column: ``image`` or ``image_lr``.
         device: to fit on.
+        draws: groups of masses that are drawn beside the fits; None for none.
 
     Raises:
         InputError: for a data set that does not state its pixel scale, PSF or noise, or if
@@ -93,8 +103,8 @@ def fit_data_set(
     images = data.image if column == "image" else data.image_lr
     assert images is not None
     photometry = Photometry.of(data, column)
-    lens_light = has_lens_light(data.config)
-    digest = hashlib.sha256(recipe(photometry, config, lens_light).encode()).hexdigest()[:8]
+    model = FitModel.of(data.config, config)
+    digest = hashlib.sha256(recipe(photometry, config, model, draws).encode()).hexdigest()[:8]
     folder, earlier = (data.path / f"{name}-{digest}" for name in (_FOLDER, _EARLIER))
     keys = _keys(images, photometry)
     try:
@@ -114,14 +124,21 @@ def fit_data_set(
             with closing(start_bar(len(missing), 0, "img", "fit lenses")) as bar:
                 for start in range(0, len(missing), _PART):
                     rows = missing[start : start + _PART]
-                    known = photometry.select(rows)
-                    fits = _fit_blocks(images[rows], known, config, lens_light, device, bar)
-                    _write(folder, fits, [keys[i] for i in rows])
+                    known, own = photometry.select(rows), [keys[i] for i in rows]
+                    seeds = [int.from_bytes(key[:4], "big") for key in own]
+                    request = draws and DrawRequest(draws, seeds)
+                    fits = _fit_blocks(images[rows], known, config, model, request, device, bar)
+                    _write(folder, fits, own)
     return _gather(folder, keys)
 
 
 def fits_for(
-    encoder: BaseModel, data: DataSet, *, column: str = "image", device: str = "cpu"
+    encoder: BaseModel,
+    data: DataSet,
+    *,
+    column: str = "image",
+    device: str = "cpu",
+    draws: DrawSettings | None = None,
 ) -> LensFits | None:
     """Lens fits for an encoder of this configuration; None where it sees images alone.
 
@@ -129,7 +146,7 @@ def fits_for(
         InputError: as :func:`fit_data_set`.
     """
     config: LensFitConfig | None = getattr(encoder, "lens_fit", None)
-    return None if config is None else fit_data_set(data, config, column, device)
+    return None if config is None else fit_data_set(data, config, column, device, draws)
 
 
 def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
@@ -173,7 +190,7 @@ def _gather(folder: Path, keys: list[bytes]) -> LensFits:
         places.setdefault(key, []).append(place)
     arrays: dict[str, Array] = {}
     names: tuple[str, ...] = ()
-    parts: list[NDArray[np.float16]] = []
+    parts: dict[str, list[NDArray[np.float16]]] = {"channels": [], "draws": []}
     part, row = np.full(len(keys), -1), np.zeros(len(keys), np.int64)
     for path in _files(folder):
         own = [(i, place) for i, key in enumerate(_keys_in(path)) for place in places.get(key, ())]
@@ -182,16 +199,22 @@ def _gather(folder: Path, keys: list[bytes]) -> LensFits:
         there, here = (np.array(side) for side in zip(*own, strict=True))
         with _reading(path) as file:
             names = tuple(str(name) for name in file.attrs["names"])
-            for name in ("params", "covariance", "chi2_dof", "converged"):
+            for name in (*_ARRAYS, *(name for name in ("moments",) if name in file)):
                 values = file[name][()]
                 if name not in arrays:
                     arrays[name] = np.empty((len(keys), *values.shape[1:]), values.dtype)
                 arrays[name][here] = values[there]
-            part[here], row[here] = len(parts), there
-            parts.append(_map(path, file["channels"]))
+            part[here], row[here] = len(parts["channels"]), there
+            for name, found in parts.items():
+                if name in file:
+                    found.append(_map(path, file[name]))
     if (part < 0).any():
         raise InputError(f"files in {folder} are gone; run the same command again to go on")
-    return LensFits.of_arrays(names, arrays, StoredChannels(parts, part, row))
+    fits = LensFits.of_arrays(names, arrays, StoredMaps(parts["channels"], part, row))
+    if parts["draws"]:
+        fits.draws = StoredMaps(parts["draws"], part, row)
+        fits.moments = torch.from_numpy(arrays["moments"])
+    return fits
 
 
 def _map(path: Path, stored: h5py.Dataset) -> NDArray[np.float16]:
@@ -204,15 +227,18 @@ def _map(path: Path, stored: h5py.Dataset) -> NDArray[np.float16]:
 
 def _write(folder: Path, fits: LensFits, keys: list[bytes]) -> None:
     """Write one file, named after what is in it: two processes may write it at once."""
-    assert isinstance(fits.channels, Tensor)
+    assert isinstance(fits.channels, Tensor) and fits.statistics is not None
     part = {
         "params": fits.values.numpy(),
         "covariance": fits.covariance.numpy(),
         "chi2_dof": fits.chi2_dof.numpy(),
         "converged": fits.converged.numpy(),
+        "statistics": fits.statistics.numpy(),
         "channels": fits.channels.numpy(),
         "key": np.stack([np.frombuffer(key, np.uint8) for key in keys]),
     }
+    if isinstance(fits.draws, Tensor) and fits.moments is not None:
+        part |= {"draws": fits.draws.numpy(), "moments": fits.moments.numpy()}
     digest = hashlib.sha256(part["key"].tobytes()).hexdigest()[:16]
     path = folder / f"part-{digest}.h5"
     try:
@@ -228,7 +254,8 @@ def _fit_blocks(
     images: NDArray[np.float32],
     photometry: Photometry,
     config: LensFitConfig,
-    lens_light: bool,
+    model: FitModel,
+    draws: DrawRequest | None,
     device: str,
     bar: Bar,
 ) -> LensFits:
@@ -237,6 +264,7 @@ def _fit_blocks(
     for start in range(0, len(images), _BLOCK):
         rows = slice(start, start + _BLOCK)
         flux = torch.from_numpy(images[rows, 0]).to(device)
-        parts.append(fit_images(flux, photometry.select(rows), config, lens_light))
+        request = draws and DrawRequest(draws.settings, draws.seeds[rows])
+        parts.append(fit_images(flux, photometry.select(rows), config, model, request))
         bar.update(len(flux))
     return LensFits.join(parts)

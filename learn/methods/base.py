@@ -10,6 +10,7 @@ from torch import Tensor
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
 from learn.lens_fits.channels import stack_channels
+from learn.lens_fits.draws import DrawSettings
 from learn.networks.encoder import Encoder
 from learn.training.optimizer import Trained
 from learn.views.jitter import jitter_images
@@ -68,6 +69,11 @@ class Method(Trained, abc.ABC):
             ``loss``, and others that are drawn as curves.
         """
 
+    @classmethod
+    def draws(cls, params: Any) -> DrawSettings | None:
+        """Groups of unknown masses that it needs beside the lens fits; None for none."""
+        return None
+
     @property
     def exported(self) -> Encoder:
         """The encoder to keep at the end."""
@@ -102,8 +108,12 @@ class Method(Trained, abc.ABC):
         stretched: Tensor = self.stretch(middle)
         return stretched
 
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of a batch, as :meth:`loss`."""
+        return self.loss(*(self.view(batch) for _ in range(self.views)))
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.loss(*(self.view(batch) for _ in range(self.views)))
+        losses = self.losses(batch)
         named = {f"train_{name}": value.detach() for name, value in losses.items()}
         several = self.config.processes > 1
         size = len(batch.image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -10,10 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import PositiveRange, PretrainConfig
-from learn.lens_fits.channels import STACK, high_pass
+from learn.data import Batch
+from learn.lens_fits.channels import CHANNELS, STACK, high_pass
+from learn.lens_fits.draws import Draws, DrawSettings
+from learn.lens_fits.maps import change_snr
 from learn.methods.ijepa import IJEPA
+from learn.networks.encoder import Prepared
 from learn.views.masking import jepa_masks
-from learn.views.perturbers import Perturbers, draw_perturbers
+from learn.views.perturbers import Perturbers, mix_perturbers
 from lensphys.ground.errors import InputError
 
 #: Limits of predicted log standard deviations.
@@ -38,6 +43,9 @@ class PhysicsIJEPA(IJEPA):
             gt=0, le=1, description="fraction of a batch with injected masses"
         )
         perturbers: int = Field(gt=0, description="most masses in a group")
+        perturber_draws: int = Field(
+            gt=0, description="groups drawn beside each image; a view mixes two of them"
+        )
         perturber_snr: PositiveRange = Field(description="S/N of the change that a group makes")
         perturber_free: float = Field(ge=0, lt=1, description="fraction of images without any")
 
@@ -70,23 +78,40 @@ class PhysicsIJEPA(IJEPA):
             # Presence; mean and log standard deviation of three numbers that describe the masses.
             self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 7))
 
+    @classmethod
+    def draws(cls, params: Params) -> DrawSettings | None:  # type: ignore[override]
+        if not params.perturber_weight:
+            return None
+        return DrawSettings(params.perturber_draws, params.perturbers)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        if not self.params.perturber_weight:
+            return super().losses(batch)
+        asked = math.ceil(self.params.perturber_share * len(batch.image))
+        group = self._mix(batch, asked)
+        view = self.view(self._put_in(batch, group.change))
+        return self._weigh(view, group)
+
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
-        losses: dict[str, Tensor] = {}
-        total = image.new_zeros(())
-        asked = math.ceil(self.params.perturber_share * len(image))
-        if self.params.perturber_weight:
-            group = self._perturbers(image[:asked])
-            image = self._with(image, group.change)
-        prepared = self.encoder.prepare(image)
-        if self.params.perturber_weight:
-            losses |= self._weigh_masses(self.encoder.features(prepared.first(asked)), group)
-            total = total + self.params.perturber_weight * (losses["presence"] + losses["weighing"])
-        if self.params.prediction_weight:
-            predicted = self.prediction(prepared, *self.masks(image))
-            total = total + self.params.prediction_weight * predicted.pop("loss")
+        return self._predict(self.encoder.prepare(image), image)
+
+    def _weigh(self, view: Tensor, group: Perturbers) -> dict[str, Tensor]:
+        """Losses of views, the first of which have groups of masses."""
+        params, prepared = self.params, self.encoder.prepare(view)
+        features = self.encoder.features(prepared.first(len(group.present)))
+        losses = self._weigh_masses(features, group)
+        total = params.perturber_weight * (losses["presence"] + losses["weighing"])
+        if params.prediction_weight:
+            predicted = self._predict(prepared, view)
+            total = total + predicted.pop("loss")
             losses |= predicted
         return {"loss": total} | losses
+
+    def _predict(self, prepared: Prepared, image: Tensor) -> dict[str, Tensor]:
+        """Losses of predicting hidden blocks."""
+        losses = self.prediction(prepared, *self.masks(image))
+        return losses | {"loss": self.params.prediction_weight * losses["loss"]}
 
     def masks(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Context and targets; the light is where the image answers to a deflection."""
@@ -96,30 +121,31 @@ class PhysicsIJEPA(IJEPA):
         light = F.avg_pool2d(strength, self.encoder.config.patch_size, ceil_mode=True)
         return jepa_masks(len(image), self.encoder.grid, **self.mask_settings(), light=light[:, 0])
 
-    def _with(self, image: Tensor, change: Tensor) -> Tensor:
-        """The images, the first of them with changes (n, 1, H, W) in units of their noise."""
-        first = image[: len(change)]
-        sigma = first[:, STACK["sigma"]]
-        light = change * sigma
-        flux = self.stretch.undo(first) + light
-        fit = self.config.encoder.lens_fit
-        if fit and fit.residual == "high-pass":
-            change = high_pass(light) / sigma
-        changed = image.clone()
-        changed[: len(change), STACK["flux"]] = self.stretch(flux)
-        changed[: len(change), STACK["residual"]] = first[:, STACK["residual"]] + change
-        return changed
+    def _mix(self, batch: Batch, count: int) -> Perturbers:
+        """Masses for the first images of a batch."""
+        fits = batch.fits
+        assert fits is not None and isinstance(fits.draws, Tensor) and fits.moments is not None
+        draws = Draws(fits.draws[:count], fits.moments[:count])
+        snr, absent = self.params.perturber_snr, self.params.perturber_free
+        return mix_perturbers(draws, snr=snr, absent=absent)
 
-    def _perturbers(self, image: Tensor) -> Perturbers:
-        params = self.params
-        # Half precision would not do for the least squares.
-        with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            return draw_perturbers(
-                image[:, STACK["response"]].float(),
-                most=params.perturbers,
-                snr=params.perturber_snr,
-                absent=params.perturber_free,
-            )
+    def _put_in(self, batch: Batch, change: Tensor) -> Batch:
+        """A batch, the first images of which have changes (n, 1, H, W) in units of their noise."""
+        assert batch.fits is not None and batch.channels is not None
+        count, parts = len(change), CHANNELS.split(batch.channels.clone())
+        first = {name: part[:count] for name, part in parts.items()}
+        image = batch.image.clone()
+        light = change * first["sigma"]
+        image[:count] += light
+        fit = self.config.encoder.lens_fit
+        assert fit is not None
+        if fit.residual == "high-pass":
+            first["residual"] += high_pass(light) / first["sigma"]
+        else:
+            first["residual"] += change
+            first["snr"] += change_snr(change, first["response"], first["log_error"])
+        fits = dataclasses.replace(batch.fits, channels=CHANNELS.join(parts))
+        return batch._replace(image=image, fits=fits)
 
     def _weigh_masses(self, features: Tensor, group: Perturbers) -> dict[str, Tensor]:
         """Losses of predicting the masses that were put in, from features (B, D)."""

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from learn.config import EncoderConfig
 from learn.lens_fits.channels import STACK
-from learn.lens_fits.detection import detection_map
 
-#: Units of residual and response: the response is some hundred sigma per arcsec.
-_SCALES = {"residual": 1.0, "response": 0.1}
+#: Units of what is drawn as asinh: the response is some hundred sigma per arcsec.
+_SCALES = {"residual": 1.0, "response": 0.1, "snr": 1.0}
+#: Mean and scatter of the logarithm of the error of a mass.
+_LOG_ERROR = (-1.4, 0.5)
 #: Wavelengths of positions in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -103,7 +104,7 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Tokens (B, n, D) of images (B, 1, H, W), of the patches ``keep`` (B, n) where given.
 
-        An encoder that sees lens fits takes stacks (B, 7, H, W) of flux and channels, laid out as
+        An encoder that sees lens fits takes stacks (B, 11, H, W) of flux and channels, laid out as
         :data:`learn.lens_fits.channels.STACK`. Images that :meth:`prepare` has prepared serve too.
 
         Patches that are not kept are dropped before the first block: they cost nothing. Those that
@@ -138,8 +139,7 @@ class Encoder(nn.Module):
                 scaled = [image[:, STACK[name]] * _SCALES[name] for name in shown]
                 parts.append(asinh(torch.cat(scaled, 1)))
             if fit.detection:
-                residual, response = image[:, STACK["residual"]], image[:, STACK["response"]]
-                parts.append(asinh(detection_map(residual, response)))
+                parts.append((image[:, STACK["log_error"]] - _LOG_ERROR[0]) / _LOG_ERROR[1])
             patches = torch.cat(parts, 1)
         waves = None if self.source_plane is None else self._source_positions(image)
         return Prepared(patches, waves)
@@ -159,14 +159,19 @@ def _shown_beside_flux(config: EncoderConfig) -> tuple[str, ...]:
     fit = config.lens_fit
     if fit is None:
         return ()
-    shown = {"residual": fit.residual != "none", "response": fit.response}
+    shown = {
+        "residual": fit.residual != "none",
+        "response": fit.response,
+        "snr": fit.detection,
+    }
     return tuple(name for name, wanted in shown.items() if wanted)
 
 
 def count_channels(config: EncoderConfig) -> int:
     """Number of channels that patches are cut from."""
     beside = sum(STACK.parts[name] for name in _shown_beside_flux(config))
-    return 1 + beside + int(bool(config.lens_fit and config.lens_fit.detection))
+    searched = bool(config.lens_fit and config.lens_fit.detection)
+    return 1 + beside + searched * STACK.parts["log_error"]
 
 
 def asinh(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from learn.config import EncoderConfig, TrainingConfig
 from learn.lens_fits.channels import CHANNELS
-from learn.lens_fits.solve import _VERSION
+from learn.lens_fits.solve import VERSION
 from learn.networks.encoder import Encoder
 from learn.networks.rcan import RCAN, Rcan, RcanConfig
 from learn.networks.size import check_weights
@@ -59,7 +59,7 @@ def describe_lens_fits(encoder: Backbone) -> dict[str, Any] | None:
     """
     if getattr(encoder.config, "lens_fit", None) is None:
         return None
-    return {"version": _VERSION, "channels": dict(CHANNELS.parts)}
+    return {"version": VERSION, "channels": dict(CHANNELS.parts)}
 
 
 def check_lens_fits(encoder: Backbone, found: object, where: Path) -> None:
@@ -80,7 +80,7 @@ def check_lens_fits(encoder: Backbone, found: object, where: Path) -> None:
     version = found.get("version") if isinstance(found, dict) else None
     raise InputError(
         f"the encoder of {where} was trained on lens fits of another recipe ({version or 'earlier'}"
-        f") than this version makes ({_VERSION}): delete that folder and run its command again, or "
+        f") than this version makes ({VERSION}): delete that folder and run its command again, or "
         "train another with a new --out"
     )
 

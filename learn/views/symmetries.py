@@ -38,7 +38,7 @@ def random_symmetry(count: int, device: torch.device) -> Tensor:
 
 
 def turn_channels(channels: Tensor, symmetry: Tensor) -> Tensor:
-    """Turn and flip the channels (B, 6, H, W) of lens fits; vectors turn too."""
+    """Turn and flip the channels (B, 10, H, W) of lens fits; vectors turn too."""
     parts = CHANNELS.split(turn_images(channels, symmetry))
     quarter = symmetry % 4
     mirror = torch.where(symmetry >= 4, -1.0, 1.0).to(channels)[:, None, None]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lensphys.arrays import read_numbers
 from lensphys.cosmology import Cosmology, FlatLambdaCDM, sigma_critical
+from lensphys.detection.absorption import linearise
 from lensphys.detection.maps import DetectionMaps
 from lensphys.detection.perturbers import Perturber, make_perturbers
 from lensphys.detection.responses import Responses
@@ -18,13 +19,10 @@ from lensphys.fitting.problem import Problem
 from lensphys.fitting.result import FitResult
 from lensphys.grid import pixel_grid
 from lensphys.parameters import Parameter
-from lensphys.products import product
 from lensphys.threads import map_chunks, side_by_side
 
 #: S/N of a mass that is seen.
 _SEEN = 5.0
-#: Ridge on the unit diagonal of the normal matrix: directions weaker than that are rounding.
-_RIDGE = 1e-12
 #: A mass is not seen where the fit absorbs all but this fraction of its square, or where its square
 #: is less than that fraction of the largest in the image.
 _ABSORBED, _FAINT = 1e-5, 1e-10
@@ -135,11 +133,9 @@ class _Search:
         The product with the residual and the norm, both without what the fit absorbs; and both
         with it.
         """
-        near = self.problem.linearise(z, index)
-        weight = self.problem.weight[index].double()
-        slopes = -near.slopes.double()
-        jacobian, residual = near.jacobian.double(), near.residual.double()
-        rows, pull = self._whiten(z, index, jacobian, residual, near.precision.double())
+        near = linearise(self.problem, z, index)
+        residual, rows, pull = near.residual, near.rows, near.pull
+        slopes, weight = near.slopes, near.weight
         every = torch.cat([residual[:, None], rows], 1)
         products = self.responses.products(every, slopes, weight, index)
         norms = self.responses.norms(slopes, weight, index)
@@ -153,33 +149,6 @@ class _Search:
             maps = by_residual - due, by_residual, left, norm
             found.append([torch.where(hidden, math.nan, value) for value in maps])
         return tuple(torch.stack(maps) for maps in zip(*found, strict=True))
-
-    def _whiten(
-        self, z: Tensor, index: Tensor, jacobian: Tensor, residual: Tensor, precision: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Rows ``Y = L^-1 J`` with ``L L^T = J^T J + R``, and ``L^-1`` of the downhill gradient.
-
-        Then ``J (J^T J + R)^-1 J^T = Y^T Y``. The gradient is 0 at the best fit, but for rounding
-        and for what the tolerance of the fit has left.
-        """
-        flat = jacobian.flatten(2)
-        normal = product(flat, flat.mT) + precision
-        diagonal = normal.diagonal(dim1=1, dim2=2)
-        scale = torch.where(diagonal > 0, diagonal, 1.0).rsqrt() * (diagonal > 0)
-        normal = normal * scale[:, :, None] * scale[:, None]
-        empty = (diagonal <= 0).to(normal)
-        factor, info = torch.linalg.cholesky_ex(normal + torch.diag_embed(empty + _RIDGE))
-        # A model that is not finite sees nothing.
-        factor = torch.where((info == 0)[:, None, None], factor, math.nan)
-        rows = torch.linalg.solve_triangular(factor, flat * scale[:, :, None], upper=False)
-
-        bounds, count = self.problem.bounds, z.shape[1]
-        by_priors = self.problem.priors.pull(bounds.forward(z, index)[0], index) * ~bounds.held
-        by_data = product(flat[:, :count], residual.flatten(1)[..., None])[..., 0]
-        # Amplitudes that are solved for at each step are at their best.
-        pull = torch.cat([by_data + by_priors, normal.new_zeros(normal[:, count:, 0].shape)], 1)
-        pull = torch.linalg.solve_triangular(factor, (pull * scale)[..., None], upper=False)
-        return rows.unflatten(2, jacobian.shape[-2:]), pull[..., 0]
 
 
 def _choose(dot: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:

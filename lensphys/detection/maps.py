@@ -72,7 +72,7 @@ class DetectionMaps:
         """
         seen = self.error_fixed <= _LARGEST_ERROR * _least(self.error_fixed)
         seen = (seen & self.snr.isfinite()).flatten(1)
-        return torch.cat([_summarise(snr, seen) for snr in (self.snr, self.snr_fixed)], 1)
+        return torch.cat([summarise(snr, seen) for snr in (self.snr, self.snr_fixed)], 1)
 
     def __repr__(self) -> str:
         images, ny, nx = self.snr.shape
@@ -88,8 +88,13 @@ def _least(error: Tensor) -> Tensor:
     return error.nan_to_num(torch.inf).amin((-2, -1), keepdim=True)
 
 
-def _summarise(snr: Tensor, seen: Tensor) -> Tensor:
-    """Statistics ``(B, 12)`` of the places ``(B, ny nx)`` that are seen; 0 without any."""
+def summarise(snr: Tensor, seen: Tensor) -> Tensor:
+    """Statistics ``(B, 12)`` of the places that are seen; 0 without any.
+
+    Args:
+        snr: ``(B, ny, nx)``, or flat.
+        seen: ``(B, ny nx)``, true where a place counts.
+    """
     rows = []
     levels = [torch.tensor(q, dtype=snr.dtype, device=snr.device) for q in (_ABSOLUTE, _SIGNED)]
     for values, here in zip(snr.flatten(1), seen, strict=True):

@@ -40,7 +40,7 @@ def fit(
     neighbours: Sequence[MassProfile] = (),
     lens_light: bool | str | Sequence[str] | None = None,
     source: str | Sequence[str] = "sersic",
-    source_order: int | None = None,
+    source_order: int | tuple[int, int] | None = None,
     sky: bool | str = False,
     model_error: float | tuple[float, float] = 0.0,
     supersampling: int = 1,
@@ -88,9 +88,10 @@ def fit(
             largest flux first (unless ``start``, ``fixed``, ``bounds`` or ``priors`` name a
             parameter of a source); ``"shapelets"``; or ``"pixels"``, on a grid that follows the
             source.
-        source_order: highest order of the shapelets; half the pixels a side of the grid. By default
-            10, then shapelets of two scales, of rising orders for all while the evidence of an
-            image of the batch grows or noise does not explain its chi^2.
+        source_order: highest order of the shapelets, or those of two scales, ``(12, 8)``; half the
+            pixels a side of the grid. By default 10, then shapelets of two scales, of rising orders
+            for all while the evidence of an image of the batch grows or noise does not explain its
+            chi^2.
         sky: fit a background that is constant; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise, ``sigma^2 + (error model)^2``, such as
             for a bright core whose PSF is uncertain; or a pair, that of the lens light and that of
@@ -109,8 +110,10 @@ def fit(
         priors: mean and standard deviation of a Gaussian prior by parameter name, numbers or
             ``(B,)``; each adds ``((p - mean) / sd)^2`` to chi^2. The prior of other parameters is
             flat within their bounds.
-        n_starts: templates that are tried for every image, in scenes without linear amplitudes.
-        retry_above: in the same scenes, chi^2 over the degrees of freedom above which eight times
+        n_starts: templates that are tried for every image. In scenes with linear amplitudes, 1 is a
+            quick search, five times as fast, which takes the light of the lens off before it looks
+            for the source, and misses more lenses; any other number is a thorough one.
+        retry_above: in scenes without linear amplitudes, chi^2 over the degrees of freedom above which eight times
             as many other templates are tried; infinite for never. None tries again what noise does
             not explain, in vain if no model of the kind explains the image, as with substructure.
         max_steps: most evaluations of the model from the best starting point on, and from each of
@@ -161,7 +164,7 @@ class Fitter:
         neighbours: Sequence[MassProfile] = (),
         lens_light: bool | str | Sequence[str] | None = None,
         source: str | Sequence[str] = "sersic",
-        source_order: int | None = None,
+        source_order: int | tuple[int, int] | None = None,
         sky: bool | str = False,
         model_error: float | tuple[float, float] = 0.0,
         supersampling: int = 1,
@@ -241,6 +244,7 @@ class Fitter:
                 fixed=fixed,
                 bounds=self._bounds,
                 priors=priors,
+                quick=self._search.n_starts == 1,
                 max_steps=self._search.max_steps,
                 tolerance=self._search.tolerance,
             )

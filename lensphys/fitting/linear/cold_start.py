@@ -36,11 +36,14 @@ from lensphys.rendering import Pixels
 _LIGHT_ERROR, _ARC_ERROR = 0.03, 0.15
 #: Widths of compact sources, in radii of the arcs.
 _WIDTHS = (0.025, 0.04, 0.06, 0.09, 0.13, 0.2)
-#: Steps with compact sources, and with shapelets of low order; of the latter, between two changes
-#: of the strength of the regularisation.
-_COMPACT_STEPS, _COARSE_STEPS, _PERIOD = 9, 10, 3
-#: Highest order of shapelets of the search; fits that are kept after compact sources, after it.
-_ORDER, _KEPT, _LEFT = 6, 5, 3
+#: Steps, and fits that are kept after them: with compact sources, with shapelets of low order.
+_STAGES = ((9, 5), (10, 3))
+#: Highest order of these; steps between two changes of the strength of their regularisation.
+_ORDER, _PERIOD = 6, 3
+#: Those of a quick search: widths; steps, and what is kept after them, with compact sources; then
+#: with shapelets; their highest order; rounds of clipping.
+_FEW_WIDTHS, _QUICK_STAGES = (0.035, 0.08, 0.17), ((0, 6), (5, 2), (5, 1))
+_LOW_ORDER, _FEW_ROUNDS = 4, 4
 #: Two fits are alike whose Einstein radii and source positions, in radii of the arcs, differ by
 #: less.
 _ALIKE_RADIUS, _ALIKE_PLACE = 0.04, 0.08
@@ -88,6 +91,7 @@ def search(
     neighbours: Sequence[MassProfile] = (),
     start: Mapping[str, Tensor] | None = None,
     fixed: Mapping[str, Tensor] | None = None,
+    quick: bool = False,
 ) -> Candidates:
     """Search lenses and sources that explain images.
 
@@ -99,9 +103,11 @@ def search(
         neighbours: given mass profiles.
         start: values ``(B,)`` near which parameters are searched.
         fixed: values ``(B,)`` of parameters that are known.
+        quick: fewer starting points and steps, behind a light of the lens that is not fitted again.
     """
     known = {**(start or {}), **(fixed or {})}
-    light = subtract_light(images, weight, pixels, sky) if lens_light else None
+    rounds = {"rounds": _FEW_ROUNDS} if quick else {}
+    light = subtract_light(images, weight, pixels, sky, **rounds) if lens_light else None
     nothing = images.new_zeros(len(images))
     if light is None:
         shape = dict.fromkeys(("e1", "e2", "center_x", "center_y"), nothing)
@@ -133,18 +139,21 @@ def search(
     for name, value in known.items():
         points[name] = value[owner]
     seen_shape = shape if light is not None else None
+    behind, own_sky = (arcs, None) if quick and light is not None else (images, sky)
+    lit = lens_light and not quick
     task = _Search(
-        images, soft, pixels, lens_light, sky, neighbours, arc_radius, seen_shape, fixed or {}
+        behind, soft, pixels, lit, own_sky, neighbours, arc_radius, seen_shape, fixed or {}
     )
-    widths = torch.tensor(_WIDTHS) * float(arc_radius.double().median())
-    points, strength, owner = task.run(
-        GaussianSource(widths), points, None, owner, _COMPACT_STEPS, _KEPT, hold_light=True
-    )
+    *compact, (steps, left) = _QUICK_STAGES if quick else _STAGES
+    widths = torch.tensor(_FEW_WIDTHS if quick else _WIDTHS) * float(arc_radius.double().median())
+    for some, keep in compact:
+        points, strength, owner = task.run(
+            GaussianSource(widths), points, None, owner, some, keep, hold_light=lit
+        )
     if "source_beta" not in known:
         points["source_beta"] = 0.075 * points["theta_E"]
-    points, strength, owner = task.run(
-        ShapeletSource(_ORDER), points, None, owner, _COARSE_STEPS, _LEFT
-    )
+    order = _LOW_ORDER if quick else _ORDER
+    points, strength, owner = task.run(ShapeletSource(order), points, None, owner, steps, left)
     kept = len(owner) // len(images)
     return Candidates(
         params={name: value.view(len(images), kept) for name, value in points.items()},

@@ -36,6 +36,8 @@ from lensphys.rendering import Pixels
 
 #: Images that are searched at once: one, so that none depends on those beside it.
 _GROUP = 1
+#: Those of a quick search, which has the same steps for all of them.
+_MANY = 16
 #: Steps that decide between the candidates, and rounds of reweighting with the model.
 _DECIDE, _ROUNDS = 10, 2
 #: Steps at full resolution, in each of these rounds, that decide between close candidates.
@@ -58,6 +60,7 @@ def fit_linear(
     fixed: Mapping[str, Parameter],
     bounds: Mapping[str, tuple[float, float]],
     priors: Mapping[str, tuple[Parameter, Parameter]],
+    quick: bool = False,
     max_steps: int,
     tolerance: float,
 ) -> FitResult:
@@ -68,6 +71,7 @@ def fit_linear(
         pixels: of the images.
         model: kind of scene.
         start, fixed, bounds, priors, max_steps, tolerance: of :func:`lensphys.fit`.
+        quick: search as ``n_starts=1`` does.
     """
     scene = model.scene(pixels)
     data, noise = images.detach(), weight.detach()
@@ -85,7 +89,7 @@ def fit_linear(
             whole = {**given["start"], **given["fixed"]}
             found = _take_start(whole, choose_strength(noise, pixels))
         else:
-            found = _search(data, noise, pixels, model, given["start"], given["fixed"])
+            found = _search(data, noise, pixels, model, given["start"], given["fixed"], quick)
         # Only a search needs narrow bounds.
         broadest = _BROADEST if complete else BROADEST
         build = _Builder(
@@ -99,11 +103,11 @@ def fit_linear(
                 build, scene=model.scene(pixels), model=model, broadest=_BROADEST
             )
             best = before.best
-            if before is first and not complete:
+            if before is first and not (complete or quick):
                 best = wide.restart(first, max_steps, tolerance)
             return Stage(*wide.finish(best, max_steps, tolerance))
 
-        done = not max_steps or (complete and model.further == [model])
+        done = not max_steps or ((complete or quick) and model.further == [model])
         stage, shift = raise_order(first, [] if done else model.further, fit_next)
         problem, state, measured = stage.problem, stage.state, stage.measured
         scene = problem.scene
@@ -172,12 +176,13 @@ def _search(
     model: LinearModel,
     start: dict[str, Tensor],
     fixed: dict[str, Tensor],
+    quick: bool,
 ) -> Candidates:
     """Search on images of wider pixels, a group at a time."""
     images, weight, coarse = bin_images(images, weight, pixels)
     names = set(model.scene(coarse).names)
     parts = []
-    for group in torch.arange(len(images), device=images.device).split(_GROUP):
+    for group in torch.arange(len(images), device=images.device).split(_MANY if quick else _GROUP):
         taken = [
             {name: value[group] for name, value in values.items() if name in names}
             for values in (start, fixed)
@@ -192,6 +197,7 @@ def _search(
                 neighbours=model.take(group).neighbours,
                 start=taken[0],
                 fixed=taken[1],
+                quick=quick,
             )
         )
     return Candidates.join(parts)

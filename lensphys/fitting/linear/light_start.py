@@ -51,7 +51,12 @@ class LightStart:
 
 
 def subtract_light(
-    images: Tensor, weight: Tensor, pixels: Pixels, sky: Sky | None = None
+    images: Tensor,
+    weight: Tensor,
+    pixels: Pixels,
+    sky: Sky | None = None,
+    *,
+    rounds: int = _ROUNDS,
 ) -> LightStart:
     """Fit the light of the lens alone, clipping what stands above it, such as arcs.
 
@@ -59,6 +64,7 @@ def subtract_light(
         images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``.
         pixels: of the images, with one ray each.
         sky: background, if any.
+        rounds: of steps, between which arcs are clipped.
     """
     scene = LinearScene(None, [], [GaussianLight(pixels)], sky=sky)
     batch = len(images)
@@ -82,7 +88,7 @@ def subtract_light(
     radius = torch.hypot(pixels.x, pixels.y)
     outside = radius > _CORE * pixels.pixel_scale
     used = soft = weight
-    for step in range(_ROUNDS):
+    for step in range(rounds):
         problem = LinearProblem(scene, pixels, bounds, images, used, priors=priors)
         state = begin(problem, z, index)
         descend(problem, state, _STEPS, 0.1)

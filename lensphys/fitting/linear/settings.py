@@ -41,8 +41,8 @@ class LinearModel:
         lens_light: ``"mge"``, a multi-Gaussian expansion; ``"sersic"``; several Sersic
             profiles, ``("sersic", "sersic")``; or None.
         source: ``"shapelets"``, ``"pixels"``, ``"sersic"`` or several of the last.
-        source_order: highest order of the shapelets; half the pixels a side of a grid. None
-            begins with 10, and goes on to shapelets of two scales; see
+        source_order: highest order of the shapelets, or those of two scales, ``(12, 8)``; half the
+            pixels a side of a grid. None begins with 10, and goes on to two scales; see
             :func:`lensphys.fitting.linear.stages.raise_order`.
         sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise; or that of the lens light and that of
@@ -58,7 +58,7 @@ class LinearModel:
     neighbours: Sequence[MassProfile] = ()
     lens_light: str | tuple[str, ...] | None = None
     source: str | tuple[str, ...] = "shapelets"
-    source_order: int | None = None
+    source_order: int | tuple[int, int] | None = None
     sky: bool | str = False
     model_error: float | tuple[float, float] = 0.0
     outskirts: int = 0
@@ -69,12 +69,10 @@ class LinearModel:
             object.__setattr__(self, name, _read_kind(name, getattr(self, name), known))
         if not isinstance(self.sky, bool | str) or self.sky not in SKIES:
             raise ValueError(f"sky must be False, True or 'smooth', got {self.sky!r}")
-        order = self.source_order
-        if order is not None and not (is_count(order) and order <= MOST_ORDER):
-            raise ValueError(
-                f"source_order must be a whole number from 1 to {MOST_ORDER}, "
-                f"got {self.source_order!r}"
-            )
+        order, outskirts = _read_order(self.source_order, self.source)
+        if outskirts:
+            object.__setattr__(self, "source_order", order)
+            object.__setattr__(self, "outskirts", outskirts)
         given: Any = self.model_error
         parts = given if isinstance(given, tuple | list) and len(given) == 2 else (given,)
         if not all(is_number(error) and 0 <= error < 1 for error in parts):
@@ -103,12 +101,12 @@ class LinearModel:
 
     def _list_sources(self) -> list[Component]:
         if self.source == "shapelets":
-            order = self.source_order or FIRST_ORDER
+            order = self.order
             if self.outskirts:
                 return [MultiscaleSource([(order, 1.0), (self.outskirts, _RATIO)])]
             return [ShapeletSource(order)]
         if self.source == "pixels":
-            return [PixelSource(2 * (self.source_order or FIRST_ORDER))]
+            return [PixelSource(2 * self.order)]
         return [SersicComponent(prefix) for prefix in list_prefixes("source", self.sources)]
 
     def _list_lights(self, pixels: Pixels) -> list[Component]:
@@ -134,12 +132,20 @@ class LinearModel:
         if self.sources > 1:
             sources = ["shapelets", *(("sersic",) * (n + 1) for n in range(self.sources))]
         low = self.first_order
-        return [dataclasses.replace(self, source=kind, source_order=low) for kind in sources]
+        return [
+            dataclasses.replace(self, source=kind, source_order=low, outskirts=0)
+            for kind in sources
+        ]
+
+    @property
+    def order(self) -> int:
+        """Highest order of the shapelets, of the finer scale."""
+        return _read_order(self.source_order, self.source)[0] or FIRST_ORDER
 
     @property
     def first_order(self) -> int:
         """Order that decides between the starting points."""
-        return min(self.source_order or FIRST_ORDER, FIRST_ORDER)
+        return min(self.order, FIRST_ORDER)
 
     @property
     def further(self) -> list[LinearModel]:
@@ -156,6 +162,20 @@ class LinearModel:
     def background(self, pixels: Pixels) -> Sky | None:
         """Background of this kind."""
         return Sky(pixels, SKIES[self.sky]) if self.sky else None
+
+
+def _read_order(given: Any, source: Any) -> tuple[int | None, int]:
+    """Check an order, and return those of both scales; 0 for one scale alone."""
+    if isinstance(given, tuple | list):
+        if len(given) == 2 and all(is_count(n) and n <= MOST_ORDER for n in given):
+            if source != "shapelets":
+                raise ValueError("source_order of two scales is that of source='shapelets'")
+            return given[0], given[1]
+    elif given is None or (is_count(given) and given <= MOST_ORDER):
+        return given, 0
+    raise ValueError(
+        f"source_order must be a whole number from 1 to {MOST_ORDER}, or two of them, got {given!r}"
+    )
 
 
 def count_sersics(kind: str | Sequence[str] | None) -> int:
