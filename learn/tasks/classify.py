@@ -61,9 +61,7 @@ class Classify(FeatureTask):
         sees_fit = params.sees_fit and self.lens_fitting is not None
         self.head = Head(self.encoder.width, classes, sees_fit=sees_fit)
         self.radial = RadialBaseline(classes)
-        stored = "statistics" in LensFits.__dataclass_fields__  # TEMPORARY until they are stored
-        sees = stored and self.lens_fitting is not None
-        self.detection = DetectionBaseline(classes) if sees else None
+        self.detection = None if self.lens_fitting is None else DetectionBaseline(classes)
 
     def predict_batch(self, batch: Batch) -> Tensor:
         return self.outputs(batch).softmax(1)

@@ -51,6 +51,8 @@ def test_without_lens_fits_or_the_key_the_network_is_the_plain_one(
     own = {name: w.shape for name, w in plain.state_dict().items() if "encoder" not in name}
     seen = {name: w.shape for name, w in without.state_dict().items() if "encoder" not in name}
     assert seen.pop("lens_fitting.exposure") == ()
+    if task == "classify":  # whose baseline on lens fits is beside the network, not in it
+        assert seen.pop("detection.weight")[0] == seen.pop("detection.bias")[0]
     assert own == seen
     more = {name: w.shape for name, w in whole.state_dict().items() if "encoder" not in name}
     assert more != seen
@@ -71,7 +73,7 @@ def test_without_lens_fits_or_the_key_the_network_is_the_plain_one(
         torch.testing.assert_close(predictions, bare)
     rest = batch.fits.without_channels()
     if task != "superres":  # its radial baseline needs no fit to be measured
-        without.calibrate(predictions, data, Split(rows, rows, rows))
+        without.calibrate(predictions, data, Split(rows, rows, rows), rest)
     metrics = without.measure(predictions, data, rows, rest)
     assert not [name for name in metrics if name.startswith("fit_")]
 

@@ -7,10 +7,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
+from learn.data import Split
 from learn.finetune import finetune
+from learn.lens_fits.lens_fits import NAMES, LensFits
 from learn.tasks.classify import calibration_error, classification_metrics
 from simulate import shards
+from tests.learn.conftest import QUICK_FIT
 
 
 def test_classification_from_a_pretrained_encoder(
@@ -35,6 +39,31 @@ def test_classification_from_a_pretrained_encoder(
     for name in ("loss.png", "roc.png", "confusion.png", "model.safetensors", "encoder.json"):
         assert (folder / name).is_file()
     assert finetune(config) == (folder, False)
+
+
+def test_statistics_of_lens_fits_are_a_baseline_that_is_saved_with_the_weights(
+    model2: Path, untrained_task: Any
+) -> None:
+    module, data = untrained_task("classify", model2, QUICK_FIT)
+    count, width = len(data), module.detection.width
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(count, width)) * np.exp(2 * data.label)[:, None]
+    fits = LensFits(
+        NAMES,
+        torch.zeros(count, len(NAMES)),
+        torch.zeros(count, len(NAMES), len(NAMES)),
+        torch.ones(count),
+        torch.ones(count, dtype=torch.bool),
+        statistics=torch.from_numpy(signal).float(),
+    )
+    rows, predictions = np.arange(count), torch.full((count, 3), 1 / 3)
+    module.calibrate(predictions, data, Split(rows, rows, rows), fits)
+    metrics = module.measure(predictions, data, rows, fits)
+    assert metrics["detection_accuracy"] > 0.9
+    assert metrics["detection_macro_auc"] > 0.9
+    other, _ = untrained_task("classify", model2, QUICK_FIT)
+    other.load_state_dict(module.state_dict())
+    assert other.measure(predictions, data, rows, fits) == metrics
 
 
 def test_classification_metrics_of_a_known_case() -> None:

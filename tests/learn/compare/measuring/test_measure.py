@@ -52,7 +52,8 @@ def test_the_smoke_tier_fills_a_table_from_real_cells_and_makes_nothing_twice() 
 
 def test_rows_that_see_lens_fits_are_measured_like_the_others() -> None:
     config = tier("smoke", "finetune.linear.models=[3]", "finetune.wider.full.models=[3]")
-    rows = ("lens-fit", "untrained:lens-fit", "scratch:lens-fit", "physics-ijepa")
+    networks = ("untrained:lens-fit", "scratch:lens-fit", "physics-ijepa")
+    rows = ("detection-statistics", "lens-fit", *networks)
     outcome = compare("smoke", config, Path("results"), Selection(rows, ("physical",), (0,)))
     assert outcome.missing == ()
     cells = files()
@@ -68,6 +69,8 @@ def test_rows_that_see_lens_fits_are_measured_like_the_others() -> None:
         pretrained = cell["method"] == "physics-ijepa"
         assert (cell["encoder_seconds"] is not None) == pretrained
         assert cell["encoder_precision"] == ("32-true" if pretrained else None)
+        beside = {"detection_accuracy", "radial_accuracy"} & set(cell["metrics"])
+        assert len(beside) == (2 if cell["mode"] == "full" else 0), "of a network of its own"
     assert len(list(Path("data/compare/smoke").glob("model3-*/lens-fits-*"))) == 1
     assert (outcome.folder / "sensitivity.png").is_file()
 
