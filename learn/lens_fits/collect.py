@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-import lensphys as lp
 from learn.config import LensFitConfig
 from learn.lens_fits.channels import CHANNELS, high_pass
 from learn.lens_fits.draws import DrawSettings, draw_groups
@@ -69,7 +68,8 @@ def collect(
         blocks.append(_measure(result, near, index, flux[index], known, config, request))
     parts = [torch.cat(part) if part[0] is not None else None for part in zip(*blocks, strict=True)]
     channels, statistics, changes, moments = parts
-    assert channels is not None and statistics is not None
+    assert channels is not None
+    assert statistics is not None
     finite = channels.isfinite().flatten(1).all(1)
     names, table, covariance = _name_parameters(result, values)
     arrays = {

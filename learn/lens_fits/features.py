@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 
 from learn.lens_fits.lens_fits import NAMES, LensFits
+from learn.lens_fits.maps import CORES
+from lensphys.detection.maps import STATISTICS
 
 #: Ranges of the decimal logarithms of errors and of chi^2 over the degrees of freedom; the last is
 #: that of images without noise, down to the rounding of single precision.
 _LOG_ERROR, _LOG_CHI2, _LOG_CHI2_NOISE_FREE = (-4.0, 1.0), (-1.0, 4.0), (-9.0, -1.0)
 
-#: Number of features of an image, see :func:`fit_features`.
-FEATURES = 3 * len(NAMES) + 4
+#: Number of features of an image, see :func:`fit_features` and :func:`search_features`.
+FEATURES, SEARCH_FEATURES = 3 * len(NAMES) + 4, len(CORES) * len(STATISTICS)
+#: Least S/N whose logarithm counts.
+_FLOOR = 1e-3
 
 
 def fit_features(fits: LensFits) -> Tensor:
@@ -41,6 +45,16 @@ def fit_features(fits: LensFits) -> Tensor:
         converged,
     ]
     return torch.cat([part.float() for part in parts], 1)
+
+
+def search_features(fits: LensFits) -> Tensor:
+    """Logarithms (N, 48) of the moduli of the S/N statistics of lens fits.
+
+    They are the order statistics of :meth:`lensphys.detection.maps.DetectionMaps.statistics`, for
+    each profile that is searched for: what the maps of a matched filter hold without a network.
+    """
+    assert fits.statistics is not None
+    return (fits.statistics.abs() + _FLOOR).log()
 
 
 def _log10(values: Tensor, low: float, high: float) -> Tensor:

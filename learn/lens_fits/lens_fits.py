@@ -29,8 +29,8 @@ class LensFits:
         covariance: (N, P, P) of them; infinite variances where the image does not constrain one.
         chi2_dof: (N,) chi^2 over the degrees of freedom; infinite where the fit failed.
         converged: (N,) true where a minimum was found.
-        channels: (N, 10, H, W), laid out as :data:`learn.lens_fits.channels.CHANNELS`; on disk until
-            rows are taken, where they come from files. None where no network needs them.
+        channels: (N, 10, H, W), laid out as :data:`learn.lens_fits.channels.CHANNELS`; on disk
+            until rows are taken, where they come from files. None where no network needs them.
         statistics: (N, S) order statistics of the S/N maps, see
             :class:`learn.lens_fits.maps.SearchMaps`.
         draws: (N, K, H, W) changes by groups of unknown masses, see
@@ -62,8 +62,9 @@ class LensFits:
         arrays: Mapping[str, NDArray[Any]],
         channels: Tensor | StoredMaps | None = None,
     ) -> Self:
-        """The fits in arrays ``params``, ``covariance``, ``chi2_dof``, ``converged``, ``statistics``.
+        """The fits in arrays by name.
 
+        Names are ``params``, ``covariance``, ``chi2_dof``, ``converged`` and ``statistics``.
         A fit with a value that is not finite counts as not converged.
         """
         values = torch.as_tensor(arrays["params"]).float()

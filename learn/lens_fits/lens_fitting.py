@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from learn.config import LensFitConfig
 from learn.data_description import DataDescription
-from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.fit_model import FitModel
+from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.solve import fit_loose_images
 from learn.lens_fits.store import fit_data_set
 from simulate.dataset.photometry import Photometry

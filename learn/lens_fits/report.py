@@ -67,7 +67,6 @@ def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
     order = np.argsort(fits.chi2_dof.numpy())
     rows = [int(order[round(q * (len(order) - 1))]) for q in _SHOWN]
     scene = fits.scene
-    pixels = photometry.pixels(data.image.shape[-2:], torch.empty(0))
     figure = Figure(figsize=(18.0, 3.0 * len(rows) + 0.4), layout="constrained")
     axes = figure.subplots(len(rows), 5, squeeze=False)
     for row, line in zip(rows, axes, strict=True):

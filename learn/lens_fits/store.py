@@ -227,7 +227,8 @@ def _map(path: Path, stored: h5py.Dataset) -> NDArray[np.float16]:
 
 def _write(folder: Path, fits: LensFits, keys: list[bytes]) -> None:
     """Write one file, named after what is in it: two processes may write it at once."""
-    assert isinstance(fits.channels, Tensor) and fits.statistics is not None
+    assert isinstance(fits.channels, Tensor)
+    assert fits.statistics is not None
     part = {
         "params": fits.values.numpy(),
         "covariance": fits.covariance.numpy(),

@@ -91,11 +91,17 @@ class Method(Trained, abc.ABC):
         """
         return {}
 
-    def view(self, batch: Batch) -> Tensor:
-        """A random view of images, stretched, with the channels of their lens fits if any."""
+    def view(self, batch: Batch, symmetry: Tensor | None = None) -> Tensor:
+        """A random view of images, stretched, with the channels of their lens fits if any.
+
+        Args:
+            batch: of B images.
+            symmetry: (B,) by which they are turned; None for one at random.
+        """
         image, channels = batch.image, batch.channels
         if self.config.augment:
-            symmetry = random_symmetry(len(image), image.device)
+            if symmetry is None:
+                symmetry = random_symmetry(len(image), image.device)
             image = turn_images(image, symmetry)
             channels = None if channels is None else turn_channels(channels, symmetry)
             image = jitter_images(image, self.config.jitter, self.stretch.softening)

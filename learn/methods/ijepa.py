@@ -64,14 +64,24 @@ class IJEPA(TeacherMethod):
         return self.prediction(self.encoder.prepare(image), *self.masks(image))
 
     def prediction(
-        self, image: Prepared, context: Tensor, targets: list[Tensor]
+        self,
+        image: Prepared,
+        context: Tensor,
+        targets: list[Tensor],
+        shown: Prepared | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of predicting the targets (B, h * w) of images from their context (B, n)."""
+        """Losses of predicting the targets (B, h * w) of images from their context (B, n).
+
+        Args:
+            image: views that the student sees the context of.
+            context, targets: patches.
+            shown: views that the teacher sees; the same by default.
+        """
         params = self.params
         device = image.patches.device
         context, targets = context.to(device), [t.to(device) for t in targets]
         with torch.no_grad():
-            features = self.teacher(image)
+            features = self.teacher(image if shown is None else shown)
             features = F.layer_norm(features, features.shape[-1:])
             hidden = torch.cat(
                 [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -16,9 +17,9 @@ from learn.lens_fits.channels import CHANNELS, STACK, high_pass
 from learn.lens_fits.draws import Draws, DrawSettings
 from learn.lens_fits.maps import change_snr
 from learn.methods.ijepa import IJEPA
-from learn.networks.encoder import Prepared
 from learn.views.masking import jepa_masks
 from learn.views.perturbers import Perturbers, mix_perturbers
+from learn.views.symmetries import random_symmetry
 from lensphys.ground.errors import InputError
 
 #: Limits of predicted log standard deviations.
@@ -38,6 +39,9 @@ class PhysicsIJEPA(IJEPA):
 
         lens_masking: bool = Field(description="target blocks lie where the lensed light is")
         prediction_weight: float = Field(ge=0, description="weight of I-JEPA's loss with its guard")
+        teacher_sees: Literal["image", "masses"] = Field(
+            description="what the teacher sees of the residual: all, or the injected masses alone"
+        )
         perturber_weight: float = Field(ge=0, description="weight of the loss on injected masses")
         perturber_share: float = Field(
             gt=0, le=1, description="fraction of a batch with injected masses"
@@ -53,6 +57,8 @@ class PhysicsIJEPA(IJEPA):
         def _learns(self) -> PhysicsIJEPA.Params:
             if not (self.prediction_weight or self.perturber_weight):
                 raise ValueError("prediction_weight and perturber_weight must not both be 0")
+            if self.teacher_sees == "masses" and not self.perturber_weight:
+                raise ValueError("teacher_sees=masses needs a perturber_weight above 0")
             return self
 
     params: Params
@@ -87,30 +93,26 @@ class PhysicsIJEPA(IJEPA):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         if not self.params.perturber_weight:
             return super().losses(batch)
-        asked = math.ceil(self.params.perturber_share * len(batch.image))
-        group = self._mix(batch, asked)
-        view = self.view(self._put_in(batch, group.change))
-        return self._weigh(view, group)
-
-    def loss(self, *views: Tensor) -> dict[str, Tensor]:
-        (image,) = views
-        return self._predict(self.encoder.prepare(image), image)
-
-    def _weigh(self, view: Tensor, group: Perturbers) -> dict[str, Tensor]:
-        """Losses of views, the first of which have groups of masses."""
-        params, prepared = self.params, self.encoder.prepare(view)
-        features = self.encoder.features(prepared.first(len(group.present)))
+        params, count = self.params, math.ceil(self.params.perturber_share * len(batch.image))
+        group = self._mix(batch, count)
+        symmetry = random_symmetry(len(batch.image), batch.image.device)
+        view = self.view(self._put_in(batch, group.change), symmetry)
+        prepared = self.encoder.prepare(view)
+        features = self.encoder.features(prepared.first(count))
         losses = self._weigh_masses(features, group)
         total = params.perturber_weight * (losses["presence"] + losses["weighing"])
         if params.prediction_weight:
-            predicted = self._predict(prepared, view)
-            total = total + predicted.pop("loss")
+            shown = None
+            if params.teacher_sees == "masses":
+                alone = self._put_in(_without_residuals(batch), group.change)
+                shown = self.encoder.prepare(self.view(alone, symmetry))
+            predicted = self.prediction(prepared, *self.masks(view), shown)
+            total = total + params.prediction_weight * predicted.pop("loss")
             losses |= predicted
         return {"loss": total} | losses
 
-    def _predict(self, prepared: Prepared, image: Tensor) -> dict[str, Tensor]:
-        """Losses of predicting hidden blocks."""
-        losses = self.prediction(prepared, *self.masks(image))
+    def loss(self, *views: Tensor) -> dict[str, Tensor]:
+        losses = super().loss(*views)
         return losses | {"loss": self.params.prediction_weight * losses["loss"]}
 
     def masks(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -124,14 +126,17 @@ class PhysicsIJEPA(IJEPA):
     def _mix(self, batch: Batch, count: int) -> Perturbers:
         """Masses for the first images of a batch."""
         fits = batch.fits
-        assert fits is not None and isinstance(fits.draws, Tensor) and fits.moments is not None
+        assert fits is not None
+        assert isinstance(fits.draws, Tensor)
+        assert fits.moments is not None
         draws = Draws(fits.draws[:count], fits.moments[:count])
         snr, absent = self.params.perturber_snr, self.params.perturber_free
         return mix_perturbers(draws, snr=snr, absent=absent)
 
     def _put_in(self, batch: Batch, change: Tensor) -> Batch:
         """A batch, the first images of which have changes (n, 1, H, W) in units of their noise."""
-        assert batch.fits is not None and batch.channels is not None
+        assert batch.fits is not None
+        assert batch.channels is not None
         count, parts = len(change), CHANNELS.split(batch.channels.clone())
         first = {name: part[:count] for name, part in parts.items()}
         image = batch.image.clone()
@@ -157,3 +162,16 @@ class PhysicsIJEPA(IJEPA):
             "presence": F.binary_cross_entropy_with_logits(answer[:, 0], group.present),
             "weighing": (unlikely * group.present).sum() / group.present.sum().clamp_min(1),
         }
+
+
+def _without_residuals(batch: Batch) -> Batch:
+    """A batch whose images are what their fits say, without noise or masses beside them."""
+    assert batch.fits is not None
+    assert batch.channels is not None
+    parts = CHANNELS.split(batch.channels.clone())
+    image = batch.image - parts["residual"] * parts["sigma"]
+    for name in ("residual", "snr"):
+        parts[name].zero_()
+    return batch._replace(
+        image=image, fits=dataclasses.replace(batch.fits, channels=CHANNELS.join(parts))
+    )

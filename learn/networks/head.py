@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from learn.lens_fits.features import FEATURES, fit_features
+from learn.lens_fits.features import FEATURES, SEARCH_FEATURES, fit_features, search_features
 from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.usual_lens import UsualLens
 from learn.views.symmetries import turn_fits
@@ -17,8 +17,14 @@ from learn.views.symmetries import turn_fits
 _HIDDEN, _FAR, _CONSTANT = 128, 5.0, 1e-6
 
 
+#: Numbers about a fit that a head receives.
+_NUMBERS = FEATURES + SEARCH_FEATURES
+
+
 class FitEncoder(nn.Module):
-    """Learnt features (B, width) of lens fits, from :func:`fit_features` in units of their scatter.
+    """Learnt features (B, width) of lens fits, from their numbers in units of their scatter.
+
+    The numbers are those of :func:`fit_features` and :func:`search_features`.
 
     Fits that have not been compared with the usual lens of the training images are compared here.
 
@@ -32,9 +38,9 @@ class FitEncoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.usual_lens = UsualLens()
-        self.register_buffer("mean", torch.zeros(FEATURES))
-        self.register_buffer("std", torch.ones(FEATURES))
-        sizes = (FEATURES, _HIDDEN, _HIDDEN, width)
+        self.register_buffer("mean", torch.zeros(_NUMBERS))
+        self.register_buffer("std", torch.ones(_NUMBERS))
+        sizes = (_NUMBERS, _HIDDEN, _HIDDEN, width)
         layers = [(nn.Linear(*pair), nn.GELU()) for pair in itertools.pairwise(sizes)]
         self.layers = nn.Sequential(*itertools.chain(*layers), nn.LayerNorm(width))
 
@@ -46,17 +52,22 @@ class FitEncoder(nn.Module):
             turned: the images are shown in all eight symmetries.
         """
         symmetries = torch.arange(8 if turned else 1)[:, None].expand(-1, len(fits))
-        given = torch.cat([fit_features(turn_fits(fits, one)) for one in symmetries]).double()
+        given = torch.cat([_describe(turn_fits(fits, one)) for one in symmetries]).double()
         self.mean.copy_(given.mean(0))
         scatter = given.std(0, correction=0)
         self.std.copy_(torch.where(scatter > _CONSTANT, scatter, 1.0))
 
     def forward(self, fits: LensFits) -> Tensor:
         """Features of fits."""
-        given = fit_features(fits if fits.deviation is not None else self.usual_lens.compare(fits))
+        given = _describe(fits if fits.deviation is not None else self.usual_lens.compare(fits))
         scaled = ((given.to(self.mean) - self.mean) / self.std).clamp(-_FAR, _FAR)
         features: Tensor = self.layers(scaled)
         return features
+
+
+def _describe(fits: LensFits) -> Tensor:
+    """Numbers (B, F) about fits, which have been compared with a usual lens."""
+    return torch.cat([fit_features(fits), search_features(fits)], 1)
 
 
 class Head(nn.Module):

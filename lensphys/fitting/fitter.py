@@ -113,9 +113,10 @@ def fit(
         n_starts: templates that are tried for every image. In scenes with linear amplitudes, 1 is a
             quick search, five times as fast, which takes the light of the lens off before it looks
             for the source, and misses more lenses; any other number is a thorough one.
-        retry_above: in scenes without linear amplitudes, chi^2 over the degrees of freedom above which eight times
-            as many other templates are tried; infinite for never. None tries again what noise does
-            not explain, in vain if no model of the kind explains the image, as with substructure.
+        retry_above: in scenes without linear amplitudes, chi^2 over the degrees of freedom above
+            which eight times as many other templates are tried; infinite for never. None tries
+            again what noise does not explain, in vain if no model of the kind explains the image,
+            as with substructure.
         max_steps: most evaluations of the model from the best starting point on, and from each of
             several while the best is sought; for each order of shapelets that is fitted in turn. 0
             leaves the starting point as it is.

@@ -193,7 +193,9 @@ class Materials:
             encoder = Encoder(config.scratch_encoder)
         device = torch.device(config.device)
         memory = InMemory(data, fits=fits_for(encoder.config, data, device=config.device))
-        beside = [] if memory.fits is None else [_fit_features(cell, data, memory.fits)]
+        beside: list[Features] = []
+        if memory.fits is not None:
+            beside = [_fit_features(cell, data, memory.fits), detection_features(memory.fits)]
         params = validate(task_class(TASK).Params, config.params, "params")
         factor = find_binning(params, encoder, data.image.shape[-1])
         image = bin_stack(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
