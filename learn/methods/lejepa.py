@@ -43,7 +43,8 @@ class LeJEPA(Method):
 
     def blind_losses(self, batch: int) -> dict[str, float]:
         # All projections at the origin: of all single points, it is the nearest to the Gaussian.
-        return {"sigreg": float(self.sigreg(torch.zeros(batch, self.params.output_dim)))}
+        origin = torch.zeros(batch, self.params.output_dim, device=self.device)
+        return {"sigreg": float(self.sigreg(origin))}
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         return self.agreement(self.encoder.features(torch.cat(views)))

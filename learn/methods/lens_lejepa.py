@@ -55,10 +55,11 @@ class LensLeJEPA(LeJEPA):
             symmetry = torch.zeros_like(symmetry)
         tokens = self.encoder(turn_images(images, symmetry))
         losses = self.agreement(tokens.mean(1))
-        tokens = turn_tokens_back(tokens.float(), symmetry)
-        weights = arc_weights(images, self.encoder.config.patch_size, self.params.arc_strength)
-        losses["symmetry"] = _distance(tokens)
-        losses["ring"] = _distance(ring_means(tokens, weights, self.params.rings))
+        with torch.autocast(images.device.type, enabled=False):
+            tokens = turn_tokens_back(tokens.float(), symmetry)
+            weights = arc_weights(images, self.encoder.config.patch_size, self.params.arc_strength)
+            losses["symmetry"] = _distance(tokens)
+            losses["ring"] = _distance(ring_means(tokens, weights, self.params.rings))
         losses["loss"] = (
             losses["loss"]
             + self.params.symmetry_weight * losses["symmetry"]
