@@ -12,6 +12,12 @@ from lensphys.ground.errors import InputError
 from tests.learn.compare.conftest import tier
 
 
+def test_flags_follow_the_test_of_a_network_and_change_no_cell() -> None:
+    """Cells of earlier versions, which had none, stay what they are."""
+    for cell in plan(tier("smoke", "seeds=[0]")):
+        assert "false_flags" not in cell.config["training"]
+
+
 def test_the_configuration_of_a_cell_tells_what_its_encoder_is(measured: list[Cell]) -> None:
     prior = "ablations.methods.physics-ijepa:blind={encoder.lens_fit.residual: high-pass}"
     config = tier("smoke", prior, "seeds=[0]")

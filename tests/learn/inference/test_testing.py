@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
+from learn.tasks.outliers import POOR, UNLIKE, Resemblance
 from lensphys.ground.errors import InputError
 from simulate import shards
 
@@ -82,6 +83,56 @@ def test_a_prediction_that_is_no_number_is_never_silently_good(
         assert np.isnan(file["prediction"][0]).all()
     with pytest.raises(InputError, match="gives no numbers for any of"):
         measure_rows(task, torch.full_like(predictions, torch.nan), data, rows, memory)
+
+
+@pytest.mark.parametrize("task_name", ["classify", "find", "regress", "superres"])
+def test_flags_are_counted_and_the_others_measured_apart(
+    model2: Path,
+    look_alikes: Path,
+    pairs: Path,
+    tmp_path: Path,
+    untrained_task: Any,
+    task_name: str,
+) -> None:
+    folder = {"find": look_alikes, "superres": pairs}.get(task_name, model2)
+    task, data = untrained_task(task_name, folder)
+    if task_name == "classify":
+        task.radial.fit_classes(data.image, data.label)
+    memory, rows = task.load(data, "cpu"), np.arange(len(data))
+    flags = np.full(len(data), "", dtype="<U30")
+    flags[::6] = POOR
+    flags[::12] = f"{POOR}; {UNLIKE}"
+    judged = Resemblance({"distance": np.linspace(0, 2, len(data))}, flags)
+    predictions = perfect(task, data)
+    # What is flagged is predicted badly, as flags should have it.
+    predictions[torch.from_numpy(judged.flagged)] = -perfect(task, data)[judged.flagged]
+    metrics = measure_rows(task, predictions, data, rows, memory, judged)
+    share = judged.flagged.mean()
+    assert metrics["flagged"]["share"] == pytest.approx(share)
+    assert metrics["flagged"]["low"] < share < metrics["flagged"]["high"]
+    assert metrics["flagged"]["poor_fit"] == pytest.approx(share)
+    assert metrics["flagged"]["unlike_training"] == pytest.approx(
+        (flags[::12] != "").sum() / len(data)
+    )
+    kept = rows[~judged.flagged]
+    alone = measure_rows(task, predictions[kept], data, kept, memory)
+    assert metrics["unflagged"] == task.report.headline_numbers(alone)
+    write_results(task, predictions, data, rows, metrics, tmp_path, judged)
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        assert [flag.decode() for flag in file["flag"]] == flags.tolist()
+        np.testing.assert_array_equal(file["distance"], judged.columns["distance"])
+
+
+def test_no_measure_of_the_others_stands_where_a_class_is_missing_among_them(
+    model2: Path, untrained_task: Any
+) -> None:
+    task, data = untrained_task("classify", model2)
+    task.radial.fit_classes(data.image, data.label)
+    memory, rows = task.load(data, "cpu"), np.arange(len(data))
+    judged = Resemblance({"distance": np.ones(len(data))}, np.where(data.label == 1, UNLIKE, ""))
+    metrics = measure_rows(task, perfect(task, data), data, rows, memory, judged)
+    assert metrics["flagged"]["share"] == pytest.approx(1 / 3)
+    assert "unflagged" not in metrics
 
 
 def perfect(task: Any, data: shards.DataSet) -> torch.Tensor:

@@ -56,6 +56,20 @@ def test_baselines_on_lens_fits_stand_where_they_were_measured():
     assert texts(runs.rows)[2:] == [["the easy way", "0.1 %"], ["the fits", "0.2 %"]]
 
 
+def test_a_note_states_how_many_images_are_flagged_and_what_the_others_measure():
+    flagged = {"share": 0.02, "low": 0.01, "high": 0.04, "poor_fit": 0.01, "unlike_training": 0.01}
+    metrics = METRICS | {"flagged": flagged, "unflagged": {"hits": 0.75}}
+    assert REPORT.notes(metrics) == [
+        "2.0% of the images are flagged (1.0% to 4.0% with 95% confidence); "
+        "hits of the others 0.8 %"
+    ]
+    assert REPORT.table("Test", metrics) == REPORT.table("Test", METRICS)
+    assert REPORT.runs_table("Test", {"a": metrics}) == REPORT.runs_table("Test", {"a": METRICS})
+    assert REPORT.headline_numbers(metrics) == {"hits": 0.5}
+    (note,) = REPORT.notes(METRICS | {"flagged": flagged})
+    assert "others" not in note
+
+
 def test_a_task_that_describes_nothing_shows_all_its_numbers():
     report = TaskReport()
     assert texts(report.table("Test", METRICS).rows) == [
