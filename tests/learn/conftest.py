@@ -34,8 +34,19 @@ HEADS = {
 }
 #: All channels of a lens fit; as an option of a task from scratch; and one with few steps, since
 #: images that show no lens take long to fit.
-WHOLE_FIT = LensFitConfig(steps=50, residual="fit", response=True, source_plane=True)
-LENS_FIT = "scratch_encoder.lens_fit={steps: 50, residual: fit, response: true, source_plane: true}"
+WHOLE_FIT = LensFitConfig(
+    steps=50,
+    residual="fit",
+    response=True,
+    source_plane=True,
+    detection=False,
+    source="auto",
+    source_order=(12, 8),
+)
+LENS_FIT = (
+    "scratch_encoder.lens_fit={steps: 50, residual: fit, response: true, source_plane: true, "
+    "detection: false, source: auto, source_order: [12, 8]}"
+)
 QUICK_FIT = LENS_FIT.replace("50", "16")
 #: Small heads for the tasks that have large ones.
 SMALL = {"superres": ("params.width=4", "params.blocks=1")}
