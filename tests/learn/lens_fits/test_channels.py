@@ -53,28 +53,27 @@ def test_a_high_pass_takes_the_local_mean_off() -> None:
 
 
 def some_channels(count: int, size: int) -> torch.Tensor:
-    """Channels (B, 6, H, W) like those of a lens fit, with another noise in each pixel."""
-    channels = torch.randn(count, 6, size, size)
-    channels[:, 5] = 0.5 + torch.rand(count, size, size)
+    """Channels (B, C, H, W) like those of a lens fit, with another noise in each pixel."""
+    channels = torch.randn(count, len(CHANNELS), size, size)
+    channels[:, CHANNELS["sigma"]] = 0.5 + torch.rand(count, 1, size, size)
     return channels
 
 
 def test_channels_of_coarse_pixels_follow_from_their_meaning() -> None:
     image, channels = torch.rand(2, 1, 12, 12), some_channels(2, 12)
     coarse = bin_stack(stack_channels(image, channels), 3)
-    assert coarse.shape == (2, 7, 4, 4)
+    assert coarse.shape == (2, len(STACK), 4, 4)
     i, j, block = 1, 2, (..., slice(3, 6), slice(6, 9))
-    sigma = channels[block][:, 5]
-    noise = sigma.square().sum((1, 2)).sqrt()
-    torch.testing.assert_close(coarse[:, 0, i, j], image[block].sum((1, 2, 3)))
-    for channel in (0, 1, 2):
-        in_flux = (channels[block][:, channel] * sigma).sum((1, 2))
-        torch.testing.assert_close(coarse[:, 1 + channel, i, j], in_flux / noise)
-    for channel in (3, 4):
-        torch.testing.assert_close(
-            coarse[:, 1 + channel, i, j], channels[block][:, channel].mean((1, 2))
-        )
-    torch.testing.assert_close(coarse[:, 6, i, j], noise)
+    fine = CHANNELS.split(channels[block])
+    found = {name: maps[..., i, j] for name, maps in STACK.split(coarse).items()}
+    noise = fine["sigma"].square().sum((2, 3)).sqrt()
+    torch.testing.assert_close(found["flux"], image[block].sum((2, 3)))
+    for name in ("residual", "response"):
+        in_flux = (fine[name] * fine["sigma"]).sum((2, 3))
+        torch.testing.assert_close(found[name], in_flux / noise)
+    for name in ("source_plane", "snr", "log_error"):
+        torch.testing.assert_close(found[name], fine[name].mean((2, 3)))
+    torch.testing.assert_close(found["sigma"], noise)
 
 
 def test_noise_stays_noise_of_unit_variance() -> None:

@@ -9,15 +9,21 @@ import torch
 
 from learn.lens_fits.channels import CHANNELS
 from learn.lens_fits.lens_fits import NAMES, LensFits
-from learn.lens_fits.store import StoredChannels
+from learn.lens_fits.store import StoredMaps
 
 
 @pytest.fixture
 def fits(random_fits: Any) -> LensFits:
     """Nine fits with all that there can be of them."""
     found = random_fits(9, compared=True)
-    channels, detail = torch.rand(9, len(CHANNELS), 8, 8), torch.rand(9, 1, 16, 16)
-    return dataclasses.replace(found, channels=channels, detail=detail)
+    return dataclasses.replace(
+        found,
+        channels=torch.rand(9, len(CHANNELS), 8, 8),
+        statistics=torch.rand(9, 48),
+        draws=torch.rand(9, 3, 8, 8),
+        moments=torch.rand(9, 3, 5),
+        detail=torch.rand(9, 1, 16, 16),
+    )
 
 
 def assert_equal(one: LensFits, other: LensFits) -> None:
@@ -31,9 +37,10 @@ def test_rows_are_taken_of_everything(fits: LensFits) -> None:
     some = fits.rows(rows)
     assert len(some) == 4
     assert some.names == fits.names
-    for name in ("values", "covariance", "chi2_dof", "converged", "channels", "deviation"):
-        assert torch.equal(getattr(some, name), getattr(fits, name)[rows]), name
-    assert torch.equal(some.detail, fits.detail[rows])
+    for field in dataclasses.fields(LensFits):
+        if field.name != "names":
+            taken, whole = getattr(some, field.name), getattr(fits, field.name)
+            assert torch.equal(taken, whole[rows]), field.name
     assert_equal(fits.rows(slice(2, 4)), fits.rows(torch.tensor([2, 3])))
     assert_equal(fits.rows(slice(None)), fits)
 
@@ -68,14 +75,21 @@ def test_a_change_is_of_every_tensor_and_nothing_else(fits: LensFits) -> None:
     assert fits.values.device.type == "cpu", "the fits themselves stay where they are"
 
 
-def test_channels_in_files_are_read_for_the_wanted_rows_alone(fits: LensFits) -> None:
-    held = np.random.default_rng(0).random((9, len(CHANNELS), 8, 8)).astype(np.float16)
-    stored = StoredChannels([held], np.zeros(9, np.int64), np.arange(9))
-    fits = dataclasses.replace(fits, channels=stored)
-    assert fits.map(torch.clone).channels is stored, "no change touches the files"
+@pytest.mark.parametrize("name", ["channels", "draws"])
+def test_maps_in_files_are_read_for_the_wanted_rows_alone(fits: LensFits, name: str) -> None:
+    held = np.random.default_rng(0).random((9, 4, 8, 8)).astype(np.float16)
+    stored = StoredMaps([held], np.zeros(9, np.int64), np.arange(9))
+    fits = dataclasses.replace(fits, **{name: stored})
+    assert getattr(fits.map(torch.clone), name) is stored, "no change touches the files"
     rows = torch.tensor([8, 2])
-    assert torch.equal(fits.rows(rows).channels, torch.from_numpy(held).float()[rows])
-    assert fits.without_channels().channels is None
+    assert torch.equal(getattr(fits.rows(rows), name), torch.from_numpy(held).float()[rows])
+
+
+def test_without_maps_the_numbers_stay(fits: LensFits) -> None:
+    bare = fits.without_channels()
+    assert bare.channels is bare.draws is bare.moments is None
+    assert bare.statistics is fits.statistics
+    assert bare.values is fits.values
 
 
 def test_parameters_and_errors_go_by_name(random_fits: Any) -> None:
@@ -93,6 +107,7 @@ def test_a_fit_with_a_value_that_is_not_finite_has_not_converged() -> None:
     values[0, 2] = np.nan
     arrays = {"params": values, "covariance": covariance}
     arrays |= {"chi2_dof": np.array([1.0, np.nan, 1.0]), "converged": np.ones(3, bool)}
+    arrays["statistics"] = np.ones((3, 48))
     fits = LensFits.of_arrays(NAMES, arrays)
     assert fits.converged.tolist() == [False, False, True]
     assert fits.values.isfinite().all()

@@ -16,7 +16,7 @@ from learn.data import InMemory
 from learn.lens_fits import store
 from learn.lens_fits.lens_fits import NAMES, LensFits
 from learn.lens_fits.solve import fit_images
-from learn.lens_fits.store import StoredChannels, fit_data_set, fits_for
+from learn.lens_fits.store import StoredMaps, fit_data_set, fits_for
 from lensphys.ground.errors import InputError
 from lensphys.ground.locks import hold_in_turn
 from simulate.shards import DataSet, read
@@ -112,7 +112,8 @@ def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(
         channels = images[:, :1, :1, None].expand(-1, 6, 64, 64).half()
         zeros = torch.zeros(len(images), len(NAMES))
         covariance = zeros[:, :, None] * zeros[:, None]
-        return LensFits(NAMES, zeros, covariance, zeros[:, 0], zeros[:, 0] == 0, channels)
+        found, statistics = zeros[:, 0] == 0, torch.zeros(len(images), 48)
+        return LensFits(NAMES, zeros, covariance, zeros[:, 0], found, channels, statistics)
 
     monkeypatch.setattr(store, "fit_images", marked)
     monkeypatch.setattr(store, "_PART", 64)
@@ -164,9 +165,9 @@ def test_an_encoder_that_sees_images_alone_needs_no_fits(smooth: DataSet) -> Non
     assert len(found) == len(smooth)
 
 
-def test_stored_channels_are_read_by_slice_mask_and_indices() -> None:
+def test_stored_maps_are_read_by_slice_mask_and_indices() -> None:
     parts = [np.random.default_rng(0).random((n, 6, 4, 4)).astype(np.float16) for n in (3, 2)]
-    stored = StoredChannels(parts, np.array([1, 0, 0, 1]), np.array([0, 2, 0, 1]))
+    stored = StoredMaps(parts, np.array([1, 0, 0, 1]), np.array([0, 2, 0, 1]))
     expected = torch.from_numpy(np.stack([parts[1][0], parts[0][2], parts[0][0], parts[1][1]]))
     assert len(stored) == 4
     assert stored.shape == (4, 6, 4, 4)
