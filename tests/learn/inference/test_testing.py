@@ -105,7 +105,7 @@ def test_flags_are_counted_and_the_others_measured_apart(
     judged = Resemblance({"distance": np.linspace(0, 2, len(data))}, flags)
     predictions = perfect(task, data)
     # What is flagged is predicted badly, as flags should have it.
-    predictions[torch.from_numpy(judged.flagged)] = -perfect(task, data)[judged.flagged]
+    predictions[judged.flagged] = perfect(task, data).flip(0)[judged.flagged]
     metrics = measure_rows(task, predictions, data, rows, memory, judged)
     share = judged.flagged.mean()
     assert metrics["flagged"]["share"] == pytest.approx(share)
