@@ -22,6 +22,6 @@ class DetectionBaseline(LinearBaseline[LensFits]):
 
 
 def detection_features(fits: LensFits) -> Features:
-    """:func:`learn.lens_fits.features.search_features` (N, 48), in double precision."""
+    """Features (N, 48) of lens fits; see :func:`learn.lens_fits.features.search_features`."""
     features: Features = search_features(fits).double().cpu().numpy()
     return features

@@ -28,6 +28,8 @@ from lensphys.ground.errors import InputError
 from simulate import shards
 from tests.learn.conftest import LENS_FIT, QUICK_FIT, SMALL
 
+#: Parts of a task beside its head that see lens fits wherever the encoder does.
+BESIDE = ("encoder", "outliers", "detection")
 KEYS = {
     "classify": "sees_fit",
     "regress": "from_fit",
@@ -48,13 +50,12 @@ def test_without_lens_fits_or_the_key_the_network_is_the_plain_one(
     assert plain.state_dict().keys() == blind.state_dict().keys()
     for name, weights in plain.state_dict().items():
         torch.testing.assert_close(weights, blind.state_dict()[name], equal_nan=True)
-    own = {name: w.shape for name, w in plain.state_dict().items() if "encoder" not in name}
-    seen = {name: w.shape for name, w in without.state_dict().items() if "encoder" not in name}
+    own, seen, more = (
+        {name: w.shape for name, w in made.state_dict().items() if not name.startswith(BESIDE)}
+        for made in (plain, without, whole)
+    )
     assert seen.pop("lens_fitting.exposure") == ()
-    if task == "classify":  # whose baseline on lens fits is beside the network, not in it
-        assert seen.pop("detection.weight")[0] == seen.pop("detection.bias")[0]
     assert own == seen
-    more = {name: w.shape for name, w in whole.state_dict().items() if "encoder" not in name}
     assert more != seen
     memory = without.load(data, "cpu")
     assert memory.fits is not None
