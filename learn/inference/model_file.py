@@ -68,8 +68,8 @@ def restore(folder: Path) -> TrainedTask:
         raise InputError(
             f"{path} is of an earlier version; run its finetune command again with a new --out"
         ) from None
+    check_lens_fits(encoder, header.get(LENS_FITS), folder)
     backbone = build_encoder(encoder, str(path))
-    check_lens_fits(backbone, header.get(LENS_FITS), folder)
     task = task_class(config.task)(config, backbone, data)
     load_weights(task, path, _read_shared(folder, header))
     if not all(weight.isfinite().all() for weight in task.parameters()):

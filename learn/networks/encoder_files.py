@@ -26,6 +26,8 @@ from lensphys.ground.files import check_readable, read_json, replacing, write_te
 WEIGHTS = "encoder.safetensors"
 #: The key of a description that holds the recipe of the lens fits which an encoder sees.
 LENS_FITS = "lens_fits"
+#: The recipe of lens fits: its version, and the number of channels of each kind.
+_RECIPE = {"version": VERSION, "channels": dict(CHANNELS.parts)}
 #: The networks that a task can be built on.
 Backbone = Encoder | TimmBackbone | Rcan
 
@@ -52,21 +54,19 @@ def describe_encoder(
 
 
 def describe_lens_fits(encoder: Backbone) -> dict[str, Any] | None:
-    """The recipe of the lens fits that an encoder sees; None for an encoder of images alone.
-
-    Returns:
-        Its version, and the number of channels of each kind.
-    """
+    """The recipe of the lens fits that an encoder sees; None for an encoder of images alone."""
     if getattr(encoder.config, "lens_fit", None) is None:
         return None
-    return {"version": VERSION, "channels": dict(CHANNELS.parts)}
+    return _RECIPE
 
 
-def check_lens_fits(encoder: Backbone, found: object, where: Path) -> None:
+def check_lens_fits(section: Mapping[str, object], found: object, where: Path) -> None:
     """Refuse an encoder that was trained on lens fits of another recipe than this version makes.
 
+    Its configuration may be of another version too, so this comes first.
+
     Args:
-        encoder: the network.
+        section: configuration of the encoder, as it was saved.
         found: what :func:`describe_lens_fits` returned when it was saved; None of one of an earlier
             version.
         where: the folder of the run.
@@ -74,8 +74,9 @@ def check_lens_fits(encoder: Backbone, found: object, where: Path) -> None:
     Raises:
         InputError: for one.
     """
-    wanted = describe_lens_fits(encoder)
-    if wanted is None or found == wanted:
+    # Encoders of earlier versions call it prior.
+    sees_fits = any(section.get(name) is not None for name in ("lens_fit", "prior"))
+    if not sees_fits or found == _RECIPE:
         return
     version = found.get("version") if isinstance(found, dict) else None
     raise InputError(
@@ -108,8 +109,8 @@ def load_encoder(folder: Path) -> Backbone:
     section = about.get("encoder")
     if not isinstance(section, dict):
         raise _damaged(path)
+    check_lens_fits(section, about.get(LENS_FITS), folder)
     encoder = build_encoder(section, str(path))
-    check_lens_fits(encoder, about.get(LENS_FITS), folder)
     load_weights(encoder, folder / WEIGHTS)
     return encoder
 

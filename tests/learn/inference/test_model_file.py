@@ -107,7 +107,7 @@ def test_a_network_on_lens_fits_of_another_recipe_is_refused(
     save_model(task, describe(data), tmp_path)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(task.config.model_dump(mode="json")))
     assert restore(tmp_path).task.encoder.config == task.encoder.config
-    monkeypatch.setattr("learn.networks.encoder_files.VERSION", 10**6)
+    monkeypatch.setattr("learn.networks.encoder_files._RECIPE", {"version": 10**6})
     with pytest.raises(InputError, match="lens fits of another recipe") as error:
         restore(tmp_path)
     assert "\n" not in str(error.value)

@@ -71,6 +71,8 @@ def test_an_encoder_of_lens_fits_of_another_recipe_is_refused(
     about = json.loads(path.read_text())
     if change == "earlier":
         del about["lens_fits"]
+        about["encoder"]["prior"] = {"steps": 50}
+        del about["encoder"]["lens_fit"]
     elif change == "version":
         about["lens_fits"]["version"] -= 1
     else:
