@@ -2,18 +2,7 @@
 
 import numpy as np
 
-from learn.reporting.figures.find import _wilson, draw_finder, draw_look_alikes
-
-
-def test_the_interval_of_none_of_few_is_not_empty():
-    low, high = _wilson(np.zeros(10, bool))
-    assert low == 0
-    assert 0 < high < 0.2
-
-
-def test_the_interval_shrinks_with_more_images():
-    few, many = (np.subtract(*_wilson(np.arange(n) % 2 == 0)) for n in (10, 1000))
-    assert abs(many) < abs(few) / 5
+from learn.reporting.figures.find import draw_finder, draw_look_alikes
 
 
 def test_a_finder_without_false_positives_is_drawn_on_a_logarithmic_axis(tmp_path):
