@@ -11,6 +11,7 @@ import cli
 from learn.config import FinetuneConfig, LensFitConfig, PretrainConfig
 from learn.data_description import describe
 from learn.finetune import finetune
+from learn.lens_fits.features import SEARCH_FEATURES
 from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.usual_lens import UsualLens
 from learn.pretrain import pretrain
@@ -208,7 +209,15 @@ def random_fits() -> Any:
         half = torch.rand(count, len(names), len(names), dtype=torch.float64) - 0.5
         covariance = half @ half.mT / len(names)
         found = torch.ones(count, dtype=torch.bool)
-        fits = LensFits(names, torch.stack(values, 1), covariance, torch.ones(count), found)
+        statistics = torch.randn(count, SEARCH_FEATURES, dtype=torch.float64)
+        fits = LensFits(
+            names,
+            torch.stack(values, 1),
+            covariance,
+            torch.ones(count),
+            found,
+            statistics=statistics,
+        )
         return compare(fits) if compared else fits
 
     return make
