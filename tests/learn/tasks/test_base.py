@@ -1,7 +1,6 @@
 """Every task."""
 
 import dataclasses
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,10 @@ def test_without_lens_fits_or_the_key_the_network_is_the_plain_one(
     task: str, look_alikes: Path, untrained_task: Any
 ) -> None:
     off = f"params.{KEYS[task]}=false"
-    # Flags compare lens fits where there are any.
-    make = functools.partial(untrained_task, task, look_alikes, "false_flags=null")
-    plain, _ = make(off)
-    blind, _ = make()
-    without, data = make(QUICK_FIT, off)
-    whole, _ = make(QUICK_FIT)
+    plain, _ = untrained_task(task, look_alikes, off)
+    blind, _ = untrained_task(task, look_alikes)
+    without, data = untrained_task(task, look_alikes, QUICK_FIT, off)
+    whole, _ = untrained_task(task, look_alikes, QUICK_FIT)
     assert plain.state_dict().keys() == blind.state_dict().keys()
     for name, weights in plain.state_dict().items():
         torch.testing.assert_close(weights, blind.state_dict()[name], equal_nan=True)
