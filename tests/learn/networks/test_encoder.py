@@ -8,8 +8,8 @@ from timm.layers import PatchEmbed
 
 from learn.config import EncoderConfig, LensFitConfig
 from learn.lens_fits.channels import STACK
-from learn.lens_fits.detection import detection_map
 from learn.networks.encoder import Encoder, asinh, count_channels
+from tests.learn.conftest import WHOLE_FIT
 
 CONFIG = EncoderConfig(image_size=64, patch_size=8, embed_dim=24, depth=2, num_heads=3)
 
@@ -46,20 +46,23 @@ TINY = {"image_size": 64, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_he
 
 
 def stack(count: int = 4, side: int = 64) -> torch.Tensor:
-    return torch.randn(count, 7, side, side)
+    return torch.randn(count, len(STACK), side, side)
 
 
 def encoder(**fit: Any) -> Encoder:
-    given = {"steps": 50, "residual": "fit", "response": True, "source_plane": True} | fit
+    """An encoder of every channel, or with switches."""
+    given = WHOLE_FIT.model_dump() | {"detection": True} | fit
     return Encoder(EncoderConfig(**TINY, lens_fit=LensFitConfig(**given))).eval()
 
 
 @pytest.mark.parametrize(
     ("part", "switch"),
     [
-        ("residual", {"residual": "none"}),
+        ("residual", {"residual": "none", "detection": False}),
         ("response", {"response": False}),
         ("source_plane", {"source_plane": False}),
+        ("snr", {"detection": False}),
+        ("log_error", {"detection": False}),
     ],
 )
 def test_an_encoder_sees_the_given_channels_and_nothing_else(
@@ -73,13 +76,24 @@ def test_an_encoder_sees_the_given_channels_and_nothing_else(
     assert torch.equal(blind(images), blind(changed))
 
 
-def test_an_encoder_sees_where_a_mass_would_explain_the_residual() -> None:
+def test_the_noise_of_a_fit_is_no_input() -> None:
     images = stack()
-    blind = {"residual": "high-pass", "response": False, "source_plane": False}
-    seen = encoder(**blind, detection=True).prepare(images)
-    assert seen.patches.shape == (4, 3, 64, 64)
-    expected = asinh(detection_map(images[:, STACK["residual"]], images[:, STACK["response"]]))
-    torch.testing.assert_close(seen.patches[:, 2:], expected)
+    changed = images.clone()
+    changed[:, STACK["sigma"]] += 1.0
+    model = encoder()
+    assert torch.equal(model(images), model(changed))
+
+
+def test_snr_and_error_of_one_more_mass_are_drawn_to_scale() -> None:
+    """Logarithms of errors, as they come, have about zero mean and unit scatter."""
+    images = stack()
+    seen = encoder(response=False, source_plane=False).prepare(images).patches
+    assert seen.shape == (4, 6, 64, 64)
+    torch.testing.assert_close(seen[:, 2:4], torch.asinh(images[:, STACK["snr"]]))
+    images[:, STACK["log_error"]] = torch.tensor([-1.4, -0.9])[:, None, None]
+    shown = encoder().prepare(images).patches[:, -2:]
+    expected = torch.tensor([0.0, 1.0])[:, None, None].expand(4, 2, 64, 64)
+    torch.testing.assert_close(shown, expected, rtol=0, atol=1e-6)
 
 
 def test_an_encoder_and_its_teacher_share_prepared_images() -> None:
@@ -104,9 +118,10 @@ def test_an_encoder_that_sees_fits_takes_images_of_another_size() -> None:
 
 
 def test_patches_of_one_place_in_the_source_plane_look_alike() -> None:
-    model, images = encoder(), torch.zeros(1, 7, 64, 64)
-    images[:, 4:6] = 3.0
-    images[:, 4:6, :16, :16] = images[:, 4:6, 48:, 48:] = 0.5
+    model, images = encoder(), torch.zeros(1, len(STACK), 64, 64)
+    place = images[:, STACK["source_plane"]]
+    place[:] = 3.0
+    place[..., :16, :16] = place[..., 48:, 48:] = 0.5
     with torch.no_grad():
         places = model.source_plane(model._source_positions(images))[0]
     torch.testing.assert_close(places[0], places[15])
@@ -115,10 +130,10 @@ def test_patches_of_one_place_in_the_source_plane_look_alike() -> None:
 
 def test_patches_are_cut_from_the_channels_that_an_encoder_sees() -> None:
     for switches, channels in (
-        ({}, 4),
-        ({"residual": "none"}, 3),
-        ({"response": False}, 2),
-        ({"detection": True}, 5),
+        ({}, 8),
+        ({"residual": "none", "detection": False}, 3),
+        ({"response": False}, 6),
+        ({"response": False, "detection": False}, 2),
     ):
         model = encoder(**switches)
         assert count_channels(model.config) == channels

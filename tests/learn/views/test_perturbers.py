@@ -1,110 +1,135 @@
-"""Unknown masses in an image."""
+"""Unknown masses in views of images."""
 
+import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-import lensphys as lp
-from learn.views.perturbers import _absorb, _places, draw_perturbers
+from learn.lens_fits.draws import Draws
+from learn.views.perturbers import mix_perturbers
 
-SETTINGS = {"most": 20, "snr": (5.0, 200.0), "absent": 0.25}
-
-
-def arcs(count: int = 64, side: int = 32) -> torch.Tensor:
-    """The response of rings of several sizes: the slope of their light."""
-    x, y = lp.pixel_grid(side, 1.0)
-    radius = torch.hypot(x, y)
-    ring = torch.linspace(6.0, 10.0, count)[:, None, None]
-    light = torch.exp(-(((radius - ring) / 1.5) ** 2))
-    slope = -2 * (radius - ring) / 1.5**2 * light
-    return 50 * torch.stack([slope * x / radius, slope * y / radius], 1)
+SETTINGS: dict[str, Any] = {"snr": (5.0, 200.0), "absent": 0.25}
+GROUPS = 6
 
 
-def test_the_change_has_the_signal_that_is_stated() -> None:
-    group = draw_perturbers(arcs(), **SETTINGS)
+def masses(count: int, most: int = 8, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Masses of groups and their places in pixels, (B, K, M) each."""
+    generator = torch.Generator().manual_seed(seed)
+    mass, x, y = torch.rand(3, count, GROUPS, most, generator=generator).unbind()
+    return 0.1 + 3 * mass, 30 * (x - 0.5), 30 * (y - 0.5)
+
+
+def draws_of(count: int, most: int = 8) -> Draws:
+    """Draws whose changes are unit maps, each of one pixel: a mixture shows what it is made of."""
+    mass, x, y = masses(count, most)
+    terms = (mass, mass**2, mass * x, mass * y, mass * (x**2 + y**2))
+    change = torch.eye(GROUPS * 3)[: GROUPS * 3 : 3].view(GROUPS, 3, GROUPS)
+    return Draws(change.expand(count, -1, -1, -1), torch.stack([t.sum(2) for t in terms], 2))
+
+
+def weights(change: Tensor) -> Tensor:
+    """Share of each group (B, K) in changes of :func:`draws_of`."""
+    parts = change.flatten(1)[:, ::3]
+    return parts / parts.sum(1, keepdim=True)
+
+
+def test_the_change_has_the_snr_that_is_stated() -> None:
+    group = mix_perturbers(draws_of(800), **SETTINGS)
+    assert group.change.shape == (800, 1, 3, GROUPS)
     measured = group.change.flatten(1).norm(dim=1)
-    torch.testing.assert_close(torch.log1p(measured), group.described[:, 0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.log1p(measured), group.described[:, 0])
     signal = measured[group.present > 0]
-    assert 5.0 * 0.999 <= signal.min() <= signal.max() <= 200.0 * 1.001
+    assert 5.0 * 0.999 <= signal.min() < 6.0
+    assert 150.0 < signal.max() <= 200.0 * 1.001
+    # Uniform in the logarithm.
+    assert signal.log().mean().item() == pytest.approx(math.log(math.sqrt(1000.0)), abs=0.15)
 
 
 def test_the_stated_fraction_of_images_is_left_alone() -> None:
-    group = draw_perturbers(arcs(800), **SETTINGS)
-    assert group.present.mean().item() == pytest.approx(0.75, abs=0.05)
+    group = mix_perturbers(draws_of(2000), **SETTINGS)
+    assert group.present.mean().item() == pytest.approx(0.75, abs=0.04)
     assert (group.change[group.present == 0] == 0).all()
+    assert (group.described[group.present == 0, 0] == 0).all()
+    assert mix_perturbers(draws_of(50), snr=(5.0, 9.0), absent=0.0).present.all()
 
 
-def test_nothing_changes_where_nothing_answers() -> None:
-    """A mass in the dark deflects no light."""
-    response = arcs()
-    change = draw_perturbers(response, **SETTINGS).change[:, 0]
-    dark = response.pow(2).sum(1).sqrt() < 1e-3
-    assert change[dark].abs().max() < 1e-3 * change.abs().max()
-    assert not draw_perturbers(torch.zeros(4, 2, 16, 16), **SETTINGS).present.any()
+def test_masses_are_those_of_one_group_or_of_two() -> None:
+    group = mix_perturbers(draws_of(2000), snr=(5.0, 9.0), absent=0.0)
+    share = weights(group.change[:, 0])
+    number = (share > 1e-6).sum(1)
+    assert set(number.tolist()) == {1, 2}
+    # Of two that are drawn alike, one in six times.
+    two = (number == 2).float().mean().item()
+    assert two == pytest.approx(0.5 * (1 - 1 / GROUPS), abs=0.04)
+    often = (share > 1e-6).float().mean(0)
+    torch.testing.assert_close(often, often.mean().expand(GROUPS), rtol=0.15, atol=0)
 
 
-def test_a_refit_of_the_smooth_lens_would_not_take_the_change_up() -> None:
-    """It is orthogonal to what shifts, shear and a larger ring do to the image."""
-    response = arcs()
-    change = draw_perturbers(response, **SETTINGS | {"absent": 0.0}).change[:, 0]
-    x, y = lp.pixel_grid(32, 1.0)
-    radius = torch.hypot(x, y).clamp_min(0.5)
-    fields = {"shift": (1.0, 0.0), "shear": (y, x), "ring": (x / radius, y / radius)}
-    for name, (along, up) in fields.items():
-        smooth = response[:, 0] * along + response[:, 1] * up
-        overlap = (smooth * change).sum((1, 2)) / (
-            smooth.flatten(1).norm(dim=1) * change.flatten(1).norm(dim=1)
-        )
-        assert overlap.abs().max() < 2e-3, name
+def test_what_is_described_is_that_of_the_masses_themselves() -> None:
+    count = 300
+    group = mix_perturbers(draws_of(count), snr=(5.0, 9.0), absent=0.0)
+    mass, x, y = masses(count)
+    # Of every group, so much; all masses of an image beside each other.
+    mixed = (weights(group.change[:, 0])[..., None] * mass).flatten(1)
+    x, y, share = x.flatten(1), y.flatten(1), mixed / mixed.sum(1, keepdim=True)
+    number = mixed.sum(1).square() / mixed.square().sum(1)
+    torch.testing.assert_close(group.described[:, 1], number.log(), rtol=1e-4, atol=1e-4)
+    off = [v - (share * v).sum(1, keepdim=True) for v in (x, y)]
+    size = (share * (off[0] ** 2 + off[1] ** 2)).sum(1).sqrt()
+    torch.testing.assert_close(group.described[:, 2], (size + 0.5).log(), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (15, 20)])
-def test_a_refit_absorbs_a_least_squares_fit(shape: tuple[int, int]) -> None:
-    """It agrees with an orthogonal decomposition over the images of the seven fields."""
-    response, change = torch.randn(5, 2, *shape).double(), torch.randn(5, *shape).double()
-    x, y = lp.pixel_grid(shape, 1.0, dtype=torch.float64)
-    radius, one, none = torch.hypot(x, y).clamp_min(0.5), torch.ones_like(x), torch.zeros_like(x)
-    along = torch.stack([one, none, x, none, y, none, x / radius])
-    up = torch.stack([none, one, none, x, none, y, y / radius])
-    maps = (response[:, :1] * along + response[:, 1:] * up).flatten(2).mT
-    weights = torch.linalg.lstsq(maps, change.flatten(1)[..., None]).solution
-    expected = (maps @ weights)[..., 0].view_as(change)
-    torch.testing.assert_close(_absorb(change, response), expected, rtol=0, atol=1e-4)
-    single = _absorb(change.float(), response.float())
-    torch.testing.assert_close(single.double(), expected, rtol=0, atol=1e-4)
+def test_one_mass_counts_as_one_and_has_no_size() -> None:
+    group = mix_perturbers(draws_of(400, most=1), snr=(5.0, 9.0), absent=0.0)
+    single = (weights(group.change[:, 0]) > 1e-6).sum(1) == 1
+    number, size = group.described[:, 1], group.described[:, 2].exp() - 0.5
+    assert number[single].abs().max() < 1e-5
+    assert size[single].max() < 0.05
+    assert number[~single].max() > 0.5
+    assert number[~single].max() <= math.log(2) + 1e-5
+    assert size[~single].median() > 3
 
 
-def test_groups_lie_where_the_image_answers() -> None:
-    """A place is drawn as often as the image answers there, and never where it does not."""
-    strength = torch.tensor([0.0, 1.0, 0.0, 3.0, 6.0, 0.0])
-    places = _places(strength.expand(40_000, 6))
-    often = places.bincount(minlength=6) / len(places)
-    assert (often[strength == 0] == 0).all()
-    torch.testing.assert_close(often, strength / 10, rtol=0, atol=0.01)
+def test_where_nothing_is_left_of_a_change_there_are_no_masses() -> None:
+    found = draws_of(20)
+    found = Draws(torch.zeros_like(found.change), torch.zeros_like(found.moments))
+    group = mix_perturbers(found, **SETTINGS)
+    assert not group.present.any()
+    assert not group.change.any()
+    assert group.described.isfinite().all()
 
 
-def test_one_mass_counts_as_one_and_many_as_many() -> None:
-    lone = draw_perturbers(arcs(), **SETTINGS | {"most": 1})
-    torch.testing.assert_close(lone.described[:, 1], torch.zeros(64), atol=1e-5, rtol=0)
-    torch.testing.assert_close(lone.described[:, 2], torch.full((64,), math.log(0.5)))
-    number = draw_perturbers(arcs(400), **SETTINGS).described[:, 1].exp()
-    assert 1.0 <= number.min() <= 1.5
-    assert 8.0 < number.max() <= 20.0
+def test_two_groups_that_undo_each_other_are_scaled_to_the_snr() -> None:
+    """Their masses, of which little is seen, are many for it; all numbers stay finite."""
+    found = draws_of(400)
+    sign = torch.tensor([1.0, -1.0] * (GROUPS // 2))[:, None, None]
+    found = dataclasses.replace(found, change=found.change[:, :1] * sign)
+    group = mix_perturbers(found, snr=(5.0, 9.0), absent=0.0)
+    measured = group.change.flatten(1).norm(dim=1)
+    torch.testing.assert_close(torch.log1p(measured), group.described[:, 0])
+    assert group.described.isfinite().all()
+
+
+def test_draws_in_half_precision_serve_as_they_are_stored() -> None:
+    found = draws_of(50)
+    half = dataclasses.replace(found, change=found.change.half())
+    torch.manual_seed(3)
+    first = mix_perturbers(found, **SETTINGS)
+    torch.manual_seed(3)
+    again = mix_perturbers(half, **SETTINGS)
+    assert again.change.dtype == torch.float32
+    assert torch.equal(first.change, again.change)
 
 
 def test_the_seed_decides() -> None:
     torch.manual_seed(3)
-    first = draw_perturbers(arcs(), **SETTINGS)
+    first = mix_perturbers(draws_of(50), **SETTINGS)
     torch.manual_seed(3)
-    again = draw_perturbers(arcs(), **SETTINGS)
+    again = mix_perturbers(draws_of(50), **SETTINGS)
     assert torch.equal(first.change, again.change)
     assert torch.equal(first.described, again.described)
-
-
-@pytest.mark.parametrize("side", [15, 16])
-def test_all_numbers_are_finite(side: int) -> None:
-    response = torch.randn(200, 2, side, side) * torch.logspace(-20, 5, 200)[:, None, None, None]
-    group = draw_perturbers(response, **SETTINGS)
-    for values in (group.change, group.present, group.described):
-        assert torch.isfinite(values).all()
+    other = mix_perturbers(draws_of(50), **SETTINGS)
+    assert not torch.equal(other.change, first.change)
