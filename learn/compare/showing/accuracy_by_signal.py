@@ -76,10 +76,11 @@ def draw_accuracy_by_signal(
                 for cell, columns in at_budget.items()
                 if measure in columns.get(name, ())
             }
-            if not counts:
+            curves = _curves(config, counts, measure, ablations=place.ablations)
+            if not curves:
                 ax.set_axis_off()
                 continue
-            _draw_panel(ax, config, counts, measure, ablations=place.ablations)
+            _draw_panel(ax, config, curves, measure)
             title = f"{place.preset}, Model {place.model}, {place.mode}, {budget} labels a class"
             ax.set_title(title + (": ablations" if place.ablations else ""), fontsize=9)
             ax.set_xlabel(COLUMNS[name][1], fontsize=9)
@@ -88,22 +89,33 @@ def draw_accuracy_by_signal(
     return path
 
 
-def _draw_panel(
-    ax: Axes,
+def _curves(
     config: CompareConfig,
     counts: Mapping[Cell, Mapping[str, Sequence[float]]],
     measure: str,
     *,
     ablations: bool,
-) -> None:
-    """A line for each row that has counts."""
+) -> dict[str, tuple[list[float], list[float]]]:
+    """Medians of bins and fractions, of each row that has counted enough images."""
+    curves = {}
     for row in rows_of_panel(config, ablations=ablations):
         of_row = [own for cell, own in counts.items() if cell.method == row]
         if of_row:
-            ax.plot(*_curve(of_row, measure), **line_style(config, row))
+            curves[row] = _curve(of_row, measure)
+    return {row: curve for row, curve in curves.items() if curve[0]}
+
+
+def _draw_panel(
+    ax: Axes,
+    config: CompareConfig,
+    curves: Mapping[str, tuple[list[float], list[float]]],
+    measure: str,
+) -> None:
+    for row, curve in curves.items():
+        ax.plot(*curve, **line_style(config, row))
+    ax.set(xscale="log", ylabel=_MEASURES[measure], ylim=(-0.02, 1.02))
     if measure == "detected":
         ax.axhline(FALSE_POSITIVES, color="0.7", linewidth=1, zorder=0)
-    ax.set(xscale="log", ylabel=_MEASURES[measure], ylim=(-0.02, 1.02))
     ax.grid(alpha=0.3)
 
 

@@ -48,3 +48,10 @@ def test_cells_without_counts_of_detections_are_drawn_without(
 def test_there_is_no_figure_of_nothing(tmp_path: Path) -> None:
     found = {cell: {"metrics": {"accuracy": 0.5}} for cell in results({"radial": OLD})}
     assert draw_accuracy_by_signal(tmp_path / "figure.png", tier("smoke"), found) is None
+
+
+def test_a_panel_without_enough_images_stays_empty(tmp_path: Path) -> None:
+    few = {name: [min(v, 9.0) for v in values] for name, values in NEW.items()}
+    path = tmp_path / "few.png"
+    assert draw_accuracy_by_signal(path, tier("smoke"), results({"mae": few})) == path
+    assert path.is_file()
