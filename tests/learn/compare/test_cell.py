@@ -19,7 +19,8 @@ def test_flags_follow_the_test_of_a_network_and_change_no_cell() -> None:
 
 
 def test_the_configuration_of_a_cell_tells_what_its_encoder_is(measured: list[Cell]) -> None:
-    prior = "ablations.methods.physics-ijepa:blind={encoder.lens_fit.residual: high-pass}"
+    blind = "encoder.lens_fit.residual: high-pass, encoder.lens_fit.detection: false"
+    prior = f"ablations.methods.physics-ijepa:blind={{{blind}}}"
     config = tier("smoke", prior, "seeds=[0]")
     told = {
         c.method: c.config["pretraining"]["run"]["encoder"] for c in plan(config) if c.pretraining
