@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from learn.lens_fits.channels import CHANNELS
+from learn.lens_fits.lens_fits import LensFits
 from learn.lens_fits.maps import measure_response
 from lensphys import fit
 from lensphys.detection.absorption import Absorption, linearise
@@ -35,3 +39,10 @@ def searched(result: FitResult) -> tuple[Absorption, Tensor]:
     index = torch.arange(len(table))
     near = linearise(result.problem, result.problem.bounds.inverse(table, index), index)
     return near, measure_response(near, result.problem.pixels.take(index))
+
+
+def channel(fits: LensFits, name: str, axis: int = 0) -> NDArray[np.float64]:
+    """A channel (N, H, W) of fits; of two maps the first (0) or the second (1)."""
+    channels = fits.rows(slice(None)).channels
+    assert isinstance(channels, Tensor)
+    return CHANNELS.split(channels)[name][:, axis].double().numpy()
