@@ -129,7 +129,7 @@ def fit_data_set(
                     request = draws and DrawRequest(draws, seeds)
                     fits = _fit_blocks(images[rows], known, config, model, request, device, bar)
                     _write(folder, fits, own)
-    return _gather(folder, keys)
+    return _gather(folder, keys, drawn=draws is not None)
 
 
 def fits_for(
@@ -183,14 +183,16 @@ def _reading(path: Path) -> Iterator[h5py.File]:
         raise DamagedFileError(f"{path} is damaged; {_AGAIN}") from None
 
 
-def _gather(folder: Path, keys: list[bytes]) -> LensFits:
+def _gather(folder: Path, keys: list[bytes], *, drawn: bool) -> LensFits:
     """Lens fits of these images from the files of a folder, in the order of the images."""
     places: dict[bytes, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)
     arrays: dict[str, Array] = {}
     names: tuple[str, ...] = ()
-    parts: dict[str, list[NDArray[np.float16]]] = {"channels": [], "draws": []}
+    kept = (*_ARRAYS, "moments") if drawn else _ARRAYS
+    maps = ("channels", "draws") if drawn else ("channels",)
+    parts: dict[str, list[NDArray[np.float16]]] = {name: [] for name in maps}
     part, row = np.full(len(keys), -1), np.zeros(len(keys), np.int64)
     for path in _files(folder):
         own = [(i, place) for i, key in enumerate(_keys_in(path)) for place in places.get(key, ())]
@@ -199,19 +201,18 @@ def _gather(folder: Path, keys: list[bytes]) -> LensFits:
         there, here = (np.array(side) for side in zip(*own, strict=True))
         with _reading(path) as file:
             names = tuple(str(name) for name in file.attrs["names"])
-            for name in (*_ARRAYS, *(name for name in ("moments",) if name in file)):
+            for name in kept:
                 values = file[name][()]
                 if name not in arrays:
                     arrays[name] = np.empty((len(keys), *values.shape[1:]), values.dtype)
                 arrays[name][here] = values[there]
             part[here], row[here] = len(parts["channels"]), there
             for name, found in parts.items():
-                if name in file:
-                    found.append(_map(path, file[name]))
+                found.append(_map(path, file[name]))
     if (part < 0).any():
         raise InputError(f"files in {folder} are gone; run the same command again to go on")
     fits = LensFits.of_arrays(names, arrays, StoredMaps(parts["channels"], part, row))
-    if parts["draws"]:
+    if drawn:
         fits.draws = StoredMaps(parts["draws"], part, row)
         fits.moments = torch.from_numpy(arrays["moments"])
     return fits

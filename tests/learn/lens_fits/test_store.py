@@ -14,6 +14,7 @@ import torch
 from learn.config import EncoderConfig
 from learn.data import InMemory
 from learn.lens_fits import store
+from learn.lens_fits.draws import DrawSettings
 from learn.lens_fits.lens_fits import NAMES, LensFits
 from learn.lens_fits.solve import fit_images
 from learn.lens_fits.store import StoredMaps, fit_data_set, fits_for
@@ -94,12 +95,79 @@ def test_a_data_set_without_a_psf_is_refused(smooth: DataSet) -> None:
         fit_data_set(silent, WHOLE_FIT)
 
 
-def test_covariances_and_parameters_lie_beside_the_shards(smooth: DataSet) -> None:
+def test_covariances_statistics_and_parameters_lie_beside_the_shards(smooth: DataSet) -> None:
     fits = fit_data_set(smooth, WHOLE_FIT)
+    assert fits.statistics is not None
+    assert fits.statistics.shape == (24, 48)
+    assert fits.statistics.dtype == torch.float32
     for path in smooth.path.glob("lens-fits-*/part-*.h5"):
         with h5py.File(path) as file:
             assert file["covariance"].shape == (24, len(fits.names), len(fits.names))
             assert list(file.attrs["names"]) == list(fits.names)
+            assert file["statistics"].shape == (24, 48)
+            assert file["statistics"].dtype == np.float32
+
+
+def test_fits_with_draws_and_without_are_two_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fitted is the same, and draws come back in the order of their images."""
+    monkeypatch.setattr(store, "_PART", 3)
+    monkeypatch.setattr(store, "_BLOCK", 2)
+    data, settings = made(tmp_path / "data", 5), DrawSettings(count=3, most=4)
+    plain = fit_data_set(data, WHOLE_FIT)
+    first = fit_data_set(data, WHOLE_FIT, draws=settings)
+    assert len(list(data.path.glob("lens-fits-*"))) == 2
+    assert plain.draws is plain.moments is None
+    torch.testing.assert_close(first.values, plain.values)
+    torch.testing.assert_close(first.statistics, plain.statistics)
+    monkeypatch.setattr(store, "fit_images", lambda *a: pytest.fail("fitted again"))
+    again = fit_data_set(data, WHOLE_FIT, draws=settings)
+    assert isinstance(again.draws, StoredMaps)
+    assert again.draws.shape == (5, 3, 64, 64)
+    assert again.moments is not None
+    assert again.moments.shape == (5, 3, 5)
+    assert torch.equal(again.draws[:], first.draws[:])
+    assert torch.equal(again.moments, first.moments)
+    assert torch.equal(again.statistics, first.statistics)
+    rows = torch.tensor([4, 0])
+    taken = again.rows(rows)
+    assert isinstance(taken.draws, torch.Tensor)
+    assert torch.equal(taken.draws, first.draws[:][rows])
+    assert torch.equal(taken.moments, first.moments[rows])
+    length = taken.draws.flatten(2).norm(dim=2)
+    torch.testing.assert_close(length, torch.ones(2, 3), rtol=2e-3, atol=0)
+    # Each image has a seed of its own, which follows from what is in it.
+    one = store.fit_data_set(read(data.path, ["cdm"]), WHOLE_FIT, draws=settings)
+    assert torch.equal(one.draws[:], first.draws[:][data.label == 1])
+    assert not torch.equal(first.moments[0], first.moments[1])
+
+
+def test_a_file_that_was_repacked_is_refused(tmp_path: Path) -> None:
+    """Maps that are compressed lie there in no one piece."""
+    data = made(tmp_path / "data", 3)
+    fit_data_set(data, WHOLE_FIT)
+    (path,) = data.path.glob("lens-fits-*/part-*.h5")
+    with h5py.File(path, "a") as file:
+        values = file["channels"][()]
+        del file["channels"]
+        file.create_dataset("channels", data=values, chunks=True, compression="gzip")
+    with pytest.raises(InputError, match="was repacked; delete it to have its lenses fitted"):
+        fit_data_set(data, WHOLE_FIT)
+
+
+def test_a_file_that_lacks_an_array_is_damaged(tmp_path: Path) -> None:
+    data, settings = made(tmp_path / "data", 3), DrawSettings(count=2, most=3)
+    fit_data_set(data, WHOLE_FIT, draws=settings)
+    (path,) = data.path.glob("lens-fits-*/part-*.h5")
+    for name in ("params", "statistics", "channels", "draws", "moments"):
+        with h5py.File(path, "a") as file:
+            file.move(name, "gone")
+        with pytest.raises(InputError, match="is damaged; delete it"):
+            fit_data_set(data, WHOLE_FIT, draws=settings)
+        with h5py.File(path, "a") as file:
+            file.move("gone", name)
+    assert len(fit_data_set(data, WHOLE_FIT, draws=settings)) == 3
 
 
 def test_memory_holds_the_channels_of_a_batch_and_not_of_a_data_set(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from learn.lens_fits.features import fit_features
+from learn.lens_fits.features import fit_features, search_features
 from learn.lens_fits.lens_fits import NAMES
 from learn.networks.head import FitEncoder, Head
 from tests.learn.conftest import QUICK_FIT
@@ -18,7 +18,7 @@ def test_features_of_fits_come_in_units_of_their_scatter_in_training(random_fits
     fits = random_fits(40, compared=True)
     head = FitEncoder(8).double()
     head.standardise(fits, turned=False)
-    inputs = fit_features(fits).double()
+    inputs = torch.cat([fit_features(fits), search_features(fits)], 1).double()
     scaled = (inputs - head.mean) / head.std
     varies = inputs.std(0) > 0
     torch.testing.assert_close(scaled.mean(0), torch.zeros_like(scaled[0]), atol=1e-5, rtol=0)
