@@ -125,7 +125,8 @@ def change_snr(change: Tensor, response: Tensor, log_error: Tensor) -> Tensor:
 def _pull(maps: Tensor, response: Tensor, block: int) -> Tensor:
     """Sums over blocks of maps (B, n, H, W) times the response: (B, n, 2, h * w)."""
     both = torch.stack([maps * part for part in response.split(1, 1)], 2)
-    return _sum_blocks(both.flatten(1, 2), block).flatten(2).unflatten(1, (-1, 2))
+    sums: Tensor = _sum_blocks(both.flatten(1, 2), block).flatten(2).unflatten(1, (-1, 2))
+    return sums
 
 
 def _sum_blocks(maps: Tensor, block: int) -> Tensor:

@@ -126,6 +126,7 @@ def _draw_source(
     middle = [float(params[f"source_center_{axis}"]) for axis in "xy"]
     x, y = lp.pixel_grid(100, 2 * size / 100)
     edges = (middle[0] - size, middle[0] + size, middle[1] - size, middle[1] + size)
+    drawn: Any
     if params["source_amplitude"] > 0:
         light = scene.source(params).surface_brightness(x + middle[0], y + middle[1])[0].numpy()
         drawn = ax.imshow(light, origin="lower", extent=edges, norm=stretch(light), cmap="magma")

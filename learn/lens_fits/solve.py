@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def recipe(
     del optics["rate"], optics["exposure"]
     if photometry.psf_beta is None:  # files of Gaussian PSFs do not name it
         del optics["psf_beta"]
-    settings = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
+    settings: dict[str, Any] = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
     if model.shapelets:
         settings |= {"source_order": config.source_order}
     constants = [VERSION, sersic_fits.POOR, sersic_fits.FLAT, sersic_fits.LARGE, BOX]

@@ -36,7 +36,7 @@ _FOLDER, _EARLIER = "lens-fits", "lens-prior"
 #: Advice on a damaged file.
 _AGAIN = "delete it to have its lenses fitted again"
 #: Images in a file, and images fitted at once.
-_PART, _BLOCK = 1024, 128
+_PART, _BLOCK = 256, 128
 #: Arrays of a file, beside the maps.
 _ARRAYS = ("params", "covariance", "chi2_dof", "converged", "statistics")
 
@@ -126,7 +126,7 @@ def fit_data_set(
                     rows = missing[start : start + _PART]
                     known, own = photometry.select(rows), [keys[i] for i in rows]
                     seeds = [int.from_bytes(key[:4], "big") for key in own]
-                    request = draws and DrawRequest(draws, seeds)
+                    request = None if draws is None else DrawRequest(draws, seeds)
                     fits = _fit_blocks(images[rows], known, config, model, request, device, bar)
                     _write(folder, fits, own)
     return _gather(folder, keys, drawn=draws is not None)

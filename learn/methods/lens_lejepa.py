@@ -41,8 +41,9 @@ class LensLeJEPA(LeJEPA):
 
     params: Params
 
-    def view(self, batch: Batch) -> Tensor:
+    def view(self, batch: Batch, symmetry: Tensor | None = None) -> Tensor:
         """A random view of images, as the encoder sees them, and not turned yet."""
+        assert symmetry is None  # the loss turns views itself
         image = batch.image
         if self.config.augment:
             image = jitter_images(image, self.config.jitter, self.stretch.softening)
