@@ -27,7 +27,9 @@ def build(pretrain_config: Any) -> Any:
 def images(count: int, channels: int = 1) -> torch.Tensor:
     """Smooth random images, or stacks with the channels of lens fits."""
     stack = torch.randn(count, channels, 64, 64).cumsum(-1).cumsum(-2) / 64
-    stack[:, 6:] = 0.1  # the noise, in a stack with a lens fit
+    if channels > 1:
+        stack[:, STACK["sigma"]] = 0.1
+        stack[:, STACK["log_error"]] = -1.4
     return stack
 
 

@@ -9,10 +9,25 @@ import torch
 from learn.config import PretrainConfig
 from learn.data import Batch, Stretch
 from learn.methods import METHODS, method_class
+from learn.methods.base import Method
 from learn.methods.mae import MAE
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
+from tests.learn.conftest import LENS_FIT
 from tests.learn.methods.conftest import count_channels, images
+
+
+def batch_of(module: Method, count: int, random_fits: Any) -> Batch:
+    """Images, with lens fits and masses drawn beside them where the method sees any."""
+    stack, fits = images(count, count_channels(module)), None
+    if stack.shape[1] > 1:
+        fits = dataclasses.replace(
+            random_fits(count),
+            channels=stack[:, 1:],
+            draws=torch.randn(count, 3, 64, 64) / 64,
+            moments=torch.rand(count, 3, 5),
+        )
+    return Batch(stack[:, :1], torch.zeros(count), None, fits=fits)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -33,9 +48,9 @@ def test_a_method_learns_on_one_batch(method: str, build: Any) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_trained_parameter_gets_a_gradient(method: str, build: Any) -> None:
+def test_every_trained_parameter_gets_a_gradient(method: str, build: Any, random_fits: Any) -> None:
     module = build(method)
-    module.loss(*[images(8, count_channels(module))] * module.views)["loss"].backward()
+    module.losses(batch_of(module, 8, random_fits))["loss"].backward()
     without = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
 
@@ -44,13 +59,10 @@ def test_every_trained_parameter_gets_a_gradient(method: str, build: Any) -> Non
 def test_a_view_has_the_shape_of_its_image_and_the_channels_of_its_fit(
     method: str, build: Any, random_fits: Any
 ) -> None:
-    module, image, label = build(method), torch.rand(4, 1, 64, 64), torch.zeros(4)
+    module = build(method)
     channels = count_channels(module)
-    fits = None
-    if channels > 1:
-        fits = dataclasses.replace(random_fits(4), channels=torch.rand(4, channels - 1, 64, 64))
-    assert module.view(Batch(image, label, None, fits=fits)).shape == (4, channels, 64, 64)
-    seen = 1 if channels == 1 else 3  # image, residual and detection
+    assert module.view(batch_of(module, 4, random_fits)).shape == (4, channels, 64, 64)
+    seen = 1 if channels == 1 else 6  # image, residual, and S/N and error of two kinds of mass
     assert module.exported.vit.patch_embed.proj.in_channels == seen
 
 
@@ -103,7 +115,7 @@ def test_unknown_methods_and_parameters_are_refused(build: Any) -> None:
 
 
 def test_a_method_of_images_alone_refuses_lens_fits(pretrain_config: Any) -> None:
-    fit = "{steps: 5, residual: fit, response: true, source_plane: true}"
-    config = pretrain_config("mae", (f"encoder.lens_fit={fit}", "jitter.shift=0"))
+    fit = LENS_FIT.removeprefix("scratch_")
+    config = pretrain_config("mae", (fit, "jitter.shift=0"))
     with pytest.raises(InputError, match=r"mae sees images alone; set encoder\.lens_fit=null"):
         MAE.check(config, MAE.Params(**config.params))
