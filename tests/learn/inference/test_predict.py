@@ -25,6 +25,7 @@ from learn.tasks.classify import Classify
 from lensphys.ground.config import load_config, shipped_config
 from lensphys.ground.errors import InputError
 from simulate import shards
+from tests.learn.conftest import LENS_FIT
 
 
 @pytest.fixture(autouse=True)
@@ -201,10 +202,7 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
         return random_fits(len(images))
 
     monkeypatch.setattr("learn.lens_fits.lens_fitting.fit_loose_images", fit)
-    encoder = "{steps: 5, residual: fit, response: false, source_plane: false}"
-    task, _ = untrained_task(
-        "classify", model2, f"scratch_encoder.lens_fit={encoder}", "params.sees_fit=false"
-    )
+    task, _ = untrained_task("classify", model2, LENS_FIT, "params.sees_fit=false")
     task.lens_fitting.exposure.fill_(70.0)
     monkeypatch.setattr(task, "predict_batch", lambda batch: batch.label)
     model = Model(task, describe(shards.read(model2)), Path("run"))

@@ -67,7 +67,8 @@ def test_super_resolution_beside_bicubic(pairs: Path, tmp_path: Path, finetune_c
     metrics = json.loads((folder / "metrics.json").read_text())
     measures = ("mse", "psnr", "ssim", "class_psnr")
     names = {f"{kind}{name}" for kind in ("", "clean_") for name in measures}
-    assert names | {f"bicubic_{name}" for name in names} == set(metrics)
+    names |= {f"bicubic_{name}" for name in names}
+    assert names == set(metrics) - {"flagged", "unflagged"}
     with h5py.File(folder / "predictions.h5") as file:
         assert file["prediction"].shape[1:] == (1, 64, 64)
     assert (folder / "triptych.png").is_file()
@@ -183,9 +184,8 @@ def test_an_rcan_in_onnx(rcan: Path, tmp_path: Path) -> None:
 def test_a_trained_rcan_serves_another_factor(
     rcan: Path, noisy: Path, tmp_path: Path, finetune_config: Any
 ) -> None:
-    config = finetune_config(
-        "superres", SMALL, data=noisy, encoder=str(rcan), out=tmp_path / "again"
-    )
+    sets = (*SMALL, "allow_other_preset=true")
+    config = finetune_config("superres", sets, data=noisy, encoder=str(rcan), out=tmp_path / "run")
     assert isinstance(load_encoder(finetune(config)[0]), Rcan)
 
 
