@@ -394,3 +394,31 @@ def test_settings_that_make_no_sense_are_refused(image, case):
     options, message = REFUSED[case]
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         lp.fit(image, SIGMA, **{**SMALL, **options})
+
+
+def test_a_quick_search_finds_most_lenses():
+    """With the light of the lens taken off before the source is looked for."""
+    offsets = [(0.0, 0.0), (0.05, -0.03), (-0.08, 0.04), (0.02, 0.1), (-0.05, -0.06)]
+    images = torch.stack([make_image(seed=k, offset=at) for k, at in enumerate(offsets)])
+    found = lp.fit(images, SIGMA, n_starts=1, **SMALL)
+    near = (found.params["theta_E"] / TRUTH["theta_E"] - 1).abs() < 0.01
+    assert near.float().mean() >= 0.8
+    assert found.chi2_dof[near].max() < 1.2
+    dark = lp.fit(make_image(shining=False), SIGMA, n_starts=1, **{**SMALL, "lens_light": None})
+    assert dark.params["theta_E"].item() == pytest.approx(1.0, abs=0.006)
+
+
+def test_a_quick_search_takes_orders_of_two_scales_in_any_number_of_images(image):
+    kind = {**KIND, "source_order": (6, 3), "n_starts": 1}
+    images = torch.stack([image, *(make_image(seed=k) for k in (1, 2))])
+    found = lp.fit(images, SIGMA, **kind)
+    assert found.amplitudes["source"].shape == (3, 28 + 10)
+    assert_found(found, theta_E=0.006)
+    alone = lp.fit(image, SIGMA, **kind)
+    off = (alone.params["theta_E"][0] - found.params["theta_E"][0]).abs()
+    assert off < 0.1 * alone.errors["theta_E"][0]
+
+
+def test_a_bad_order_is_refused_in_one_line(image):
+    with pytest.raises(ValueError, match=r"^source_order must be .* or two of them, got \(0, 8\)$"):
+        lp.fit(image, SIGMA, **{**KIND, "source_order": (0, 8)})

@@ -55,6 +55,19 @@ def test_shapelets_of_two_scales_follow_where_no_order_is_given():
     assert LinearModel(source="pixels").further == []
 
 
+@pytest.mark.parametrize("orders", [(12, 8), [12, 8]])
+def test_orders_of_two_scales_are_those_that_rising_orders_reach_first(orders):
+    given = LinearModel(source="shapelets", source_order=orders, lens_light="mge")
+    reached = LinearModel(source="shapelets", lens_light="mge").further[0]
+    assert given == reached
+    assert given.scene(pixels_of()).count == 91 + 45 + 21
+    assert given.order == 12
+    assert given.further == [given]
+    (only,) = given.steps
+    assert only.source_order == only.first_order == 10
+    assert only.scene(pixels_of()).count == 66 + 21, "one scale finds the lens"
+
+
 def test_a_scene_has_the_deflectors_of_its_kind():
     model = LinearModel(mass="EPL", multipoles=(3,), source="sersic")
     names = model.scene(pixels_of()).names
@@ -89,8 +102,14 @@ def test_errors_of_lens_light_and_source_may_differ():
         ({"lens_light": "disc"}, "lens_light must be one of None, sersic, mge"),
         ({"sky": 5}, "sky must be"),
         ({"sky": ["smooth"]}, "sky must be"),
-        ({"source_order": 41}, "from 1 to 40, got 41"),
+        ({"source_order": 41}, "from 1 to 40, or two of them, got 41"),
         ({"source_order": 2.5}, "from 1 to 40"),
+        ({"source_order": (12, 41)}, r"from 1 to 40, or two of them, got \(12, 41\)"),
+        ({"source_order": (12, 0)}, r"from 1 to 40, or two of them, got \(12, 0\)"),
+        ({"source_order": (12, 8, 4)}, "or two of them"),
+        ({"source_order": "12"}, "or two of them, got '12'"),
+        ({"source": "pixels", "source_order": (12, 8)}, "two scales is that of source='shapelets'"),
+        ({"source": "sersic", "source_order": (12, 8)}, "two scales is that of source='shapelets'"),
         ({"model_error": 1.0}, "model_error must be from 0 to below 1"),
         ({"model_error": (0.1, 0.2, 0.3)}, "model_error must be from 0 to below 1"),
         ({"model_error": (0.1, "much")}, "model_error must be from 0 to below 1"),
