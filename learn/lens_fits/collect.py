@@ -98,7 +98,8 @@ def _measure(
     pixels = result.problem.pixels.take(index)
     response = measure_response(near, pixels)
     maps = search_masses(near, response)
-    sigma = near.weight.reciprocal().to(flux)
+    noise = photometry.mean_and_sigma(result.model[index])[1]
+    sigma = torch.where(near.weight > 0, near.weight.reciprocal().to(flux), noise)
     residual = high_pass(flux) / sigma if config.residual == "high-pass" else near.residual
     params = {name: value[index] for name, value in result.params.items()}
     rate = torch.from_numpy(photometry.rate).to(sigma)[:, None, None]

@@ -26,6 +26,9 @@ REPORT, PICTURE = "lens_fits.json", "lens_fits.png"
 _SHOWN = (0.1, 0.5, 0.9)
 #: Colour scale of residuals, in sigma; half width of the source plane, in half-light radii.
 _SIGMAS, _RADII = 5.0, 3.0
+#: Half width of the source plane of an expansion, in Einstein radii; and the least response of the
+#: pixels that are drawn there, over the largest.
+_EXPANDED, _ARCS = 0.5, 0.03
 #: Least range of the colours of a S/N.
 _LEAST_SEARCHED = 5.0
 
@@ -97,7 +100,7 @@ def draw_fits(path: Path, data: DataSet, fits: LensFits) -> Path:
         line[3].set_title("S/N of one more mass")
         figure.colorbar(drawn, ax=line[3], label="S/N", shrink=0.85)
         _draw_curves(line[3], scene, params, edges[1], critical=True)
-        drawn = _draw_source(line[4], scene, params, maps["source_plane"][0].numpy(), model)
+        drawn = _draw_source(line[4], scene, params, maps, model)
         bar = figure.colorbar(drawn, ax=line[4], label="e-/s/arcsec$^2$", shrink=0.85)
         flux_ticks(bar, *drawn.get_clim())
         for ax in line:
@@ -110,16 +113,16 @@ def _draw_source(
     ax: Axes,
     scene: LensScene,
     params: dict[str, torch.Tensor],
-    places: NDArray[np.float32],
+    maps: dict[str, torch.Tensor],
     model: NDArray[np.float32],
 ) -> Any:
-    """The source that was found, with the caustics; of an expansion, its light traced back.
+    """The source that was found, with the caustics; of an expansion, the arcs traced back.
 
     Args:
         ax: to draw in.
         scene: a power law and a Sersic source.
         params: of the lens.
-        places: (2, H, W) in the source plane, in half-light radii.
+        maps: channels of the image, by name.
         model: (H, W) of the image, e-/s.
     """
     size = _RADII * float(params["source_R_sersic"])
@@ -131,8 +134,13 @@ def _draw_source(
         light = scene.source(params).surface_brightness(x + middle[0], y + middle[1])[0].numpy()
         drawn = ax.imshow(light, origin="lower", extent=edges, norm=stretch(light), cmap="magma")
     else:
-        x, y = (m + place * size / _RADII for m, place in zip(middle, places, strict=True))
-        drawn = ax.scatter(x, y, 6.0, model, norm=stretch(model), cmap="magma")
+        half = _EXPANDED * float(params["theta_E"])
+        edges = (middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half)
+        answer = maps["response"][0].norm(dim=0)
+        arcs = (answer > _ARCS * answer.max()).numpy()
+        places = maps["source_plane"][0].numpy()[:, arcs] * size / _RADII
+        x, y = (m + place for m, place in zip(middle, places, strict=True))
+        drawn = ax.scatter(x, y, 6.0, model[arcs], norm=stretch(model[arcs]), cmap="magma")
         ax.set(facecolor="black", aspect="equal")
     _draw_curves(ax, scene, params, None, critical=False)
     ax.set(xlim=edges[:2], ylim=edges[2:], title="source, caustics")

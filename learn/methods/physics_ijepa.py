@@ -73,6 +73,11 @@ class PhysicsIJEPA(IJEPA):
                 "without a residual there is nothing to weigh unknown masses by; set "
                 "params.perturber_weight=0 beside encoder.lens_fit.residual=none"
             )
+        if params.teacher_sees == "masses" and fit.residual != "fit":
+            raise InputError(
+                "a teacher that sees masses alone needs the residual of the fit; set "
+                "params.teacher_sees=image beside encoder.lens_fit.residual=" + fit.residual
+            )
 
     def setup_method(self, params: Params) -> None:  # type: ignore[override]
         super().setup_method(params)
