@@ -58,7 +58,7 @@ class PhysicsIJEPA(IJEPA):
             if not (self.prediction_weight or self.perturber_weight):
                 raise ValueError("prediction_weight and perturber_weight must not both be 0")
             if self.teacher_sees == "masses" and not self.perturber_weight:
-                raise ValueError("teacher_sees=masses needs a perturber_weight above 0")
+                raise ValueError("without perturber_weight there are no masses: set teacher_sees=image")
             return self
 
     params: Params
@@ -71,7 +71,8 @@ class PhysicsIJEPA(IJEPA):
         if params.perturber_weight and fit.residual == "none":
             raise InputError(
                 "without a residual there is nothing to weigh unknown masses by; set "
-                "params.perturber_weight=0 beside encoder.lens_fit.residual=none"
+                "params.perturber_weight=0 and params.teacher_sees=image beside "
+                "encoder.lens_fit.residual=none"
             )
         if params.teacher_sees == "masses" and fit.residual != "fit":
             raise InputError(

@@ -92,7 +92,7 @@ class Materials:
         self._made: set[Path] = set()
         # The last ones only: cells that share them come one after another.
         self._read: tuple[Path, DataSet] | None = None
-        self._features: tuple[str, Features] | None = None
+        self._features: tuple[str, list[Features]] | None = None
 
     def make_data_set(self, config: SimulateConfig) -> Path:
         """Make a data set where it is missing, and return its folder."""
@@ -167,8 +167,13 @@ class Materials:
             self._read = folder, shards.read(folder)
         return self._read[1]
 
-    def extract_features(self, cell: Cell, data: DataSet) -> Features:
-        """Extract features (N, D) of all images of a data set, as the row of a cell sees them."""
+    def extract_features(self, cell: Cell, data: DataSet) -> list[Features]:
+        """Extract features (N, D) of all images of a data set, as the row of a cell sees them.
+
+        A network that sees lens fits has two sets: its features with the S/N statistics; and these
+        with the parameters of the fits, whose many numbers cost more than they give where every
+        image has its own lens and labels are few.
+        """
         seed = cell.seed if base_method(cell.method) == "untrained" else None
         of = [cell.method, seed, cell.config["pretraining"], str(data.path)]
         digest = _digest(of)
@@ -176,16 +181,16 @@ class Materials:
             self._features = digest, self._extract(cell, data)
         return self._features[1]
 
-    def _extract(self, cell: Cell, data: DataSet) -> Features:
+    def _extract(self, cell: Cell, data: DataSet) -> list[Features]:
         if cell.method == RADIAL:
-            return radial_features(data.image)
+            return [radial_features(data.image)]
         config = resolve(cell.training)
         if cell.method in (DETECTION, LENS_FIT):
             fits = fits_for(config.scratch_encoder, data, device=config.device)
             assert fits is not None
             if cell.method == DETECTION:
-                return detection_features(fits)
-            return _fit_features(cell, data, fits)
+                return [detection_features(fits)]
+            return [_fit_features(cell, data, fits)]
         if cell.pretraining:
             encoder = load_encoder(self.make_encoder(cell.pretraining))
         else:
@@ -193,9 +198,6 @@ class Materials:
             encoder = Encoder(config.scratch_encoder)
         device = torch.device(config.device)
         memory = InMemory(data, fits=fits_for(encoder.config, data, device=config.device))
-        beside: list[Features] = []
-        if memory.fits is not None:
-            beside = [_fit_features(cell, data, memory.fits), detection_features(memory.fits)]
         params = validate(task_class(TASK).Params, config.params, "params")
         factor = find_binning(params, encoder, data.image.shape[-1])
         image = bin_stack(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
@@ -205,7 +207,11 @@ class Materials:
         # The channels of a whole data set, in single precision, would fill the memory.
         stacks = (bin_stack(memory[rows].stack, factor) for rows in blocks)
         parts = [features_of(frozen, stack) for stack in stacks]  # type: ignore[arg-type]
-        return np.concatenate([np.concatenate(parts), *beside], 1)
+        found = np.concatenate(parts)
+        if memory.fits is None:
+            return [found]
+        searched = np.concatenate([found, detection_features(memory.fits)], 1)
+        return [searched, np.concatenate([searched, _fit_features(cell, data, memory.fits)], 1)]
 
 
 def _fit_features(cell: Cell, data: DataSet, fits: LensFits) -> Features:

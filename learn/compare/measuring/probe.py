@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,12 @@ Features = NDArray[np.float64]
 
 
 def probe(
-    features: Features, data: DataSet, parts: Split, strengths: tuple[float, ...]
+    choices: Sequence[Features], data: DataSet, parts: Split, strengths: tuple[float, ...]
 ) -> dict[str, Any]:
     """Metrics on the test images, of the regression that is the best on the validation images.
 
     Args:
-        features: (N, D) of all images.
+        choices: features (N, D) of all images; of several sets the regression takes one.
         data: their labels.
         parts: for training, choice and test.
         strengths: inverse regularisations to choose from.
@@ -33,16 +35,16 @@ def probe(
     """
     label, classes = data.label, np.arange(len(data.label_names))
     fitted = {}
-    for strength in strengths:
+    for (number, features), strength in itertools.product(enumerate(choices), strengths):
         model = linear_classifier(strength)
         model.fit(features[parts.train], label[parts.train])
         probability = model.predict_proba(features[parts.validation])
-        fitted[strength] = (
+        fitted[number, strength] = (
             log_loss(label[parts.validation], probability, labels=classes),
             model,
         )
-    strength, (_, model) = min(fitted.items(), key=lambda item: item[1][0])
-    probability = model.predict_proba(features[parts.test])
+    (number, strength), (_, model) = min(fitted.items(), key=lambda item: item[1][0])
+    probability = model.predict_proba(choices[number][parts.test])
     metrics = classification_metrics(probability, label[parts.test], data.label_names)
     counts = count_by_signal(probability, data, parts.test)
     return metrics | {"strength": strength, "sensitivity": counts}

@@ -100,7 +100,8 @@ def test_unknown_masses_can_be_learnt(pretrain_config: Any, lenses: Batch) -> No
 def test_each_part_of_the_loss_can_be_left_out(
     pretrain_config: Any, lenses: Batch, weight: str
 ) -> None:
-    losses = method(pretrain_config, f"params.{weight}=0").losses(lenses)
+    sets = (f"params.{weight}=0", "params.teacher_sees=image")
+    losses = method(pretrain_config, *sets).losses(lenses)
     assert ("prediction" in losses) == (weight != "prediction_weight")
     assert ("presence" in losses) == (weight != "perturber_weight")
     assert torch.isfinite(losses["loss"])
@@ -245,8 +246,8 @@ def test_configurations_that_cannot_work_are_refused(pretrain_config: Any) -> No
     none = ("encoder.lens_fit.residual=none", "encoder.lens_fit.detection=false")
     with pytest.raises(InputError, match=r"perturber_weight=0"):
         check(*none)
-    check(*none, "params.perturber_weight=0")
-    with pytest.raises(InputError, match="teacher_sees=masses needs a perturber_weight above 0"):
+    check(*none, "params.perturber_weight=0", "params.teacher_sees=image")
+    with pytest.raises(InputError, match="there are no masses: set teacher_sees=image"):
         check("params.teacher_sees=masses", "params.perturber_weight=0")
     with pytest.raises(InputError, match="jitter must be 0"):
         check("jitter.shift=1.0")

@@ -21,11 +21,11 @@ def test_a_probe_learns_from_its_budget_and_is_tested_on_unseen_images() -> None
 
     data: Any = Labels()
     data.label, data.label_names, data.params = label, names, {}
-    metrics = probe(told, data, parts, (0.1, 1.0))
+    metrics = probe([told], data, parts, (0.1, 1.0))
     assert metrics["accuracy"] == 1.0
     assert metrics["strength"] in (0.1, 1.0)
     wrong = told.copy()  # what the budget leaves out must not matter
     unused = np.setdiff1d(np.arange(300), np.concatenate([parts.train, parts.validation]))
     unused = np.setdiff1d(unused, parts.test)
     wrong[unused] = 1e6
-    assert probe(wrong, data, parts, (0.1, 1.0)) == metrics
+    assert probe([wrong], data, parts, (0.1, 1.0)) == metrics
