@@ -58,7 +58,9 @@ class PhysicsIJEPA(IJEPA):
             if not (self.prediction_weight or self.perturber_weight):
                 raise ValueError("prediction_weight and perturber_weight must not both be 0")
             if self.teacher_sees == "masses" and not self.perturber_weight:
-                raise ValueError("without perturber_weight there are no masses: set teacher_sees=image")
+                raise ValueError(
+                    "without perturber_weight there are no masses: set teacher_sees=image"
+                )
             return self
 
     params: Params
