@@ -53,7 +53,7 @@ nitpick_ignore_regex = [
     ),
     ("py:class", r".*\[.*"),
     ("py:(func|meth|attr|data|exc)", r"\w+(\.\w+)?"),
-    ("py:(mod|func|meth|class|data)", r"lensphys(\.(mass|light|fitting)\b.*)?"),
+    ("py:(mod|func|meth|class|data)", r"lensphys(\.(mass|light|fitting|detection)\b.*)?"),
 ]
 
 html_math_renderer = "mathml"

@@ -39,6 +39,7 @@ def sky(count: int, odd_fraction: float = 0.0, seed: int = 0) -> Sky:
     noise = (np.linalg.cholesky(covariance) @ random.standard_normal((count, size, 1)))[..., 0]
     arrays = {"params": truth + noise, "covariance": covariance}
     arrays |= {"chi2_dof": np.ones(count), "converged": np.ones(count, bool)}
+    arrays["statistics"] = np.ones((count, 1))
     return Sky(LensFits.of_arrays(NAMES, arrays), torch.from_numpy(odd))
 
 
