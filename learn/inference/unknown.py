@@ -1,4 +1,4 @@
-"""What a network cannot tell of an image, whatever it answers."""
+"""Limits of a network: questions about an image that it cannot answer."""
 
 from __future__ import annotations
 

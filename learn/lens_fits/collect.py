@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class DrawRequest:
     settings: DrawSettings
     seeds: Sequence[int]
 
+    def take(self, rows: Iterable[int]) -> DrawRequest:
+        """Groups beside some of the fits."""
+        return DrawRequest(self.settings, [self.seeds[i] for i in rows])
+
 
 @torch.no_grad()
 def collect(
@@ -63,7 +67,7 @@ def collect(
     blocks = []
     for index in every.split(_BLOCK):
         near = linearise(result.problem, z[index], index)
-        request = draws and DrawRequest(draws.settings, [draws.seeds[i] for i in index.tolist()])
+        request = draws and draws.take(index.tolist())
         known = photometry.select(index.cpu().numpy())
         blocks.append(_measure(result, near, index, flux[index], known, config, request))
     parts = [torch.cat(part) if part[0] is not None else None for part in zip(*blocks, strict=True)]

@@ -57,8 +57,7 @@ def fit_sersics(
             result = last(own, sigma, start=start)
             start = result.params
         assert result is not None
-        chosen = draws and DrawRequest(draws.settings, [draws.seeds[i] for i in rows.tolist()])
-        return collect(result, own, known, config, chosen)
+        return collect(result, own, known, config, draws and draws.take(rows.tolist()))
 
     everything = torch.arange(len(flux), device=flux.device)
     if not config.steps:

@@ -61,7 +61,7 @@ def fit_shapelets(
 def _leave_out_companions(
     found: lp.FitResult, fitter: lp.Fitter, flux: Tensor, sigma: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Where fits explain images (B, H, W) much better without light far from the lens.
+    """Fit images (B, H, W) again without light far from the lens, where that explains them better.
 
     Returns:
         Parameters (B,) by name, and a mask (B, H, W) of the pixels to be left out.

@@ -266,7 +266,7 @@ def _fit_blocks(
     for start in range(0, len(images), _BLOCK):
         rows = slice(start, start + _BLOCK)
         flux = torch.from_numpy(images[rows, 0]).to(device)
-        request = draws and DrawRequest(draws.settings, draws.seeds[rows])
+        request = draws and draws.take(range(start, start + len(flux)))
         parts.append(fit_images(flux, photometry.select(rows), config, model, request))
         bar.update(len(flux))
     return LensFits.join(parts)

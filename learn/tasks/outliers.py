@@ -65,7 +65,7 @@ class Resemblance:
 
 
 class Observed(NamedTuple):
-    """What is tested of N images."""
+    """Numbers of N images that are tested."""
 
     features: Tensor
     """(N, F) of their lens fits, or of the encoder without"""

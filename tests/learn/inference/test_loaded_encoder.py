@@ -116,7 +116,7 @@ def test_data_sets_far_from_the_training_are_refused(encoder_run: Path, model2: 
 def test_lens_fits_have_the_optics_that_are_given(
     noisy: Path, tmp_path: Path, untrained_task: Any
 ) -> None:
-    """Of the same optics, features are those of the data set; of another PSF they are not."""
+    """Features are those of the data set under the same optics, and others under another PSF."""
     data = shards.read(shutil.copytree(noisy, tmp_path / "data"))
     few = dataclasses.replace(
         data,

@@ -1,4 +1,4 @@
-"""What a network cannot tell."""
+"""Limits of networks."""
 
 from pathlib import Path
 

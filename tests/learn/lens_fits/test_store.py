@@ -111,7 +111,7 @@ def test_covariances_statistics_and_parameters_lie_beside_the_shards(smooth: Dat
 def test_fits_with_draws_and_without_are_two_recipes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is fitted is the same, and draws come back in the order of their images."""
+    """Draws come back in the order of their images, and change no fit."""
     monkeypatch.setattr(store, "_PART", 3)
     monkeypatch.setattr(store, "_BLOCK", 2)
     data, settings = made(tmp_path / "data", 5), DrawSettings(count=3, most=4)
