@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,18 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         result: Tensor = _Product.apply(a, b)
         return result
     return _multiply(a, b)
+
+
+def gram(a: Tensor) -> Tensor:
+    """``a @ a^T`` of a stack of matrices ``(..., n, m)``, as :func:`product`.
+
+    On a processor, and where no gradient is asked for, it is numpy's product, which computes one
+    half of it alone.
+    """
+    if a.device.type != "cpu" or needs_backward(a) or is_transformed(a):
+        return product(a, a.mT)
+    rows = a.detach().numpy()
+    return torch.from_numpy(np.matmul(rows, rows.swapaxes(-1, -2)))
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:

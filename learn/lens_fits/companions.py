@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 import lensphys as lp
@@ -22,12 +24,14 @@ _MOST = 0.5
 _GAIN = 50.0
 
 
-def find_companions(result: lp.FitResult, weight: Tensor) -> Tensor:
+def find_companions(result: lp.FitResult, weight: Tensor, most: float = 1.0) -> Tensor:
     """Find light far from lenses that may belong to companions.
 
     Args:
         result: of fits with linear amplitudes that are in doubt.
         weight: one over the noise, ``(B, ny, nx)``; 0 where a pixel is masked.
+        most: part of the pixels of an image that a patch of such light may cover: arcs are larger
+            than companions.
 
     Returns:
         Mask ``(B, ny, nx)`` of their pixels; none where most of the light around a lens would be
@@ -41,6 +45,8 @@ def find_companions(result: lp.FitResult, weight: Tensor) -> Tensor:
     # Means of nine pixels have a third of the noise.
     bright = (3 * box(light * weight) > _SEEN) & (weight > 0)
     far = bright & (radius > _BEYOND * p["theta_E"])
+    if most < 1:
+        far = _drop_large(far, most)
     flux = torch.where(bright, light, 0.0).clamp_min(0)
     masked, total = (flux * far).sum((-2, -1)), flux.sum((-2, -1))
     some = (masked > 0) & (masked < _MOST * total)
@@ -68,3 +74,14 @@ def explain_better(
     own = torch.where(left_out, own, 0.0).sum((-2, -1))
     better: Tensor = result.evidence - (before.evidence[rows] - own) > _GAIN
     return better
+
+
+def _drop_large(masks: Tensor, most: float) -> Tensor:
+    """Masks (B, ny, nx) without the connected patches that cover more than part of the pixels."""
+    patches = np.zeros(masks.shape, bool)
+    for kept, mask in zip(patches, masks.cpu().numpy(), strict=True):
+        labels, _ = ndimage.label(mask)
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = mask.size
+        kept[:] = (sizes <= most * mask.size)[labels]
+    return torch.from_numpy(patches).to(masks.device)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import lensphys as lp
@@ -14,15 +15,18 @@ from learn.lens_fits.channels import bin_flux
 from learn.lens_fits.collect import DrawRequest, collect
 from learn.lens_fits.companions import explain_better, find_companions
 from learn.lens_fits.lens_fits import LensFits
-from learn.lens_fits.sersic_fits import coarsen
 from simulate.dataset.photometry import Photometry
 
-#: Steps of the fit, and those that follow once the noise is that of its model: enough for the
-#: evidence to choose the regularisation, which it does after five. A fit has converged when a step
-#: is not expected to lower chi^2 by more than the tolerance.
-_STEPS, _LAST, _TOLERANCE = 12, 9, 3.0
-#: chi^2 over the degrees of freedom from which light far from the lens may be that of a companion.
-_POOR = 1.3
+#: Steps of the first fit, and of the last one: enough for the evidence to choose the
+#: regularisation, which it does after five. A fit has converged when a step is not expected to
+#: lower chi^2 by more than the tolerance.
+_STEPS, _TOLERANCE = 12, 3.0
+#: Highest orders of the source in the first fit: more of them found no better lens.
+_FIRST_ORDER = (10, 6)
+#: chi^2 above its mean, for each pixel, from which light far from the lens may be a companion's.
+_POOR = 0.3
+#: Part of the pixels of an image that a companion may cover.
+_PATCH = 0.04
 #: Multipoles of the lens: those of an isophote that is no ellipse.
 _MULTIPOLES = (3, 4)
 
@@ -37,38 +41,57 @@ def fit_shapelets(
 ) -> LensFits:
     """Lens fits of images (B, H, W), e-/s; see :func:`learn.lens_fits.solve.fit_images`.
 
-    One ray a pixel: expansions are smooth, and more rays changed no chi^2 by 0.1.
+    A first lens is found in pixels twice as wide, with a source of a lower order. One ray a pixel:
+    expansions are smooth, and 2 x 2 rays explained no more.
     """
-    psf, settings = photometry.psf, (config.source_order, config.steps, lens_light)
+    psf, steps = photometry.psf, min(_STEPS, config.steps)
     # A kernel of pixels is one of these pixels alone.
-    factor = 1 if isinstance(psf, lp.PixelPSF) else coarsen(flux)
-    fine, last = (_make_fitter(psf, *settings, 1, steps) for steps in (_STEPS, _LAST))
-    sigma = photometry.mean_and_sigma(flux)[1]
-    if factor > 1:
-        start = _make_fitter(psf, *settings, factor, _STEPS)(*bin_flux(flux, sigma, factor)).params
-        found = last(flux, sigma, start=start)
-    else:
-        found = fine(flux, sigma)
-    start, masked = _leave_out_companions(found, fine, flux, sigma)
+    factor = 1 if isinstance(psf, lp.PixelPSF) or any(n % 2 for n in flux.shape[-2:]) else 2
+    coarse = _make_fitter(psf, _lower(config.source_order), steps, lens_light, factor)
+    wide, noise = bin_flux(flux, photometry.mean_and_sigma(flux)[1], factor)
+    found = coarse(wide, noise)
+    start, masked = _leave_out_companions(found, coarse, wide, noise, 1 + _POOR * factor**2)
     # The noise follows from the model, once there is one: a dark pixel that has counted too little
     # would weigh too much.
-    mean, sigma = photometry.mean_and_sigma(found.model)
-    own = flux - (mean - found.model)
+    model = _refine(found.model, factor) / factor**2
+    mean, sigma = photometry.mean_and_sigma(model)
+    own = flux - (mean - model)
+    masked = _refine(masked.to(flux), factor) > 0
+    last = _make_fitter(psf, config.source_order, steps, lens_light, 1)
     result = last(own, sigma.masked_fill(masked, torch.inf), start=start)
     return collect(result, own, photometry, config, draws)
 
 
+def _lower(order: int | tuple[int, int]) -> int | tuple[int, int]:
+    if isinstance(order, int):
+        return min(order, _FIRST_ORDER[0])
+    return min(order[0], _FIRST_ORDER[0]), min(order[1], _FIRST_ORDER[1])
+
+
+def _refine(maps: Tensor, factor: int) -> Tensor:
+    """Values of maps (B, h, w) at pixels a factor smaller, between those of the wide ones."""
+    if factor == 1:
+        return maps
+    return F.interpolate(maps[:, None], scale_factor=factor, mode="bilinear")[:, 0]
+
+
 def _leave_out_companions(
-    found: lp.FitResult, fitter: lp.Fitter, flux: Tensor, sigma: Tensor
+    found: lp.FitResult, fitter: lp.Fitter, flux: Tensor, sigma: Tensor, poor: float
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Fit images (B, H, W) again without light far from the lens, where that explains them better.
+
+    Args:
+        found: fits of the images.
+        fitter: fits them again.
+        flux, sigma: of the images.
+        poor: chi^2 over the degrees of freedom from which they are in doubt.
 
     Returns:
         Parameters (B,) by name, and a mask (B, H, W) of the pixels to be left out.
     """
     values, masked = dict(found.params), torch.zeros_like(flux, dtype=torch.bool)
-    mask = find_companions(found, sigma.reciprocal())
-    rows = torch.nonzero((found.chi2_dof > _POOR) & mask.flatten(1).any(1))[:, 0]
+    mask = find_companions(found, sigma.reciprocal(), _PATCH)
+    rows = torch.nonzero((found.chi2_dof > poor) & mask.flatten(1).any(1))[:, 0]
     if not len(rows):
         return values, masked
     without = sigma[rows].masked_fill(mask[rows], torch.inf)
@@ -85,10 +108,9 @@ def _leave_out_companions(
 def _make_fitter(
     psf: lp.GaussianPSF | lp.MoffatPSF | lp.PixelPSF,
     source_order: int | tuple[int, int],
-    most_steps: int,
+    steps: int,
     lens_light: bool,
     factor: int,
-    steps: int,
 ) -> lp.Fitter:
     scale = factor * psf.pixel_scale
     return lp.Fitter(
@@ -100,6 +122,6 @@ def _make_fitter(
         source="shapelets",
         source_order=source_order,
         n_starts=1,
-        max_steps=min(steps, most_steps),
+        max_steps=steps,
         tolerance=_TOLERANCE,
     )

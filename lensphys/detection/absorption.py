@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lensphys.fitting.problem import Problem
-from lensphys.products import product
+from lensphys.products import gram, product
 
 #: Ridge on the unit diagonal of the normal matrix: directions weaker than that are rounding.
 _RIDGE = 1e-12
@@ -61,7 +61,7 @@ def linearise(problem: Problem, z: Tensor, index: Tensor) -> Absorption:
     """
     near = problem.linearise(z, index)
     flat, residual = near.jacobian.double().flatten(2), near.residual.double()
-    normal = product(flat, flat.mT) + near.precision.double()
+    normal = gram(flat) + near.precision.double()
     diagonal = normal.diagonal(dim1=1, dim2=2)
     scale = torch.where(diagonal > 0, diagonal, 1.0).rsqrt() * (diagonal > 0)
     normal = normal * scale[:, :, None] * scale[:, None]

@@ -14,7 +14,7 @@ import lensphys as lp
 from lensphys.light import LIGHTS
 from lensphys.mass import MASSES
 from lensphys.parameters import parameter_fields
-from lensphys.products import product
+from lensphys.products import gram, product
 
 HALF = (torch.float16, torch.bfloat16)
 halves = pytest.mark.parametrize("half", HALF, ids=["float16", "bfloat16"])
@@ -249,6 +249,30 @@ def test_gradients_of_a_product_are_right(shape, check_gradients):
     given = {"a": torch.rand(2, 3, 4), "b": torch.rand(shape)}
     assert torch.equal(product(**given), given["a"] @ given["b"])
     check_gradients(lambda p: product(p["a"], p["b"]), given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5, 40), (3, 5, 40), (3, 0, 40), (2, 3, 4, 6)])
+def test_squares_of_matrices_are_their_products(shape, dtype):
+    rows = torch.rand(shape, dtype=dtype)
+    expected = rows.double() @ rows.double().mT
+    torch.testing.assert_close(gram(rows), expected.to(dtype), rtol=1e-5, atol=1e-6)
+    strided = rows.mT.contiguous().mT
+    torch.testing.assert_close(gram(strided), expected.to(dtype), rtol=1e-5, atol=1e-6)
+    if dtype == torch.float64:
+        torch.testing.assert_close(gram(rows), expected, rtol=1e-13, atol=1e-13)
+        assert torch.equal(gram(rows), gram(rows).mT)
+
+
+@halves
+def test_squares_of_matrices_have_their_gradients_and_take_no_part_in_autocast(
+    half, check_gradients
+):
+    rows = torch.rand(2, 3, 4)
+    check_gradients(lambda p: gram(p["rows"]), {"rows": rows})
+    leaf = rows.clone().requires_grad_()
+    same(lambda: [gram(leaf), gram(rows)], [leaf], half)
+    torch.testing.assert_close(torch.func.vmap(gram)(rows), gram(rows))
 
 
 def test_a_backward_pass_under_autocast_of_what_was_computed_before_is_in_full_precision():

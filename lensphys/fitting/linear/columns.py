@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lensphys.fitting.linear.components import Part
 from lensphys.fitting.linear.windows import Window
-from lensphys.products import product
+from lensphys.products import gram, product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,8 @@ class _Block:
     def multiply(self, other: _Block) -> Tensor:
         """Products ``(b, K, L)`` with another, of the same window or one of them whole."""
         one, two = self.values, other.values
+        if other is self:
+            return gram(one)
         if self.window != other.window and self.window.is_whole:
             one = other.cut(self.place(one))
         elif self.window != other.window:

@@ -131,8 +131,10 @@ def fit_linear(
         best_model, amplitudes = problem.model(z, state.index, images, weight)
     else:
         weight = problem.weight
+        amplitudes = measured["amplitudes"]
         with torch.no_grad():
-            best_model, amplitudes = problem.model(z, state.index, data, weight)
+            parts = problem.draw(z, state.index, amplitudes)
+        best_model = sum(parts.values(), torch.zeros_like(data))
     params = scene.named(problem.bounds.forward(z, state.index)[0])
     dtype = images.dtype
     return FitResult(

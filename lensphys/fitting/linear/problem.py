@@ -18,7 +18,7 @@ from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.windows import Window
 from lensphys.fitting.priors import Priors
 from lensphys.fitting.problem import Linearisation
-from lensphys.products import product
+from lensphys.products import gram, product
 from lensphys.rendering import Pixels
 from lensphys.threads import map_chunks
 
@@ -134,10 +134,10 @@ class LinearProblem:
         overlap = columns.project(maps) * slope.double()[:, :, None]
         rows = torch.cat([residual[:, None], maps], 1).flatten(2)
         scale = torch.cat([torch.ones_like(slope[:, :1]), slope], 1).double()
-        gram = product(rows, rows.mT) * scale[:, :, None] * scale[:, None]
+        squares = gram(rows) * scale[:, :, None] * scale[:, None]
         absorbed = product(overlap * solution.active[:, None], solution.solve(overlap.mT))
-        normal, gradient = gram[:, 1:, 1:] - absorbed, gram[:, 0, 1:]
-        objective = gram[:, 0, 0] + self._penalty(solution, index)
+        normal, gradient = squares[:, 1:, 1:] - absorbed, squares[:, 0, 1:]
+        objective = squares[:, 0, 0] + self._penalty(solution, index)
         objective = objective + self.priors.penalty(params, index)
         gradient = gradient + self.priors.pull(params, index) * slope
         normal = normal + torch.diag_embed(self.priors.precision(index) * slope.double() ** 2)
