@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightly.models.modules.ijepa_timm import IJEPAPredictorTIMM
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn.config import PositiveRange
@@ -47,13 +47,18 @@ class IJEPA(TeacherMethod):
         self.params = params
         encoder = self.config.encoder
         self.teacher = self.follow(self.encoder, Encoder(encoder))
-        self.predictor = IJEPAPredictorTIMM(
+        self.predictor = self.make_predictor(
             num_patches=self.encoder.grid**2,
             depth=params.predictor_depth,
             mlp_dim=encoder.embed_dim,
             predictor_embed_dim=params.predictor_dim,
             num_heads=params.predictor_heads,
         )
+
+    def make_predictor(self, **sizes: int) -> nn.Module:
+        """The network that predicts the features of hidden blocks."""
+        predictor: nn.Module = IJEPAPredictorTIMM(**sizes)
+        return predictor
 
     @property
     def exported(self) -> Encoder:
@@ -69,6 +74,7 @@ class IJEPA(TeacherMethod):
         context: Tensor,
         targets: list[Tensor],
         shown: Prepared | None = None,
+        known: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Losses of predicting the targets (B, h * w) of images from their context (B, n).
 
@@ -76,6 +82,7 @@ class IJEPA(TeacherMethod):
             image: views that the student sees the context of.
             context, targets: patches.
             shown: views that the teacher sees; the same by default.
+            known: what the predictor knows beside places, by name.
         """
         params = self.params
         device = image.patches.device
@@ -90,7 +97,7 @@ class IJEPA(TeacherMethod):
                 ]
             )
         seen = self.encoder(image, context)
-        predicted = self.predictor(seen, context, targets)
+        predicted = self.predictor(seen, context, targets, **(known or {}))
         prediction = F.smooth_l1_loss(predicted, hidden)
         # VICReg's hinge (Bardes et al. 2022, eq. 1): what is the same for all images carries
         # no information about any of them.

@@ -17,6 +17,8 @@ from learn.lens_fits.channels import CHANNELS, STACK, high_pass
 from learn.lens_fits.draws import Draws, DrawSettings
 from learn.lens_fits.maps import change_snr
 from learn.methods.ijepa import IJEPA
+from learn.networks.encoder import N_WAVES
+from learn.networks.lens_predictor import LensPredictor
 from learn.views.masking import jepa_masks
 from learn.views.perturbers import Perturbers, mix_perturbers
 from learn.views.symmetries import random_symmetry
@@ -41,6 +43,9 @@ class PhysicsIJEPA(IJEPA):
         prediction_weight: float = Field(ge=0, description="weight of I-JEPA's loss with its guard")
         teacher_sees: Literal["image", "masses"] = Field(
             description="what the teacher sees of the residual: all, or the injected masses alone"
+        )
+        predictor_knows: Literal["place", "source"] = Field(
+            description="of a patch: its place in the image, or also the part of the source there"
         )
         perturber_weight: float = Field(ge=0, description="weight of the loss on injected masses")
         perturber_share: float = Field(
@@ -92,6 +97,11 @@ class PhysicsIJEPA(IJEPA):
             # Presence; mean and log standard deviation of three numbers that describe the masses.
             self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 7))
 
+    def make_predictor(self, **sizes: int) -> nn.Module:
+        if self.params.predictor_knows == "place":
+            return super().make_predictor(**sizes)
+        return LensPredictor(N_WAVES, **sizes)  # type: ignore[arg-type]
+
     @classmethod
     def draws(cls, params: Params) -> DrawSettings | None:  # type: ignore[override]
         if not params.perturber_weight:
@@ -114,14 +124,22 @@ class PhysicsIJEPA(IJEPA):
             if params.teacher_sees == "masses":
                 alone = self._put_in(_without_residuals(batch), group.change)
                 shown = self.encoder.prepare(self.view(alone, symmetry))
-            predicted = self.prediction(prepared, *self.masks(view), shown)
+            predicted = self.prediction(prepared, *self.masks(view), shown, self._known(view))
             total = total + params.prediction_weight * predicted.pop("loss")
             losses |= predicted
         return {"loss": total} | losses
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
-        losses = super().loss(*views)
+        (view,) = views
+        known = self._known(view)
+        losses = self.prediction(self.encoder.prepare(view), *self.masks(view), known=known)
         return losses | {"loss": self.params.prediction_weight * losses["loss"]}
+
+    def _known(self, view: Tensor) -> dict[str, Tensor]:
+        """What the predictor knows of views (B, 11, H, W) beside the places of their patches."""
+        if self.params.predictor_knows == "place":
+            return {}
+        return {"waves": self.encoder.source_waves(view)}
 
     def masks(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Context and targets; the light is where the image answers to a deflection."""

@@ -21,6 +21,8 @@ _SCALES = {"residual": 1.0, "response": 0.1, "snr": 1.0}
 _LOG_ERROR = (-1.4, 0.5)
 #: Wavelengths of positions in the source plane, in half-light radii (of their asinh, far out).
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
+#: Numbers that describe such a position: a sine and a cosine of each, along x and y.
+N_WAVES = 4 * len(_WAVELENGTHS)
 
 
 class Prepared(NamedTuple):
@@ -82,7 +84,7 @@ class Encoder(nn.Module):
         self.vit.pos_embed.requires_grad = False
         self.source_plane: nn.Linear | None = None
         if config.lens_fit and config.lens_fit.source_plane:
-            self.source_plane = nn.Linear(4 * len(_WAVELENGTHS), config.embed_dim)
+            self.source_plane = nn.Linear(N_WAVES, config.embed_dim)
 
     @property
     def width(self) -> int:
@@ -141,11 +143,15 @@ class Encoder(nn.Module):
             if fit.detection:
                 parts.append((image[:, STACK["log_error"]] - _LOG_ERROR[0]) / _LOG_ERROR[1])
             patches = torch.cat(parts, 1)
-        waves = None if self.source_plane is None else self._source_positions(image)
+        waves = None if self.source_plane is None else self.source_waves(image)
         return Prepared(patches, waves)
 
-    def _source_positions(self, image: Tensor) -> Tensor:
-        """Sines and cosines (B, n, K) of the position in the source plane that a patch shows."""
+    def source_waves(self, image: Tensor) -> Tensor:
+        """Sines and cosines (B, n, K) of the position in the source plane that a patch shows.
+
+        Args:
+            image: stacks (B, 11, H, W) of flux and channels.
+        """
         # Far out it does not matter where.
         place = asinh(image[:, STACK["source_plane"]])
         place = F.avg_pool2d(place, self.config.patch_size, ceil_mode=True).flatten(2).mT

@@ -31,6 +31,13 @@ def test_the_companion_is_masked_and_the_ring_is_not(pair):
     assert not beside[np.hypot(x, y) < 1.05].any()
 
 
+def test_patches_larger_than_a_companion_are_arcs(pair):
+    _, noise, _, result = pair
+    whole = find_companions(result, 1 / noise)[1].float().mean().item()
+    assert find_companions(result, 1 / noise, most=whole)[1].any(), "which is widened after it"
+    assert not find_companions(result, 1 / noise, most=whole / 30).any()
+
+
 def test_some_of_the_images_may_be_fitted_again(pair):
     image, noise, fitter, result = pair
     mask = find_companions(result, 1 / noise)

@@ -73,6 +73,21 @@ def test_the_residual_of_a_lens_that_is_explained_is_noise(fits: LensFits) -> No
     assert residual.mean() == pytest.approx(0.0, abs=0.02)
 
 
+def test_few_pixels_of_lenses_with_neighbours_are_left_out(tmp_path: Path) -> None:
+    kind = {"preset": "realistic", "classes": ("no_sub",), "sets": ("neighbours.fraction=1",)}
+    data = read(simulated(tmp_path / "data", 3, 6, **kind))
+    found = fit_shapelets(electrons(data), Photometry.of(data), WHOLE_FIT, lens_light=True)
+    seen = (channel(found, "residual") != 0).mean(axis=(1, 2))
+    assert seen.mean() > 0.85
+    assert seen.max() == 1
+
+
+def test_images_of_an_odd_number_of_pixels_are_fitted_in_their_own(structured: DataSet) -> None:
+    known, flux = Photometry.of(structured).select(slice(0, 2)), electrons(structured)[:2, 1:, 1:]
+    found = fit_shapelets(flux, known, WHOLE_FIT, lens_light=True)
+    assert found.chi2_dof.max() < 1.5
+
+
 def test_large_images_are_searched_in_coarser_pixels_and_fitted_in_their_own(
     tmp_path: Path,
 ) -> None:

@@ -224,6 +224,23 @@ def test_a_teacher_may_see_the_masses_alone(
     )
 
 
+@pytest.mark.parametrize("teacher", ["image", "masses"])
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_predictor_may_know_the_place_in_the_source(
+    pretrain_config: Any, lenses: Batch, teacher: str, weight: float
+) -> None:
+    if teacher == "masses" and not weight:
+        return
+    sets = (f"params.teacher_sees={teacher}", f"params.perturber_weight={weight}")
+    knowing = method(pretrain_config, "params.predictor_knows=source", *sets)
+    loss = knowing.losses(lenses)["loss"]
+    loss.backward()
+    slope = knowing.predictor.from_source.weight.grad
+    assert slope is not None
+    assert slope.abs().sum() > 0
+    assert not hasattr(method(pretrain_config, *sets).predictor, "from_source")
+
+
 def test_the_given_images_are_not_changed(pretrain_config: Any, lenses: Batch) -> None:
     assert lenses.channels is not None
     before, channels = lenses.image.clone(), lenses.channels.clone()
