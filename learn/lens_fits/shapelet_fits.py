@@ -25,6 +25,9 @@ _STEPS, _TOLERANCE = 12, 3.0
 _FIRST_ORDER = (10, 6)
 #: chi^2 above its mean, for each pixel, from which light far from the lens may be a companion's.
 _POOR = 0.3
+#: Power of the order with which the regularisation of the source grows: on images of `realistic`
+#: the evidence is greater than for 3 and for 6, and less of a mass is absorbed.
+_STEEPNESS = 4.5
 #: Part of the pixels of an image that a companion may cover.
 _PATCH = 0.04
 #: Multipoles of the lens: those of an isophote that is no ellipse.
@@ -121,6 +124,7 @@ def _make_fitter(
         lens_light="mge" if lens_light else None,
         source="shapelets",
         source_order=source_order,
+        source_steepness=_STEEPNESS,
         n_starts=1,
         max_steps=steps,
         tolerance=_TOLERANCE,

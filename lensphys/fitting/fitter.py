@@ -41,6 +41,7 @@ def fit(
     lens_light: bool | str | Sequence[str] | None = None,
     source: str | Sequence[str] = "sersic",
     source_order: int | tuple[int, int] | None = None,
+    source_steepness: float | None = None,
     sky: bool | str = False,
     model_error: float | tuple[float, float] = 0.0,
     supersampling: int = 1,
@@ -92,6 +93,8 @@ def fit(
             pixels a side of the grid. By default 10, then shapelets of two scales, of rising orders
             for all while the evidence of an image of the batch grows or noise does not explain its
             chi^2.
+        source_steepness: power of the order with which the regularisation of shapelets grows; by
+            default 2 for one scale and 3 for two. The evidence chooses its strength.
         sky: fit a background that is constant; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise, ``sigma^2 + (error model)^2``, such as
             for a bright core whose PSF is uncertain; or a pair, that of the lens light and that of
@@ -135,6 +138,7 @@ def fit(
         lens_light=lens_light,
         source=source,
         source_order=source_order,
+        source_steepness=source_steepness,
         sky=sky,
         model_error=model_error,
         supersampling=supersampling,
@@ -151,7 +155,8 @@ class Fitter:
 
     Args:
         pixel_scale, psf, mass, multipoles, neighbours, lens_light: see :func:`fit`.
-        source, source_order, sky, model_error, supersampling, bounds: see :func:`fit`.
+        source, source_order, source_steepness, sky, model_error: see :func:`fit`.
+        supersampling, bounds: see :func:`fit`.
         n_starts, retry_above, max_steps, tolerance: see :func:`fit`.
     """
 
@@ -166,6 +171,7 @@ class Fitter:
         lens_light: bool | str | Sequence[str] | None = None,
         source: str | Sequence[str] = "sersic",
         source_order: int | tuple[int, int] | None = None,
+        source_steepness: float | None = None,
         sky: bool | str = False,
         model_error: float | tuple[float, float] = 0.0,
         supersampling: int = 1,
@@ -193,6 +199,7 @@ class Fitter:
             neighbours=deflectors.neighbours,
             **kinds,
             source_order=source_order,
+            source_steepness=source_steepness,
             sky=sky,
             model_error=model_error,
         )

@@ -42,6 +42,9 @@ _MANY = 16
 _DECIDE, _ROUNDS = 10, 2
 #: Steps at full resolution, in each of these rounds, that decide between close candidates.
 _SETTLE = 15
+#: Rounds in which the regularisation follows the evidence in a quick fit, whose steps are few: the
+#: first changes it by a factor of 30, the last by less than a tenth.
+_MANY_ROUNDS = 4
 #: Standard deviations of chi^2 above its mean from which on a fit is tried anew.
 _UNEXPLAINED = 20.0
 #: Half the width of a grid of pixels about a source, in scales of its shapelets.
@@ -93,7 +96,17 @@ def fit_linear(
         # Only a search needs narrow bounds.
         broadest = _BROADEST if complete else BROADEST
         build = _Builder(
-            scene, pixels, data, noise, model, found, given["fixed"], bounds, priors, broadest
+            scene,
+            pixels,
+            data,
+            noise,
+            model,
+            found,
+            given["fixed"],
+            bounds,
+            priors,
+            broadest,
+            quick,
         )
         best = build.decide(tolerance) if found.strength.shape[1] > 1 else build.first()
         first = Stage(*build.finish(best, max_steps, tolerance))
@@ -219,6 +232,7 @@ class _Builder:
     bounds: Mapping[str, tuple[float, float]]
     priors: Mapping[str, tuple[Parameter, Parameter]]
     broadest: float
+    quick: bool = False
 
     def first(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return the first candidate of every image, and its regularisation."""
@@ -302,6 +316,10 @@ class _Builder:
         problem = self._problem(self.scene, self.pixels, self.images, self.weight, owner, points)
         problem.strength.copy_(best[1])
         state = self._begin(problem, points)
+        given = self.found.weight is None and max_steps > 0
+        if self.quick and given and bool(self.scene.regularised.any()):
+            # A start that was given has no regularisation of its own.
+            update_strength(problem, state)
         errors = self.model.errors
         for _ in range(_ROUNDS if any(errors) and max_steps > 0 else 1):
             if any(errors):
@@ -393,4 +411,5 @@ class _Builder:
             weight,
             priors=known.overlaid(given),
             owner=owner,
+            rounds=_MANY_ROUNDS if self.quick else 1,
         )

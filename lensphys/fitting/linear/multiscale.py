@@ -23,12 +23,13 @@ class MultiscaleSource(Component):
 
     Args:
         parts: highest order and scale of each part; scales in units of ``source_beta``.
+        steepness: see :class:`lensphys.fitting.linear.separable.ShapeletSource`.
     """
 
     positive = False
 
-    def __init__(self, parts: Sequence[tuple[int, float]]) -> None:
-        self._parts = [ShapeletSource(n_max, steepness=3) for n_max, _ in parts]
+    def __init__(self, parts: Sequence[tuple[int, float]], steepness: float = 3.0) -> None:
+        self._parts = [ShapeletSource(n_max, steepness=steepness) for n_max, _ in parts]
         self._scales = [scale for _, scale in parts]
         self._counts = [part.count for part in self._parts]
         self.count = sum(self._counts)

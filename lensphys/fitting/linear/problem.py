@@ -51,6 +51,7 @@ class LinearProblem:
         marginal: the objective is minus twice the log posterior, marginalised over the amplitudes
             that may be negative: a source of many amplitudes has more room in some lenses than in
             others.
+        rounds: in which the strength follows the evidence while the parameters stay.
 
     Attributes:
         strength: of the regularisation of each row, ``(rows,)``, float64.
@@ -67,6 +68,7 @@ class LinearProblem:
         priors: Priors | None = None,
         owner: Tensor | None = None,
         marginal: bool = False,
+        rounds: int = 1,
     ) -> None:
         self.scene, self.pixels, self.bounds = scene, pixels, bounds
         self.images, self.weight = images, weight
@@ -91,7 +93,7 @@ class LinearProblem:
         self._light_held = bool(scene.lights) and all(fixed[name] for name in scene.light_names)
         self._kept_light: Tensor | None = None
         self._has_free = bool((~scene.positive).any())
-        self.marginal = marginal
+        self.marginal, self.rounds = marginal, rounds
         self._shift = _MOST_SHIFT * 0.5 * pixels.pixel_scale * min(pixels.shape)
 
     def equations(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,8 +123,9 @@ class LinearProblem:
         params, slope = self.bounds.forward(z, index)
         columns = self._columns(params, index)
         if bool(self._regularised.any()):
-            measured = self._measure_columns(columns, params, index)
-            self.strength[index] = measured["evidence_strength"]
+            for _ in range(self.rounds):
+                measured = self._measure_columns(columns, params, index)
+                self.strength[index] = measured["evidence_strength"]
         return self._linearise(columns, params, slope, index)
 
     def _linearise(

@@ -113,7 +113,7 @@ class ShapeletSource(_Separable):
             grows. With 2 it is what the amplitudes of an exponential profile fall off like.
     """
 
-    def __init__(self, n_max: int, *, steepness: int = 2) -> None:
+    def __init__(self, n_max: int, *, steepness: float = 2.0) -> None:
         self.n_max, self.count = n_max, count_shapelets(n_max)
         self._steepness = steepness
         self._orders = list_orders(n_max)

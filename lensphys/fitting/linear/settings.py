@@ -17,6 +17,7 @@ from lensphys.fitting.linear.separable import PixelSource, ShapeletSource
 from lensphys.fitting.linear.sersics import MOST_SERSICS, SersicComponent, list_prefixes
 from lensphys.ground.numbers import is_count, is_number
 from lensphys.mass.base import MassProfile
+from lensphys.parameters import read_parameter
 from lensphys.rendering import Pixels
 
 #: Kinds of sources and of lens light.
@@ -30,6 +31,8 @@ MOST_ORDER = 40
 FIRST_ORDER = 10
 #: Orders of the two scales that are tried in turn, and the ratio of these scales.
 TWO_SCALES, _RATIO = ((12, 8), (16, 8), (22, 10), (28, 12)), 2.5
+#: Steepness of the regularisation of one scale, and of two.
+_STEEPNESS = (2.0, 3.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,8 @@ class LinearModel:
         sky: fit a constant background too; ``"smooth"`` for one of low order over the field.
         model_error: part of the model that counts as noise; or that of the lens light and that of
             the lensed source.
+        source_steepness: power of the order with which the regularisation of shapelets grows; None
+            is 2 for one scale and 3 for two.
         outskirts: order of further shapelets of a broader scale; 0 for none.
 
     Raises:
@@ -62,6 +67,7 @@ class LinearModel:
     sky: bool | str = False
     model_error: float | tuple[float, float] = 0.0
     outskirts: int = 0
+    source_steepness: float | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("source", SOURCES), ("lens_light", LIGHTS)):
@@ -73,6 +79,8 @@ class LinearModel:
         if outskirts:
             object.__setattr__(self, "source_order", order)
             object.__setattr__(self, "outskirts", outskirts)
+        if self.source_steepness is not None:
+            read_parameter("source_steepness", self.source_steepness, positive=True)
         given: Any = self.model_error
         parts = given if isinstance(given, tuple | list) and len(given) == 2 else (given,)
         if not all(is_number(error) and 0 <= error < 1 for error in parts):
@@ -101,10 +109,11 @@ class LinearModel:
 
     def _list_sources(self) -> list[Component]:
         if self.source == "shapelets":
-            order = self.order
+            order, given = self.order, self.source_steepness
+            steepness = _STEEPNESS[bool(self.outskirts)] if given is None else given
             if self.outskirts:
-                return [MultiscaleSource([(order, 1.0), (self.outskirts, _RATIO)])]
-            return [ShapeletSource(order)]
+                return [MultiscaleSource([(order, 1.0), (self.outskirts, _RATIO)], steepness)]
+            return [ShapeletSource(order, steepness=steepness)]
         if self.source == "pixels":
             return [PixelSource(2 * self.order)]
         return [SersicComponent(prefix) for prefix in list_prefixes("source", self.sources)]
