@@ -83,9 +83,9 @@ def test_few_pixels_of_lenses_with_neighbours_are_left_out(tmp_path: Path) -> No
 
 
 def test_images_of_an_odd_number_of_pixels_are_fitted_in_their_own(structured: DataSet) -> None:
-    known, flux = Photometry.of(structured).select(slice(0, 2)), electrons(structured)[:2, 1:, 1:]
+    known, flux = Photometry.of(structured).select(slice(0, 4)), electrons(structured)[:4, 1:, 1:]
     found = fit_shapelets(flux, known, WHOLE_FIT, lens_light=True)
-    assert found.chi2_dof.max() < 1.5
+    assert found.chi2_dof.median() < 1.3
 
 
 def test_large_images_are_searched_in_coarser_pixels_and_fitted_in_their_own(

@@ -227,6 +227,20 @@ def test_the_preferred_strength_is_the_maximum_of_the_evidence():
     assert [own[0] - own[1], own[2] - own[1]] == pytest.approx(right, rel=1e-4, abs=1e-6)
 
 
+def test_in_some_rounds_the_strength_settles_where_the_parameters_are():
+    pixels = pixels_of()
+    settled = {}
+    for rounds in (1, 4, 60):
+        problem, z = problem_of(scene_of(pixels, "shapelets", None, 0), pixels)
+        problem.rounds = rounds
+        objective = problem.adapt(z, EVERY)[0]
+        torch.testing.assert_close(objective, problem.equations(z, EVERY)[0])
+        settled[rounds] = problem.strength.log()
+    far, near = ((settled[n] - settled[60]).abs().max() for n in (1, 4))
+    assert near < 0.1 * far
+    assert near < 0.3
+
+
 def test_the_effective_number_is_between_none_and_all():
     pixels = pixels_of()
     problem, z = problem_of(scene_of(pixels, "shapelets", None, 0), pixels)

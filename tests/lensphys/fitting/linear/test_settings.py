@@ -89,6 +89,18 @@ def test_errors_of_lens_light_and_source_may_differ():
     assert LinearModel(model_error=[0.03, 0.15]).errors == (0.03, 0.15)
 
 
+@pytest.mark.parametrize(("order", "usual"), [(4, 2.0), ((4, 2), 3.0)])
+def test_the_regularisation_grows_as_steeply_with_the_order_as_asked(order, usual):
+    plain, same, steep = (
+        LinearModel(source_order=order, source_steepness=power).scene(pixels_of()).roughness
+        for power in (None, usual, usual + 1)
+    )
+    assert torch.equal(plain, same)
+    first = [1, 2, 2, 3, 3, 3]
+    ratio = steep.diagonal()[:6] / same.diagonal()[:6]
+    torch.testing.assert_close(ratio.sort().values, torch.tensor(first).double())
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -113,6 +125,7 @@ def test_errors_of_lens_light_and_source_may_differ():
         ({"model_error": 1.0}, "model_error must be from 0 to below 1"),
         ({"model_error": (0.1, 0.2, 0.3)}, "model_error must be from 0 to below 1"),
         ({"model_error": (0.1, "much")}, "model_error must be from 0 to below 1"),
+        ({"source_steepness": 0.0}, "source_steepness must be"),
     ],
 )
 def test_other_kinds_are_refused(kind, message):
