@@ -127,6 +127,7 @@ def fit_linear(
         chosen = {*start, *fixed, *bounds, *priors}
         order = sort_profiles(scene, state, stage.values, measured["amplitudes"], chosen)
         shift = shift.gather(1, order)
+        is_sorted = bool((order == torch.arange(len(scene.names), device=order.device)).all())
         covariance = invert_fisher(problem, state.z, state.normal)
         energy = -measured["log_posterior"]
         evidence = compute_evidence(problem, state.z, state.normal, energy)
@@ -144,8 +145,10 @@ def fit_linear(
         best_model, amplitudes = problem.model(z, state.index, images, weight)
     else:
         weight = problem.weight
-        amplitudes = measured["amplitudes"]
         with torch.no_grad():
+            # Those that were measured are in the order before.
+            now = measured if is_sorted else problem.measure(z, state.index)
+            amplitudes = now["amplitudes"]
             parts = problem.draw(z, state.index, amplitudes)
         best_model = sum(parts.values(), torch.zeros_like(data))
     params = scene.named(problem.bounds.forward(z, state.index)[0])
