@@ -123,7 +123,7 @@ def test_patches_of_one_place_in_the_source_plane_look_alike() -> None:
     place[:] = 3.0
     place[..., :16, :16] = place[..., 48:, 48:] = 0.5
     with torch.no_grad():
-        places = model.source_plane(model._source_positions(images))[0]
+        places = model.source_plane(model.source_waves(images))[0]
     torch.testing.assert_close(places[0], places[15])
     assert not torch.allclose(places[0], places[1])
 
