@@ -45,8 +45,7 @@ def find_companions(result: lp.FitResult, weight: Tensor, most: float = 1.0) -> 
     # Means of nine pixels have a third of the noise.
     bright = (3 * box(light * weight) > _SEEN) & (weight > 0)
     far = bright & (radius > _BEYOND * p["theta_E"])
-    if most < 1:
-        far = _drop_large(far, most)
+    far = _drop_large(far, most)
     flux = torch.where(bright, light, 0.0).clamp_min(0)
     masked, total = (flux * far).sum((-2, -1)), flux.sum((-2, -1))
     some = (masked > 0) & (masked < _MOST * total)
@@ -81,7 +80,5 @@ def _drop_large(masks: Tensor, most: float) -> Tensor:
     patches = np.zeros(masks.shape, bool)
     for kept, mask in zip(patches, masks.cpu().numpy(), strict=True):
         labels, _ = ndimage.label(mask)
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = mask.size
-        kept[:] = (sizes <= most * mask.size)[labels]
+        kept[:] = mask & (np.bincount(labels.ravel()) <= most * mask.size)[labels]
     return torch.from_numpy(patches).to(masks.device)

@@ -20,16 +20,16 @@ from simulate.dataset.photometry import Photometry
 #: Steps of the first fit, and of the last one: enough for the evidence to choose the
 #: regularisation, which it does after five. A fit has converged when a step is not expected to
 #: lower chi^2 by more than the tolerance.
-_STEPS, _TOLERANCE = 12, 3.0
+STEPS, _TOLERANCE = 12, 3.0
 #: Highest orders of the source in the first fit: more of them found no better lens.
-_FIRST_ORDER = (10, 6)
+FIRST_ORDER = (10, 6)
 #: chi^2 above its mean, for each pixel, from which light far from the lens may be a companion's.
-_POOR = 0.3
+POOR = 0.3
 #: Power of the order with which the regularisation of the source grows: on images of `realistic`
 #: the evidence is greater than for 3 and for 6, and less of a mass is absorbed.
-_STEEPNESS = 4.5
+STEEPNESS = 4.5
 #: Part of the pixels of an image that a companion may cover.
-_PATCH = 0.04
+PATCH = 0.04
 #: Multipoles of the lens: those of an isophote that is no ellipse.
 _MULTIPOLES = (3, 4)
 
@@ -47,13 +47,13 @@ def fit_shapelets(
     A first lens is found in pixels twice as wide, with a source of a lower order. One ray a pixel:
     expansions are smooth, and 2 x 2 rays explained no more.
     """
-    psf, steps = photometry.psf, min(_STEPS, config.steps)
+    psf, steps = photometry.psf, min(STEPS, config.steps)
     # A kernel of pixels is one of these pixels alone.
     factor = 1 if isinstance(psf, lp.PixelPSF) or any(n % 2 for n in flux.shape[-2:]) else 2
     coarse = _make_fitter(psf, _lower(config.source_order), steps, lens_light, factor)
     wide, noise = bin_flux(flux, photometry.mean_and_sigma(flux)[1], factor)
     found = coarse(wide, noise)
-    start, masked = _leave_out_companions(found, coarse, wide, noise, 1 + _POOR * factor**2)
+    start, masked = _leave_out_companions(found, coarse, wide, noise, 1 + POOR * factor**2)
     # The noise follows from the model, once there is one: a dark pixel that has counted too little
     # would weigh too much.
     model = _refine(found.model, factor) / factor**2
@@ -67,8 +67,8 @@ def fit_shapelets(
 
 def _lower(order: int | tuple[int, int]) -> int | tuple[int, int]:
     if isinstance(order, int):
-        return min(order, _FIRST_ORDER[0])
-    return min(order[0], _FIRST_ORDER[0]), min(order[1], _FIRST_ORDER[1])
+        return min(order, FIRST_ORDER[0])
+    return min(order[0], FIRST_ORDER[0]), min(order[1], FIRST_ORDER[1])
 
 
 def _refine(maps: Tensor, factor: int) -> Tensor:
@@ -93,7 +93,7 @@ def _leave_out_companions(
         Parameters (B,) by name, and a mask (B, H, W) of the pixels to be left out.
     """
     values, masked = dict(found.params), torch.zeros_like(flux, dtype=torch.bool)
-    mask = find_companions(found, sigma.reciprocal(), _PATCH)
+    mask = find_companions(found, sigma.reciprocal(), PATCH)
     rows = torch.nonzero((found.chi2_dof > poor) & mask.flatten(1).any(1))[:, 0]
     if not len(rows):
         return values, masked
@@ -124,7 +124,7 @@ def _make_fitter(
         lens_light="mge" if lens_light else None,
         source="shapelets",
         source_order=source_order,
-        source_steepness=_STEEPNESS,
+        source_steepness=STEEPNESS,
         n_starts=1,
         max_steps=steps,
         tolerance=_TOLERANCE,

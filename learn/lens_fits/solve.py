@@ -44,7 +44,9 @@ def recipe(
         del optics["psf_beta"]
     settings: dict[str, Any] = {"steps": config.steps, "high_pass": config.residual == "high-pass"}
     if model.shapelets:
-        settings |= {"source_order": config.source_order}
+        fixed = (shapelet_fits.STEPS, shapelet_fits.POOR, shapelet_fits.PATCH)
+        orders = (config.source_order, shapelet_fits.FIRST_ORDER, shapelet_fits.STEEPNESS)
+        settings |= {"source_order": orders, "shapelets": fixed}
     constants = [VERSION, sersic_fits.POOR, sersic_fits.FLAT, sersic_fits.LARGE, BOX]
     what = [constants, optics, settings, dataclasses.asdict(model)]
     return json.dumps([*what, draws and dataclasses.asdict(draws)], sort_keys=True)

@@ -66,7 +66,12 @@ class IJEPA(TeacherMethod):
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
         (image,) = views
-        return self.prediction(self.encoder.prepare(image), *self.masks(image))
+        prepared, known = self.encoder.prepare(image), self.known(image)
+        return self.prediction(prepared, *self.masks(image), known=known)
+
+    def known(self, image: Tensor) -> dict[str, Tensor]:
+        """Maps of views that the predictor knows beside the places of their patches, by name."""
+        return {}
 
     def prediction(
         self,
@@ -82,7 +87,7 @@ class IJEPA(TeacherMethod):
             image: views that the student sees the context of.
             context, targets: patches.
             shown: views that the teacher sees; the same by default.
-            known: what the predictor knows beside places, by name.
+            known: see :meth:`known`.
         """
         params = self.params
         device = image.patches.device

@@ -124,22 +124,19 @@ class PhysicsIJEPA(IJEPA):
             if params.teacher_sees == "masses":
                 alone = self._put_in(_without_residuals(batch), group.change)
                 shown = self.encoder.prepare(self.view(alone, symmetry))
-            predicted = self.prediction(prepared, *self.masks(view), shown, self._known(view))
+            predicted = self.prediction(prepared, *self.masks(view), shown, self.known(view))
             total = total + params.prediction_weight * predicted.pop("loss")
             losses |= predicted
         return {"loss": total} | losses
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
-        (view,) = views
-        known = self._known(view)
-        losses = self.prediction(self.encoder.prepare(view), *self.masks(view), known=known)
+        losses = super().loss(*views)
         return losses | {"loss": self.params.prediction_weight * losses["loss"]}
 
-    def _known(self, view: Tensor) -> dict[str, Tensor]:
-        """What the predictor knows of views (B, 11, H, W) beside the places of their patches."""
+    def known(self, image: Tensor) -> dict[str, Tensor]:
         if self.params.predictor_knows == "place":
-            return {}
-        return {"waves": self.encoder.source_waves(view)}
+            return super().known(image)
+        return {"waves": self.encoder.source_waves(image)}
 
     def masks(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Context and targets; the light is where the image answers to a deflection."""

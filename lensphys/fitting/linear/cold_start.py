@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lensphys.fitting.bounds import Bounds
 from lensphys.fitting.deflectors import Deflectors
+from lensphys.fitting.linear.binning import bin_images
 from lensphys.fitting.linear.components import Component, Sky
 from lensphys.fitting.linear.default_priors import BROADEST, make_priors, narrow_bounds
 from lensphys.fitting.linear.gaussians import GaussianLight, GaussianSource
@@ -26,6 +27,7 @@ from lensphys.fitting.linear.problem import LinearProblem
 from lensphys.fitting.linear.scene import LinearScene
 from lensphys.fitting.linear.seeds import list_radii, list_seeds, measure_arcs
 from lensphys.fitting.linear.separable import ShapeletSource
+from lensphys.fitting.linear.settings import LinearModel
 from lensphys.fitting.optimiser import State, begin, descend
 from lensphys.mass.base import MassProfile
 from lensphys.parameters import Parameter
@@ -44,6 +46,10 @@ _ORDER, _PERIOD = 6, 3
 #: with shapelets; their highest order; rounds of clipping.
 _FEW_WIDTHS, _QUICK_STAGES = (0.035, 0.08, 0.17), ((0, 6), (5, 2), (5, 1))
 _LOW_ORDER, _FEW_ROUNDS = 4, 4
+#: Images that are searched at once: one, so that none depends on those beside it.
+_GROUP = 1
+#: Those of a quick search, which has the same steps for all of them.
+_MANY = 16
 #: Two fits are alike whose Einstein radii and source positions, in radii of the arcs, differ by
 #: less.
 _ALIKE_RADIUS, _ALIKE_PLACE = 0.04, 0.08
@@ -162,6 +168,47 @@ def search(
         shape=shape if light is not None else None,
         weight=soft,
     )
+
+
+def search_coarsely(
+    images: Tensor,
+    weight: Tensor,
+    pixels: Pixels,
+    model: LinearModel,
+    start: dict[str, Tensor],
+    fixed: dict[str, Tensor],
+    quick: bool,
+) -> Candidates:
+    """Search on images of wider pixels, a group at a time.
+
+    Args:
+        images, weight: ``(B, ny, nx)``; ``weight`` is ``1 / sigma``.
+        pixels: of the images.
+        model: kind of scene.
+        start, fixed, quick: see :func:`search`.
+    """
+    images, weight, coarse = bin_images(images, weight, pixels)
+    names = set(model.scene(coarse).names)
+    parts = []
+    for group in torch.arange(len(images), device=images.device).split(_MANY if quick else _GROUP):
+        taken = [
+            {name: value[group] for name, value in values.items() if name in names}
+            for values in (start, fixed)
+        ]
+        parts.append(
+            search(
+                images[group],
+                weight[group],
+                coarse.take(group),
+                lens_light=model.lens_light is not None,
+                sky=model.background(coarse),
+                neighbours=model.take(group).neighbours,
+                start=taken[0],
+                fixed=taken[1],
+                quick=quick,
+            )
+        )
+    return Candidates.join(parts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lensphys.fitting.linear.binning import bin_images
 from lensphys.fitting.linear.cold_start import (
     Candidates,
     refine,
-    search,
+    search_coarsely,
     update_strength,
 )
 from lensphys.fitting.linear.default_priors import BROADEST, make_priors, narrow_bounds
@@ -34,10 +34,6 @@ from lensphys.fitting.result import FitResult
 from lensphys.parameters import Parameter
 from lensphys.rendering import Pixels
 
-#: Images that are searched at once: one, so that none depends on those beside it.
-_GROUP = 1
-#: Those of a quick search, which has the same steps for all of them.
-_MANY = 16
 #: Steps that decide between the candidates, and rounds of reweighting with the model.
 _DECIDE, _ROUNDS = 10, 2
 #: Steps at full resolution, in each of these rounds, that decide between close candidates.
@@ -92,7 +88,7 @@ def fit_linear(
             whole = {**given["start"], **given["fixed"]}
             found = _take_start(whole, choose_strength(noise, pixels))
         else:
-            found = _search(data, noise, pixels, model, given["start"], given["fixed"], quick)
+            found = search_coarsely(data, noise, pixels, model, **given, quick=quick)
         # Only a search needs narrow bounds.
         broadest = _BROADEST if complete else BROADEST
         build = _Builder(
@@ -185,40 +181,6 @@ def _take_start(values: dict[str, Tensor], strength: Tensor) -> Candidates:
         shape={name: values[f"lens_light_{name}"] for name in names} if lit else None,
         weight=None,
     )
-
-
-def _search(
-    images: Tensor,
-    weight: Tensor,
-    pixels: Pixels,
-    model: LinearModel,
-    start: dict[str, Tensor],
-    fixed: dict[str, Tensor],
-    quick: bool,
-) -> Candidates:
-    """Search on images of wider pixels, a group at a time."""
-    images, weight, coarse = bin_images(images, weight, pixels)
-    names = set(model.scene(coarse).names)
-    parts = []
-    for group in torch.arange(len(images), device=images.device).split(_MANY if quick else _GROUP):
-        taken = [
-            {name: value[group] for name, value in values.items() if name in names}
-            for values in (start, fixed)
-        ]
-        parts.append(
-            search(
-                images[group],
-                weight[group],
-                coarse.take(group),
-                lens_light=model.lens_light is not None,
-                sky=model.background(coarse),
-                neighbours=model.take(group).neighbours,
-                start=taken[0],
-                fixed=taken[1],
-                quick=quick,
-            )
-        )
-    return Candidates.join(parts)
 
 
 @dataclasses.dataclass(frozen=True)
