@@ -231,6 +231,14 @@ class FinetuneConfig(TrainingConfig):
     mode: Mode
     # Runs in another mode do not depend on it, and keep their identity without it.
     lora: LoraConfig | None = Field(None, exclude_if=lambda value: value is None)
+    # Runs with one rate for all do not state it, and keep their identity.
+    encoder_rate: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value == 1,
+        description="learning rate of a pretrained encoder over that of the head, in mode full",
+    )
     labels_per_class: int | None = Field(gt=0)
     validation_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)

@@ -173,4 +173,4 @@ def _test(task: Task, data: DataSet, memory: InMemory, parts: Split, folder: Pat
     metrics = measure_rows(task, predictions, data, parts.test, memory, judged)
     save_model(task, describe(data), folder)
     save_encoder(task.encoder, folder, describe_encoder(config, data.attrs, task.encoder))
-    write_results(task, predictions, data, parts.test, metrics, folder, judged)
+    write_results(task, predictions, data, parts.test, memory, metrics, folder, judged)

@@ -66,6 +66,16 @@ class WiderSection(Strict):
     presets: Presets
     full: ModeSection
     rows: tuple[str, ...]
+    set: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="a preset to overrides of the fine-tuning of those rows that are pretrained",
+    )
+
+    @field_validator("set")
+    @classmethod
+    def _known(cls, sets: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        _known_presets(tuple(sets))
+        return sets
 
 
 def count_labels(images: int, *held_out: float) -> int:
@@ -106,6 +116,11 @@ class FinetuneSection(Strict):
         """The data sets and budgets on which the network of a row is trained whole."""
         wider = self.wider
         return wider.full if wider and row in wider.rows and preset in wider.presets else self.full
+
+    def set_of(self, row: str, preset: str) -> dict[str, Any]:
+        """The overrides of the fine-tuning of a pretrained row."""
+        wider = self.wider
+        return self.set | (wider.set.get(preset, {}) if wider and row in wider.rows else {})
 
     def images_of(self, preset: str, model: int) -> int:
         """Number of images of the data set of a preset and a Model."""

@@ -107,13 +107,15 @@ def _row_cells(
             images = section.images_of(preset, model)
             data = _data(model, preset, images, config.finetune_data_seed, config.device)
             for budget in section.budgets_of(where, preset, model):
-                training = _plan_training(config, name, budget, seed)
+                training = _plan_training(config, name, preset, budget, seed)
                 yield Cell(
                     name, preset, pretraining, model, mode, budget, seed, data, training, strengths
                 )
 
 
-def _plan_training(config: CompareConfig, name: str, budget: Budget, seed: int) -> FinetuneConfig:
+def _plan_training(
+    config: CompareConfig, name: str, preset: str, budget: Budget, seed: int
+) -> FinetuneConfig:
     """The fine-tuning of one cell."""
     section, row = config.finetune, BASELINES.get(name)
     fixed = {
@@ -125,7 +127,7 @@ def _plan_training(config: CompareConfig, name: str, budget: Budget, seed: int) 
         "encoder": "none",
     }
     path = shipped_config("finetune", TASK, "task")
-    sets = section.set | fixed
+    sets = (section.set if row else section.set_of(name, preset)) | fixed
     if row and row.sees_lens_fit:
         ours = _load_shipped(PretrainConfig, shipped_config("pretrain", _PHYSICS, "method"), {})
         sets["scratch_encoder.lens_fit"] = ours.encoder.model_dump()["lens_fit"]

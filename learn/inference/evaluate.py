@@ -99,7 +99,7 @@ def evaluate(
             check_evaluation(out, figures, overwrite=overwrite)
             about = {"task": config.task, "run": str(run), "data": str(images.path)}
             write_text(out / EVALUATION, json.dumps(about, indent=1) + "\n")
-            write_results(task, predictions, images, rows, metrics, out, judged)
+            write_results(task, predictions, images, rows, memory, metrics, out, judged)
     return Evaluation(config.task, metrics, images, rows)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from learn.data import BatchIndices, InMemory, loader
 from learn.fractions import fraction_interval
 from learn.inference.outputs import PREDICTIONS
+from learn.lens_fits.lens_fits import LensFits
 from learn.reporting.task_report import FLAGGED, UNFLAGGED
 from learn.run_files import METRICS
 from learn.tasks.base import Task
@@ -90,10 +91,13 @@ def measure_rows(
 def _measure(
     task: Task, predictions: Tensor, data: DataSet, rows: NDArray[np.int64], memory: InMemory
 ) -> dict[str, Any]:
+    return task.measure(predictions, data, rows, _fits(memory, rows))
+
+
+def _fits(memory: InMemory, rows: NDArray[np.int64]) -> LensFits | None:
+    """Lens fits of the images ``rows``, without channels; None where the encoder sees none."""
     fits = memory.fits
-    if fits is not None:
-        fits = fits.without_channels().rows(torch.from_numpy(rows))
-    return task.measure(predictions, data, rows, fits)
+    return None if fits is None else fits.without_channels().rows(torch.from_numpy(rows))
 
 
 def measure_flags(judged: Resemblance) -> dict[str, float]:
@@ -129,6 +133,7 @@ def write_results(
     predictions: Tensor,
     data: DataSet,
     rows: NDArray[np.int64],
+    memory: InMemory,
     metrics: dict[str, Any],
     folder: Path,
     judged: Resemblance | None = None,
@@ -137,11 +142,23 @@ def write_results(
 
     The metrics come last.
 
+    Args:
+        task: that predicted.
+        predictions: of N images.
+        data: the data set.
+        rows: (N,) indices of the images.
+        memory: the data set in memory.
+        metrics: of the predictions.
+        folder: to write into.
+        judged: the resemblance of the images to those of the training.
+
     Raises:
         InputError: if they cannot be written.
     """
     known = are_computed(predictions)
-    task.draw(predictions[torch.from_numpy(known)], data, rows[known], metrics, folder)
+    drawn = rows[known]
+    computed = predictions[torch.from_numpy(known)]
+    task.draw(computed, data, drawn, metrics, folder, _fits(memory, drawn))
     columns, attrs = task.records(predictions, data, rows)
     if judged is not None:
         columns |= judged.columns | {"flag": judged.flags.astype("S")}

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -28,6 +27,7 @@ from learn.networks.rcan import RCAN
 from learn.networks.size import VIT
 from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.reporting.task_report import TaskReport
+from learn.tasks.binning import find_binning
 from learn.tasks.data_needs import DataNeeds
 from learn.tasks.outliers import OutlierTest
 from learn.training.optimizer import Trained
@@ -38,21 +38,6 @@ from simulate.augment.transforms import turn_images
 from simulate.dataset.photometry import Optics, Photometry
 from simulate.importers.units import is_surface_brightness
 from simulate.shards import Array, DataSet
-
-#: Least number of pixels on a side of a binned image.
-_LEAST_PIXELS = 8
-
-
-class BinnedParams(Strict):
-    """Parameters that tasks share whose predictions are no images."""
-
-    # A run of an earlier version does not state it; it saw the pixels as they are.
-    binning: int | None = Field(
-        1,
-        gt=0,
-        description="pixels on a side that are summed into one before the encoder sees them; null: "
-        "what brings an image nearest to the size that the encoder was made for",
-    )
 
 
 class Task(Trained, abc.ABC):
@@ -108,6 +93,11 @@ class Task(Trained, abc.ABC):
         if config.false_flags is not None:
             self.outliers = OutlierTest(encoder.width, sees_fits=wanted is not None)
         self.build_head(params, data)
+
+    def rates(self) -> dict[str, float]:
+        config = self.config
+        apart = config.encoder_rate < 1 and config.encoder != "none" and config.mode == "full"
+        return {"encoder": config.encoder_rate} if apart else {}
 
     @classmethod
     def make_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:
@@ -246,8 +236,18 @@ class Task(Trained, abc.ABC):
         rows: NDArray[np.int64],
         metrics: dict[str, Any],
         folder: Path,
+        fits: LensFits | None = None,
     ) -> None:
-        """Draw the figures of what was measured into a folder."""
+        """Draw the figures of what was measured into a folder.
+
+        Args:
+            predictions: for these images.
+            data: the data set.
+            rows: indices of images.
+            metrics: of the predictions.
+            folder: to draw into.
+            fits: lens fits of these images, without channels, where the encoder sees them.
+        """
 
     def records(
         self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]
@@ -355,30 +355,6 @@ class FeatureTask(Task):
 
     def learn_fits(self, fits: LensFits, train: Tensor) -> LensFits:
         return self.head.learn_fits(fits, train, turned=self.config.augment)
-
-
-def find_binning(params: Strict, encoder: Backbone, size: int) -> int:
-    """Number of pixels on a side of an image that an encoder sees as one.
-
-    Args:
-        params: of the task.
-        encoder: that sees them.
-        size: pixels on a side of the images.
-
-    Raises:
-        InputError: if hardly anything would be left of an image.
-    """
-    wanted = params.binning if isinstance(params, BinnedParams) else 1
-    if wanted is None:
-        # Other backbones than a vision transformer are made for the size of the images.
-        made_for = encoder.config.image_size if isinstance(encoder, Encoder) else size
-        return max(1, round(size / made_for))
-    if wanted > 1 and size // wanted < _LEAST_PIXELS:
-        raise InputError(
-            f"params.binning = {wanted} leaves {size // wanted} pixels on a side of {size}; "
-            f"{size // _LEAST_PIXELS} is the most"
-        )
-    return wanted
 
 
 def _turn(batch: Batch) -> Batch:

@@ -21,7 +21,8 @@ from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
 from learn.reporting.figures.classify import draw_confusion, draw_roc
 from learn.reporting.tasks.classify import REPORT
-from learn.tasks.base import BinnedParams, FeatureTask
+from learn.tasks.base import FeatureTask
+from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import CLASSIFY
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
@@ -93,11 +94,7 @@ class Classify(FeatureTask):
     ) -> dict[str, Any]:
         truth, names = data.label[rows], data.label_names
         metrics = classification_metrics(predictions.double().numpy(), truth, names)
-        baselines = {"radial": self.radial.probabilities(data.image[rows])}
-        if self.detection is not None:
-            assert fits is not None
-            baselines["detection"] = self.detection.probabilities(fits)
-        for who, probability in baselines.items():
+        for who, probability in self._baselines(data, rows, fits).items():
             beside = classification_metrics(probability, truth, names)
             metrics |= {f"{who}_{name}": beside[name] for name in _BESIDE}
         return metrics
@@ -109,14 +106,23 @@ class Classify(FeatureTask):
         rows: NDArray[np.int64],
         metrics: dict[str, Any],
         folder: Path,
+        fits: LensFits | None = None,
     ) -> None:
-        probability = {
-            "encoder": predictions.double().numpy(),
-            "radial": self.radial.probabilities(data.image[rows]),
-        }
+        probability = {"encoder": predictions.double().numpy()}
+        probability |= self._baselines(data, rows, fits)
         draw_roc(folder / "roc.png", probability, data.label[rows], data.label_names)
         matrix = np.array(metrics["confusion"])
         draw_confusion(folder / "confusion.png", matrix, data.label_names)
+
+    def _baselines(
+        self, data: DataSet, rows: NDArray[np.int64], fits: LensFits | None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Probabilities by the baselines, of the images ``rows`` and their fits."""
+        found = {"radial": self.radial.probabilities(data.image[rows])}
+        if self.detection is not None:
+            assert fits is not None
+            found["detection"] = self.detection.probabilities(fits)
+        return found
 
     def table(self, predictions: Tensor) -> dict[str, NDArray[Any]]:
         probability = predictions.numpy()

@@ -20,7 +20,8 @@ from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
 from learn.reporting.figures.find import draw_finder, draw_look_alikes
 from learn.reporting.tasks.find import REPORT
-from learn.tasks.base import BinnedParams, FeatureTask
+from learn.tasks.base import FeatureTask
+from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import FIND
 from lensphys.ground.errors import InputError
 from simulate.config import NON_LENS
@@ -134,6 +135,7 @@ class Find(FeatureTask):
         rows: NDArray[np.int64],
         metrics: dict[str, Any],
         folder: Path,
+        fits: LensFits | None = None,
     ) -> None:
         log_odds = {
             "encoder": (predictions.double().numpy(), self.threshold.item()),

@@ -20,7 +20,8 @@ from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
 from learn.reporting.figures.regress import draw_calibration, draw_regression
 from learn.reporting.tasks.regress import REPORT
-from learn.tasks.base import BinnedParams, FeatureTask
+from learn.tasks.base import FeatureTask
+from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import REGRESS
 from lensphys.ground.config import suggestion
 from lensphys.ground.errors import InputError
@@ -210,6 +211,7 @@ class Regress(FeatureTask):
         rows: NDArray[np.int64],
         metrics: dict[str, Any],
         folder: Path,
+        fits: LensFits | None = None,
     ) -> None:
         mean, sigma = predictions.double().numpy().transpose(1, 0, 2)
         truth = self._truth(data, rows)

@@ -230,6 +230,7 @@ class SuperResolve(Task):
         rows: NDArray[np.int64],
         metrics: dict[str, Any],
         folder: Path,
+        fits: LensFits | None = None,
     ) -> None:
         truth, low, path = data.image[rows], self.inputs(data)[rows], folder / "triptych.png"
         predicted = predictions.numpy()

@@ -33,6 +33,37 @@ def test_linear_mode_leaves_the_encoder_as_it_was(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_pretrained_encoder_may_be_trained_more_slowly_than_its_head(
+    model2: Path, encoder_run: Path, tmp_path: Path, finetune_config: Any
+) -> None:
+    before, moved = load_file(encoder_run / "encoder.safetensors"), []
+    for rate in (1.0, 0.1):
+        config = finetune_config(
+            "classify",
+            (f"encoder_rate={rate}", "optimizer.epochs=1"),
+            data=model2,
+            encoder=str(encoder_run),
+            out=tmp_path / str(rate),
+        )
+        folder, _ = finetune(config)
+        after = load_file(folder / "encoder.safetensors")
+        matrices = [name for name in before if before[name].squeeze().ndim > 1]
+        moved.append(sum(float((after[n] - before[n]).square().sum()) for n in matrices) ** 0.5)
+    # Steps of AdamW have the length of the rate, whatever the gradients.
+    assert moved[1] == pytest.approx(0.1 * moved[0], rel=0.3)
+
+
+def test_a_network_from_scratch_has_one_rate(
+    model2: Path, tmp_path: Path, finetune_config: Any
+) -> None:
+    sets = ("encoder_rate=0.1", "optimizer.epochs=1")
+    weights = []
+    for name, more in (("slow", sets), ("plain", sets[1:])):
+        config = finetune_config("classify", more, data=model2, encoder="none", out=tmp_path / name)
+        weights.append(load_file(finetune(config)[0] / "encoder.safetensors"))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
 @pytest.fixture(scope="module")
 def adapted(model2: Path, encoder_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier whose encoder was changed by low-rank matrices."""

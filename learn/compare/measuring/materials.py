@@ -33,7 +33,7 @@ from learn.networks.encoder_files import Backbone, load_encoder
 from learn.pretrain import pretrain
 from learn.runs import identity
 from learn.tasks import task_class
-from learn.tasks.base import find_binning
+from learn.tasks.binning import find_binning
 from learn.training.loop import resolve
 from learn.training.monitor import features_of
 from lensphys.ground.config import validate

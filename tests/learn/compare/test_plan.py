@@ -20,6 +20,19 @@ def test_some_rows_are_trained_whole_on_more() -> None:
     assert models["physics-ijepa", "published"] == models["mae", "physical"] == {3}
 
 
+def test_those_that_are_pretrained_may_train_the_encoder_slowly() -> None:
+    sets = (
+        "finetune.wider.set={physical: {encoder_rate: 0.1}}",
+        "finetune.wider.rows=[mae,scratch]",
+    )
+    rates: dict[tuple[str, str], set[float]] = defaultdict(set)
+    for cell in plan(tier("smoke", *sets)):
+        if cell.mode == "full":
+            rates[cell.method, cell.preset].add(cell.training.encoder_rate)
+    assert rates["mae", "physical"] == {0.1}
+    assert rates["mae", "published"] == rates["scratch", "physical"] == {1.0}
+
+
 @pytest.mark.parametrize("name", ["smoke", "small", "full"])
 def test_every_tier_can_be_planned_and_holds_its_baselines(name: str) -> None:
     config = tier(name)

@@ -71,6 +71,7 @@ class Brightness(Task):
         rows: NDArray[np.int64],
         metrics: dict[str, Any],
         folder: Path,
+        fits: LensFits | None = None,
     ) -> None:
         figure = Figure()
         figure.subplots().plot(_flux(torch.from_numpy(data.image[rows])), predictions, ".")

@@ -40,7 +40,7 @@ def test_rows_are_predicted_measured_and_written(
     np.testing.assert_allclose(predictions[2:3], alone, atol=1e-6)
     metrics = measure_rows(task, predictions, data, rows, memory)
     assert np.sum(metrics["confusion"]) == len(rows)
-    write_results(task, predictions, data, rows, metrics, tmp_path)
+    write_results(task, predictions, data, rows, memory, metrics, tmp_path)
     with h5py.File(tmp_path / "predictions.h5") as file:
         assert file["index"][()].tolist() == rows.tolist()
         assert file["label"][()].tolist() == data.label[rows].tolist()
@@ -78,7 +78,7 @@ def test_a_prediction_that_is_no_number_is_never_silently_good(
     elif task_name == "regress":
         assert all(metrics["images"][name] < count for name, count in whole["images"].items())
     assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
-    write_results(task, predictions, data, rows, metrics, tmp_path)
+    write_results(task, predictions, data, rows, memory, metrics, tmp_path)
     with h5py.File(tmp_path / "predictions.h5") as file:
         assert np.isnan(file["prediction"][0]).all()
     with pytest.raises(InputError, match="gives no numbers for any of"):
@@ -117,7 +117,7 @@ def test_flags_are_counted_and_the_others_measured_apart(
     kept = rows[~judged.flagged]
     alone = measure_rows(task, predictions[kept], data, kept, memory)
     assert metrics["unflagged"] == task.report.headline_numbers(alone)
-    write_results(task, predictions, data, rows, metrics, tmp_path, judged)
+    write_results(task, predictions, data, rows, memory, metrics, tmp_path, judged)
     with h5py.File(tmp_path / "predictions.h5") as file:
         assert [flag.decode() for flag in file["flag"]] == flags.tolist()
         np.testing.assert_array_equal(file["distance"], judged.columns["distance"])
@@ -153,7 +153,7 @@ def test_a_disk_that_takes_no_predictions_is_told(
     model2: Path, tmp_path: Path, untrained_task: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, data = untrained_task("classify", model2)
-    rows = np.arange(4)
+    memory, rows = task.load(data, "cpu"), np.arange(4)
     monkeypatch.setattr(task, "draw", lambda *parts: None)
 
     def fail(*parts: Any, **options: Any) -> None:
@@ -161,5 +161,5 @@ def test_a_disk_that_takes_no_predictions_is_told(
 
     monkeypatch.setattr(h5py.File, "create_dataset", fail)
     with pytest.raises(InputError, match=r"cannot write .*predictions\.h5: no space left; make"):
-        write_results(task, perfect(task, data)[rows], data, rows, {}, tmp_path)
+        write_results(task, perfect(task, data)[rows], data, rows, memory, {}, tmp_path)
     assert list(tmp_path.iterdir()) == []

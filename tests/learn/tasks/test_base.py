@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import cli
-from learn.config import EncoderConfig
 from learn.data import Batch, Split
 from learn.data_description import DataDescription, describe
 from learn.finetune import finetune
@@ -21,10 +20,7 @@ from learn.inference.model import load_model
 from learn.lens_fits.channels import CHANNELS
 from learn.lens_fits.lens_fits import LensFits
 from learn.networks.encoder import Encoder
-from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.tasks import TASKS, task_class
-from learn.tasks.base import find_binning
-from learn.tasks.classify import Classify
 from lensphys.ground.errors import InputError
 from simulate import shards
 from tests.learn.conftest import LENS_FIT, QUICK_FIT, SMALL
@@ -145,29 +141,6 @@ def test_a_run_that_builds_on_fits_is_a_run_like_any_other(
     # Other batches are rounded otherwise, and a short fit may end in another minimum for it.
     agreeing = difference < 1e-3 * np.abs(wanted).max()
     assert agreeing.sum() >= len(rows) / 2
-
-
-ENCODER = EncoderConfig(image_size=64, patch_size=16, embed_dim=24, depth=2, num_heads=3)
-
-
-@pytest.mark.parametrize(("size", "factor"), [(32, 1), (64, 1), (75, 1), (128, 2), (150, 2)])
-def test_automatic_binning_comes_near_the_size_of_the_encoder(size: int, factor: int) -> None:
-    params = Classify.Params(binning=None, label_smoothing=0.0)
-    encoder = Encoder(ENCODER)
-    assert find_binning(params, encoder, size) == factor
-    resnet = TimmBackbone(TimmConfig(backbone="resnet10t", image_size=size))
-    assert find_binning(params, resnet, size) == 1, "this backbone is made for the images"
-
-
-def test_a_run_of_an_earlier_version_sees_the_pixels_as_they_are() -> None:
-    params = Classify.Params(label_smoothing=0.0)
-    assert find_binning(params, Encoder(ENCODER), 150) == 1
-
-
-def test_too_coarse_pixels_are_refused() -> None:
-    params = Classify.Params(binning=20, label_smoothing=0.0)
-    with pytest.raises(InputError, match=r"binning = 20 leaves 7 pixels .* of 150; 18 is the most"):
-        find_binning(params, Encoder(ENCODER), 150)
 
 
 @pytest.mark.parametrize("backbone", ["vit", "resnet10t"])

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from learn.data import Split
 from learn.finetune import finetune
 from learn.lens_fits.lens_fits import NAMES, LensFits
+from learn.tasks import classify
 from learn.tasks.classify import calibration_error, classification_metrics
 from simulate import shards
 from tests.learn.conftest import QUICK_FIT
@@ -42,7 +44,7 @@ def test_classification_from_a_pretrained_encoder(
 
 
 def test_statistics_of_lens_fits_are_a_baseline_that_is_saved_with_the_weights(
-    model2: Path, untrained_task: Any
+    model2: Path, tmp_path: Path, untrained_task: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, data = untrained_task("classify", model2, QUICK_FIT)
     count, width = len(data), module.detection.width
@@ -64,6 +66,10 @@ def test_statistics_of_lens_fits_are_a_baseline_that_is_saved_with_the_weights(
     other, _ = untrained_task("classify", model2, QUICK_FIT)
     other.load_state_dict(module.state_dict())
     assert other.measure(predictions, data, rows, fits) == metrics
+    drawn = Mock()
+    monkeypatch.setattr(classify, "draw_roc", drawn)
+    other.draw(predictions, data, rows, metrics, tmp_path, fits)
+    assert list(drawn.call_args.args[1]) == ["encoder", "radial", "detection"]
 
 
 def test_classification_metrics_of_a_known_case() -> None:

@@ -78,3 +78,18 @@ def test_vectors_do_not_decay_and_frozen_parameters_are_left_out() -> None:
         id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
     }
     assert decay == {id(module.weight): 0.1, id(module.bias): 0.0}
+
+
+def test_a_part_may_have_a_rate_of_its_own() -> None:
+    module = torch.nn.ModuleDict({"encoder": torch.nn.Linear(3, 2), "encoders": parameters()})
+    (optimizer,), _ = adamw_with_cosine(module, settings(warmup_epochs=0), 10, {"encoder": 0.1})
+    found = {
+        id(p): (group["lr"] / settings().lr, group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    inner, outer = module["encoder"], module["encoders"]
+    assert found[id(inner.weight)] == pytest.approx((0.1, 0.1))
+    assert found[id(inner.bias)] == pytest.approx((0.1, 0.0))
+    assert found[id(outer.weight)] == pytest.approx((1.0, 0.1))
+    assert len(found) == 4
