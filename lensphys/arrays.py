@@ -64,7 +64,7 @@ def take_numbers(name: str, value: Any, unit: str = "") -> float | Tensor:
     if isinstance(value, Tensor):
         _check_real(name, value)
         return value if is_linked(value) else _copy(value)
-    if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
+    if _is_scalar(value):
         try:
             return float(value)
         except OverflowError:
@@ -112,10 +112,11 @@ def in_precision(name: str, value: Any) -> Tensor:
 
 
 def take_positions(x: Any, y: Any) -> tuple[Any, Any]:
-    """Return coordinates as tensors: those that are tensors as they are, arrays converted.
+    """Return coordinates as tensors: those that are tensors as they are, others converted.
 
-    The finer precision of the two decides; an array beside a tensor goes to its device.
-    Anything else is left to :func:`lensphys.parameters.check_positions`.
+    The finer precision of two arrays or tensors decides, and a number takes that of the other; what
+    stands beside a tensor goes to its device. Anything else is left to
+    :func:`lensphys.parameters.check_positions`.
 
     Raises:
         ValueError: for arrays that hold no real numbers, or have a unit that is no angle.
@@ -125,12 +126,20 @@ def take_positions(x: Any, y: Any) -> tuple[Any, Any]:
     device = next((v.device for v in (x, y) if isinstance(v, Tensor)), None)
     taken = [_take_position(name, v, device) for name, v in (("x", x), ("y", y))]
     if all(isinstance(v, Tensor) and v.dtype in PRECISIONS for v in taken):
-        dtype = torch.promote_types(*(v.dtype for v in taken))
+        given = [v for v, raw in zip(taken, (x, y), strict=True) if not _is_scalar(raw)] or taken
+        dtype = functools.reduce(torch.promote_types, (v.dtype for v in given))
         taken = [v.to(dtype) for v in taken]
     return taken[0], taken[1]
 
 
+def _is_scalar(value: Any) -> bool:
+    real = isinstance(value, float | int | np.floating | np.integer)
+    return real and not isinstance(value, bool)
+
+
 def _take_position(name: str, value: Any, device: torch.device | None) -> Any:
+    if _is_scalar(value):
+        return torch.tensor(float(value), dtype=torch.float64, device=device)
     many = hasattr(value, "__array__") or isinstance(value, list | tuple)
     if isinstance(value, Tensor | np.generic) or not many:
         return value
@@ -156,11 +165,37 @@ def _with_positions(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def evaluate(self: Any, x: Any, y: Any, *others: Any, **more: Any) -> Any:
         # Every call of a profile comes here: nothing that takes microseconds without need.
-        if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
-            x, y = take_positions(x, y)
-        return method(self, x, y, *others, **more)
+        if isinstance(x, Tensor) and isinstance(y, Tensor):
+            return method(self, x, y, *others, **more)
+        x, y = take_positions(x, y)
+        return _without_axes(_axes_lacking(x, y), method, self, x, y, *others, **more)
 
     return evaluate
+
+
+def _axes_lacking(x: Any, y: Any) -> int:
+    """Number of axes that positions have less than a grid."""
+    axes = [value.ndim if isinstance(value, Tensor) else 2 for value in (x, y)]
+    return max(0, 2 - max(axes))
+
+
+def _without_axes(
+    lacking: int, method: Callable[..., Any], owner: Any, x: Any, y: Any, *others: Any, **more: Any
+) -> Any:
+    """Call a method with positions of fewer axes than a grid; its maps have as few."""
+    if not lacking:
+        return method(owner, x, y, *others, **more)
+    x, y = torch.atleast_2d(x, y)
+    return _drop_axes(method(owner, x, y, *others, **more), lacking)
+
+
+def _drop_axes(found: Any, count: int) -> Any:
+    """Drop the axes before the last ones of a grid that places do not have: of length one."""
+    if isinstance(found, Tensor):
+        return found.squeeze(-2) if count == 1 else found.squeeze(-1).squeeze(-1)
+    if isinstance(found, dict):
+        return {name: _drop_axes(value, count) for name, value in found.items()}
+    return type(found)(_drop_axes(value, count) for value in found)
 
 
 def _check_real(name: str, value: Tensor) -> None:

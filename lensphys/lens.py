@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
-from lensphys.arrays import TakesPositions
 from lensphys.cosmology import DAYS
-from lensphys.mass.base import Unchanging
+from lensphys.mass.base import Deflecting, Unchanging
 from lensphys.mass.shear import Shear
 from lensphys.parameters import (
     Parameter,
     align,
     check_batches,
     check_positions,
+    move,
     read_parameter,
     shared_shape,
     take_parameter,
@@ -35,13 +35,16 @@ class Deflector(Protocol):
     def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Second derivatives of the potential."""
 
+    def to(self, *args: Any, **kwargs: Any) -> Deflector:
+        """The same on another device or in another precision, as :meth:`torch.Tensor.to`."""
 
-class Lens(TakesPositions, Unchanging, abc.ABC):
+
+class Lens(Deflecting, Unchanging):
     """Lens of one plane or of several: maps that follow from the Jacobian.
 
-    Coordinates ``x, y`` are tensors or arrays, in arcsec, of shape ``(ny, nx)`` or
+    Coordinates ``x, y`` are tensors, arrays, lists or numbers, in arcsec, of shape ``(ny, nx)`` or
     ``(B, ny, nx)``; every map comes back as ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is
-    batched.
+    batched. For numbers and flat lists the axes of the map are left out.
     """
 
     def __init__(self, deflectors: Sequence[Deflector], **parameters: Parameter) -> None:
@@ -85,15 +88,12 @@ class Lens(TakesPositions, Unchanging, abc.ABC):
         xx, xy, yx, yy = self.jacobian(x, y)
         return 1 - xx, -0.5 * (xy + yx), 1 - yy
 
-    def convergence(self, x: Tensor, y: Tensor) -> Tensor:
-        """Convergence kappa: surface density over the critical one, dimensionless."""
-        psi_xx, _, psi_yy = self.hessian(x, y)
-        return 0.5 * (psi_xx + psi_yy)
+    @abc.abstractmethod
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the lens on another device or in another precision, as :meth:`torch.Tensor.to`.
 
-    def shear(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Shear ``(gamma1, gamma2)``, dimensionless."""
-        psi_xx, psi_xy, psi_yy = self.hessian(x, y)
-        return 0.5 * (psi_xx - psi_yy), psi_xy
+        Numbers stay numbers: they take device and precision of the grid.
+        """
 
     def magnification(self, x: Tensor, y: Tensor) -> Tensor:
         """Signed magnification ``1 / det(d beta / d theta)``; infinite on critical curves."""
@@ -137,6 +137,17 @@ class ThinLens(Lens):
         alpha_scale = take_parameter("alpha_scale", alpha_scale)
         super().__init__(deflectors, alpha_scale=alpha_scale)
         self.alpha_scale = alpha_scale
+
+    def __repr__(self) -> str:
+        scaled = isinstance(self.alpha_scale, Tensor) or self.alpha_scale != 1
+        scale = f", alpha_scale={self.alpha_scale!r}" if scaled else ""
+        return f"{type(self).__name__}({list(self.deflectors)!r}{scale})"
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        scale = move(self.alpha_scale, *args, **kwargs)
+        return type(self)(
+            [deflector.to(*args, **kwargs) for deflector in self.deflectors], alpha_scale=scale
+        )
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Lensing potential, arcsec^2."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from lensphys import cosmology as cosmo
 from lensphys.arrays import is_traced
 from lensphys.cosmology import DAYS, Cosmology, FlatLambdaCDM
 from lensphys.lens import Deflector, Lens, sum_maps
-from lensphys.parameters import Parameter, align, take_parameter
+from lensphys.parameters import Parameter, align, move, take_parameter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,27 @@ class MultiPlane(Lens):
         # Distances that carry gradients are computed at each call: a graph serves one backward.
         varies = any(isinstance(value, Tensor) for value in named.values())
         self._fixed = None if varies else self._planes()
+
+    def __repr__(self) -> str:
+        return (
+            f"MultiPlane({list(self.deflectors)!r}, {list(self.redshifts)!r}, "
+            f"z_source={self.z_source!r}, cosmology={self.cosmology!r}, "
+            f"z_source_convention={self.z_source_convention!r})"
+        )
+
+    def to(self, *args: Any, **kwargs: Any) -> MultiPlane:
+        # One copy of each, since deflectors that share a tensor form a plane.
+        moved = {id(z): move(z, *args, **kwargs) for z in self.redshifts}
+        cosmology = self.cosmology
+        if isinstance(cosmology, FlatLambdaCDM):
+            cosmology = cosmology.to(*args, **kwargs)
+        return MultiPlane(
+            [deflector.to(*args, **kwargs) for deflector in self.deflectors],
+            [moved[id(z)] for z in self.redshifts],
+            z_source=move(self.z_source, *args, **kwargs),
+            cosmology=cosmology,
+            z_source_convention=move(self.z_source_convention, *args, **kwargs),
+        )
 
     def ray_trace(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Source-plane position ``beta``, arcsec."""

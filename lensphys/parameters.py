@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -200,6 +200,16 @@ class Profile(TakesPositions):
                 ranges[field.name] = FitRange(**declared | {"allowed": allowed})
         return ranges
 
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Return the profile on another device or in another precision, as :meth:`torch.Tensor.to`.
+
+        Numbers stay numbers: they take device and precision of the positions.
+        """
+        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return dataclasses.replace(
+            self, **{name: move(v, *args, **kwargs) for name, v in named if isinstance(v, Tensor)}
+        )
+
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Shape that all parameters broadcast to."""
@@ -273,6 +283,11 @@ def needs_backward(*values: Tensor) -> bool:
     """Tell if backward derivatives are wanted, and neither a transform nor forward ones."""
     wanted = torch.is_grad_enabled() and any(value.requires_grad for value in values)
     return wanted and not is_transformed(*values)
+
+
+def move(value: Parameter, *args: Any, **kwargs: Any) -> Parameter:
+    """A parameter as :meth:`torch.Tensor.to` moves or converts it; a number stays a number."""
+    return value.to(*args, **kwargs) if isinstance(value, Tensor) else value
 
 
 def align(value: Parameter, like: Tensor) -> Tensor:

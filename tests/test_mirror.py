@@ -14,6 +14,8 @@ SHARED = {
     "lensphys/mass/test_population_in_blocks.py",
     "lensphys/test_array_layouts.py",
     "lensphys/test_extension.py",
+    "lensphys/test_moved_lenses.py",
+    "lensphys/test_places.py",
     "lensphys/test_supersampled_images.py",
     "simulate/test_extension.py",
     "simulate/test_faults.py",

@@ -1,4 +1,4 @@
-"""Models as dictionaries of lenstronomy's parameters, out and in."""
+"""Models as dictionaries of lenstronomy's parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from lensphys.export.profiles import read_profile, take_image
-from lensphys.fitting.linear.sersics import list_prefixes
 from lensphys.lens import Deflector, ThinLens
 from lensphys.light.pixelated import PixelatedSource
 from lensphys.light.shapelets import Shapelets
@@ -17,7 +16,7 @@ from lensphys.mass.multipole import CartesianMultipole
 from lensphys.rendering import Light
 
 #: Mass profiles by class: lenstronomy's name. Parameters have the same names.
-_MASSES = {
+MASSES = {
     "ConvergenceSheet": "CONVERGENCE",
     "EPL": "EPL",
     "Multipole": "MULTIPOLE",
@@ -30,7 +29,7 @@ _MASSES = {
     "TNFW": "TNFW",
 }
 #: Light profiles by class: lenstronomy's name.
-_LIGHTS = {
+LIGHTS = {
     "Gaussian": "GAUSSIAN_ELLIPSE",
     "MultiGaussian": "MULTI_GAUSSIAN_ELLIPSE",
     "PixelatedSource": "INTERPOL",
@@ -38,20 +37,19 @@ _LIGHTS = {
     "Shapelets": "SHAPELETS",
 }
 #: Parameters that have another name in lenstronomy.
-_RENAMED = {"amplitude": "amp", "pixel_scale": "scale"}
-#: Parameters of lenstronomy's lights that a fit solves for, or does not vary.
-_LINEAR = {"n_max", "sigma", "image", "scale", "phi_G"}
+RENAMED = {"amplitude": "amp", "pixel_scale": "scale"}
 
 Kwargs = dict[str, Any]
 
 
 def to_lenstronomy(
-    lens: ThinLens, source: Light | None, lens_light: Light | None, index: int = 0
+    lens: ThinLens, source: Light | None = None, lens_light: Light | None = None, index: int = 0
 ) -> Kwargs:
     """Convert one model of a batch into lists and dictionaries that lenstronomy takes.
 
     Args:
-        lens, source, lens_light: profiles, each of one image or of a batch.
+        lens: of one image or of a batch; its ``alpha_scale`` has no place in lenstronomy's lists.
+        source, lens_light: one light profile or several, of one image or of a batch; or None.
         index: image of the batch.
 
     Returns:
@@ -77,95 +75,6 @@ def to_lenstronomy(
     return model
 
 
-def from_lenstronomy(
-    lens_model_list: Sequence[str],
-    kwargs_lens: Sequence[Mapping[str, Any]],
-    source_light_model_list: Sequence[str] = (),
-    kwargs_source: Sequence[Mapping[str, Any]] = (),
-    lens_light_model_list: Sequence[str] = (),
-    kwargs_lens_light: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """Convert a model of lenstronomy into the ``start`` of :func:`lensphys.fit`.
-
-    ``lp.fit(..., start=lp.from_lenstronomy(**model))`` takes what
-    :meth:`lensphys.FitResult.to_lenstronomy` gives. Names are those of a fit: ``theta_E``,
-    ``gamma1``, ``a3_cos``, ``source_R_sersic``, ``lens_light_e1`` ... Amplitudes that a fit solves
-    for, of shapelets and of several Gaussians, are left out.
-
-    Args:
-        lens_model_list, kwargs_lens: one main mass, and perhaps ``SHEAR`` and ``MULTIPOLE``.
-        source_light_model_list, kwargs_source: one light profile at most, or several
-            ``SERSIC_ELLIPSE``: ``source_R_sersic``, ``source_2_R_sersic`` ...
-        lens_light_model_list, kwargs_lens_light: the same, or several ``MULTI_GAUSSIAN_ELLIPSE`` of
-            one centre, of which the first two are taken.
-
-    Raises:
-        ValueError: for lists of different lengths, and profiles that a fit has not.
-    """
-    start: dict[str, Any] = {}
-    main = [name for name in lens_model_list if name not in ("SHEAR", "MULTIPOLE")]
-    if len(main) != 1 or main[0] not in ("SIE", "EPL"):
-        given = ", ".join(lens_model_list) or "nothing"
-        raise ValueError(
-            f"a fit has one main mass, SIE or EPL, beside SHEAR and MULTIPOLE, got {given}"
-        )
-    for name, values in _pair("kwargs_lens", lens_model_list, kwargs_lens):
-        if name == "MULTIPOLE":
-            m, turn = int(values["m"]), int(values["m"]) * values["phi_m"]
-            start[f"a{m}_cos"] = values["a_m"] * math.cos(turn)
-            start[f"a{m}_sin"] = values["a_m"] * math.sin(turn)
-        else:
-            start |= {key: v for key, v in values.items() if key not in ("ra_0", "dec_0")}
-    for prefix, names, kwargs in (
-        ("source", source_light_model_list, kwargs_source),
-        ("lens_light", lens_light_model_list, kwargs_lens_light),
-    ):
-        start |= _read_light(prefix, names, kwargs)
-    return start
-
-
-def _read_light(
-    prefix: str, names: Sequence[str], kwargs: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    pairs = _pair(f"kwargs_{prefix}", names, kwargs)
-    kinds = set(names)
-    several = len(pairs) > 1 and kinds not in ({"MULTI_GAUSSIAN_ELLIPSE"}, {"SERSIC_ELLIPSE"})
-    if several or (pairs and pairs[0][0] not in _LIGHTS.values()):
-        known = ", ".join(_LIGHTS.values())
-        raise ValueError(
-            f"the {prefix} of a fit is one of {known}, or several SERSIC_ELLIPSE, "
-            f"got {', '.join(names)}"
-        )
-    if not pairs:
-        return {}
-    if len(pairs) > 1 and kinds == {"SERSIC_ELLIPSE"}:
-        # Of several, a fit solves for the amplitudes.
-        return {
-            f"{own}{key}": value
-            for own, (_, values) in zip(list_prefixes(prefix, len(pairs)), pairs, strict=True)
-            for key, value in values.items()
-            if key != "amp"
-        }
-    name, values = pairs[0]
-    kept = {key: value for key, value in values.items() if key not in _LINEAR}
-    amplitude = kept.pop("amp", None)
-    if name == "SERSIC_ELLIPSE":
-        kept["amplitude"] = amplitude
-    start = {f"{prefix}_{key}": value for key, value in kept.items()}
-    # The second ellipse of the light of a lens has the centre of the first.
-    for _, other in pairs[1:2]:
-        start |= {f"{prefix}_outer_{key}": other[key] for key in ("e1", "e2")}
-    return start
-
-
-def _pair(
-    what: str, names: Sequence[str], kwargs: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    if len(names) != len(kwargs):
-        raise ValueError(f"{what} must hold {len(names)} dictionaries, got {len(kwargs)}")
-    return list(zip(names, kwargs, strict=True))
-
-
 def _as_list(light: Light | None) -> Sequence[Any]:
     if light is None:
         return ()
@@ -183,13 +92,13 @@ def _convert_mass(profile: Deflector, index: int) -> tuple[str, Kwargs]:
             "phi_m": angle,
             **values,
         }
-    name = _find(_MASSES, profile, "mass")
+    name = _find(MASSES, profile, "mass")
     order = {"m": profile.m} if hasattr(profile, "m") else {}
     return name, order | _read(profile, index)
 
 
 def _convert_light(profile: Any, index: int) -> tuple[str, Kwargs]:
-    name = _find(_LIGHTS, profile, "light")
+    name = _find(LIGHTS, profile, "light")
     values = _read(profile, index)
     if isinstance(profile, PixelatedSource):
         if profile.interpolation != "linear":
@@ -214,4 +123,4 @@ def _find(known: Mapping[str, str], profile: object, kind: str) -> str:
 
 def _read(profile: Any, index: int) -> Kwargs:
     """Parameters of one image under lenstronomy's names."""
-    return {_RENAMED.get(name, name): value for name, value in read_profile(profile, index).items()}
+    return {RENAMED.get(name, name): value for name, value in read_profile(profile, index).items()}

@@ -19,8 +19,10 @@ def read_profile(profile: Any, index: int) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for field in parameter_fields(profile):
-        value = torch.as_tensor(getattr(profile, field.name)).detach()
-        found[field.name] = float(take_image(value, index, 0))
+        value = getattr(profile, field.name)
+        if isinstance(value, Tensor):
+            value = take_image(value.detach(), index, 0)
+        found[field.name] = float(value)
     for key in getattr(profile, "_each", ()):
         row = torch.as_tensor(getattr(profile, key)).detach()
         found[key] = take_image(row, index, 1).double().cpu().numpy()

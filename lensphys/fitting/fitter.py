@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lensphys.export.model import Model
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.fit import fit_linear
 from lensphys.fitting.linear.settings import LIGHTS, LinearModel
@@ -45,7 +46,7 @@ def fit(
     sky: bool | str = False,
     model_error: float | tuple[float, float] = 0.0,
     supersampling: int = 1,
-    start: Mapping[str, Parameter] | None = None,
+    start: Mapping[str, Parameter] | Model | None = None,
     fixed: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
@@ -100,12 +101,13 @@ def fit(
             for a bright core whose PSF is uncertain; or a pair, that of the lens light and that of
             the lensed source. The model is that of the best fit before, in a few rounds, and
             gradients take this noise for a constant.
-        start: starting values by parameter name, numbers or ``(B,)``. If they are those of all
-            parameters, the fit goes on from there. If some are missing, the fit starts from
-            templates that agree with the values: Einstein radii to 20%, other radii within a factor
-            of 2, places of the source to a quarter of the Einstein radius, ellipticities to 0.2;
-            and from the values themselves, with a round lens and a round source at the centre.
-            Without ``start`` the fit starts from the templates that match the image best.
+        start: starting values by parameter name, numbers or ``(B,)``, or a model, as
+            :func:`lensphys.from_lenstronomy` returns it. If they are those of all parameters, the fit goes
+            on from there. If some are missing, the fit starts from templates that agree with the
+            values: Einstein radii to 20%, other radii within a factor of 2, places of the source to
+            a quarter of the Einstein radius, ellipticities to 0.2; and from the values themselves,
+            with a round lens and a round source at the centre. Without ``start`` the fit starts
+            from the templates that match the image best.
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` instead of the default range of a parameter; a
             transformation keeps the fit inside. By default the radius of a source behind a shining
@@ -233,13 +235,14 @@ class Fitter:
         images: Images,
         sigma: Parameter,
         *,
-        start: Mapping[str, Parameter] | None = None,
+        start: Mapping[str, Parameter] | Model | None = None,
         fixed: Mapping[str, Parameter] | None = None,
         priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
     ) -> FitResult:
         """Fit a batch of images; see :func:`fit`."""
         images, weight = check_images(images, sigma)
-        start, fixed, priors = start or {}, fixed or {}, priors or {}
+        start = start.start() if isinstance(start, Model) else start or {}
+        fixed, priors = fixed or {}, priors or {}
         if not self._scenes:
             pixels, _ = self._prepare(images, [])
             check_data(weight, len(self._model.scene(pixels).names) - len(fixed))

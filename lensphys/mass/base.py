@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, TypeAlias
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
+from lensphys.arrays import TakesPositions
 from lensphys.mass.distance import at_any_distance
 from lensphys.parameters import Profile
 
@@ -32,13 +34,31 @@ class Unchanging:
         super().__setattr__(name, value)
 
 
+class Deflecting(TakesPositions, abc.ABC):
+    """A part of a lens, or a whole one: maps that follow from the Hessian of its potential."""
+
+    @abc.abstractmethod
+    def hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Second derivatives of the potential ``(psi_xx, psi_xy, psi_yy)``, dimensionless."""
+
+    def convergence(self, x: Tensor, y: Tensor) -> Tensor:
+        """Convergence kappa: surface density over the critical one, dimensionless."""
+        psi_xx, _, psi_yy = self.hessian(x, y)
+        return 0.5 * (psi_xx + psi_yy)
+
+    def shear(self, x: Tensor, y: Tensor) -> Vector:
+        """Shear ``(gamma1, gamma2)``, dimensionless."""
+        psi_xx, psi_xy, psi_yy = self.hessian(x, y)
+        return 0.5 * (psi_xx - psi_yy), psi_xy
+
+
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class MassProfile(Profile):
+class MassProfile(Profile, Deflecting):
     """A deflector in one lens plane. Angles in arcsec, deflections reduced.
 
-    Every method takes coordinates ``x, y``, tensors or arrays, in arcsec, of shape ``(ny, nx)`` or
-    ``(B, ny, nx)``, and returns maps of shape ``(B, ny, nx)``, or ``(ny, nx)`` where nothing is
-    batched.
+    Every method takes coordinates ``x, y``, tensors, arrays, lists or numbers, in arcsec, of shape
+    ``(ny, nx)`` or ``(B, ny, nx)``, and returns maps of shape ``(B, ny, nx)``, or ``(ny, nx)``
+    where nothing is batched. Fewer axes than two are those of single places.
 
     Positions may be as far as float32 reaches: on a CPU, outside of compiled graphs and transforms,
     those beyond 1e7 arcsec are evaluated in float64; elsewhere results are finite up to 1e10.

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
-from lensphys.arrays import TakesPositions
-from lensphys.mass.base import MassProfile, Unchanging
+from lensphys.mass.base import Deflecting, MassProfile, Unchanging
 from lensphys.mass.distance import is_far
 from lensphys.parameters import (
     check_batches,
@@ -31,7 +30,7 @@ from lensphys.parameters import (
 _BLOCK = {"cpu": 1 << 16, "cpu gradient": 1 << 19, "accelerator": 1 << 24}
 
 
-class Population(TakesPositions, Unchanging):
+class Population(Deflecting, Unchanging):
     """The sum of ``K`` deflectors, whose parameters carry a last axis of length ``K``.
 
     Deflectors are evaluated in blocks of bounded size. A backward pass computes each block again
@@ -83,6 +82,16 @@ class Population(TakesPositions, Unchanging):
     def batch_shape(self) -> tuple[int, ...]:
         """The shape of parameters and mask without the axis that is summed over."""
         return tuple(self._batch)
+
+    def __repr__(self) -> str:
+        return f"Population({self.profile!r})"
+
+    def to(self, *args: Any, **kwargs: Any) -> Population:
+        """Return it on another device or in another precision, as :meth:`torch.Tensor.to`."""
+        mask = self.mask
+        if mask is not None:
+            mask = mask.to(torch.empty(0, device=mask.device).to(*args, **kwargs).device)
+        return Population(self.profile.to(*args, **kwargs), self.chunk, mask)
 
     def potential(self, x: Tensor, y: Tensor) -> Tensor:
         """Lensing potential, arcsec^2."""

@@ -1,4 +1,4 @@
-"""Models that lenstronomy renders like we do, and starts of fits from them."""
+"""Models that lenstronomy renders like we do."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,8 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LightModel.light_model import LightModel
 
 import lensphys as lp
-from lensphys.export.lenstronomy import from_lenstronomy, to_lenstronomy
+from lensphys.export.lenstronomy import to_lenstronomy
 from lensphys.fitting.deflectors import Deflectors
-from tests.lensphys.fitting.mocks import KIND, deviation, draw, image_of
 
 GRID = lp.pixel_grid(20, 0.15, dtype=torch.float64)
 
@@ -100,54 +99,16 @@ def test_profiles_that_lenstronomy_lacks_are_named():
         to_lenstronomy(line, LIGHTS["Sersic"], None)
 
 
-def test_the_way_in_leads_back():
-    deflectors, params = lens()
-    without = lp.ThinLens(deflectors.deflectors[:-1])
-    model = to_lenstronomy(without, LIGHTS["Sersic"], LIGHTS["Gaussians"], 1)
-    start = from_lenstronomy(**model)
-    for name, value in params.items():
-        assert start[name] == pytest.approx(float(value[1]), abs=1e-12), name
-    assert start["source_amplitude"] == 40
-    assert start["source_e2"] == pytest.approx(-0.1)
-    assert {k for k in start if k.startswith("lens_light")} == {
-        f"lens_light_{name}" for name in SHAPE
-    }
-
-
-def test_a_fit_starts_from_the_model_of_another():
-    truth = draw(2, seed=4)
-    images = image_of(truth)
-    first = lp.fit(images, 0.01, **KIND, start=truth, max_steps=1)
-    start = lp.from_lenstronomy(**first.to_lenstronomy(1))
-    again = lp.fit(images[1:], 0.01, **KIND, start=start, max_steps=1)
-    assert deviation(again, {k: v[1:] for k, v in truth.items()}).max() < 1e-6
-
-
-def test_several_sersic_profiles_go_out_and_lead_back():
+def test_several_sersic_profiles_go_out():
     x, y = GRID
     parts = [LIGHTS["Sersic"], lp.Sersic(amplitude=9.0, R_sersic=0.1, n_sersic=1.0, center_x=0.2)]
-    deflectors, _ = lens()
-    plain = lp.ThinLens(deflectors.deflectors[:2])
-    model = to_lenstronomy(plain, parts, parts, 1)
+    model = to_lenstronomy(lens()[0], parts, parts, 1)
     assert model["source_light_model_list"] == ["SERSIC_ELLIPSE"] * 2
     right = parts[0].surface_brightness(x, y)[1] + parts[1].surface_brightness(x, y)
     np.testing.assert_allclose(evaluate(model, "lens light"), right.numpy(), rtol=1e-6)
-    start = from_lenstronomy(**model)
-    assert start["source_R_sersic"] == start["lens_light_R_sersic"] == pytest.approx(0.3)
-    assert start["source_2_center_x"] == start["lens_light_2_center_x"] == pytest.approx(0.2)
-    assert not any(name.endswith("amplitude") for name in start)
-    kind = {"source": ("sersic",) * 2, "lens_light": ("sersic",) * 2, "mass": "EPL"}
-    result = lp.fit(torch.ones(20, 20), 1.0, pixel_scale=0.15, start=start, max_steps=0, **kind)
-    assert {*result.names} == {*start}
-    again = result.to_lenstronomy()["kwargs_source"][1]
-    assert again["R_sersic"] == pytest.approx(0.1, rel=1e-5)
 
 
-def test_bad_lists_are_refused():
-    sie = {"theta_E": 1.0, "e1": 0.0, "e2": 0.0, "center_x": 0.0, "center_y": 0.0}
-    with pytest.raises(ValueError, match="one main mass"):
-        from_lenstronomy(["SIE", "SIE"], [sie, sie])
-    with pytest.raises(ValueError, match="must hold 1"):
-        from_lenstronomy(["SIE"], [])
-    with pytest.raises(ValueError, match="source of a fit is one of"):
-        from_lenstronomy(["SIE"], [sie], ["HERNQUIST"], [{}])
+def test_a_lens_goes_out_alone():
+    model = lp.to_lenstronomy(lens()[0])
+    assert model["lens_model_list"][:2] == ["EPL", "SHEAR"]
+    assert model["kwargs_source"] == model["lens_light_model_list"] == []
