@@ -99,4 +99,6 @@ def _is_regular(x: Tensor, y: Tensor, dx: float, dy: float, rounding: float) -> 
         off_x = (x - x[..., :1, :1] - i * dx).abs().amax()
         off_y = (y - y[..., :1, :1] - j[:, None] * dy).abs().amax()
         # Both positions of a difference are rounded, and so are those that the spacing is from.
-        return bool(torch.maximum(off_x, off_y) <= 1e-3 * dx + 4 * rounding)
+        # A list, since torch.compile warns of each single number that it has to wait for.
+        farthest: float = torch.maximum(off_x, off_y).tolist()
+        return farthest <= 1e-3 * dx + 4 * rounding

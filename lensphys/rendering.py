@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -18,6 +17,7 @@ from lensphys.kernels import launch
 from lensphys.light.base import LightProfile
 from lensphys.parameters import check_batches, check_positions
 from lensphys.psf import PSF
+from lensphys.remembering import remember
 
 
 class RayTracer(Protocol):
@@ -172,7 +172,7 @@ class Pixels:
         return spread
 
 
-@functools.cache
+@remember()
 def _keep_freed_memory() -> None:
     """Make the C library keep the memory of maps that were freed, for the next ones.
 

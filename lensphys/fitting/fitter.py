@@ -102,12 +102,12 @@ def fit(
             the lensed source. The model is that of the best fit before, in a few rounds, and
             gradients take this noise for a constant.
         start: starting values by parameter name, numbers or ``(B,)``, or a model, as
-            :func:`lensphys.from_lenstronomy` returns it. If they are those of all parameters, the fit goes
-            on from there. If some are missing, the fit starts from templates that agree with the
-            values: Einstein radii to 20%, other radii within a factor of 2, places of the source to
-            a quarter of the Einstein radius, ellipticities to 0.2; and from the values themselves,
-            with a round lens and a round source at the centre. Without ``start`` the fit starts
-            from the templates that match the image best.
+            :func:`lensphys.from_lenstronomy` returns it. If they are those of all parameters, the
+            fit goes on from there. If some are missing, the fit starts from templates that agree
+            with the values: Einstein radii to 20%, other radii within a factor of 2, places of the
+            source to a quarter of the Einstein radius, ellipticities to 0.2; and from the values
+            themselves, with a round lens and a round source at the centre. Without ``start`` the
+            fit starts from the templates that match the image best.
         fixed: values, numbers or ``(B,)``, of parameters that are not to be fitted.
         bounds: ``name: (low, high)`` instead of the default range of a parameter; a
             transformation keeps the fit inside. By default the radius of a source behind a shining

@@ -41,6 +41,11 @@ def check_images(images: Images, sigma: Parameter) -> tuple[Tensor, Tensor]:
             precision, and values that are not finite where the noise is.
     """
     images = in_precision("images", _stack("images", images))
+    if torch._C._are_functorch_transforms_active():
+        raise ValueError(
+            "a fit runs under no transform such as vmap or torch.func.grad: give all images at "
+            "once, as (B, ny, nx), and take gradients by backward()"
+        )
     if images.ndim not in (2, 3) or not images.numel():
         raise ValueError(f"images must be (B, ny, nx) or (ny, nx), got {tuple(images.shape)}")
     images = images.reshape(-1, *images.shape[-2:])

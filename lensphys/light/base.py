@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ from torch.func import jvp
 
 from lensphys.arrays import is_traced
 from lensphys.parameters import Parameter, Profile
+from lensphys.remembering import remember
 
 #: Distance from the centre (arcsec) beyond which the brightness is that at this distance: next to
 #: nothing, without numbers that overflow on the way.
@@ -96,7 +96,7 @@ class LightProfile(Profile):
         return evaluate(self), jacobian
 
 
-@functools.cache
+@remember()
 def gauss_legendre(count: int) -> tuple[list[float], list[float]]:
     """Points from -0.5 to 0.5 and weights, of sum 1, of Gauss-Legendre quadrature."""
     places, weights = np.polynomial.legendre.leggauss(count)

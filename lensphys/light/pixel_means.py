@@ -24,6 +24,7 @@ from lensphys.kernels import launch
 from lensphys.light.base import gauss_legendre
 from lensphys.parameters import is_transformed, needs_backward
 from lensphys.products import product
+from lensphys.remembering import remember
 
 #: Outer radius of the pixels whose mean is found on their edges, in units of the longest side that
 #: a pixel has in the stretched coordinates. Like those below it is no distance on a grid: round
@@ -220,7 +221,7 @@ def _radius_and_reach(x: Tensor, y: Tensor, width: float, params: Params) -> tup
     return (u * u + v * v) / (1 - modulus2), width * width * flattening
 
 
-@functools.cache
+@remember()
 def _points(count: int) -> Callable[..., Tensor]:
     return functools.partial(_means_of_points, count)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 
@@ -14,6 +13,7 @@ from lensphys.arrays import is_traced, take_map
 from lensphys.mass.base import MassProfile
 from lensphys.mass.distance import FARTHEST
 from lensphys.parameters import Parameter, check_width, parameter, shared_shape
+from lensphys.remembering import remember
 
 #: Derivatives ``d^p/dx^p d^q/dy^q`` of the potential that are known at the pixel centres.
 _ORDERS = tuple(itertools.product(range(3), range(3)))
@@ -83,7 +83,7 @@ def _multipoles(x: Tensor, y: Tensor, p: int, q: int) -> Tensor:
     return derivative
 
 
-@functools.lru_cache(maxsize=8)
+@remember(8)
 def _kernel(shape: tuple[int, int], device: torch.device) -> Tensor:
     """Transforms ``(9, 2 ny + 2, nx + 2)`` of what a pixel does to all nodes, in pixels."""
     # Outside inference mode even when called in it, since the cached tensor outlives the call.

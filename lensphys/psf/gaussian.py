@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from lensphys.parameters import Parameter, needs_backward
 from lensphys.products import product
 from lensphys.psf.base import as_one, freeze_widths, take_settings
 from lensphys.psf.pixel_kernels import find_reach, share_pixels
+from lensphys.remembering import remember
 
 #: FWHM of a Gaussian in units of its standard deviation.
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
@@ -125,13 +125,13 @@ def _convolve_in_loop(name: str, weights: NDArray[np.floating], image: Tensor) -
     return result.view(image.shape)
 
 
-@functools.lru_cache(maxsize=32)
+@remember(32)
 def _weights(psf: GaussianPSF, dtype: torch.dtype) -> NDArray[np.floating]:
     with torch.inference_mode(False):
         return psf.kernel().to(dtype).numpy()
 
 
-@functools.lru_cache(maxsize=32)
+@remember(32)
 def _matrix(psf: GaussianPSF, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     # Outside inference mode even when called in it, since the cached matrix outlives the call.
     with torch.inference_mode(False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Self
 
@@ -15,6 +14,7 @@ from lensphys.parameters import Parameter
 from lensphys.psf.base import as_one, freeze_widths, take_settings
 from lensphys.psf.convolution import Spectrum, fft_convolve
 from lensphys.psf.pixel_kernels import degrade, find_reach
+from lensphys.remembering import remember
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class MoffatPSF:
         return _moffat(fixed, shape, image.dtype, image.device).convolve(image)
 
 
-@functools.lru_cache(maxsize=32)
+@remember(32)
 def _moffat(
     psf: MoffatPSF, shape: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> Spectrum:

@@ -102,3 +102,12 @@ REFUSED = {
 def test_bad_input_is_refused_with_its_reason(given, settings, message):
     with pytest.raises(ValueError, match=message):
         fit(*given, **PIXELS | settings)
+
+
+@pytest.mark.parametrize("transform", [torch.vmap, torch.func.grad])
+def test_a_fit_under_a_transform_is_refused_with_what_works(transform):
+    def radius(image):
+        return fit(image, 1.0, **PIXELS, max_steps=0).params["theta_E"].sum()
+
+    with pytest.raises(ValueError, match=r"no transform such as vmap .* all images at once"):
+        transform(radius)(IMAGE)
