@@ -100,5 +100,5 @@ def _is_regular(x: Tensor, y: Tensor, dx: float, dy: float, rounding: float) -> 
         off_y = (y - y[..., :1, :1] - j[:, None] * dy).abs().amax()
         # Both positions of a difference are rounded, and so are those that the spacing is from.
         # A list, since torch.compile warns of each single number that it has to wait for.
-        farthest: float = torch.maximum(off_x, off_y).tolist()
-        return farthest <= 1e-3 * dx + 4 * rounding
+        (farthest,) = torch.maximum(off_x, off_y)[None].tolist()
+        return bool(farthest <= 1e-3 * dx + 4 * rounding)
