@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io.fits import Header
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -59,6 +60,8 @@ class Cutout:
     wcs: WCS | None
     exposure_time: float
     """s; NaN where it is not known"""
+    header: Header | None = None
+    """keywords of a FITS file that stay true of other pixels"""
     optics: Optics | None = None
     """PSF and noise of its own; None: as in training"""
 
@@ -194,6 +197,8 @@ def _read_image(
     brightness = _find_kind(stack.unit)
     if brightness is None:
         brightness = model.surface_brightness
+    if model.makes_images:
+        _check_finer(scale, model)
     frame = resample(image, model.size, scale, model.pixel_scale, surface_brightness=brightness)
     exposure = math.nan if stack.exposure_time is None else float(stack.exposure_time[index])
     if not exposure > 0 and config.exposure_time is not None:
@@ -211,7 +216,25 @@ def _read_image(
         surface_brightness=brightness,
         wcs=stack.wcs,
         exposure_time=exposure,
+        header=stack.header,
     )
+
+
+def _check_finer(scale: float, model: Network) -> None:
+    """Refuse pixels that are as fine as those that a network makes.
+
+    Raises:
+        BrokenFileError: for them, with the command that trains a network for their like.
+    """
+    finer = model.pixel_scale / model.factor
+    if scale <= finer * (1 + TOLERANCE):
+        raise BrokenFileError(
+            f"its pixels of {scale:.3g} arcsec are as fine as the output of the network, "
+            f"{finer:.3g} arcsec, which serves pixels of {model.pixel_scale:.3g}; train one for "
+            f"yours: `{program()} import PAIRS --pixel-scale {scale / model.factor:.3g}` of "
+            f"PAIRS/HR/ and PAIRS/LR/, then `{program()} finetune --task {model.purpose} --data "
+            "data/imported/PAIRS`"
+        )
 
 
 def _without_excess(image: NDArray[Any], largest: float) -> NDArray[np.float64]:
@@ -245,21 +268,5 @@ def _list_changes(cutout: Cutout, scale: float, model: Network) -> Iterator[str]
         yield "in an unknown unit, taken for flux per pixel"
     if cutout.filled > 0.5:
         yield "with more than half of its pixels filled"
-    if model.makes_images:
-        if cutout.blank:
-            yield "with pixels that are all equal"
-        yield from _list_limits(scale, model)
-
-
-def _list_limits(scale: float, model: Network) -> Iterator[str]:
-    """Remarks on an image of pixels for which a network that makes images was not trained."""
-    finer = model.pixel_scale / model.factor
-    if scale > finer * (1 + TOLERANCE):
-        return
-    yield (
-        f"on pixels of {scale:.3g} arcsec, and the output has {finer:.3g}: no detail is added; the "
-        f"network resolves pixels of {model.pixel_scale:.3g} arcsec; train one for others: "
-        f"`{program()} import PAIRS --pixel-scale {scale / model.factor:.3g}` of PAIRS/HR/ and "
-        f"PAIRS/LR/, then `{program()} finetune --task {model.purpose} --data "
-        "data/imported/PAIRS`"
-    )
+    if model.makes_images and cutout.blank:
+        yield "with pixels that are all equal"

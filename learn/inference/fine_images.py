@@ -69,7 +69,7 @@ def _name_file(cutout: Cutout, factor: int, names: Counter[str]) -> str:
 def _make_hdu(
     cutout: Cutout, image: NDArray[np.float32], factor: int, model: Model
 ) -> fits.PrimaryHDU:
-    """A super-resolved image without its padding, with the WCS of the original where it has one.
+    """A super-resolved image without its padding, with WCS and keywords of the original.
 
     A surface brightness stays what it is, and the flux of a pixel is shared by those that it
     becomes, whichever of the two the network was trained on.
@@ -78,9 +78,10 @@ def _make_hdu(
     rows, columns = (
         slice(part.start * factor, part.stop * factor) for part in (frame.rows, frame.columns)
     )
-    header = fits.Header()
+    header = fits.Header() if cutout.header is None else cutout.header.copy()
     if cutout.wcs is not None:
-        header = _zoom_wcs(cutout.wcs, frame.corner, frame.step / factor).to_header(relax=True)
+        finer = _zoom_wcs(cutout.wcs, frame.corner, frame.step / factor)
+        header.update(finer.to_header(relax=True))
     if cutout.unit is not None:
         header["BUNIT"] = ascii_text(cutout.unit)
     header["PIXSCALE"] = (model.pixel_scale / factor, "arcsec")

@@ -21,6 +21,7 @@ from simulate.importers.beside import find_flags
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.extensions import SCIENCE, Choice, choose_image, is_image, sky_images
 from simulate.importers.flags import Bad, bad_pixels, flagged
+from simulate.importers.keywords import kept_keywords
 from simulate.importers.npy import image_shape, one_image
 from simulate.importers.packed import MAX_UNPACKED, check_headers, open_packed
 from simulate.importers.roles import split_extension
@@ -38,6 +39,8 @@ class ImageHeader:
     unit: str | None
     exposure_time: float
     """s; NaN where it is not given"""
+    header: fits.Header
+    """keywords that stay true of other pixels"""
     note: str = ""
     """other images of the sky in the file that are not taken; empty where there are none"""
 
@@ -104,6 +107,8 @@ class OpenImage:
     """one image of a cube, or all of it where it is one image; NaN where a pixel is bad"""
     exposure_time: float
     """s; NaN where it is not given"""
+    header: fits.Header
+    """keywords that stay true of other pixels"""
     note: str = ""
     """other images of the sky in the file that are not taken; empty where there are none"""
     remarks: tuple[str, ...] = ()
@@ -137,6 +142,7 @@ def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
             wcs,
             lambda index: read((index,) if is_cube else (slice(None),)),
             _exposure_time(file, image),
+            kept_keywords(file, image),
             choice.note,
             tuple(remarks),
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from astropy.io.fits import Header
     from astropy.wcs import WCS
 
 
@@ -24,6 +25,7 @@ class Stack:
         unit: of the fluxes; None where the file does not give it.
         wcs: of the sky, None where the file has none.
         exposure_time: (count,) total, s; None where the file has none, NaN for single images.
+        header: keywords of a FITS file that stay true of other pixels; None of other files.
         notes: other images in the file that are not taken, and what became of masks.
     """
 
@@ -33,4 +35,5 @@ class Stack:
     unit: str | None = None
     wcs: WCS | None = None
     exposure_time: NDArray[np.float64] | None = None
+    header: Header | None = None
     notes: tuple[str, ...] = ()

@@ -169,4 +169,13 @@ def _fits(path: Path, hdu: str | None) -> Iterator[Stack]:
         wcs = image.wcs if scale else None
         times = np.full(count, image.exposure_time)
         notes = tuple(note for note in (image.note, *image.remarks) if note)
-        yield Stack(count, lambda i: image.plane(i).reshape(shape), scale, unit, wcs, times, notes)
+        yield Stack(
+            count,
+            lambda i: image.plane(i).reshape(shape),
+            scale,
+            unit,
+            wcs,
+            times,
+            image.header,
+            notes,
+        )

@@ -123,14 +123,23 @@ def test_an_image_of_excess_alone_is_left_out(tmp_path: Path, scene: np.ndarray)
     assert "it has no good pixel" in lines[1]
 
 
-def test_pixels_as_fine_as_the_output_are_said(tmp_path: Path, scene: np.ndarray) -> None:
-    path = save(tmp_path / "a.fits", scene, SCALE / 2)
-    lines = read(network(makes_images=True), path)[1]
-    (line,) = (line for line in lines if "no detail is added" in line)
-    assert "on pixels of 0.05 arcsec, and the output has 0.05" in line
-    assert "import PAIRS --pixel-scale 0.025" in line
-    coarse = save(tmp_path / "b.fits", scene, SCALE)
-    assert not any("no detail" in line for line in read(network(makes_images=True), coarse)[1])
+@pytest.mark.parametrize("part", [2.0, 1.99, 3.0])
+def test_pixels_as_fine_as_the_output_are_refused_with_what_serves_them(
+    tmp_path: Path, scene: np.ndarray, part: float
+) -> None:
+    path = save(tmp_path / "a.fits", scene, SCALE / part)
+    cutouts, lines = read(network(makes_images=True), path)
+    assert not cutouts
+    scale = f"{SCALE / part:.3g}"
+    assert (
+        f"its pixels of {scale} arcsec are as fine as the output of the network, 0.05" in lines[0]
+    )
+    assert f"serves pixels of {SCALE:.3g}; train" in lines[0]
+    assert f"import PAIRS --pixel-scale {SCALE / part / 2:.3g}`" in lines[0]
+    assert read(network(), path)[0], "other networks take them"
+    for name, scale in (("b.fits", SCALE), ("c.fits", 0.6 * SCALE)):
+        coarse = save(tmp_path / name, scene, scale)
+        assert read(network(makes_images=True), coarse)[0]
 
 
 def test_files_that_show_no_sky_or_cannot_be_read_are_named(

@@ -35,6 +35,7 @@ def cutout(
         unit=unit,
         surface_brightness=surface_brightness,
         wcs=None,
+        header=None,
     )
 
 

@@ -221,14 +221,16 @@ def test_super_resolved_fits_keeps_its_place_on_the_sky(
 ) -> None:
     shape = (50, 24)
     image = 30 * star(shape, 22.0, 13.0, sigma=2.5)  # outshines what one epoch has taught
-    path = save_fits(tmp_path / "a.fits", image.astype(np.float32), scale, BUNIT="2 e-/s")
+    path = save_fits(
+        tmp_path / "a.fits", image.astype(np.float32), scale, BUNIT="2 e-/s", FILTER="F814W"
+    )
     out, count, _ = predicted(superresolver, path)
     assert (out, count) == (Path("predictions"), 1)
     with fits.open(out / "a_x2.fits") as file:
         finer, header = file[0].data, file[0].header
     rows, columns = (min(32, int(n * scale / 0.202 + 1e-6)) * 2 for n in shape)
     assert finer.shape == (rows, columns), "without padding"
-    assert header["BUNIT"] == "2 e-/s"
+    assert (header["BUNIT"], header["FILTER"]) == ("2 e-/s", "F814W")
     assert header["PIXSCALE"] == pytest.approx(0.101, rel=1e-3)
     before, after = sky(scale, shape), WCS(header)
     width = np.sqrt(np.abs(np.linalg.det(after.pixel_scale_matrix))) * 3600
