@@ -58,6 +58,8 @@ class Cutout:
     surface_brightness: bool
     """pixels hold flux per solid angle, not flux"""
     wcs: WCS | None
+    pixel_scale: float
+    """of the pixels of the file, arcsec"""
     exposure_time: float
     """s; NaN where it is not known"""
     header: Header | None = None
@@ -215,6 +217,7 @@ def _read_image(
         unit=stack.unit,
         surface_brightness=brightness,
         wcs=stack.wcs,
+        pixel_scale=scale,
         exposure_time=exposure,
         header=stack.header,
     )

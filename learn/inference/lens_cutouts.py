@@ -104,6 +104,7 @@ def make_cutout(data: LensData, lens: LensFiles, model: Model) -> Cutout:
         unit=None,
         surface_brightness=model.surface_brightness,
         wcs=data.wcs,
+        pixel_scale=data.pixel_scale,
         exposure_time=math.nan,
         optics=Optics(resample_kernel(data.psf, frame.step), factor * noise),
     )

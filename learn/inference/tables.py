@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 from torch import Tensor
 
 from learn.inference.cutouts import Cutout
 from learn.inference.outputs import FIRST, FORMATS, LAST, is_table, writing
+from learn.inference.sky_columns import UNITS, angle_columns, find_skies, place_columns
 from learn.tasks.base import Task
 from learn.tasks.outliers import NOT_COMPUTED, Resemblance
 from lensphys.ground.files import check_output
 from lensphys.ground.locks import replacing_alone
 from lensphys.ground.names import ascii_text, plain_text
 
+#: Units of labels, as astropy calls them and as FITS does.
+_UNITS = {
+    "AB mag": ("mag(AB)", "mag"),
+    "e-/s": ("electron / s", "electron/s"),
+    "e-/s/arcsec^2": ("electron / (s arcsec2)", "electron/s/arcsec**2"),
+    "log10 eV": ("dex(eV)", "log(eV)"),
+    "solar masses": ("solMass", "solMass"),
+}
 #: Characters that FITS has for the name of a column.
 _LONGEST_NAME = 64
 
@@ -66,7 +76,8 @@ def write_table(out: Path, predictions: Predictions, task: Task, *, overwrite: b
         place = check_output(out, "table of predictions", is_table, overwrite=overwrite)
         place.parent.mkdir(parents=True, exist_ok=True)  # where a link leads
         with replacing_alone(place) as temporary:
-            _make_table(joined, out.suffix).write(temporary, format=FORMATS[out.suffix])
+            table = _make_table(joined, out.suffix)
+            _write(table, dict(zip(table.colnames, joined, strict=True)), task, out, temporary)
     return len(joined[FIRST[0]])
 
 
@@ -79,14 +90,40 @@ def _columns(predicted: Predicted, task: Task) -> dict[str, NDArray[Any]]:
         names: np.array([plain_text(cutout.path) for cutout in batch]),
         index: np.array([cutout.index for cutout in batch]),
     }
+    skies = find_skies(batch)
+    columns |= place_columns(skies)
     judgement = {} if judged is None else judged.columns
-    for name, column in task.table(predicted.values).items():
-        taken = name in FIRST + LAST or name in judgement
+    own = task.table(predicted.values)
+    for name, column in (own | angle_columns(own, skies)).items():
+        taken = name in columns or name in LAST or name in judgement
         columns[f"prediction_{name}" if taken else name] = column
     columns |= judgement
     columns[bad] = np.array([cutout.bad for cutout in batch])
     columns[flag] = predicted.flags
     return columns
+
+
+def _write(table: Table, keys: Mapping[str, str], task: Task, out: Path, place: Path) -> None:
+    """Write a table with the units of its columns.
+
+    Args:
+        table: to write.
+        keys: name of a column to that which its unit is known by.
+        task: knows the units of its columns.
+        out: its ending names the format.
+        place: to write to.
+    """
+    known = UNITS | task.units
+    units = {name: known[key] for name, key in keys.items() if known.get(key)}
+    if out.suffix == ".fits":
+        hdu = fits.table_to_hdu(table)
+        for name, unit in units.items():
+            hdu.columns.change_unit(name, _UNITS.get(unit, (unit, unit))[1])
+        hdu.writeto(place)
+        return
+    for name, unit in units.items():
+        table[name].unit = _UNITS.get(unit, (unit, unit))[0]
+    table.write(place, format=FORMATS[out.suffix])
 
 
 def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
@@ -98,12 +135,14 @@ def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
     table = Table()
     for name, column in zip(names, columns.values(), strict=True):
         values = column
-        if column.dtype.kind == "U":
-            values = np.array([show(text) for text in column])
-        if column.dtype.kind in "Ub" and name not in FIRST + LAST:
+        if column.dtype.kind == "b" and ascii_only:  # a verdict of FITS is true or false
+            values = values.astype(str)
+        if values.dtype.kind == "U":
+            values = np.array([show(text) for text in values])
+        if values.dtype.kind in "Ub" and name not in FIRST + LAST:
             # Neither a class nor a verdict follows from what could not be computed.
             values = np.where(failed, np.zeros((), values.dtype), values)
-            if failed.any() and not ascii_only:  # FITS would hold true for a masked verdict
+            if failed.any() and not ascii_only:
                 values = MaskedColumn(values, mask=failed)
         table[name] = values
     return table

@@ -260,6 +260,11 @@ class Task(Trained, abc.ABC):
         columns = predictions.flatten(1).numpy().T
         return {f"prediction_{i}": column for i, column in enumerate(columns)}
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the columns of :meth:`table`, by name, as far as they have one."""
+        return {}
+
     def load(self, data: DataSet, device: str, *, with_params: bool = False) -> InMemory:
         """Hold a data set in memory, with the lens fits of its images where the encoder sees them.
 

@@ -127,7 +127,8 @@ class Classify(FeatureTask):
     def table(self, predictions: Tensor) -> dict[str, NDArray[Any]]:
         probability = predictions.numpy()
         columns = {f"p_{name}": probability[:, i] for i, name in enumerate(self.label_names)}
-        return {"predicted": np.array(self.label_names)[probability.argmax(1)], **columns}
+        predicted = np.array(self.label_names)[probability.argmax(1)]
+        return {"predicted": predicted, "score": probability.max(1), **columns}
 
 
 def classification_metrics(

@@ -92,6 +92,7 @@ class Find(FeatureTask):
         columns = {
             "p_lens": odds.sigmoid(),
             "log_odds": odds,
+            "threshold": self.threshold.cpu().double().sigmoid().expand_as(odds),
             "is_lens": odds >= self.threshold.cpu(),
         }
         return {name: values.numpy() for name, values in columns.items()}

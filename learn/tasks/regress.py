@@ -25,6 +25,7 @@ from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import REGRESS
 from lensphys.ground.config import suggestion
 from lensphys.ground.errors import InputError
+from simulate.dataset.columns import unit
 from simulate.shards import Array, DataSet
 
 #: A column whose range is below this part of its size is constant up to rounding.
@@ -232,6 +233,10 @@ class Regress(FeatureTask):
         for k, name in enumerate(self.columns):
             table |= {name: mean[:, k], f"{name}_error": sigma[:, k]}
         return table
+
+    @property
+    def units(self) -> dict[str, str]:
+        return {key: unit(name) for name in self.columns for key in (name, f"{name}_error")}
 
     def _gaussian(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, K) of the standardised columns."""

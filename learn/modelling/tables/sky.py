@@ -18,11 +18,11 @@ class Sky:
 
     Args:
         wcs: of the pixels of the image.
-        shape: (ny, nx).
+        shape: (ny, nx); half of it is the middle, from the edge of the first pixel.
         pixel_scale: arcsec.
     """
 
-    def __init__(self, wcs: WCS, shape: tuple[int, int], pixel_scale: float) -> None:
+    def __init__(self, wcs: WCS, shape: tuple[float, float], pixel_scale: float) -> None:
         self._wcs, self._shape, self._pixel_scale = wcs, shape, pixel_scale
 
     def place(self, x: float = 0.0, y: float = 0.0) -> tuple[float, float]:
@@ -63,7 +63,7 @@ class Sky:
         return self._wcs.pixel_to_world(column, row).icrs
 
 
-def find_sky(wcs: WCS | None, shape: tuple[int, int], pixel_scale: float) -> Sky | None:
+def find_sky(wcs: WCS | None, shape: tuple[float, float], pixel_scale: float) -> Sky | None:
     """The sky behind an image; None where its WCS gives no place on the sky.
 
     Args:

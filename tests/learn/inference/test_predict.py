@@ -78,8 +78,8 @@ def test_a_table_has_the_probabilities_that_the_run_has_written(
     assert (out, count, lines) == (Path("predictions.csv"), 60, [])
     table = Table.read(out)
     assert table.colnames == [
-        "file", "index", "predicted", "p_no_sub", "p_cdm", "p_axion", "distance", "n_bad_pixels",
-        "flag"
+        "file", "index", "ra", "dec", "predicted", "score", "p_no_sub", "p_cdm", "p_axion",
+        "distance", "n_bad_pixels", "flag"
     ]  # fmt: skip
     with h5py.File(classifier / "predictions.h5") as file:
         expected, index = file["prediction"][()], file["index"][()]

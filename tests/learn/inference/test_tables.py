@@ -25,12 +25,14 @@ def task(names: list[str]) -> Any:
         best = np.array(names)[values.argmax(1).numpy()]
         return {"predicted": best, **columns, "is_lens": values[:, 0].numpy() > 0.5}
 
-    return SimpleNamespace(table=columns)
+    return SimpleNamespace(table=columns, units={})
 
 
 def batch(values: list[list[float]], path: str = "a.fits") -> Any:
     numbers = torch.tensor(values)
-    cutouts = [SimpleNamespace(path=Path(path), index=i, bad=3) for i in range(len(values))]
+    frame = SimpleNamespace(rows=slice(0, 8), columns=slice(0, 8), corner=(0.0, 0.0), step=1.0)
+    about = {"path": Path(path), "bad": 3, "frame": frame, "wcs": None, "pixel_scale": 0.1}
+    cutouts = [SimpleNamespace(index=i, **about) for i in range(len(values))]
     return Predicted(cutouts, numbers, numbers.isfinite().all(1).numpy(), None)  # type: ignore[arg-type]
 
 
@@ -43,8 +45,8 @@ def test_any_name_of_a_class_can_be_written_and_read(tmp_path: Path, ending: str
     assert is_table(out)
     table = Table.read(out)
     assert len(table) == len(NAMES)
-    assert len(table.colnames) == 2 + 1 + len(NAMES) + 1 + 2
-    found = np.array([table[name] for name in table.colnames[3:-3]])
+    assert len(table.colnames) == 4 + 1 + len(NAMES) + 1 + 2
+    found = np.array([table[name] for name in table.colnames[5:-3]])
     np.testing.assert_array_equal(found, np.eye(len(NAMES)))
     if ending != ".fits":
         assert list(table["predicted"])[:5] == NAMES[:5]
@@ -67,7 +69,7 @@ def test_what_could_not_be_computed_is_flagged_and_has_no_class(
     assert np.isnan(np.ma.filled(np.ma.masked_invalid(table["p_x"]), np.nan)[1])
     assert list(np.ma.filled(table["predicted"].astype("U9"), "")) == ["x", "", "y"]
     verdicts = np.ma.filled(np.ma.asarray(table["is_lens"]).astype("U9"), "")
-    assert list(verdicts) == ["True", "False" if ending == ".fits" else "", "False"]
+    assert list(verdicts) == ["True", "", "False"]
     if ending == ".csv":
         with out.open(newline="") as file:
             row = list(csv.DictReader(file))[1]
@@ -76,11 +78,15 @@ def test_what_could_not_be_computed_is_flagged_and_has_no_class(
 
 def test_columns_of_a_task_keep_clear_of_the_others(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
-    odd = SimpleNamespace(table=lambda values: {"file": np.ones(1), "flag": np.full(1, 2.0)})
+    odd = SimpleNamespace(
+        table=lambda values: {"file": np.ones(1), "flag": np.full(1, 2.0), "ra": np.full(1, 3.0)},
+        units={},
+    )
     write_table(out, [batch([[0.5]])], odd, overwrite=False)  # type: ignore[arg-type]
     table = Table.read(out)
     assert table["file"][0] == "a.fits"
-    assert (table["prediction_file"][0], table["prediction_flag"][0]) == (1.0, 2.0)
+    names = ("prediction_file", "prediction_flag", "prediction_ra")
+    assert [table[name][0] for name in names] == [1.0, 2.0, 3.0]
 
 
 def test_a_file_that_has_come_meanwhile_is_not_replaced(tmp_path: Path) -> None:
