@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from learn.audit_files import FINDINGS, PICTURE, check_audit
 from learn.baselines.radial import radial_classifier, radial_features
 from learn.config import AuditConfig
-from learn.data import Batch, BatchIndices, InMemory, Split, loader, split
+from learn.data import Batch, BatchIndices, InMemory, loader
 from learn.reporting.figures.audit import draw_sensitivity
+from learn.splits import Split, split
 from learn.training.progress import Progress
 from learn.views.symmetries import random_d4
 from lensphys.ground.errors import InputError

@@ -1,9 +1,8 @@
-"""A data set in memory, split and served in batches without a Python loop over images."""
+"""A data set in memory, served in batches without a Python loop over images."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from learn.config import FinetuneConfig, StretchConfig, TrainingConfig
+from learn.config import StretchConfig, TrainingConfig
 from learn.lens_fits.channels import stack_channels
 from learn.lens_fits.lens_fits import LensFits
 from learn.training.processes import process_rank
@@ -106,78 +105,6 @@ def noise_level(images: Tensor) -> Tensor:
     """
     difference = (images[..., 1:] - images[..., :-1]).abs()
     return difference.flatten(1).median(1).values.median() * 1.4826 / 2**0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Indices of the images for training, validation and test; no two overlap."""
-
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-
-def split(
-    label: NDArray[np.int64],
-    names: Sequence[str],
-    *,
-    validation_fraction: float,
-    test_fraction: float,
-    labels_per_class: int | None,
-    seed: int,
-) -> Split:
-    """Split a data set, with every class in the same proportion in all parts.
-
-    The test part depends on the labels and the fractions alone, so that runs with other seeds and
-    budgets are tested on the same images.
-
-    Args:
-        label: (N,) classes of the images, indices into ``names``.
-        names: of the classes.
-        validation_fraction, test_fraction: of every class.
-        labels_per_class: number of training labels a class; None: all that are left.
-        seed: of which images are trained on, and which validated with.
-
-    Raises:
-        InputError: if a part would lack a class, or has fewer labels than asked for.
-    """
-    fixed, rng = np.random.default_rng(0), np.random.default_rng(seed)
-    parts: list[list[NDArray[np.int64]]] = [[], [], []]
-    for number in np.unique(label):
-        name = names[number]
-        members = fixed.permutation(np.flatnonzero(label == number))
-        n_test = round(len(members) * test_fraction)
-        n_validation = round(len(members) * validation_fraction)
-        rest = rng.permutation(members[n_test:])
-        validation, train = rest[:n_validation], rest[n_validation:]
-        unwatched = validation_fraction > 0 and not n_validation
-        if unwatched or not (n_test and len(train)):
-            raise InputError(
-                f"{len(members)} images of {name} are too few to split into training, "
-                "validation and test; simulate more with --n"
-            )
-        if labels_per_class:
-            if labels_per_class > len(train):
-                raise InputError(
-                    f"labels_per_class = {labels_per_class}: only {len(train)} images of {name} "
-                    "are left for training; simulate more with --n"
-                )
-            train = train[:labels_per_class]
-        for part, indices in zip(parts, (train, validation, members[:n_test]), strict=True):
-            part.append(indices)
-    return Split(*(np.sort(np.concatenate(part)) for part in parts))
-
-
-def split_for(data: DataSet, config: FinetuneConfig) -> Split:
-    """Split a data set as a fine-tuning configuration asks for; see :func:`split`."""
-    return split(
-        data.label,
-        data.label_names,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        labels_per_class=config.labels_per_class,
-        seed=config.seed,
-    )
 
 
 class InMemory(Dataset[Batch]):

@@ -11,7 +11,7 @@ import torch
 
 from learn.checks import check_mode, check_preset
 from learn.config import FinetuneConfig
-from learn.data import BatchIndices, InMemory, Split, loader, split_for, training_batches
+from learn.data import BatchIndices, InMemory, loader, training_batches
 from learn.data_description import describe
 from learn.inference.model_file import save_model
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
@@ -22,6 +22,7 @@ from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import CHECKPOINTS, METRICS
 from learn.runs import find_encoder, run_folder
+from learn.splits import Split, split_for
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from learn.tasks.judging import judge_rows, learn_ordinary

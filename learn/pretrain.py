@@ -25,6 +25,7 @@ from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import CURVES, DESCRIPTION, read_curves
 from learn.runs import run_folder
+from learn.splits import published_parts
 from learn.training.limits import check_limits
 from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
@@ -98,6 +99,8 @@ def _read_data(config: PretrainConfig) -> shards.DataSet:
     check_pretraining_data(config)
     assert config.data is not None
     data = shards.read(config.data, config.classes)
+    if config.published_split and (parts := published_parts(data)):
+        data = data.rows(parts["train"])  # an encoder is not tested on what it was pretrained on
     channels, ny, nx = data.image.shape[1:]
     if channels != 1:
         raise InputError(f"{config.data} has images of {channels} channels, the encoder takes 1")

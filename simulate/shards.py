@@ -153,6 +153,17 @@ class DataSet:
         """Names of the classes, in the order of their labels."""
         return [str(name) for name in self.attrs["label_names"]]
 
+    def rows(self, indices: NDArray[np.int64] | slice) -> DataSet:
+        """Some of the images, with all that belongs to them."""
+        return dataclasses.replace(
+            self,
+            image=self.image[indices],
+            label=self.label[indices],
+            params={name: values[indices] for name, values in self.params.items()},
+            image_lr=None if self.image_lr is None else self.image_lr[indices],
+            numbers=None if self.numbers is None else self.numbers[indices],
+        )
+
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a data set, finished or not.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learn.data import split_for
 from learn.data_description import DataDescription, describe
 from learn.inference.model_file import restore
 from learn.inference.outputs import check_evaluation
 from learn.inference.testing import measure_rows, predict_rows, take_first, write_results
 from learn.run_files import EVALUATION, read_run_config
+from learn.splits import split_for
 from learn.tasks import task_report
 from learn.tasks.judging import judge_rows
 from lensphys.ground.devices import choose_device

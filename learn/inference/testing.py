@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -116,16 +115,7 @@ def are_computed(predictions: Tensor) -> NDArray[np.bool_]:
 
 def take_first(data: DataSet, count: int | None) -> DataSet:
     """The first images of a data set; all of them if no count is given."""
-    if count is None:
-        return data
-    return dataclasses.replace(
-        data,
-        image=data.image[:count],
-        label=data.label[:count],
-        params={name: values[:count] for name, values in data.params.items()},
-        image_lr=None if data.image_lr is None else data.image_lr[:count],
-        numbers=None if data.numbers is None else data.numbers[:count],
-    )
+    return data if count is None else data.rows(slice(count))
 
 
 def write_results(

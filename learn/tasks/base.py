@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from learn.config import FinetuneConfig
-from learn.data import Batch, InMemory, Split, Stretch
+from learn.data import Batch, InMemory, Stretch
 from learn.data_description import DataDescription
 from learn.lens_fits.channels import bin_stack, stack_channels
 from learn.lens_fits.lens_fits import LensFits
@@ -27,6 +27,7 @@ from learn.networks.rcan import RCAN
 from learn.networks.size import VIT
 from learn.networks.timm_backbone import TimmBackbone, TimmConfig
 from learn.reporting.task_report import TaskReport
+from learn.splits import Split
 from learn.tasks.binning import find_binning
 from learn.tasks.data_needs import DataNeeds
 from learn.tasks.outliers import OutlierTest

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learn.baselines.radial import RadialBaseline
-from learn.data import Batch, Split
+from learn.data import Batch
 from learn.data_description import DataDescription
 from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
 from learn.reporting.figures.find import draw_finder, draw_look_alikes
 from learn.reporting.tasks.find import REPORT
+from learn.splits import Split
 from learn.tasks.base import FeatureTask
 from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import FIND

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learn.data import Batch, BatchIndices, InMemory, Split, loader
+from learn.data import Batch, BatchIndices, InMemory, loader
 from learn.lens_fits.features import fit_features
+from learn.splits import Split
 from learn.tasks.base import Task
 from learn.tasks.misfit import measure_misfit
 from learn.tasks.outliers import Observed, OutlierTest, Resemblance

@@ -14,12 +14,13 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from learn.baselines.radial import RadialBaseline
-from learn.data import Batch, Split
+from learn.data import Batch
 from learn.data_description import DataDescription
 from learn.lens_fits.lens_fits import LensFits
 from learn.networks.head import Head
 from learn.reporting.figures.regress import draw_calibration, draw_regression
 from learn.reporting.tasks.regress import REPORT
+from learn.splits import Split
 from learn.tasks.base import FeatureTask
 from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import REGRESS

@@ -1,4 +1,4 @@
-"""Batches, splits and the stretch of fluxes."""
+"""Batches and the stretch of fluxes."""
 
 import dataclasses
 from pathlib import Path
@@ -9,49 +9,9 @@ import pytest
 import torch
 
 from learn.config import StretchConfig
-from learn.data import (
-    Batch,
-    BatchIndices,
-    InMemory,
-    Stretch,
-    loader,
-    noise_level,
-    split,
-    split_for,
-    training_batches,
-)
+from learn.data import Batch, BatchIndices, InMemory, Stretch, loader, noise_level, training_batches
 from lensphys.ground.errors import InputError
 from simulate import shards
-
-LABELS = np.arange(300) % 3
-
-
-NAMES = ("no_sub", "cdm", "axion")
-
-
-FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.2}
-
-
-def test_parts_do_not_overlap_and_hold_every_class_in_proportion() -> None:
-    parts = split(LABELS, NAMES, labels_per_class=None, seed=0, **FRACTIONS)
-    everything = np.concatenate([parts.train, parts.validation, parts.test])
-    np.testing.assert_array_equal(np.sort(everything), np.arange(300))
-    for part, count in ((parts.train, 70), (parts.validation, 10), (parts.test, 20)):
-        assert np.bincount(LABELS[part]).tolist() == [count] * 3
-
-
-def test_the_test_images_are_the_same_for_every_seed_and_budget() -> None:
-    reference = split(LABELS, NAMES, labels_per_class=None, seed=0, **FRACTIONS)
-    other = split(LABELS, NAMES, labels_per_class=5, seed=1, **FRACTIONS)
-    np.testing.assert_array_equal(reference.test, other.test)
-    assert np.bincount(LABELS[other.train]).tolist() == [5, 5, 5]
-    assert not np.isin(other.train, other.test).any()
-
-
-@pytest.mark.parametrize(("labels", "budget"), [(LABELS, 71), (np.arange(6) % 3, None)])
-def test_too_few_images_are_refused(labels: np.ndarray, budget: int | None) -> None:
-    with pytest.raises(InputError, match=r"of no_sub .*simulate more"):
-        split(labels, NAMES, labels_per_class=budget, seed=0, **FRACTIONS)
 
 
 def test_batches_hold_every_image_once_in_an_order_of_seed_and_epoch(model2: Path) -> None:
@@ -126,23 +86,6 @@ def test_channels_behind_the_flux_are_not_stretched(random_fits: Any) -> None:
     assert torch.equal(stretched[:, 1:], fits.channels)
     assert torch.equal(stretched[:, :1], stretch(batch.image))
     assert torch.equal(batch._replace(fits=None).stack, batch.image)
-
-
-def test_a_configuration_splits_a_data_set(model2: Path, finetune_config: Any) -> None:
-    data = shards.read(model2)
-    config = finetune_config("classify", labels_per_class=4, seed=3)
-    parts = split_for(data, config)
-    expected = split(
-        data.label,
-        data.label_names,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        labels_per_class=4,
-        seed=3,
-    )
-    for name in ("train", "validation", "test"):
-        np.testing.assert_array_equal(getattr(parts, name), getattr(expected, name))
-    assert np.bincount(data.label[parts.train]).tolist() == [4, 4, 4]
 
 
 def test_batches_carry_columns_and_fits_where_asked_for(model2: Path, random_fits: Any) -> None:

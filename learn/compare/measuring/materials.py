@@ -21,7 +21,7 @@ from learn.compare.cell import TASK, Cell, Pretraining
 from learn.compare.measuring.probe import Features
 from learn.compare.rows import DETECTION, LENS_FIT, RADIAL, base_method
 from learn.config import FinetuneConfig, PretrainConfig
-from learn.data import InMemory, Stretch, split_for
+from learn.data import InMemory, Stretch
 from learn.finetune import finetune
 from learn.lens_fits.channels import bin_stack
 from learn.lens_fits.features import fit_features
@@ -32,6 +32,7 @@ from learn.networks.encoder import Encoder
 from learn.networks.encoder_files import Backbone, load_encoder
 from learn.pretrain import pretrain
 from learn.runs import identity
+from learn.splits import split_for
 from learn.tasks import task_class
 from learn.tasks.binning import find_binning
 from learn.training.loop import resolve

@@ -13,9 +13,9 @@ from learn.compare.cell import TASK, Cell
 from learn.compare.measuring.materials import COMMIT, SECONDS, Materials
 from learn.compare.measuring.probe import probe
 from learn.compare.measuring.sensitivity import count_by_signal
-from learn.data import split_for
 from learn.inference.outputs import PREDICTIONS
 from learn.run_files import CHECKPOINTS, CONFIG, read_metrics
+from learn.splits import split_for
 from learn.training.loop import resolve
 from lensphys.ground.config import read_yaml
 from lensphys.ground.errors import InputError

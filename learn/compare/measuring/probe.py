@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 
 from learn.baselines.linear import linear_classifier
 from learn.compare.measuring.sensitivity import count_by_signal
-from learn.data import Split
+from learn.splits import Split
 from learn.tasks.classify import classification_metrics
 from simulate.shards import DataSet
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import cli
-from learn.data import Batch, Split
+from learn.data import Batch
 from learn.data_description import DataDescription, describe
 from learn.finetune import finetune
 from learn.inference.evaluate import evaluate
@@ -20,6 +20,7 @@ from learn.inference.model import load_model
 from learn.lens_fits.channels import CHANNELS
 from learn.lens_fits.lens_fits import LensFits
 from learn.networks.encoder import Encoder
+from learn.splits import Split
 from learn.tasks import TASKS, task_class
 from lensphys.ground.errors import InputError
 from simulate import shards

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from learn.data import Split
 from learn.finetune import finetune
 from learn.lens_fits.lens_fits import NAMES, LensFits
+from learn.splits import Split
 from learn.tasks import classify
 from learn.tasks.classify import calibration_error, classification_metrics
 from simulate import shards

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from learn.data import Split
 from learn.data_description import describe
+from learn.splits import Split
 from learn.tasks.judging import judge_batch, judge_rows, learn_ordinary
 from learn.tasks.outliers import POOR, UNLIKE
 from simulate import shards

@@ -11,9 +11,10 @@ import pytest
 import torch
 from scipy.special import ndtri
 
-from learn.data import InMemory, Split
+from learn.data import InMemory
 from learn.data_description import describe
 from learn.finetune import finetune
+from learn.splits import Split
 from learn.tasks.regress import Regress, regression_metrics
 from lensphys.ground.errors import InputError
 from simulate import shards

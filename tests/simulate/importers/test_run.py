@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from learn.data import split
+from learn.splits import split
 from learn.tasks import task_class
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import sha256

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from learn.compare.measuring.probe import probe
-from learn.data import split
+from learn.splits import split
 
 
 def test_a_probe_learns_from_its_budget_and_is_tested_on_unseen_images() -> None:
