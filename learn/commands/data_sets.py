@@ -106,7 +106,11 @@ def simulate_command(
 def import_command(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="A folder of images, or one .npy or FITS file.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder of images, a CSV file of their paths, or one .npy or FITS file.",
+        ),
     ],
     out: Annotated[
         Path | None, option("Folder to write to. Default: data/imported/SOURCE.", "DIR")
@@ -150,7 +154,8 @@ def import_command(
 
     Folders: no_sub/ cdm/ axion/ (DeepLenseSim), no/ sphere/ vort/ (DeepLense tests), HR/ LR/
     (pairs), each also below train/ val/ test/; .npy or FITS files, or folders of FITS files. Noise
-    maps, PSFs and masks beside images are left out. Nothing in a file is executed.
+    maps, PSFs and masks beside images are left out. A CSV file lists paths (file_loc, file, path),
+    and perhaps label and split. Nothing in a file is executed.
 
     Run the same command again to go on after an interruption.
 

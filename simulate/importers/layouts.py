@@ -28,6 +28,8 @@ from simulate.substructure import known_classes
 HIGH, LOW = "HR", "LR"
 #: A folder for each lens, with its image, noise map and PSF.
 LENSES = "lenses"
+#: A CSV file of paths.
+CATALOGUE = "catalogue"
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
 _KNOWN = (
@@ -59,8 +61,8 @@ class Source:
     Attributes:
         path: the folder, or the one file.
         folder: the folder that the names of files are relative to.
-        layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs``, ``lenses`` or
-            ``unlabelled``.
+        layout: ``deeplensesim``, ``deeplense-tests``, ``classes``, ``pairs``, ``lenses``,
+            ``catalogue`` or ``unlabelled``.
         label_names: names of the classes.
         split_names: ``train``, ``val``, ``test``, as far as they are there.
         fits: true for FITS files, false for .npy.
@@ -95,7 +97,10 @@ class Source:
         digest = hashlib.sha256()
         for entry in self.entries:
             low = "" if entry.low is None else f"{entry.low}\0{entry.low_size}"
-            line = f"{entry.name}\0{entry.size}\0{entry.label}\0{low}\n"
+            line = f"{entry.name}\0{entry.size}\0{entry.label}\0{low}"
+            if self.layout == CATALOGUE:  # elsewhere the name holds the part
+                line += f"\0{entry.split}"
+            line += "\n"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 

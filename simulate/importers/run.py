@@ -18,6 +18,7 @@ from lensphys.ground.locks import hold
 from lensphys.ground.room import check_disk
 from simulate.hdf5 import read_hdf5
 from simulate.importers.attributes import PRESET, attributes
+from simulate.importers.catalogue import read_catalogue
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.layouts import Entry, Source, find_images
@@ -114,7 +115,8 @@ def import_images(
 
 def _find(path: Path, config: ImportConfig) -> Source:
     """The images to import, and the extension to take of their files."""
-    source = find_images(path, config.label_names)
+    find = read_catalogue if path.suffix.lower() == ".csv" and path.is_file() else find_images
+    source = find(path, config.label_names)
     if config.hdu is not None:
         if not source.fits:
             raise InputError(f"--hdu {config.hdu}: only FITS files have extensions")
