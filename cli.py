@@ -21,7 +21,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import typer
 
-from learn.commands import data_sets, modelling, training, using
+from learn.commands import data_sets, exploring, modelling, training, using
 from learn.commands.options import Command, Group, flag, say
 from lensphys.ground.program import program
 from lensphys.ground.progress import write_note
@@ -39,6 +39,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "predict": using.predict_command,
     "embed": using.embed_command,
     "model": modelling.model_command,
+    "explore": exploring.explore_command,
     "export": using.export_command,
     "audit": data_sets.audit_command,
     "demo": training.demo_command,

@@ -76,6 +76,7 @@ FLOORS = {
             "inference": "evaluate, predict, embed",
             "weights": "networks that ship",
             "modelling": "models of real lenses",
+            "explore": "a page of sliders",
             "reporting": "tables, figures, pages",
             "compare": "methods side by side",
         },

@@ -1,0 +1,1 @@
+"""A local page on which sliders move a lens, and everything follows."""

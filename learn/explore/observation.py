@@ -1,0 +1,124 @@
+"""The image that lies beside the model: one of a file, or none."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import lensphys as lp
+from learn.explore.settings import ExploreSettings
+from learn.modelling.reading.lens_files import Given, find_lenses
+from learn.modelling.reading.lens_images import read_lens
+from learn.modelling.settings import ModelSettings
+from lensphys.ground.config import load_config, shipped_config
+from lensphys.ground.errors import InputError
+from lensphys.psf import PSF
+from simulate import shards
+from simulate.dataset.photometry import Photometry
+from simulate.importers.errors import BrokenFileError
+from simulate.shards import MANIFEST
+
+#: Pixels on a side, at most: everything has to follow a slider at once.
+_MOST = 128
+#: Of a lens without an image, arcsec.
+_PIXEL_SCALE = 0.08
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Observation:
+    """An image with its noise and PSF, or the frame of an image without any.
+
+    Attributes:
+        name: in words.
+        shape: (ny, nx).
+        pixel_scale: arcsec.
+        image: (ny, nx), flux per pixel; None: there is none.
+        noise: (ny, nx), infinite where a pixel is masked; None where there is no image.
+        psf: kernel or profile; None: a Gaussian of any width.
+        psf_file: of the kernel; None: of no file.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    pixel_scale: float
+    image: NDArray[np.float64] | None = None
+    noise: NDArray[np.float64] | None = None
+    psf: PSF | None = None
+    psf_file: Path | None = None
+
+    @property
+    def half(self) -> float:
+        """Half the width of the image, arcsec."""
+        return 0.5 * self.pixel_scale * min(self.shape)
+
+    @property
+    def level(self) -> tuple[float, float]:
+        """Flux of bright pixels, and the noise of the sky."""
+        if self.image is None or self.noise is None:
+            return 1.0, 0.02
+        good = np.isfinite(self.noise)
+        return float(np.quantile(self.image[good], 0.98)), float(np.quantile(self.noise[good], 0.2))
+
+
+def observe(path: Path | None, settings: ExploreSettings) -> Observation:
+    """Read the image to explore.
+
+    Args:
+        path: FITS file or folder of one lens, as ``model`` reads them, or a data set; None: there
+            is no image.
+        settings: of the page.
+
+    Raises:
+        InputError: for what cannot be read, or has too many pixels.
+    """
+    if path is None:
+        scale = settings.pixel_scale or _PIXEL_SCALE
+        return Observation("a lens without an image", (settings.size, settings.size), scale)
+    if (path / MANIFEST).is_file():
+        return _of_data_set(path, settings)
+    return _of_file(path, settings)
+
+
+def _of_file(path: Path, settings: ExploreSettings) -> Observation:
+    lenses = find_lenses([path], Given())
+    if len(lenses) > 1:
+        names = ", ".join(lens.name for lens in lenses[:5])
+        raise InputError(f"{path} holds {len(lenses)} lenses; give one of them: {names}")
+    model = load_config(
+        ModelSettings,
+        shipped_config("model", "model", "command"),
+        pixel_scale=settings.pixel_scale,
+        hdu=settings.hdu,
+    )
+    try:
+        data = read_lens(lenses[0], model)
+    except BrokenFileError as error:
+        raise InputError(f"{path}: {error}") from None
+    data = data.within(0.5 * _MOST * data.pixel_scale) if max(data.image.shape) > _MOST else data
+    kernel = lp.PixelPSF(kernel=torch.from_numpy(data.psf), pixel_scale=data.pixel_scale)
+    shape = (data.image.shape[0], data.image.shape[1])
+    return Observation(
+        data.name, shape, data.pixel_scale, data.image, data.noise, kernel, lenses[0].psf
+    )
+
+
+def _of_data_set(path: Path, settings: ExploreSettings) -> Observation:
+    data = shards.read(path)
+    if settings.index >= len(data):
+        raise InputError(f"{path} has {len(data)} images; --index goes from 0 to {len(data) - 1}")
+    one = data.rows(np.array([settings.index]))
+    if max(one.image.shape[-2:]) > _MOST:
+        raise InputError(
+            f"{path} has images of {one.image.shape[-1]} pixels on a side, more than the {_MOST} "
+            "that follow a slider; simulate smaller ones"
+        )
+    known = Photometry.of(one)
+    flux = torch.from_numpy(one.image[:, 0]).double() * float(known.rate[0])
+    noise = known.mean_and_sigma(flux)[1][0].numpy()
+    name = f"image {settings.index} of {path}"
+    shape = (flux.shape[-2], flux.shape[-1])
+    return Observation(name, shape, known.pixel_scale, flux[0].numpy(), noise, known.psf)
