@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, str] | str] = {
     "finetune --task superres": _sets(_SHORT, "params.width=4 params.blocks=1"),
     "evaluate": "",
     "predict": "",
+    "explore": {"explore .*": "explore --help"},  # it ends with Ctrl-C alone
     "embed": "",
     "export": "",
     "report": "",
