@@ -17,6 +17,8 @@ from lensphys.ground.room import describe_bytes
 
 #: Pixels of a picture, and bytes of all pictures of a page. More fills the memory of a browser.
 _PIXELS, _BYTES = 50_000_000, 256_000_000
+#: Points on a side at which a picture is looked at, what is white, and how much of a chart is.
+_SAMPLE, _WHITE, _PAPER = 64, 250, 0.55
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -29,12 +31,14 @@ class Picture:
         width: pixels.
         height: pixels.
         caption: in words.
+        is_chart: it is mostly white paper, which a dark page shows dark.
     """
 
     source: str
     width: int
     height: int
     caption: str
+    is_chart: bool = False
 
 
 def read_picture(path: Path, caption: str) -> Picture:
@@ -59,6 +63,7 @@ def read_picture(path: Path, caption: str) -> Picture:
             if image.size != (width, height):
                 raise damaged
             image.verify()
+        is_chart = _is_chart(content)
     except (
         OSError,
         SyntaxError,
@@ -70,7 +75,15 @@ def read_picture(path: Path, caption: str) -> Picture:
     ):
         raise damaged from None
     data = base64.b64encode(content).decode("ascii")
-    return Picture(f"data:image/png;base64,{data}", width, height, caption)
+    return Picture(f"data:image/png;base64,{data}", width, height, caption, is_chart)
+
+
+def _is_chart(content: bytes) -> bool:
+    """Tell whether most of a picture is white paper; images of the sky are dark or coloured."""
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        small = image.convert("L").resize((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST)
+    white: int = sum(small.histogram()[_WHITE:])
+    return white > _PAPER * _SAMPLE**2
 
 
 def find_pictures(folder: Path, captions: Mapping[str, str]) -> list[Picture]:

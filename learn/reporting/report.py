@@ -86,7 +86,9 @@ def _page_of_several(folder: Path) -> str:
         for section in comparison_sections(below):
             title = f"{prefix}: {section.title}" if section.title else prefix
             folded = section.folded or number > 0  # the first comparison is open, the others not
-            sections.append(dataclasses.replace(section, title=title, folded=folded))
+            anchor = f"part-{len(sections)}"
+            part = dataclasses.replace(section, title=title, folded=folded, anchor=anchor)
+            sections.append(part)
             check_sum(_bytes_of_pictures(sections), folder)
     for anchor, run in named.items():
         title = f"{run.folder.relative_to(folder)}: {run.kind}"

@@ -1,9 +1,11 @@
 """A page needs nothing but itself."""
 
 import base64
+import re
 from pathlib import Path
 
 from learn.reporting.html_page import Section, is_page, render_page
+from learn.reporting.pictures import Picture
 from learn.reporting.table import Entry, Table
 from tests.learn.reporting.conftest import (
     CLASSIFIED,
@@ -61,7 +63,8 @@ def test_every_head_is_a_button_that_says_how_it_is_sorted(tmp_path: Path) -> No
     heads = [attrs for attrs in found.all("th") if attrs.get("scope") == "col"]
     assert len(heads) == sum(len(table[0]) for table in found.tables)
     assert {attrs["aria-sort"] for attrs in heads} == {"none"}
-    assert len(found.all("button")) == len(heads)
+    sorting = [attrs for attrs in found.all("button") if attrs.get("class") != "zoom"]
+    assert len(sorting) == len(heads)
     scrolled = [attrs for attrs in found.all("div") if attrs.get("class") == "scroll"]
     assert len(scrolled) == len(found.tables)
     assert all(attrs["tabindex"] == "0" for attrs in scrolled), "keys scroll what is too wide"
@@ -89,3 +92,27 @@ def test_a_page_is_known_by_its_mark(tmp_path: Path) -> None:
     other.write_text("<!DOCTYPE html>" + " " * 9999 + ours.read_text())
     assert is_page(ours)
     assert not is_page(other)
+
+
+def test_contents_lead_to_every_part_with_a_title() -> None:
+    parts = [
+        Section("", anchor="a"),
+        Section("One & two", anchor="b"),
+        Section("Three", anchor="c"),
+    ]
+    page = render_page("T", "L", parts)
+    (contents,) = re.findall(r"<nav.*?</nav>", page, re.DOTALL)
+    assert re.findall(r'href="(#\w)">([^<]+)<', contents) == [
+        ("#b", "One &amp; two"),
+        ("#c", "Three"),
+    ]
+    assert "<nav" not in render_page("T", "L", parts[:2])
+
+
+def test_pictures_open_and_charts_turn_dark_with_the_page() -> None:
+    chart = Picture("data:,a", 10, 20, "chart", is_chart=True)
+    pictures = [chart, Picture("data:,b", 10, 20, "sky")]
+    page = render_page("T", "L", [Section("S", pictures=pictures)])
+    assert page.count('class="zoom"') == 2
+    assert page.count('<img class="chart"') == 1
+    assert "img.chart { filter: invert" in page

@@ -4,6 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -60,3 +61,11 @@ def test_a_page_holds_so_many_bytes_of_pictures(tmp_path: Path) -> None:
     check_sum(256_000_000, tmp_path)
     with pytest.raises(InputError, match="a page holds 256 MB"):
         check_sum(256_000_001, tmp_path)
+
+
+def test_white_paper_is_a_chart_and_a_dark_sky_none(tmp_path: Path) -> None:
+    for name, value, expected in (("chart", 255, True), ("sky", 10, False), ("grey", 200, False)):
+        pixels = np.full((40, 60, 3), value, np.uint8)
+        pixels[10:20, 10:30] = 90
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        assert read_picture(tmp_path / f"{name}.png", name).is_chart is expected
