@@ -17,9 +17,10 @@ from learn.data import BatchIndices, InMemory, loader
 from learn.fractions import fraction_interval
 from learn.inference.outputs import PREDICTIONS
 from learn.lens_fits.lens_fits import LensFits
-from learn.reporting.task_report import FLAGGED, UNFLAGGED
+from learn.reporting.task_report import FLAGGED, INTERVALS, TEST_IMAGES, UNFLAGGED
 from learn.run_files import METRICS
 from learn.tasks.base import Task
+from learn.tasks.intervals import bootstrap
 from learn.tasks.outliers import TESTS, Resemblance
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import cannot_write, replacing, write_text
@@ -46,6 +47,7 @@ def measure_rows(
 ) -> dict[str, Any]:
     """Metrics of the predictions for the images ``rows``, and of all baselines beside them.
 
+    ``test_images`` is their number, and ``intervals`` holds the 95% intervals of headline measures.
     Images whose predictions are no numbers are counted as ``not_computed``.
 
     Args:
@@ -75,6 +77,9 @@ def measure_rows(
         if not task.judges_all:
             predictions, measured = predictions[torch.from_numpy(known)], rows[known]
     metrics |= _measure(task, predictions, data, measured, memory)
+    metrics[TEST_IMAGES] = len(rows)
+    if (parts := task.parts(predictions, data, measured)) is not None:
+        metrics[INTERVALS] = bootstrap(parts, len(measured))
     if judged is not None:
         metrics[FLAGGED] = measure_flags(judged)
         ordinary = ~judged.rows(known).flagged if len(measured) < len(rows) else ~judged.flagged

@@ -17,6 +17,8 @@ _NONE = Entry("–")
 _FORMAT = "{:.3f}"
 #: Keys of the metrics of images that are flagged as unlike the training, and of the others.
 FLAGGED, UNFLAGGED = "flagged", "unflagged"
+#: Keys of the number of test images, and of the 95% intervals of measures.
+TEST_IMAGES, INTERVALS = "test_images", "intervals"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +98,25 @@ class TaskReport:
         return Table(title, ("measure", "this run", *(each.name for each in baselines)), rows)
 
     def notes(self, metrics: Metrics) -> list[str]:
-        """Paragraphs below the table of one run: how many images are flagged."""
+        """Paragraphs below the table of one run: test images, intervals, flags."""
+        notes = []
+        if images := metrics.get(TEST_IMAGES):
+            ends = {
+                name: " to ".join(self.entry(name, end).text for end in interval)
+                for name, interval in (metrics.get(INTERVALS) or {}).items()
+            }
+            shown = "; ".join(f"{self.label(name)} {text}" for name, text in ends.items())
+            notes.append(f"{images} test images" + (f"; 95% intervals: {shown}" if shown else ""))
         flagged = metrics.get(FLAGGED)
         if flagged is None:
-            return []
+            return notes
         share, low, high = (f"{100 * flagged[key]:.1f}%" for key in ("share", "low", "high"))
         note = f"{share} of the images are flagged ({low} to {high} with 95% confidence)"
         others = metrics.get(UNFLAGGED) or {}
         if others:
             first = next(iter(others))
             note += f"; {self.label(first)} of the others {self.entry(first, others[first]).text}"
-        return [note]
+        return [*notes, note]
 
     def terminal_table(self, title: str, metrics: Metrics) -> Table:
         """The result of one run as it is printed."""
@@ -187,6 +197,8 @@ def flat(metrics: Metrics) -> dict[str, float]:
     """Numbers by name; those of one class or column as ``auc.cdm``, ``radial_auc.cdm``."""
     numbers: dict[str, float] = {}
     for name, value in metrics.items():
+        if name == INTERVALS:
+            continue
         if isinstance(value, dict):
             numbers |= {f"{name}.{key}": number for key, number in value.items()}
         elif isinstance(value, float):

@@ -30,6 +30,7 @@ from learn.reporting.task_report import TaskReport
 from learn.splits import Split
 from learn.tasks.binning import find_binning
 from learn.tasks.data_needs import DataNeeds
+from learn.tasks.intervals import Measures
 from learn.tasks.outliers import OutlierTest
 from learn.training.optimizer import Trained
 from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
@@ -216,6 +217,16 @@ class Task(Trained, abc.ABC):
             rows: indices of images.
             fits: lens fits of these images, without channels, where the encoder sees them.
         """
+
+    def parts(self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]) -> Measures | None:
+        """Headline measures of some of the images ``rows``, for intervals; None without any.
+
+        Args:
+            predictions: for these images.
+            data: the data set.
+            rows: indices of images.
+        """
+        return None
 
     def add_detail(
         self, fits: LensFits, shape: tuple[int, int], photometry: Callable[[str], Photometry]

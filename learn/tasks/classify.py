@@ -25,6 +25,7 @@ from learn.splits import Split
 from learn.tasks.base import FeatureTask
 from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import CLASSIFY
+from learn.tasks.intervals import Measures
 from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
@@ -99,6 +100,18 @@ class Classify(FeatureTask):
             beside = classification_metrics(probability, truth, names)
             metrics |= {f"{who}_{name}": beside[name] for name in _BESIDE}
         return metrics
+
+    def parts(self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]) -> Measures:
+        probability, truth = predictions.double().numpy(), data.label[rows]
+        classes = np.unique(truth)
+
+        def measure(take: NDArray[np.int64]) -> dict[str, float]:
+            found = classification_metrics(probability[take], truth[take], data.label_names)
+            whole = np.array_equal(np.unique(truth[take]), classes)
+            measured = self.report.headline_numbers(found)
+            return measured if whole else {"accuracy": measured["accuracy"]}
+
+        return measure
 
     def draw(
         self,

@@ -24,6 +24,7 @@ from learn.splits import Split
 from learn.tasks.base import FeatureTask
 from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import FIND
+from learn.tasks.intervals import Measures
 from lensphys.ground.errors import InputError
 from simulate.config import NON_LENS
 from simulate.light.look_alikes import NON_LENS_KINDS
@@ -129,6 +130,17 @@ class Find(FeatureTask):
             if (kinds == k).any()
         }
         return metrics
+
+    def parts(self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]) -> Measures:
+        log_odds, truth = predictions.double().numpy(), _is_lens(data)[rows]
+
+        def measure(take: NDArray[np.int64]) -> dict[str, float]:
+            if truth[take].all() or not truth[take].any():
+                return {}
+            found = finding_metrics(log_odds[take], truth[take], self.threshold.item())
+            return self.report.headline_numbers(found)
+
+        return measure
 
     def draw(
         self,

@@ -24,6 +24,7 @@ from learn.splits import Split
 from learn.tasks.base import FeatureTask
 from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import REGRESS
+from learn.tasks.intervals import Measures
 from lensphys.ground.config import suggestion
 from lensphys.ground.errors import InputError
 from simulate.dataset.columns import unit
@@ -191,6 +192,20 @@ class Regress(FeatureTask):
         if self.from_fit and fits is not None:
             metrics |= self._measure_fits(fits, data, rows)
         return metrics
+
+    def parts(self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]) -> Measures:
+        mean = predictions[:, 0].double().numpy()
+        error = np.abs(mean - self._truth(data, rows))
+
+        def measure(take: NDArray[np.int64]) -> dict[str, float]:
+            some = error[take]
+            return {
+                f"mae.{name}": float(np.nanmean(some[:, k]))
+                for k, name in enumerate(self.columns)
+                if np.isfinite(some[:, k]).any()
+            }
+
+        return measure
 
     def _measure_fits(
         self, fits: LensFits, data: DataSet, rows: NDArray[np.int64]

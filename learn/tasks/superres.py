@@ -27,6 +27,7 @@ from learn.reporting.figures.superres import draw_triptychs
 from learn.reporting.tasks.superres import REPORT
 from learn.tasks.base import Task
 from learn.tasks.data_needs import SUPERRES
+from learn.tasks.intervals import Measures
 from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.dataset.noise_free import render_noise_free
@@ -210,6 +211,11 @@ class SuperResolve(Task):
         if self.renders_fit and fits is not None:
             metrics |= self._measure_fits(fits, data, rows)
         return metrics
+
+    def parts(self, predictions: Tensor, data: DataSet, rows: NDArray[np.int64]) -> Measures:
+        scale = self.scale.item()
+        each = image_metrics(predictions.numpy() / scale, data.image[rows] / scale)
+        return lambda take: {name: float(values[take].mean()) for name, values in each.items()}
 
     def _measure_fits(
         self, fits: LensFits, data: DataSet, rows: NDArray[np.int64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from learn.run_files import CURVES, read_curves
 from lensphys.ground.names import figure_text
@@ -27,6 +28,7 @@ def draw_curves(folder: Path, title: str) -> Path:
     ax.set(xlabel="epoch", ylabel="loss", title=figure_text(title, _LONGEST))
     if all(float(row[name]) > 0 for row in rows for name in names if row[name]):
         ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     if names:
         ax.legend()

@@ -56,6 +56,14 @@ def test_baselines_on_lens_fits_stand_where_they_were_measured():
     assert texts(runs.rows)[2:] == [["the easy way", "0.1 %"], ["the fits", "0.2 %"]]
 
 
+def test_a_note_states_the_number_of_test_images_and_the_intervals():
+    metrics = METRICS | {"test_images": 40, "intervals": {"hits": [0.25, 0.75]}}
+    assert REPORT.notes(metrics) == ["40 test images; 95% intervals: hits 0.2 % to 0.8 %"]
+    assert REPORT.notes(METRICS | {"test_images": 40}) == ["40 test images"]
+    assert REPORT.table("Test", metrics) == REPORT.table("Test", METRICS)
+    assert REPORT.headline_numbers(metrics) == {"hits": 0.5}
+
+
 def test_a_note_states_how_many_images_are_flagged_and_what_the_others_measure():
     flagged = {"share": 0.02, "low": 0.01, "high": 0.04, "poor_fit": 0.01, "unlike_training": 0.01}
     metrics = METRICS | {"flagged": flagged, "unflagged": {"hits": 0.75}}

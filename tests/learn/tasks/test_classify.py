@@ -30,7 +30,11 @@ def test_classification_from_a_pretrained_encoder(
     metrics = json.loads((folder / "metrics.json").read_text())
     wanted = {"accuracy", "macro_auc", "auc", "f1", "confusion"}
     radial = {"radial_accuracy", "radial_macro_auc", "radial_auc", "radial_ece"}
-    assert wanted | {"ece", "flagged"} | radial == set(metrics) - {"unflagged"}
+    about = {"ece", "flagged", "test_images", "intervals"}
+    assert wanted | about | radial == set(metrics) - {"unflagged"}
+    assert metrics["test_images"] == 6
+    low, high = metrics["intervals"]["accuracy"]
+    assert low <= metrics["accuracy"] <= high
     assert set(metrics["auc"]) == {"no_sub", "cdm", "axion"}
     assert np.sum(metrics["confusion"]) == 6
     with h5py.File(folder / "predictions.h5") as file:

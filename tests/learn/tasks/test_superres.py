@@ -68,7 +68,10 @@ def test_super_resolution_beside_bicubic(pairs: Path, tmp_path: Path, finetune_c
     measures = ("mse", "psnr", "ssim", "class_psnr")
     names = {f"{kind}{name}" for kind in ("", "clean_") for name in measures}
     names |= {f"bicubic_{name}" for name in names}
-    assert names == set(metrics) - {"flagged", "unflagged"}
+    about = {"flagged", "unflagged", "test_images", "intervals"}
+    assert names == set(metrics) - about
+    low, high = metrics["intervals"]["psnr"]
+    assert low < metrics["psnr"] < high
     with h5py.File(folder / "predictions.h5") as file:
         assert file["prediction"].shape[1:] == (1, 64, 64)
     assert (folder / "triptych.png").is_file()
