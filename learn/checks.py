@@ -125,6 +125,11 @@ def check_mode(config: FinetuneConfig) -> None:
     Raises:
         InputError: for one with random weights.
     """
+    if config.encoder_rate < 1 and (config.mode != "full" or config.encoder == "none"):
+        raise InputError(
+            f"encoder_rate={config.encoder_rate:g} is for a pretrained encoder with --mode full; "
+            "leave it out"
+        )
     if config.mode == "lora" and config.encoder == "none":
         raise InputError(
             "--mode lora changes a pretrained encoder a little, and --encoder none has random "

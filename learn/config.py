@@ -160,10 +160,10 @@ class TrainingConfig(Strict):
     stretch: StretchConfig
     optimizer: OptimizerConfig
     augment: bool = Field(description="random quarter turns, flips and, in pretraining, jitter")
-    # Runs on data sets without published parts do not depend on it, and keep their identity.
+    # Runs of an earlier version, and those on data sets without published parts, do not state it.
     published_split: bool = Field(
-        True,
-        exclude_if=lambda value: value,
+        False,
+        exclude_if=lambda value: not value,
         description="published parts for training, validation and test stay what they are",
     )
     params: dict[str, Any] = Field(description="keys of the method or task; see its file")

@@ -22,7 +22,7 @@ from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import CHECKPOINTS, METRICS
 from learn.runs import find_encoder, run_folder
-from learn.splits import Split, split_for
+from learn.splits import Split, published_parts, split_for
 from learn.tasks import task_class
 from learn.tasks.base import Task
 from learn.tasks.judging import judge_rows, learn_ordinary
@@ -58,8 +58,10 @@ def finetune(
     check_limits(config)
     config = _find_inputs(resolve(config))
     kind = task_class(config.task)
+    data = _read_data(config)
+    follows = config.published_split and bool(published_parts(data))
+    config = config.model_copy(update={"published_split": follows})
     assert config.data is not None
-    data = take_first(shards.read(config.data), config.max_images)
     images = kind.inputs(data)
     check_preset(config, config.data, data.attrs.get("preset"))
     pretrained = _load_pretrained(config, kind)
@@ -93,6 +95,23 @@ def finetune(
         if not process_rank(config):
             _test(task, data, memory, parts, folder)
     return folder, True
+
+
+def _read_data(config: FinetuneConfig) -> DataSet:
+    """The images to train and test on.
+
+    Raises:
+        InputError: if the first so many would leave out published parts.
+    """
+    assert config.data is not None
+    data = shards.read(config.data)
+    some = take_first(data, config.max_images)
+    if config.published_split and len(some) < len(data) and published_parts(data):
+        raise InputError(
+            f"max_images={config.max_images} would leave out published parts of {config.data}; use "
+            "--labels-per-class, or --set published_split=false"
+        )
+    return some
 
 
 def _find_inputs(config: FinetuneConfig) -> FinetuneConfig:

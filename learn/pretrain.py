@@ -25,7 +25,7 @@ from learn.networks.trial import check_network
 from learn.reporting.figures.training import draw_curves
 from learn.run_files import CURVES, DESCRIPTION, read_curves
 from learn.runs import run_folder
-from learn.splits import published_parts
+from learn.splits import PART, published_parts
 from learn.training.limits import check_limits
 from learn.training.loop import resolve, train
 from learn.training.monitor import Monitor, last_measured
@@ -53,6 +53,8 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     method = method_class(config.method)
     method.check(config, validate(method.Params, config.params, "params"))
     data = _read_data(config)
+    follows = config.published_split and PART in data.params
+    config = config.model_copy(update={"published_split": follows})
     watched, trained = _hold_out(config, len(data))
     batches = training_batches(trained, config, whole=True)
     if batches.share_size < method.smallest_batch:

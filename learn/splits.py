@@ -13,7 +13,7 @@ from lensphys.ground.errors import InputError
 from simulate.shards import DataSet
 
 #: Column of a data set with the published part of each image, and attribute with their names.
-_COLUMN, _NAMES = "split", "split_names"
+PART, _NAMES = "split", "split_names"
 _TRAIN, _VALIDATION, _TEST = "train", "val", "test"
 
 
@@ -131,7 +131,7 @@ def published_parts(data: DataSet) -> dict[str, NDArray[np.int64]]:
 
     ``train`` with ``val`` or ``test`` or both; empty where there are no such parts.
     """
-    column, names = data.params.get(_COLUMN), list(data.attrs.get(_NAMES, ()))
+    column, names = data.params.get(PART), list(data.attrs.get(_NAMES, ()))
     if column is None:
         return {}
     parts = {name: np.flatnonzero(column == number) for number, name in enumerate(names)}

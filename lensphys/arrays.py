@@ -174,7 +174,7 @@ def _with_positions(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _axes_lacking(x: Any, y: Any) -> int:
-    """Number of axes that positions have less than a grid."""
+    """Number of axes, up to two, that positions need to become a grid."""
     axes = [value.ndim if isinstance(value, Tensor) else 2 for value in (x, y)]
     return max(0, 2 - max(axes))
 
@@ -190,7 +190,7 @@ def _without_axes(
 
 
 def _drop_axes(found: Any, count: int) -> Any:
-    """Drop the axes before the last ones of a grid that places do not have: of length one."""
+    """Drop the axes of length one that :func:`_without_axes` added to positions."""
     if isinstance(found, Tensor):
         return found.squeeze(-2) if count == 1 else found.squeeze(-1).squeeze(-1)
     if isinstance(found, dict):

@@ -26,7 +26,8 @@ def explore_command(
         int | None, option("Pixels on a side, of a lens without an image.", "N")
     ] = None,
     pixel_scale: Annotated[
-        float | None, option("Of an image that does not state it, or of none.", "ARCSEC")
+        float | None,
+        option("Of a pixel; needed where the file does not state it.", "ARCSEC"),
     ] = None,
     hdu: Annotated[str | None, option("Extension with the image.", "NAME|NUMBER")] = None,
     port: Annotated[int | None, option("On this machine. Default: any that is free.", "N")] = None,

@@ -13,6 +13,8 @@ from simulate.config import SimulateConfig
 TASK = "classify"
 #: Places of inputs and outputs, on which no result depends.
 _PLACES_OF_PRETRAINING, _PLACES_OF_TRAINING = {"out", "data"}, {"out", "data", "encoder"}
+#: Settings that count for imported data alone, of which none is compared.
+_OF_IMPORTS = {"published_split"}
 #: Settings of what follows the test of a network, on which none that is compared depends.
 _AFTERWARDS = {"false_flags"}
 #: The keys of a fine-tuning that a linear probe depends on.
@@ -30,7 +32,7 @@ class Pretraining:
     @property
     def identity(self) -> dict[str, Any]:
         """All that the encoder follows from."""
-        run = self.run.model_dump(mode="json", exclude=_PLACES_OF_PRETRAINING)
+        run = self.run.model_dump(mode="json", exclude=_PLACES_OF_PRETRAINING | _OF_IMPORTS)
         return {"data": self.data.identity(), "run": run}
 
 
@@ -93,7 +95,7 @@ class Cell:
     def config(self) -> dict[str, Any]:
         """All that the result depends on."""
         if self.probe_strengths is None:
-            apart = _PLACES_OF_TRAINING | _AFTERWARDS
+            apart = _PLACES_OF_TRAINING | _AFTERWARDS | _OF_IMPORTS
             training = self.training.model_dump(mode="json", exclude=apart)
         else:
             own = {"scratch_encoder"} if has_own_encoder(self.method) else set[str]()

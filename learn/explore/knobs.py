@@ -33,7 +33,7 @@ class Knob:
     start: float
 
     def clip(self, value: float) -> float:
-        """The value on the slider that is next to one."""
+        """Move a value into the range of the slider; one that is no number becomes the start."""
         if not math.isfinite(value):
             return self.start
         return min(max(value, self.low), self.high)

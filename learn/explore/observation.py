@@ -39,7 +39,6 @@ class Observation:
         image: (ny, nx), flux per pixel; None: there is none.
         noise: (ny, nx), infinite where a pixel is masked; None where there is no image.
         psf: kernel or profile; None: a Gaussian of any width.
-        psf_file: of the kernel; None: of no file.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Observation:
     image: NDArray[np.float64] | None = None
     noise: NDArray[np.float64] | None = None
     psf: PSF | None = None
-    psf_file: Path | None = None
 
     @property
     def half(self) -> float:
@@ -57,7 +55,7 @@ class Observation:
 
     @property
     def level(self) -> tuple[float, float]:
-        """Flux of bright pixels, and the noise of the sky."""
+        """Flux of bright pixels and noise of the sky, both per pixel; of no image, 1 and 0.02."""
         if self.image is None or self.noise is None:
             return 1.0, 0.02
         good = np.isfinite(self.noise)
@@ -69,11 +67,11 @@ def observe(path: Path | None, settings: ExploreSettings) -> Observation:
 
     Args:
         path: FITS file or folder of one lens, as ``model`` reads them, or a data set; None: there
-            is no image.
+            is no image. Images of more than 128 pixels on a side are cut to the middle.
         settings: of the page.
 
     Raises:
-        InputError: for what cannot be read, or has too many pixels.
+        InputError: for what cannot be read.
     """
     if path is None:
         scale = settings.pixel_scale or _PIXEL_SCALE
@@ -101,9 +99,7 @@ def _of_file(path: Path, settings: ExploreSettings) -> Observation:
     data = data.within(0.5 * _MOST * data.pixel_scale) if max(data.image.shape) > _MOST else data
     kernel = lp.PixelPSF(kernel=torch.from_numpy(data.psf), pixel_scale=data.pixel_scale)
     shape = (data.image.shape[0], data.image.shape[1])
-    return Observation(
-        data.name, shape, data.pixel_scale, data.image, data.noise, kernel, lenses[0].psf
-    )
+    return Observation(data.name, shape, data.pixel_scale, data.image, data.noise, kernel)
 
 
 def _of_data_set(path: Path, settings: ExploreSettings) -> Observation:
@@ -111,14 +107,11 @@ def _of_data_set(path: Path, settings: ExploreSettings) -> Observation:
     if settings.index >= len(data):
         raise InputError(f"{path} has {len(data)} images; --index goes from 0 to {len(data) - 1}")
     one = data.rows(np.array([settings.index]))
-    if max(one.image.shape[-2:]) > _MOST:
-        raise InputError(
-            f"{path} has images of {one.image.shape[-1]} pixels on a side, more than the {_MOST} "
-            "that follow a slider; simulate smaller ones"
-        )
     known = Photometry.of(one)
     flux = torch.from_numpy(one.image[:, 0]).double() * float(known.rate[0])
     noise = known.mean_and_sigma(flux)[1][0].numpy()
+    ny, nx = (slice(max(0, (n - _MOST) // 2), (n + _MOST) // 2) for n in noise.shape)
+    image, noise = flux[0].numpy()[ny, nx], noise[ny, nx]
+    shape = (image.shape[0], image.shape[1])
     name = f"image {settings.index} of {path}"
-    shape = (flux.shape[-2], flux.shape[-1])
-    return Observation(name, shape, known.pixel_scale, flux[0].numpy(), noise, known.psf)
+    return Observation(name, shape, known.pixel_scale, image, noise, known.psf)

@@ -138,7 +138,12 @@ class Page:
         plane = _figure(_SEEN * observation.half, _SEEN * observation.half, _PLANE)
         plane.multi_line("xs", "ys", source=self._curves["caustics"], line_color=_CAUSTIC)
         plane.scatter("x", "y", source=self._place, size=9, marker="x", line_color="black")
-        fit = Button(label="fit", button_type="primary", name="fit")
+        fit = Button(
+            label="fit",
+            button_type="primary",
+            name="fit",
+            disabled=observation.image is None,
+        )
         fit.on_click(self._fit)
         reset = Button(label="reset", name="reset")
         reset.on_click(self._reset)

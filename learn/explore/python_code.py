@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
+
+import numpy as np
 
 import lensphys as lp
 from learn.explore.knobs import Values, start_of_fit
@@ -56,13 +59,16 @@ def _psf(explorer: Explorer, values: Values) -> list[str]:
     if isinstance(psf, lp.MoffatPSF):
         about = f"fwhm={_number(float(psf.fwhm))}, beta={_number(float(psf.beta))}"
         return [f"psf = lp.MoffatPSF({about}, pixel_scale={scale})"]
-    file = explorer.observation.psf_file
-    where = "psf.fits" if file is None else str(file)
+    assert isinstance(psf, lp.PixelPSF)
+    kernel = np.asarray(psf.kernel, "<f4")
+    text = base64.b64encode(kernel.tobytes()).decode("ascii")
     return [
-        "from astropy.io import fits",
+        "import base64",
         "",
-        f"kernel = fits.getdata({where!r})",
-        f"psf = lp.PixelPSF(kernel.astype(float), {scale}, normalise=True)",
+        "import numpy as np",
+        "",
+        f'kernel = np.frombuffer(base64.b64decode("{text}"), "<f4").reshape{kernel.shape}',
+        f"psf = lp.PixelPSF(kernel, {scale}, normalise=True)",
     ]
 
 

@@ -12,7 +12,7 @@ from lensphys.ground.config import Strict
 class ExploreSettings(Strict):
     """Settings of the page of sliders."""
 
-    size: int = Field(ge=16, le=256, description="pixels on a side, of a lens without an image")
+    size: int = Field(ge=16, le=128, description="pixels on a side, of a lens without an image")
     pixel_scale: float | None = Field(
         gt=0, description="arcsec; null: what the file states, and 0.08 without one"
     )

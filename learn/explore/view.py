@@ -31,6 +31,8 @@ Map = NDArray[np.float32]
 _CURVE_PIXELS = 80
 #: Sersic indices that a fit may take.
 _INDICES = (0.5, 10.0)
+#: Parameters without a slider: the centre of the lens light is that of the lens.
+_CENTRE = "lens_light_center_"
 #: Most steps of a fit that somebody waits for.
 _STEPS = 60
 #: Rounds of a fit beside a subhalo, whose change of the image depends on the fit.
@@ -44,7 +46,7 @@ class View:
     """Maps (ny, nx) and curves.
 
     Attributes:
-        model: the image of the sliders, without noise.
+        model: the image of the sliders, flux per pixel, without noise.
         image: the one that is there, or the model with noise.
         residual: of the image, in sigma: less the model; where there is no image, less the model
             without its subhalo.
@@ -131,7 +133,12 @@ class Explorer:
         return lp.ThinLens([lp.EPL(**named), shear, *([self.subhalo(values)] if subhalo else [])])
 
     def view(self, values: Values, switches: Switches) -> View:
-        """Everything that the page shows."""
+        """Everything that the page shows.
+
+        Args:
+            values: where the sliders stand, by name.
+            switches: the groups that count.
+        """
         smooth = self._render(values, switches, subhalo=False)
         model = self._render(values, switches, subhalo=True) if switches.subhalo else smooth
         image, sigma = self._image(model, values)
@@ -151,17 +158,27 @@ class Explorer:
         )
 
     def fit(self, values: Values, switches: Switches) -> tuple[dict[str, float], bool]:
-        """Fit lens, source and lens light from where the sliders stand; a subhalo stays.
+        """Fit lens, source and lens light to the image, from where the sliders stand.
+
+        A subhalo that is on stays as it is, and the lens light keeps its centre.
+
+        Args:
+            values: where the sliders stand, by name.
+            switches: the groups that count.
 
         Returns:
             Where the sliders stand then, and whether the fit has converged.
+
+        Raises:
+            ValueError: if there is no image.
         """
+        if self.observation.image is None:
+            raise ValueError("there is no image to fit: give one, `explore lens.fits`")
         moved, converged = dict(values), False
-        image, sigma = self._image(self._render(values, switches, subhalo=switches.subhalo), values)
-        keep = switches.subhalo and self.observation.image is not None
-        for _ in range(_ROUNDS if keep else 1):
+        image, sigma = self._image(torch.zeros(()), values)
+        for _ in range(_ROUNDS if switches.subhalo else 1):
             change = torch.zeros(())
-            if keep:  # what the subhalo changes, near the model of before
+            if switches.subhalo:  # what it changes, near the model of before
                 full, smooth = (
                     self._render(moved, switches, subhalo=subhalo) for subhalo in (True, False)
                 )
@@ -200,6 +217,7 @@ class Explorer:
     ) -> FitResult:
         """A fit of a smooth lens from where the sliders stand."""
         start = start_of_fit(values, lens_light=switches.lens_light)
+        fixed = {name: value for name, value in start.items() if name.startswith(_CENTRE)}
         return lp.fit(
             image,
             sigma,
@@ -208,15 +226,14 @@ class Explorer:
             mass="EPL",
             lens_light="sersic" if switches.lens_light else None,
             start=start,
-            bounds={name: self._bounds(name) for name in start},
+            fixed=fixed,
+            bounds={name: self._bounds(name) for name in start if name not in fixed},
             max_steps=steps,
         )
 
     def _bounds(self, name: str) -> tuple[float, float]:
         """The range of a parameter: that of its slider and a little more."""
-        knob = self.knobs.get(name) or self.knobs.get(f"log10_{name}")
-        if knob is None:  # the lens light has the centre of the lens
-            knob = self.knobs[name.removeprefix("lens_light_")]
+        knob = self.knobs.get(name) or self.knobs[f"log10_{name}"]
         if name.endswith("n_sersic"):
             return _INDICES
         low, high = knob.low, knob.high

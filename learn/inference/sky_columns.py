@@ -63,7 +63,7 @@ def angle_columns(
     """
     found = {}
     for (first, second), body in _AXES.items():
-        if first not in columns or second not in columns:
+        if not {first, second, f"{first}_error", f"{second}_error"} <= columns.keys():
             continue
         pairs = zip(columns[first], columns[second], strict=True)
         errors = zip(columns[f"{first}_error"], columns[f"{second}_error"], strict=True)

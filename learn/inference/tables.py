@@ -135,8 +135,8 @@ def _make_table(columns: dict[str, NDArray[Any]], ending: str) -> Table:
     table = Table()
     for name, column in zip(names, columns.values(), strict=True):
         values = column
-        if column.dtype.kind == "b" and ascii_only:  # a verdict of FITS is true or false
-            values = values.astype(str)
+        if column.dtype.kind == "b" and ascii_only and failed.any():
+            values = values.astype(str)  # a verdict of FITS is true or false, and here are others
         if values.dtype.kind == "U":
             values = np.array([show(text) for text in values])
         if values.dtype.kind in "Ub" and name not in FIRST + LAST:

@@ -97,9 +97,8 @@ class Task(Trained, abc.ABC):
         self.build_head(params, data)
 
     def rates(self) -> dict[str, float]:
-        config = self.config
-        apart = config.encoder_rate < 1 and config.encoder != "none" and config.mode == "full"
-        return {"encoder": config.encoder_rate} if apart else {}
+        rate = self.config.encoder_rate
+        return {"encoder": rate} if rate < 1 else {}
 
     @classmethod
     def make_backbone(cls, config: FinetuneConfig, image_size: int) -> Backbone:

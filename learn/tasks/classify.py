@@ -108,8 +108,8 @@ class Classify(FeatureTask):
         def measure(take: NDArray[np.int64]) -> dict[str, float]:
             found = classification_metrics(probability[take], truth[take], data.label_names)
             whole = np.array_equal(np.unique(truth[take]), classes)
-            measured = self.report.headline_numbers(found)
-            return measured if whole else {"accuracy": measured["accuracy"]}
+            names = ("accuracy", "macro_auc") if whole else ("accuracy",)
+            return {name: found[name] for name in names if found[name] is not None}
 
         return measure
 

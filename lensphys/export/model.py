@@ -80,9 +80,11 @@ class Model:
         of the lens light the first gives the centre, and the first two give the shape.
 
         Raises:
-            ValueError: for profiles that a fit has not.
+            ValueError: for profiles and combinations that :func:`lensphys.fit` does not know.
         """
         start: dict[str, Parameter] = {}
+        if isinstance(self.lens.alpha_scale, Tensor) or self.lens.alpha_scale != 1:
+            raise ValueError("a fit has no alpha_scale: give deflections of its own source")
         kinds = [type(deflector) for deflector in self.lens.deflectors]
         main = [kind for kind in kinds if kind not in (Shear, Multipole, CartesianMultipole)]
         if len(main) != 1 or main[0] not in (SIE, EPL):
@@ -92,14 +94,18 @@ class Model:
             )
         for deflector in self.lens.deflectors:
             values = _read(deflector)
+            own: dict[str, Parameter] = {}
             if isinstance(deflector, Multipole):
                 m = deflector.m
                 along, across = _components(values["a_m"], m * values["phi_m"])
-                start |= {f"a{m}_cos": along, f"a{m}_sin": across}
+                own = {f"a{m}_cos": along, f"a{m}_sin": across}
             elif isinstance(deflector, CartesianMultipole):
-                start |= {f"a{deflector.m}_{key}": values[f"a_{key}"] for key in ("cos", "sin")}
+                own = {f"a{deflector.m}_{key}": values[f"a_{key}"] for key in ("cos", "sin")}
             else:
-                start |= {key: v for key, v in values.items() if key not in ("ra_0", "dec_0")}
+                own = {key: v for key, v in values.items() if key not in ("ra_0", "dec_0")}
+            if twice := sorted(start.keys() & own.keys()):
+                raise ValueError(f"a fit has one {twice[0]}, and the model has several")
+            start |= own
         for prefix, light in (("source", self.source), ("lens_light", self.lens_light)):
             start |= _start_of_light(prefix, light)
         return start
@@ -127,8 +133,8 @@ def from_lenstronomy(
         lens_light_model_list, kwargs_lens_light: the same for the light of the lens.
 
     Raises:
-        ValueError: for lists of different lengths, profiles that there are not here, parameters
-            that a profile lacks or has not, and values out of range.
+        ValueError: for lists of different lengths, unknown profiles, unknown or missing parameters,
+            and values out of range.
     """
     masses = [_make_mass(*pair) for pair in _pair("kwargs_lens", lens_model_list, kwargs_lens)]
     source, lens_light = (
@@ -150,7 +156,9 @@ def _pair(
 
 
 def _make_mass(name: str, values: Mapping[str, Any]) -> MassProfile:
-    if name == "SHEAR_GAMMA_PSI" and {"gamma_ext", "psi_ext"} <= values.keys():
+    if name == "SHEAR_GAMMA_PSI":
+        if lacking := sorted({"gamma_ext", "psi_ext"} - values.keys()):
+            raise ValueError(f"{name} lacks {', '.join(lacking)}")
         given = dict(values)
         strength = take_parameter("gamma_ext", given.pop("gamma_ext"))
         gamma1, gamma2 = _components(strength, 2 * take_parameter("psi_ext", given.pop("psi_ext")))

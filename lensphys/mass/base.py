@@ -58,7 +58,8 @@ class MassProfile(Profile, Deflecting):
 
     Every method takes coordinates ``x, y``, tensors, arrays, lists or numbers, in arcsec, of shape
     ``(ny, nx)`` or ``(B, ny, nx)``, and returns maps of shape ``(B, ny, nx)``, or ``(ny, nx)``
-    where nothing is batched. Fewer axes than two are those of single places.
+    where nothing is batched. Numbers and flat lists or arrays are single places, whose maps have no
+    axes of a grid; tensors keep their axes, so give single places as ``(1, N)``.
 
     Positions may be as far as float32 reaches: on a CPU, outside of compiled graphs and transforms,
     those beyond 1e7 arcsec are evaluated in float64; elsewhere results are finite up to 1e10.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def read_catalogue(path: Path, label_names: tuple[str, ...] | None = None) -> So
     """
     rows = _read(path)
     shown = escape(str(path))
-    names = list(rows[0])
+    names = list(next(iter(rows.values())))
     of_path = next((name for name in _PATHS if name in names), None)
     if of_path is None:
         raise InputError(
@@ -49,10 +50,11 @@ def read_catalogue(path: Path, label_names: tuple[str, ...] | None = None) -> So
     )
     if label_names and of_label is None:
         raise InputError(f"--label-names: {shown} has no column {' or '.join(_LABELS)}")
-    classes = _classes(rows, of_label, label_names, shown)
-    parts = _parts(rows, of_part, shown)
+    classes = _classes(list(rows.values()), of_label, label_names, shown)
+    parts = _parts(list(rows.values()), of_part, shown)
     members: dict[str, list[Entry]] = {name: [] for name in classes}
-    for number, row in enumerate(rows, 2):
+    seen: dict[str, int] = {}
+    for number, row in rows.items():
         label = UNLABELLED if of_label is None else row[of_label].strip()
         if label not in members:
             continue
@@ -60,6 +62,8 @@ def read_catalogue(path: Path, label_names: tuple[str, ...] | None = None) -> So
         if not is_image(name):
             raise InputError(f"{shown}, line {number}: '{escape(name)}' is no .npy or FITS file")
         file = path.parent / name
+        if (before := seen.setdefault(os.path.normpath(file), number)) != number:
+            raise InputError(f"{shown}, lines {before} and {number}: both are {escape(name)}")
         size = file.stat().st_size if file.is_file() else -1
         part = -1 if of_part is None else parts.index(_part(row[of_part]))
         members[label].append(Entry(name, size, classes.index(label), part, None, 0))
@@ -73,19 +77,22 @@ def read_catalogue(path: Path, label_names: tuple[str, ...] | None = None) -> So
     return Source(path, path.parent, CATALOGUE, shown_names, parts, kinds.pop(), entries)
 
 
-def _read(path: Path) -> list[Mapping[str, Any]]:
+def _read(path: Path) -> dict[int, Mapping[str, Any]]:
+    """The rows of a file by their lines."""
     shown = escape(str(path))
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            rows: list[Mapping[str, Any]] = list(reader)
+            rows = dict[int, Mapping[str, Any]]()
+            for line in reader:
+                rows[reader.line_num] = line
     except OSError as error:
         raise InputError(f"{shown} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{shown} is no CSV file: {escape(str(error))}") from None
     if not rows:
         raise InputError(f"{shown} lists no images: it needs a header and a line for each")
-    for number, row in enumerate(rows, 2):
+    for number, row in rows.items():
         if None in row or None in row.values():
             raise InputError(
                 f"{shown}, line {number}: it has another number of columns than the header"
@@ -119,7 +126,10 @@ def _classes(
 
 def _in_order(name: str) -> tuple[bool, float, str]:
     """Numbers by their size, before words."""
-    return (False, float(name), name) if name.isdecimal() else (True, 0.0, name)
+    try:
+        return False, float(name), name
+    except ValueError:
+        return True, 0.0, name
 
 
 def _parts(rows: list[Mapping[str, Any]], column: str | None, shown: str) -> tuple[str, ...]:

@@ -39,8 +39,6 @@ class ImageHeader:
     unit: str | None
     exposure_time: float
     """s; NaN where it is not given"""
-    header: fits.Header
-    """keywords that stay true of other pixels"""
     note: str = ""
     """other images of the sky in the file that are not taken; empty where there are none"""
 

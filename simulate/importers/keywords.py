@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 
 #: Keywords that describe the pixels: coordinates, distortions and sections of the detector, limits
 #: and sums of the values, and the place of an extension in its file.
@@ -17,7 +19,8 @@ _OF_PIXELS = re.compile(
     | (CPDIS|CQDIS|CPERR|CQERR|DP|DQ|D2IM|AXISCORR)\w*
     | (LTV|LTM|ATM|ATV)\d+(_\d+)?
     | (DATA|CCD|TRIM|BIAS|AMP|DET|ORIG)SEC\w*
-    | NPIX\d* | SIZAXIS\d+ | CENTERA\d+
+    | NPIX\d* | SIZAXIS\d+ | CENTERA\d+ | D\d{3}SCAL | WAT\d_\d{3} | WCSDIM
+    | (PIXAR|PIXSCAL|PIXSCL|PIXELSCL|PIXSIZE|SECPIX|PLTSCL|PLATESC|SCALE)\w*
     | DATAMIN | DATAMAX | GOODMIN | GOODMAX | GOODMEAN | BLANK | CHECKSUM | DATASUM | ZHECKSUM
     | ZDATASUM | BUNIT
     | EXTNAME | EXTVER | EXTLEVEL | NEXTEND | INHERIT | Z(IMAGE|TENSION|SIMPLE|EXTEND|BITPIX)\w*
@@ -35,12 +38,25 @@ def kept_keywords(file: fits.HDUList, image: Any) -> fits.Header:
         image: the extension with the image; what it does not say is taken from the first header.
 
     Returns:
-        A header without keywords of pixels, of coordinates and of the structure of the file.
+        A header without keywords of pixels, of coordinates and of the structure of the file, and
+        without those that break the rules of FITS, which could not be written.
     """
     kept = fits.Header()
     for hdu in dict.fromkeys((file[0], image)):
-        own = hdu.header.copy(strip=True)
-        for keyword in {card.keyword for card in own.cards if _OF_PIXELS.fullmatch(card.keyword)}:
-            own.remove(keyword, remove_all=True)
+        own = fits.Header(card for card in hdu.header.copy(strip=True).cards if _is_kept(card))
         kept.extend(own, update=True)
     return kept
+
+
+def _is_kept(card: fits.Card) -> bool:
+    """Tell whether a card says nothing of pixels, and can be written: many in files cannot."""
+    if _OF_PIXELS.fullmatch(card.keyword):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            card.verify("exception")
+            str(card)
+        except (VerifyError, ValueError, TypeError):
+            return False
+    return True

@@ -60,7 +60,7 @@ def import_images(
     """Make a data set of images in files, or what is missing of it.
 
     Args:
-        path: a folder in a known layout, or one FITS file.
+        path: a folder in a known layout, a CSV file of paths, or one FITS file.
         config: the options.
         progress: called with the number of files in all and of those already dealt with; returns
             what to call with each number of files done.

@@ -53,15 +53,16 @@ def test_a_pretrained_encoder_may_be_trained_more_slowly_than_its_head(
     assert moved[1] == pytest.approx(0.1 * moved[0], rel=0.3)
 
 
-def test_a_network_from_scratch_has_one_rate(
-    model2: Path, tmp_path: Path, finetune_config: Any
+@pytest.mark.parametrize("mode", ["full", "linear"])
+def test_a_rate_of_an_encoder_that_is_not_trained_or_not_pretrained_is_refused(
+    model2: Path, encoder_run: Path, finetune_config: Any, mode: str
 ) -> None:
-    sets = ("encoder_rate=0.1", "optimizer.epochs=1")
-    weights = []
-    for name, more in (("slow", sets), ("plain", sets[1:])):
-        config = finetune_config("classify", more, data=model2, encoder="none", out=tmp_path / name)
-        weights.append(load_file(finetune(config)[0] / "encoder.safetensors"))
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    encoder = "none" if mode == "full" else str(encoder_run)
+    config = finetune_config(
+        "classify", ("encoder_rate=0.1",), data=model2, encoder=encoder, mode=mode
+    )
+    with pytest.raises(InputError, match=r"encoder_rate=0.1 is for a pretrained encoder with"):
+        finetune(config)
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,7 @@ def test_a_lens_of_files_comes_with_noise_and_psf(
     assert found.pixel_scale == pytest.approx(0.1)
     assert found.noise is not None
     assert found.noise.mean() == 1.0
-    assert found.psf_file is not None
-    assert found.psf_file.name == "lens_psf.fits"
+    assert found.psf is not None
     assert found.level[1] == 1.0
     wide = observe(save(tmp_path / "b", 150), settings_of())
     assert max(wide.shape) <= 130

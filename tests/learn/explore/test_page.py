@@ -1,17 +1,20 @@
 """The page of sliders, without a browser."""
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from bokeh.document import Document
+from bokeh.embed import file_html
 
-from learn.explore.observation import observe
+import lensphys as lp
+from learn.explore.observation import Observation, observe
 from learn.explore.page import Page
 from learn.explore.settings import ExploreSettings
-from learn.explore.view import Explorer
+from learn.explore.view import Explorer, Switches
 
 
 @pytest.fixture
@@ -71,16 +74,34 @@ def press(document: Document, name: str) -> None:
     button._trigger_event(ButtonClick(button))
 
 
-def test_fit_and_reset_move_the_sliders(document: Document) -> None:
+def test_fit_and_reset_move_the_sliders(settings_of: Callable[..., ExploreSettings]) -> None:
+    settings = settings_of()
+    mock = Explorer(observe(None, settings), settings)
+    image = mock.view(mock.start, Switches()).image.astype(float)
+    noise, psf = np.full(image.shape, 0.02), lp.GaussianPSF(fwhm=0.144, pixel_scale=0.08)
+    document = Document()
+    name = "<b>mine</b>"
+    Page(Explorer(Observation(name, image.shape, 0.08, image, noise, psf), settings), document)
     first = widget(document, "theta_E").value
     widget(document, "theta_E").value = 1.04 * first
     follow(document)
     press(document, "fit")
-    assert widget(document, "theta_E").value != 1.04 * first
+    fitted = widget(document, "theta_E").value
+    press(document, "fit")
+    assert widget(document, "theta_E").value == pytest.approx(fitted, rel=1e-3)
     assert "per pixel" in widget(document, "message").text
     press(document, "reset")
     assert widget(document, "theta_E").value == first
     assert not document.session_callbacks, "the sliders were moved by us"
+    shown = file_html(document, title=document.title, template=document.template,
+                      template_variables=document.template_variables)  # fmt: skip
+    assert name not in shown.partition("<script")[0] + re.sub(
+        r"<script.*?</script>", "", shown, flags=re.DOTALL
+    )
+
+
+def test_without_an_image_there_is_nothing_to_fit(document: Document) -> None:
+    assert widget(document, "fit").disabled
 
 
 def test_the_program_follows_the_sliders_once_it_is_shown(document: Document) -> None:

@@ -1,12 +1,10 @@
 """The position of the sliders as a program."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from astropy.io import fits
 
 import lensphys as lp
 from learn.explore.observation import Observation, observe
@@ -29,15 +27,11 @@ def test_the_program_renders_the_model(
     np.testing.assert_allclose(found["image"].numpy(), expected, atol=1e-3 * expected.max())
 
 
-def test_a_psf_of_a_file_is_read_from_there(
-    settings_of: Callable[..., ExploreSettings], tmp_path: Path
-) -> None:
-    kernel = np.ones((3, 5)) / 15
-    fits.writeto(tmp_path / "psf.fits", kernel)
+def test_a_kernel_is_part_of_the_program(settings_of: Callable[..., ExploreSettings]) -> None:
     image, noise = np.ones((24, 24)), np.full((24, 24), 0.1)
-    psf = lp.PixelPSF(kernel, 0.2)
-    observation = Observation("a", (24, 24), 0.2, image, noise, psf, tmp_path / "psf.fits")
-    explorer = Explorer(observation, settings_of())
+    kernel = np.outer([1.0, 3.0, 1.0], [1.0, 2.0, 4.0, 2.0, 0.5])
+    psf = lp.PixelPSF(kernel / kernel.sum(), 0.2)
+    explorer = Explorer(Observation("a", (24, 24), 0.2, image, noise, psf), settings_of())
     found: dict[str, torch.Tensor] = {}
     exec(write_python(explorer, explorer.start, Switches()), found)
     expected = explorer.view(explorer.start, Switches()).model

@@ -108,4 +108,20 @@ def test_everything_follows_wherever_the_sliders_stand(explorer: Explorer) -> No
         view = explorer.view(values, Switches(bool(k % 2), bool(k // 2 % 2)))
         assert np.isfinite(view.model).all(), values
         assert np.isfinite(view.residual).all()
-        explorer.fit(values, Switches())
+
+
+def test_a_fit_needs_an_image(explorer: Explorer) -> None:
+    with pytest.raises(ValueError, match="no image to fit"):
+        explorer.fit(explorer.start, Switches())
+
+
+def test_fits_end_wherever_they_start(explorer: Explorer) -> None:
+    page = seen(explorer, explorer.start, Switches())
+    generator = np.random.default_rng(1)
+    for k in range(4):
+        values = {
+            name: float(generator.choice([knob.low, knob.high, knob.start]))
+            for name, knob in page.knobs.items()
+        }
+        moved, _ = page.fit(values, Switches(lens_light=bool(k % 2)))
+        assert all(page.knobs[name].low <= moved[name] <= page.knobs[name].high for name in moved)

@@ -144,6 +144,7 @@ def test_the_second_ellipse_of_a_lens_light_is_the_outer_one():
         ((["HERNQUIST"], [{}]), "no mass profile HERNQUIST here; there are CONVERGENCE, EPL"),
         ((["SIS"], [{"theta_e": 1.0}]), "SIS has no parameter theta_e; it has theta_E, center_x"),
         ((["EPL"], [ELLIPSE]), "EPL lacks theta_E, gamma"),
+        ((["SHEAR_GAMMA_PSI"], [{"gamma_ext": 0.1}]), "SHEAR_GAMMA_PSI lacks psi_ext"),
         ((["SIS"], [{"theta_E": -1.0}]), "theta_E must be finite and in"),
         ((["SIS"], [MASSES["SIS"]], ["UNIFORM"], [{}]), "no light profile UNIFORM here"),
     ],
@@ -156,6 +157,7 @@ def test_bad_lists_are_refused(lists, message):
 @pytest.mark.parametrize(
     ("names", "lights", "message"),
     [
+        (["SIE", "SHEAR", "SHEAR"], [], "a fit has one gamma1, and the model has several"),
         (["SIE", "SIS"], [], "a fit has one main mass, SIE or EPL, .* got SIE, SIS"),
         (["SIE"], ["GAUSSIAN", "SERSIC"], "the source of a fit is one of .* got Gaussian, Sersic"),
     ],
@@ -164,4 +166,10 @@ def test_models_that_a_fit_has_not_start_none(names, lights, message):
     kwargs = [[MASSES[name] for name in names], lights, [LIGHT[name] for name in lights]]
     model = lp.from_lenstronomy(names, *kwargs)
     with pytest.raises(ValueError, match=message):
+        model.start()
+
+
+def test_a_scaled_lens_starts_no_fit():
+    model = lp.Model(lp.ThinLens([lp.SIE(theta_E=1.0)], alpha_scale=0.5))
+    with pytest.raises(ValueError, match="no alpha_scale"):
         model.start()

@@ -51,9 +51,9 @@ def test_some_classes_are_chosen_and_ordered(catalogue: Path, tmp_path: Path) ->
     assert source.label_names == ("other", "lens")
     alone = read_catalogue(catalogue, ("other",))
     assert [entry.name for entry in alone.entries][:2] == ["images/0.npy", "images/2.npy"]
-    text = catalogue.read_text().replace(",lens,", ",10,").replace(",other,", ",9,")
+    text = catalogue.read_text().replace(",lens,", ",10.5,").replace(",other,", ",-9,")
     catalogue.write_text(text)
-    assert read_catalogue(catalogue).label_names == ("9", "10")
+    assert read_catalogue(catalogue).label_names == ("-9", "10.5")
 
 
 def test_paths_alone_are_images_without_labels(catalogue: Path) -> None:
@@ -88,6 +88,7 @@ def test_files_that_are_not_there_are_named_and_left_out(catalogue: Path, tmp_pa
         ("file\na.npy\n", ("y",), "has no column label or class"),
         ("file,split\na.npy,dev\n", None, "split is train, val, test, not 'dev'"),
         ("file\na.npy\nb.fits\n", None, "lists .npy and FITS files"),
+        ("file,split\na.npy,train\n\n./a.npy,test\n", None, "lines 2 and 4: both are ./a.npy"),
         ('file\n"a.npy\n', None, "is no CSV file"),
     ],
 )

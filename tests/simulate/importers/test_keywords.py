@@ -1,5 +1,7 @@
 """Keywords that stay true of an image whose pixels are changed."""
 
+from pathlib import Path
+
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -22,6 +24,9 @@ DROPPED = {
     "DATAMAX": 7.0,
     "BUNIT": "e-/s",
     "CRPIX1A": 3.0,
+    "D001SCAL": 0.05,
+    "PIXAR_A2": 0.0025,
+    "PIXSCALE": 0.05,
 }
 
 
@@ -56,3 +61,22 @@ def test_an_image_of_its_own_keeps_its_keywords_once() -> None:
     assert kept["EXPTIME"] == 2100.0
     assert kept.count("COMMENT") == 1
     assert not {"CRPIX1", "CTYPE1", "CDELT1", "NAXIS1", "SIMPLE", "BITPIX"} & set(kept)
+
+
+def test_cards_that_could_not_be_written_are_left_out(tmp_path: Path) -> None:
+    cards = [
+        "SIMPLE  =                    T",
+        "BITPIX  =                   16",
+        "NAXIS   =                    0",
+        "FILTER  = 'F160W   '",
+        "TEMP    =                  NaN",
+        "OBSERVER= unquoted",
+        "WE.THER =                  1.0",
+        "END",
+    ]
+    path = tmp_path / "odd.fits"
+    path.write_bytes("".join(card.ljust(80) for card in cards).ljust(2880).encode())
+    with fits.open(path) as file:
+        kept = kept_keywords(file, file[0])
+    fits.PrimaryHDU(np.zeros((2, 2)), kept).writeto(tmp_path / "new.fits")
+    assert fits.getheader(tmp_path / "new.fits")["FILTER"] == "F160W"
