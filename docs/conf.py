@@ -42,14 +42,14 @@ nitpick_ignore_regex = [
     (
         "py:.*",
         r"(torch|numpy|astropy|collections|contextlib|datetime|pathlib|typing|np|pytorch_lightning"
-        r"|matplotlib|pydantic|types|h5py|typer|rich|sklearn|tqdm|timm|jinja2)\b.*",
+        r"|matplotlib|bokeh|pydantic|types|h5py|typer|rich|sklearn|tqdm|timm|jinja2)\b.*",
     ),
     # Aliases and type variables, of which the signature shows what they stand for.
     (
         "py:.*",
         r"(.*\.)?(Parameter|Cosmology|Number|Area|Distances|Light|Shape|Vector|Order|Kind|FLRW"
         r"|Tensor|NDArray|Array|Figure|Path|WCS|Pixels|Projection|Seen|Item|Result|Rows|Components"
-        r"|FieldInfo|NoneType|[A-Z]\w*T)",
+        r"|FieldInfo|NoneType|Header|[A-Z]\w*T)",
     ),
     ("py:class", r".*\[.*"),
     ("py:(func|meth|attr|data|exc)", r"\w+(\.\w+)?"),

@@ -3,9 +3,9 @@ from .caustics import critical_curves as critical_curves
 from .cosmology import FlatLambdaCDM as FlatLambdaCDM
 from .detection.detector import detect as detect
 from .detection.maps import DetectionMaps as DetectionMaps
+from .export.lens_system import LensSystem as LensSystem
+from .export.lens_system import from_lenstronomy as from_lenstronomy
 from .export.lenstronomy import to_lenstronomy as to_lenstronomy
-from .export.model import Model as Model
-from .export.model import from_lenstronomy as from_lenstronomy
 from .fitting.fitter import Fitter as Fitter
 from .fitting.fitter import fit as fit
 from .fitting.result import FitResult as FitResult

@@ -63,6 +63,10 @@ def measure_pixels(x: Tensor, y: Tensor) -> tuple[float, float]:
         ValueError: for a grid of fewer than two pixels a side, one that is not regular or not of
             square pixels, and one whose positions are rounded by more than a tenth of a pixel.
     """
+    if x.ndim < 2 or y.ndim < 2:
+        raise ValueError(
+            f"an image needs a grid (ny, nx) of positions, got {tuple(x.shape)}, {tuple(y.shape)}"
+        )
     ny, nx = x.shape[-2:]
     if ny < 2 or nx < 2:
         raise ValueError(f"a grid needs at least 2 pixels a side to have a spacing, got {(ny, nx)}")

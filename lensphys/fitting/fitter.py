@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensphys.export.model import Model
+from lensphys.export.lens_system import LensSystem
 from lensphys.fitting.deflectors import Deflectors
 from lensphys.fitting.linear.fit import fit_linear
 from lensphys.fitting.linear.settings import LIGHTS, LinearModel
@@ -46,7 +46,7 @@ def fit(
     sky: bool | str = False,
     model_error: float | tuple[float, float] = 0.0,
     supersampling: int = 1,
-    start: Mapping[str, Parameter] | Model | None = None,
+    start: Mapping[str, Parameter] | LensSystem | None = None,
     fixed: Mapping[str, Parameter] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
@@ -235,13 +235,13 @@ class Fitter:
         images: Images,
         sigma: Parameter,
         *,
-        start: Mapping[str, Parameter] | Model | None = None,
+        start: Mapping[str, Parameter] | LensSystem | None = None,
         fixed: Mapping[str, Parameter] | None = None,
         priors: Mapping[str, tuple[Parameter, Parameter]] | None = None,
     ) -> FitResult:
         """Fit a batch of images; see :func:`fit`."""
         images, weight = check_images(images, sigma)
-        start = start.start() if isinstance(start, Model) else start or {}
+        start = start.start() if isinstance(start, LensSystem) else start or {}
         fixed, priors = fixed or {}, priors or {}
         if not self._scenes:
             pixels, _ = self._prepare(images, [])

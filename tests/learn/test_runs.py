@@ -44,7 +44,10 @@ def test_a_killed_run_is_found_again_by_the_same_command(
     (run,) = tmp_path.glob("runs/mae/*")
     assert not (run / "encoder.json").exists()
     monkeypatch.chdir(tmp_path)
-    resolved, digest = config.model_copy(update={"precision": "32-true"}), read(model2).digest
+    resolved, digest = (
+        config.model_copy(update={"precision": "32-true", "published_split": False}),
+        read(model2).digest,
+    )
     found = runs._find_unfinished(resolved, "mae", "x", digest)
     assert found is not None
     assert found.resolve() == run.resolve()

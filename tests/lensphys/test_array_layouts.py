@@ -267,7 +267,7 @@ OTHERS = {
     *("GaussianPSF", "MoffatPSF", "centre_kernel", "RayTrace", "ReLens", "DeLens", "Fitter"),
     *("Lens", "MassProfile", "LightProfile", "pixel_grid", "instrument", "Instrument"),
     *("background_sigma", "sample", "FitResult", "Draws", "DetectionMaps", "ImagePositions"),
-    *("CriticalCurve", "critical_curves", "from_lenstronomy", "to_lenstronomy", "Model"),
+    *("CriticalCurve", "critical_curves", "from_lenstronomy", "to_lenstronomy", "LensSystem"),
     *("__version__",),
 }
 

@@ -107,7 +107,7 @@ def test_a_number_of_numpys_is_a_number(number, grid):
     torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("bad", [torch.ones(2, 3, dtype=torch.long), np.float32(1), 1.0, None])
+@pytest.mark.parametrize("bad", [torch.ones(2, 3, dtype=torch.long), "1", True, None])
 @pytest.mark.parametrize("cls", VALID)
 def test_positions_that_are_no_real_tensors_are_refused(cls, bad):
     """Whole numbers would round the parameters to whole numbers too."""
@@ -119,7 +119,7 @@ def test_positions_that_are_no_real_tensors_are_refused(cls, bad):
 
 def test_the_way_out_that_is_told_for_positions_works():
     with pytest.raises(ValueError, match=r"; torch\.tensor\(numpy\.array\(x, float\)\) is one$"):
-        SIE(theta_E=1.0).deflection(1.0, 2.0)
+        SIE(theta_E=1.0).deflection("1", "2")
     x, y = torch.tensor(np.array(1.0, float)), torch.tensor(np.array(2.0, float))
     assert SIE(theta_E=1.0).deflection(x, y)[0].shape == ()
 

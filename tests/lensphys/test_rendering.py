@@ -342,8 +342,13 @@ def test_what_is_no_lens_and_what_is_no_light_is_refused(plain, sky):
         render(SIE(theta_E=1.0), source, *sky)
     with pytest.raises(ValueError, match=r"^source must be a light profile, got SIE"):
         render(lens, SIE(theta_E=1.0), *sky)
-    with pytest.raises(ValueError, match=r"^x must be a tensor of floating-point numbers, got fl"):
-        render(lens, source, 0.1, 0.1)
+    with pytest.raises(ValueError, match=r"^x must be a tensor of floating-point numbers, got st"):
+        render(lens, source, "a", "b")
+    for places in (0.1, [0.1, 0.2]):
+        with pytest.raises(
+            ValueError, match=r"^an image needs a grid \(ny, nx\) of positions, got"
+        ):
+            render(lens, source, places, places)
 
 
 @pytest.mark.parametrize("rays", [1, 3])

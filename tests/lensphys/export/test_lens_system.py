@@ -7,7 +7,7 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LightModel.light_model import LightModel
 
 import lensphys as lp
-from lensphys.export.model import _LIGHTS, _MASSES
+from lensphys.export.lens_system import _LIGHTS, _MASSES
 from tests.lensphys.export.test_lenstronomy import LIGHTS, SHAPE, lens
 from tests.lensphys.fitting.mocks import KIND, deviation, draw, image_of
 
@@ -170,6 +170,6 @@ def test_models_that_a_fit_has_not_start_none(names, lights, message):
 
 
 def test_a_scaled_lens_starts_no_fit():
-    model = lp.Model(lp.ThinLens([lp.SIE(theta_E=1.0)], alpha_scale=0.5))
+    model = lp.LensSystem(lp.ThinLens([lp.SIE(theta_E=1.0)], alpha_scale=0.5))
     with pytest.raises(ValueError, match="no alpha_scale"):
         model.start()

@@ -55,7 +55,7 @@ _FIXED: dict[type[Profile], dict[str, str]] = {PixelatedSource: {"interpolation"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Model:
+class LensSystem:
     """Lens, source and lens light of an image, or of a batch.
 
     Attributes:
@@ -118,7 +118,7 @@ def from_lenstronomy(
     kwargs_source: Sequence[Mapping[str, Any]] = (),
     lens_light_model_list: Sequence[str] = (),
     kwargs_lens_light: Sequence[Mapping[str, Any]] = (),
-) -> Model:
+) -> LensSystem:
     """Convert lists of profiles and their parameters, as lenstronomy takes them.
 
     ``lp.from_lenstronomy(["EPL", "SHEAR"], kwargs_lens).lens`` is a lens to trace rays through, and
@@ -144,7 +144,7 @@ def from_lenstronomy(
             ("lens_light", lens_light_model_list, kwargs_lens_light),
         )
     )
-    return Model(ThinLens(masses), source, lens_light)
+    return LensSystem(ThinLens(masses), source, lens_light)
 
 
 def _pair(
