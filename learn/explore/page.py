@@ -149,8 +149,9 @@ class Page:
         reset.on_click(self._reset)
         copy = Button(label="copy as Python", name="copy")
         copy.on_click(self._show_code)
+        # By the browser, which lets a page write to the clipboard after a click alone.
         copied = "if (navigator.clipboard) { navigator.clipboard.writeText(text.value) }"
-        self._code.js_on_change("value", CustomJS(args={"text": self._code}, code=copied))
+        copy.js_on_click(CustomJS(args={"text": self._code}, code=copied))
         parts: list[Any] = [row(fit, reset, copy, sizing_mode="stretch_width")]
         for group, knobs in self._explorer.groups.items():
             parts.append(self._switches.get(group) or Div(text=f"<b>{html.escape(group)}</b>"))
@@ -187,10 +188,13 @@ class Page:
 
     def _refresh(self) -> None:
         self._waits = False
-        view = self._explorer.view(self.values, self.switches)
+        try:
+            view = self._explorer.view(self.values, self.switches)
+        except ValueError as error:  # the picture of before stays
+            self._message.text = html.escape(str(error))
+            return
         self._show(view)
-        if self._code.visible:
-            self._code.value = write_python(self._explorer, self.values, self.switches)
+        self._code.value = write_python(self._explorer, self.values, self.switches)
 
     def _show(self, view: View) -> None:
         for name, panel in self._panels.items():
@@ -234,7 +238,6 @@ class Page:
 
     def _show_code(self) -> None:
         self._code.visible = True
-        self._code.value = write_python(self._explorer, self.values, self.switches)
 
 
 def _explain_colours(name: str) -> str:

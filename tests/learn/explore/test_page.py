@@ -115,6 +115,18 @@ def test_the_program_follows_the_sliders_once_it_is_shown(document: Document) ->
     assert "gamma=2.22" in code.value
 
 
+def test_what_cannot_be_shown_is_told(document: Document, monkeypatch: Any) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ValueError("too <steep>")
+
+    before = image(document, "model")
+    monkeypatch.setattr(Explorer, "view", fail)
+    widget(document, "gamma").value = 2.3
+    follow(document)
+    assert widget(document, "message").text == "too &lt;steep&gt;"
+    np.testing.assert_array_equal(image(document, "model"), before)
+
+
 def test_the_page_has_every_picture_with_a_caption(document: Document) -> None:
     pictures = document.template_variables["pictures"]
     assert list(pictures) == ["image", "model", "residual", "snr", "plane"]
