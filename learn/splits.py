@@ -65,13 +65,7 @@ def split(
                 f"{len(members)} images of {name} are too few to split into training, "
                 "validation and test; simulate more with --n"
             )
-        if labels_per_class:
-            if labels_per_class > len(train):
-                raise InputError(
-                    f"labels_per_class = {labels_per_class}: only {len(train)} images of {name} "
-                    "are left for training; simulate more with --n"
-                )
-            train = train[:labels_per_class]
+        train = _take_labels(train, labels_per_class, name, "; simulate more with --n")
         for part, indices in zip(parts, (train, validation, members[:n_test]), strict=True):
             part.append(indices)
     return Split(*(np.sort(np.concatenate(part)) for part in parts))
@@ -113,17 +107,23 @@ def split_for(data: DataSet, config: FinetuneConfig) -> Split:
                 f"a published part has no images of {name}, or too few; draw other parts with "
                 "--set published_split=false"
             )
-        if config.labels_per_class:
-            if config.labels_per_class > len(members):
-                raise InputError(
-                    f"labels_per_class = {config.labels_per_class}: only {len(members)} images of "
-                    f"{name} are left for training"
-                )
-            members = members[: config.labels_per_class]
+        members = _take_labels(members, config.labels_per_class, name)
         for part, indices in zip(parts, (members, watched), strict=True):
             part.append(indices)
     train, validation = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, validation, test)
+
+
+def _take_labels(
+    train: NDArray[np.int64], wanted: int | None, name: str, advice: str = ""
+) -> NDArray[np.int64]:
+    """The first so many training images of a class; None: all of them."""
+    if wanted is not None and wanted > len(train):
+        raise InputError(
+            f"labels_per_class = {wanted}: only {len(train)} images of {name} are left for "
+            f"training{advice}"
+        )
+    return train[:wanted]
 
 
 def published_parts(data: DataSet) -> dict[str, NDArray[np.int64]]:

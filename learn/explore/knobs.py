@@ -109,14 +109,12 @@ def make_knobs(
 
 
 def start_of_fit(values: Values, *, lens_light: bool) -> dict[str, float]:
-    """The parameters of a fit, by its names, that sliders stand for."""
+    """The parameters of a fit, by its names, for positions of the sliders."""
     start = {}
     for name, value in values.items():
-        if name in _OWN or (
-            name.removeprefix("log10_").startswith("lens_light") and not lens_light
-        ):
-            continue
         plain = name.removeprefix("log10_")
+        if name in _OWN or (plain.startswith("lens_light") and not lens_light):
+            continue
         start[plain] = value if plain == name else 10.0**value
     if lens_light:
         start |= {f"lens_light_center_{axis}": values[f"center_{axis}"] for axis in "xy"}
@@ -124,7 +122,7 @@ def start_of_fit(values: Values, *, lens_light: bool) -> dict[str, float]:
 
 
 def values_of_fit(params: Mapping[str, float], knobs: Mapping[str, Knob]) -> dict[str, float]:
-    """Where the sliders stand for the parameters of a fit."""
+    """Positions of the sliders, by name, for the parameters of a fit."""
     found = {}
     for name, knob in knobs.items():
         plain = name.removeprefix("log10_")

@@ -93,7 +93,7 @@ class Page:
 
     @property
     def values(self) -> dict[str, float]:
-        """Where the sliders stand."""
+        """Positions of the sliders, by name."""
         return {name: float(slider.value) for name, slider in self._sliders.items()}
 
     @property
@@ -116,7 +116,7 @@ class Page:
         return _Panel(panel, source, colours, limit)
 
     def _captions(self) -> dict[str, str]:
-        """What stands below the pictures."""
+        """Words below the pictures, by name."""
         observation = self._explorer.observation
         whose = "model with noise" if observation.image is None else "image"
         width = observation.shape[1] * observation.pixel_scale

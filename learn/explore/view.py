@@ -1,4 +1,4 @@
-"""What the page shows for one position of the sliders."""
+"""Maps and curves of the page for one position of the sliders."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import lensphys as lp
-from learn.explore.knobs import (
-    Knob,
-    Values,
-    make_knobs,
-    start_of_fit,
-    values_of_fit,
-)
+from learn.explore.knobs import Knob, Values, make_knobs, start_of_fit, values_of_fit
 from learn.explore.observation import Observation
 from learn.explore.settings import ExploreSettings
 from learn.lens_fits.maps import measure_response, search_masses
@@ -81,6 +75,9 @@ class Explorer:
         settings: redshifts and the seed of the noise.
     """
 
+    #: All groups of sliders.
+    every = Switches(lens_light=True, subhalo=True)
+
     def __init__(self, observation: Observation, settings: ExploreSettings) -> None:
         self.observation = observation
         self._settings = settings
@@ -102,12 +99,9 @@ class Explorer:
         generator = torch.Generator().manual_seed(settings.seed)
         self._noise = torch.randn(observation.shape, generator=generator, dtype=torch.float64)
 
-    #: All groups of sliders.
-    every = Switches(lens_light=True, subhalo=True)
-
     @property
     def start(self) -> dict[str, float]:
-        """Where the sliders stand at first."""
+        """First positions of the sliders, by name."""
         return {name: knob.start for name, knob in self.knobs.items()}
 
     def subhalo(self, values: Values) -> lp.PointMass:

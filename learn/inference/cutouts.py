@@ -63,7 +63,7 @@ class Cutout:
     exposure_time: float
     """s; NaN where it is not known"""
     header: Header | None = None
-    """keywords of a FITS file that stay true of other pixels"""
+    """keywords of a FITS file that stay true of other pixels, for a network that makes images"""
     optics: Optics | None = None
     """PSF and noise of its own; None: as in training"""
 
@@ -219,7 +219,7 @@ def _read_image(
         wcs=stack.wcs,
         pixel_scale=scale,
         exposure_time=exposure,
-        header=stack.header,
+        header=stack.header() if model.makes_images and stack.header else None,
     )
 
 

@@ -105,7 +105,7 @@ class OpenImage:
     """one image of a cube, or all of it where it is one image; NaN where a pixel is bad"""
     exposure_time: float
     """s; NaN where it is not given"""
-    header: fits.Header
+    header: Callable[[], fits.Header]
     """keywords that stay true of other pixels"""
     note: str = ""
     """other images of the sky in the file that are not taken; empty where there are none"""
@@ -140,7 +140,7 @@ def opened_image(path: Path, hdu: str | None = None) -> Iterator[OpenImage]:
             wcs,
             lambda index: read((index,) if is_cube else (slice(None),)),
             _exposure_time(file, image),
-            kept_keywords(file, image),
+            lambda: kept_keywords(file, image),
             choice.note,
             tuple(remarks),
         )

@@ -25,7 +25,8 @@ class Stack:
         unit: of the fluxes; None where the file does not give it.
         wcs: of the sky, None where the file has none.
         exposure_time: (count,) total, s; None where the file has none, NaN for single images.
-        header: keywords of a FITS file that stay true of other pixels; None of other files.
+        header: reads the keywords of a FITS file that stay true of other pixels; None of other
+            files.
         notes: other images in the file that are not taken, and what became of masks.
     """
 
@@ -35,5 +36,5 @@ class Stack:
     unit: str | None = None
     wcs: WCS | None = None
     exposure_time: NDArray[np.float64] | None = None
-    header: Header | None = None
+    header: Callable[[], Header] | None = None
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What the page shows for one position of the sliders."""
+"""Maps and curves of the page for one position of the sliders."""
 
 from collections.abc import Callable
 
