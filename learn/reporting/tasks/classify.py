@@ -14,7 +14,10 @@ REPORT = TaskReport(
     },
     labels={"macro_auc": "macro AUC", "auc": "AUC", "f1": "F1", "ece": "ECE"},
     captions={
-        "roc": "ROC curves on the test images: the network, radial features, and chance.",
+        "roc": (
+            "ROC curves on the test images: the network, radial features, detection statistics "
+            "where lenses are fitted, and chance."
+        ),
         "confusion": (
             "Confusion matrix in counts: a row a true class, a column a predicted one; the colour "
             "is the fraction of the true class."
