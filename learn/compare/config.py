@@ -50,14 +50,35 @@ def _known_presets(names: tuple[str, ...]) -> tuple[str, ...]:
 Presets = Annotated[tuple[str, ...], AfterValidator(_known_presets)]
 
 
-class AblationSection(Strict):
-    """Rows that show which part of a method matters, with probes of frozen encoders alone."""
+class AblationRows(Strict):
+    """Ablations of some presets."""
 
     presets: Presets
-    linear: ModeSection
+    images: int | None = Field(
+        default=None, gt=0, description="to pretrain on; null: as many as the method's row"
+    )
     methods: dict[str, dict[str, Any]] = Field(
         description="<method>:<ablation> to overrides of the method's row"
     )
+
+
+class AblationSection(AblationRows):
+    """Rows that show which part of a method matters, with probes of frozen encoders alone."""
+
+    linear: ModeSection
+    further: tuple[AblationRows, ...] = Field(
+        default=(), description="rows of other presets, or with other numbers of images"
+    )
+
+    @property
+    def parts(self) -> tuple[AblationRows, ...]:
+        """All rows, by presets and numbers of images."""
+        return (self, *self.further)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all rows, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.methods))
 
 
 class WiderSection(Strict):
@@ -193,7 +214,7 @@ class CompareConfig(Strict):
 
     @model_validator(mode="after")
     def _names_that_files_can_bear(self) -> Self:
-        for name in (*self.methods, *self.ablations.methods, *self.protocols):
+        for name in (*self.methods, *self.ablations.names, *self.protocols):
             if not _NAME.fullmatch(name):
                 raise ValueError(
                     f"{name!a:.80} is no name of a row, which names files too: letters, digits "
@@ -205,7 +226,7 @@ class CompareConfig(Strict):
     def _known_methods(self) -> Self:
         for name in self.methods:
             require_known(base_method(name), METHODS, "method")
-        for name in self.ablations.methods:
+        for name in self.ablations.names:
             if ":" not in name:
                 raise ValueError(f"ablations: {name} needs a name of its own, as {name}:no-guard")
             require_known(base_method(name), self.methods, "row to take a part from")
@@ -239,4 +260,4 @@ class CompareConfig(Strict):
     @property
     def rows(self) -> tuple[str, ...]:
         """The names of all rows."""
-        return (*self.baselines, *self.methods, *self.ablations.methods, *self.protocols)
+        return (*self.baselines, *self.methods, *self.ablations.names, *self.protocols)

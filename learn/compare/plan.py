@@ -45,28 +45,32 @@ def plan(config: CompareConfig) -> list[Cell]:
             for name in config.baselines:
                 cells += list(_row_cells(config, name, preset, None, seed))
             for name, sets in config.methods.items():
-                cells += list(_method_cells(config, name, sets, preset, seed))
-        for preset in config.ablations.presets:
-            for name, sets in config.ablations.methods.items():
-                of_row = config.methods[base_method(name)]
-                cells += list(_method_cells(config, name, of_row | sets, preset, seed))
+                images = config.pretrain.images
+                cells += list(_method_cells(config, name, sets, preset, seed, images))
+        for part in config.ablations.parts:
+            images = part.images or config.pretrain.images
+            for preset in part.presets:
+                for name, sets in part.methods.items():
+                    row = config.methods[base_method(name)] | sets
+                    cells += list(_method_cells(config, name, row, preset, seed, images))
         for name, protocol in config.protocols.items():
             cells += list(_protocol_cells(config, name, protocol, seed))
     return cells
 
 
 def _method_cells(
-    config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, seed: int
+    config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, seed: int, images: int
 ) -> Iterator[Cell]:
     """The cells of a method or an ablation, and of one seed."""
     for model in config.pretrain.models:
         shared = seed if config.pretrain.anew else config.seeds[0]
-        pretraining = _plan_pretraining(config, name, sets, preset, model, shared)
+        data = _data(model, preset, images, config.pretrain_data_seed, config.device)
+        pretraining = _plan_pretraining(config, name, sets, data, shared)
         yield from _row_cells(config, name, preset, pretraining, seed)
 
 
 def _plan_pretraining(
-    config: CompareConfig, name: str, sets: Mapping[str, Any], preset: str, model: int, seed: int
+    config: CompareConfig, name: str, sets: Mapping[str, Any], data: SimulateConfig, seed: int
 ) -> Pretraining:
     path = shipped_config("pretrain", base_method(name), "method")
     shipped = _load_shipped(PretrainConfig, path, {}).optimizer
@@ -85,8 +89,7 @@ def _plan_pretraining(
         out=None,
     )
     validate(method_class(run.method).Params, run.params, f"{name}: params")
-    data = _data(model, preset, config.pretrain.images, config.pretrain_data_seed, config.device)
-    return Pretraining(model, data, run)
+    return Pretraining(data.model, data, run)
 
 
 def _row_cells(
@@ -96,7 +99,7 @@ def _row_cells(
     section = config.finetune
     full = section.full_of(name, preset)
     ways: dict[Mode, ModeSection] = {"linear": section.linear, "full": full}
-    if name in config.ablations.methods:
+    if name in config.ablations.names:
         ways = {"linear": config.ablations.linear}
     elif name in BASELINES:
         mode = BASELINES[name].mode

@@ -16,15 +16,15 @@ _MARKERS = "osD^vP*X<>hp"
 
 def is_ablation(config: CompareConfig, cell: Cell) -> bool:
     """Tell whether a cell belongs to an ablation."""
-    return cell.method in config.ablations.methods
+    return cell.method in config.ablations.names
 
 
 def rows_of_panel(config: CompareConfig, *, ablations: bool) -> list[str]:
     """The rows that share a panel: ablations and their methods, or all others."""
-    taken_from = dict.fromkeys(base_method(name) for name in config.ablations.methods)
+    taken_from = dict.fromkeys(base_method(name) for name in config.ablations.names)
     if ablations:
-        return [*taken_from, *config.ablations.methods]
-    return [name for name in config.rows if name not in config.ablations.methods]
+        return [*taken_from, *config.ablations.names]
+    return [name for name in config.rows if name not in config.ablations.names]
 
 
 def add_legend(figure: Figure, config: CompareConfig) -> None:

@@ -69,7 +69,7 @@ def test_some_data_sets_are_smaller_and_have_budgets_of_their_own() -> None:
 def test_rows_stand_in_the_order_of_baselines_methods_and_ablations() -> None:
     config = tier("small")
     assert config.rows[:2] == ("radial", "detection-statistics")
-    kinds = [config.baselines, config.methods, config.ablations.methods, config.protocols]
+    kinds = [config.baselines, config.methods, config.ablations.names, config.protocols]
     places = [next(k for k, kind in enumerate(kinds) if row in kind) for row in config.rows]
     assert places == sorted(places)
 
@@ -90,6 +90,15 @@ def test_an_ablation_is_one_line_of_a_tier() -> None:
     assert {(cell.preset, cell.mode, cell.finetune_model) for cell in ablated} == {
         ("published", "linear", 3)
     }
+
+
+def test_further_ablations_have_presets_and_numbers_of_images_of_their_own() -> None:
+    more = "{presets: [physical], images: 70, methods: {mae:half: {params.mask_ratio: 0.5}}}"
+    config = tier("smoke", f"ablations.further=[{more}]")
+    halves = [cell for cell in plan(config) if cell.method == "mae:half"]
+    assert config.rows.count("mae:half") == 1
+    assert {(cell.preset, cell.mode) for cell in halves} == {("physical", "linear")}
+    assert {cell.pretraining.data.n for cell in halves if cell.pretraining} == {70}
 
 
 def test_a_baseline_may_have_a_fine_tuning_of_its_own() -> None:
