@@ -1,6 +1,7 @@
 # make demo: the main job on a small scale, from nothing to a table and pictures.
 # make test: the tests.
 # make docs: the site, in docs/_build/html.
+# make notebooks: run the notebooks in docs/notebooks in full, and store their outputs.
 # make weights RUNS='encoder=RUN classify=RUN ...': pack finished runs as the weights that ship.
 # All set up a virtual environment in .venv first; nothing outside this folder is touched.
 
@@ -17,7 +18,7 @@ COMMANDS := import cli, learn.audit, learn.demo, learn.compare.run_tier, learn.m
 	learn.tasks.find, learn.tasks.regress, learn.tasks.superres, simulate.backends.lenstronomy, \
 	simulate.backends.torch, simulate.dataset.inspection, simulate.importers.run, simulate.run
 
-.PHONY: demo test docs lint weights setup setup-dev clean
+.PHONY: demo test docs notebooks lint weights setup setup-dev clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python cli.py demo
@@ -31,6 +32,9 @@ test: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python docs/run_notebooks.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit run --all-files

@@ -13,7 +13,7 @@ author = copyright = "the lensphys authors"
 version = release = lensphys.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # which is myst_parser for pages without cells
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
@@ -21,7 +21,8 @@ extensions = [
     "pages",
 ]
 exclude_patterns = ["_build", "generated/tables"]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+nb_execution_mode = "off"  # notebooks hold their outputs: see run_notebooks.py
 highlight_language = "text"  # of blocks that name no language
 
 myst_enable_extensions = ["dollarmath"]
@@ -60,6 +61,7 @@ html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 copybutton_exclude = ".linenos, .gp, .go"
+copybutton_selector = "div:not(.output) > div.highlight pre"  # not on what a cell has printed
 html_theme = "furo"
 html_title = "lensphys"
 html_show_sphinx = False
