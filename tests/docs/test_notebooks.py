@@ -56,6 +56,9 @@ snr, least = maps["models"]["perturbed"]
 j, i = np.unravel_index(np.nanargmax(snr), snr.shape)
 assert np.hypot(float(x[j, i]) + 0.75, float(y[j, i]) - 0.72) < 0.12
 assert abs(snr[j, i] * least[j, i] / 5 - 1.1e9) < least[j, i] / 5  # one error
+redshifts = {"z_lens": 0.3, "z_source": 1.2}
+solar = lp.detect(result, **redshifts).error / lp.detect(result).error  # masses of 1 arcsec^2
+assert 1.05e9 < 0.08**2 * float(solar[0, 25, 25]) < 1.15e9
 assert np.isnan(least[0, 0])  # outside of the field
 assert np.nanmin(least) < 5e8
 assert 2.5 < by_chance.median() < 3.7
