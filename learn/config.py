@@ -71,8 +71,14 @@ class EncoderConfig(Strict):
 
     @model_validator(mode="after")
     def _divides(self) -> EncoderConfig:
-        if self.image_size % self.patch_size:
-            raise ValueError("encoder.image_size must be a multiple of encoder.patch_size")
+        if rest := self.image_size % self.patch_size:
+            least = self.image_size - rest
+            sizes = f"{least} or {least + self.patch_size}" if least else f"{self.patch_size}"
+            raise ValueError(
+                f"encoder.image_size must be a multiple of encoder.patch_size, as {sizes} of "
+                f"{self.patch_size}, not {self.image_size}; binning=1 shows the middle of larger "
+                "images"
+            )
         if self.embed_dim % self.num_heads:
             raise ValueError("encoder.embed_dim must be a multiple of encoder.num_heads")
         return self

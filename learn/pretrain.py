@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from learn.views.middle import bin_middle
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
+from simulate.importers.framing import find_patch
 
 #: The least part of the patches of an image that a method shows its encoder.
 _SEEN = 0.1
@@ -108,28 +111,47 @@ def _read_data(config: PretrainConfig) -> shards.DataSet:
         raise InputError(f"{config.data} has images of {channels} channels, the encoder takes 1")
     if ny != nx:
         raise InputError(f"{config.data} has images of {ny} x {nx} pixels; they must be square")
-    _check_size(config, nx)
+    _check_size(config, data)
     return data
 
 
-def _check_size(config: PretrainConfig, size: int) -> None:
+def _check_size(config: PretrainConfig, data: shards.DataSet) -> None:
     """Refuse images of so many pixels on a side, if the encoder is not made for them.
 
     Raises:
-        InputError: with the sizes and binnings that serve.
+        InputError: with the settings that serve.
     """
-    side, factor = config.encoder.image_size, config.binning
+    size, side, factor = data.image.shape[-1], config.encoder.image_size, config.binning
     if factor is None and size != side:
-        middle = f", or --set binning={size // side} for their middle" if size > side else ""
+        ways = "; or ".join(_list_ways(config, data, size))
         raise InputError(
-            f"{config.data} has images of {size} pixels, the encoder is for {side}; use --set "
-            f"encoder.image_size={size} (a multiple of encoder.patch_size){middle}"
+            f"{config.data} has images of {size} pixels, the encoder is for {side}: {ways}"
         )
     if factor is not None and size < side * factor:
+        most = size // side
+        binning = f"--set binning={most} serves" if most else "use a smaller encoder.image_size"
         raise InputError(
             f"binning = {factor} needs images of {side * factor} pixels for an encoder of {side}, "
-            f"and those of {config.data} have {size}; use a smaller binning or encoder.image_size"
+            f"and those of {config.data} have {size}: {binning}"
         )
+
+
+def _list_ways(config: PretrainConfig, data: shards.DataSet, size: int) -> Iterator[str]:
+    """Settings with which an encoder takes images of so many pixels on a side."""
+    side, patch = config.encoder.image_size, config.encoder.patch_size
+    if size > side:
+        yield f"--set binning={size // side} for their middle"
+    width = patch if size % patch == 0 else find_patch(size)
+    if width is not None:
+        patches = "" if width == patch else f" --set encoder.patch_size={width}"
+        yield f"--set encoder.image_size={size}{patches}"
+    elif size >= patch and size < side:
+        yield f"--set encoder.image_size={size // patch * patch} --set binning=1 for their middle"
+    if data.config.get("command") == "import":
+        out = shlex.quote(f"{config.data}-{side}")
+        yield f"repeat the import with --size {side} --out {out}, which crops or pads them"
+    elif width is None and size < patch:
+        yield "make a data set of larger images"
 
 
 def _set_batch_size(config: PretrainConfig, batches: BatchIndices) -> PretrainConfig:

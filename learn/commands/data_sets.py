@@ -131,7 +131,7 @@ def import_command(
         option("In all, of every image. Default: EXPTIME in the FITS header.", "SECONDS"),
     ] = None,
     size: Annotated[
-        int | None, option("Crop to so many pixels on a side about the centre.", "N")
+        int | None, option("Crop or pad to so many pixels on a side about the centre.", "N")
     ] = None,
     unit: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from simulate.importers.errors import BrokenFileError
+from simulate.importers.framing import overlap
 
 #: Relative, of pixel scales that count as one; across a distorted camera they differ by less.
 TOLERANCE = 0.01
@@ -79,9 +80,9 @@ def resample(
             f"the network show less than {_FEWEST} on a side"
         )
     shape = [min(n, size) for n in whole]
+    (y, rows), (x, columns) = (overlap(n, size) for n in whole)
     if same:
-        corner = [float((n - m) // 2) for n, m in zip(image.shape, shape, strict=True)]
-        y, x = (slice(int(c), int(c) + m) for c, m in zip(corner, shape, strict=True))
+        corner = [float(y.start), float(x.start)]
         pixels = np.asarray(image[y, x], np.float64)
     else:
         notes.append(f"resampled from {scale:.3g} to {wanted:.3g} arcsec")
@@ -96,8 +97,6 @@ def resample(
         notes.append(f"cropped from {whole[0]} x {whole[1]} to {size} x {size} pixels")
     if min(whole) < size:
         notes.append(f"padded from {shape[0]} x {shape[1]} to {size} x {size} pixels")
-    before = [(size - m) // 2 for m in shape]
-    rows, columns = (slice(b, b + m) for b, m in zip(before, shape, strict=True))
     full = np.full((size, size), sky)
     full[rows, columns] = pixels
     return Frame(full, rows, columns, (corner[0], corner[1]), step, tuple(notes))

@@ -30,6 +30,7 @@ _REALISTIC, _STRUCTURE = (
 )
 _ALL_REALISTIC, _NEIGHBOUR = "`realistic`", "images with a neighbour, `realistic`"
 _SERSIC = "lenses, but not with galaxies as sources"
+_PADDED = "imported images, where some are smaller than the others"
 _SHINES, _GALAXIES = "lenses that shine", "lenses, with galaxies as sources"
 
 #: Columns of the presets and of imported data, in the order in which they are shown; those of
@@ -189,6 +190,10 @@ _COLUMNS: dict[str, Meaning] = {
     ),
     "exposure_time": Meaning("s", "in all; of non-lenses too", "all images"),
     "n_bad_pixels": Meaning("", "pixels that were filled in", "imported images"),
+    "padding_left": Meaning("", "columns of padding, which show nothing", _PADDED),
+    "padding_right": Meaning("", "the same, behind the image", _PADDED),
+    "padding_bottom": Meaning("", "rows of padding before the first one that shows", _PADDED),
+    "padding_top": Meaning("", "the same, behind the last one", _PADDED),
     "split": Meaning(
         "",
         "part of the published split, a position in the attribute `split_names`",

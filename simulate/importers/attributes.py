@@ -9,6 +9,7 @@ from typing import Any
 from lensphys.ground.errors import InputError
 from simulate.config import SimulateConfig
 from simulate.importers.config import ImportConfig
+from simulate.importers.framing import by
 from simulate.importers.layouts import Source
 from simulate.importers.survey import Form
 from simulate.presets import list_models, load_simulate_config, make_prior
@@ -81,10 +82,12 @@ def _published_attributes(
     from simulate.observe import OBSERVATIONS
 
     side = instrument(model.instrument).n_pix
-    if form.shape != (side, side):
+    shape = form.framing.shape
+    if shape != (side, side):
+        these = "these differ in size" if shape is None else f"these have {by(shape)}"
         raise InputError(
-            f"--model {model.model} has images of {side} x {side} pixels, these have "
-            f"{form.shape[0]} x {form.shape[1]}; give their --instrument or --pixel-scale instead"
+            f"--model {model.model} has images of {side} x {side} pixels, {these}; give their "
+            "--instrument or --pixel-scale instead"
         )
     unit = config.unit or form.unit or OBSERVATIONS[model.observation][1]
     return {"unit": unit, "alpha_scale": make_prior(model).alpha_scale}

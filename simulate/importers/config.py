@@ -16,7 +16,7 @@ class ImportConfig(Strict):
     """Options of an import; defaults live in ``configs/import/import.yaml``."""
 
     pixel_scale: float | None = Field(gt=0, description="arcsec")
-    size: int | None = Field(gt=1, description="pixels on a side to crop to")
+    size: int | None = Field(gt=1, le=4096, description="pixels on a side to crop or pad to")
     unit: str | None = Field(min_length=1)
     exposure_time: float | None = Field(gt=0, description="total, s, of every image")
     model: int | None = Field(description="one of the models of the preset published")
@@ -27,7 +27,7 @@ class ImportConfig(Strict):
     hdu: Annotated[str, StringConstraints(min_length=1)] | None = Field(
         coerce_numbers_to_str=True, description="name or number of the extension of FITS files"
     )
-    fill: Literal["median", "zero"] = Field(description="value of bad pixels")
+    fill: Literal["median", "zero"] = Field(description="value of bad pixels and of padding")
     shard_size: int = Field(gt=0)
     out: Path | None = Field(description="folder; null: data/imported/<name of the source>")
 

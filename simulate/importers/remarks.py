@@ -5,19 +5,28 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.framing import advise_patches
 from simulate.importers.layouts import LENSES, Source
-from simulate.importers.survey import Form, advise_patches
+from simulate.importers.survey import Form
 from simulate.shards import MANIFEST
 
 #: Remarks of one kind that are made one by one, and names in one of them.
 _NAMED, _SHOWN = 10, 3
 
 
-def list_left_out(source: Source, config: ImportConfig, form: Form) -> Iterator[str]:
-    """One line for each kind of thing that is not imported, or not as it may be meant."""
+def list_left_out(source: Source, config: ImportConfig, form: Form, out: Path) -> Iterator[str]:
+    """One line for each kind of thing that is not imported, or not as it may be meant.
+
+    Args:
+        source: the images.
+        config: options of the import.
+        form: of the images.
+        out: folder of the data set.
+    """
     named = "--label-names does not name it"
     why = named if config.label_names else f"it is not part of the layout {source.layout}"
     for name, count in source.left_out.items():
@@ -32,7 +41,8 @@ def list_left_out(source: Source, config: ImportConfig, form: Form) -> Iterator[
         yield "each folder is one lens; --label-names a,b imports folders as classes"
     for note, count in itertools.islice(form.notes.items(), _NAMED):
         yield f"{count} {'image' if count == 1 else 'images'} {note}"
-    if advice := advise_patches(form.size):
+    yield from form.framing.remarks
+    if advice := advise_patches(form.size, out):
         yield advice
 
 

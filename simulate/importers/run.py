@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import path_inside
 from lensphys.ground.locks import hold
-from lensphys.ground.room import check_disk
+from lensphys.ground.room import check_disk, check_memory
+from simulate.dataset.padding import COLUMNS as PADDING
 from simulate.hdf5 import read_hdf5
 from simulate.importers.attributes import PRESET, attributes
 from simulate.importers.catalogue import read_catalogue
@@ -94,8 +95,8 @@ def import_images(
         if not missing and manifest["complete"] and (out / "preview.png").is_file():
             return out, False
 
-        _check_room(out, missing, form)
-        for line in list_left_out(source, config, form):
+        _check_room(out, missing, form, max(len(part) for part in parts))
+        for line in list_left_out(source, config, form, out):
             tell(line)
         remarks = Remarks(tell, len(source.entries))
         for number, part in enumerate(parts):
@@ -154,10 +155,12 @@ def _finished_shards(
     return done
 
 
-def _check_room(out: Path, count: int, form: Form) -> None:
-    """Refuse more images than fit onto the disk."""
+def _check_room(out: Path, count: int, form: Form, of_shard: int) -> None:
+    """Refuse more images than fit onto the disk, or larger shards than fit into memory."""
     pixels = form.size**2 + (form.size // form.factor) ** 2 if form.factor else form.size**2
     check_disk(out, 4 * pixels * count, f"{count:,} images", "make room or choose another --out")
+    what = f"{of_shard:,} images of {form.size} x {form.size} pixels"
+    check_memory(4 * pixels * of_shard, what, "give a smaller --size, or --set shard_size=64")
 
 
 def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def _make_shard(
     skipped, i = [], 0
     for entry in part:
         try:
-            images, mass, bad = read_entry(source, entry, form, config, remarks.note)
+            images, mass, bad, padding = read_entry(source, entry, form, config, remarks.note)
         except BrokenFileError as error:
             skipped.append(entry.name)
             remarks.skip(entry.name, error)
@@ -208,7 +211,7 @@ def _make_shard(
             columns[name][i, 0] = image
         exposure = config.exposure_time or form.exposures.get(entry.name, math.nan)
         row = {"n_bad_pixels": bad, "split": entry.split, "exposure_time": exposure}
-        row |= _class_columns(source, mass)
+        row |= _class_columns(source, mass) | dict(zip(PADDING, padding, strict=True))
         for name in params:
             params[name][i] = row[name]
         i += 1
@@ -223,6 +226,8 @@ def _make_shard(
 
 def _param_names(source: Source, form: Form, config: ImportConfig) -> list[str]:
     names = ["n_bad_pixels"]
+    if form.framing.padded:
+        names += PADDING
     if config.exposure_time or form.exposures:
         names.append("exposure_time")
     names += _class_columns(source, math.nan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,28 +14,23 @@ from numpy.typing import NDArray
 from lensphys.ground.errors import InputError
 from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
+from simulate.importers.framing import Framing, Looked, Shape, by, frame, frame_pairs
 from simulate.importers.layouts import Entry, Source
 from simulate.importers.npy import read_npy
 
 if TYPE_CHECKING:
     from simulate.importers.fits import ImageHeader
 
-Shape = tuple[int, int]
 #: Relative, of pixel scales that count as one; across a distorted camera they differ by less.
 _TOLERANCE = 0.01
-#: Pixels on a side of the patches of the shipped encoders, and of those that others may have.
-PATCH = 8
-_PATCHES = range(4, 17)
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
     """The form that all images of a data set have."""
 
-    shape: Shape
-    """(ny, nx) of the images as they lie in their files"""
-    size: int
-    """pixels on a side, after the crop"""
+    framing: Framing
+    """the size that the images are cropped or padded to"""
     factor: int | None
     """pixels of the high resolution to one of the low, in a layout of pairs"""
     pixel_scale: float | None
@@ -50,10 +44,15 @@ class Form:
     notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """images in the files that are not taken, and the number of those files"""
 
+    @property
+    def size(self) -> int:
+        """Pixels on a side of the images of the data set."""
+        return self.framing.size
+
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """The image of one file, as it describes itself."""
+    """The image of one file, as it describes itself, and those of files like it."""
 
     name: str
     shape: Shape
@@ -62,6 +61,7 @@ class _Found:
     unit: str | None
     exposure_time: float
     note: str = ""
+    labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
 
 def read_pixels(
@@ -98,11 +98,15 @@ def survey(source: Source, config: ImportConfig) -> Form:
     """
     broken: dict[str, str] = {}
     found = list(_found(source, broken))
-    size = _common_size(source, config, found)
+    looked = [Looked(item.name, item.shape, item.labels) for item in found]
+    factor = _common_factor(found) if source.pairs else None
+    if factor is None:
+        framing = frame(looked, config.size, source.label_names)
+    else:
+        framing = frame_pairs(looked, config.size, factor)
     return Form(
-        found[0].shape,
-        size,
-        _common_factor(source, found, size),
+        framing,
+        factor,
         _common_scale(found, config),
         _common_unit(found, config),
         broken,
@@ -123,10 +127,11 @@ def _found(source: Source, broken: dict[str, str]) -> Iterator[_Found]:
     for entries in alike.values():
         for entry in entries:
             try:
-                yield _look(source, entry)
+                found = _look(source, entry)
             except BrokenFileError as error:
                 broken[entry.name] = str(error)
                 continue
+            yield dataclasses.replace(found, labels=Counter(each.label for each in entries))
             break
     if len(broken) == len(source.entries):
         name, reason = next(iter(broken.items()))
@@ -190,72 +195,17 @@ def _square(name: str, widths: tuple[float, float]) -> float:
     return math.sqrt(x * y)
 
 
-def _common_size(source: Source, config: ImportConfig, found: list[_Found]) -> int:
-    shapes: dict[Shape, str] = {}
-    for item in found:
-        shapes.setdefault(item.shape, item.name)
-    least = min(itertools.chain.from_iterable(shapes))
-    advice = f"--size {_advise_size(least, found)}"
-    if config.size is not None:
-        for shape, name in shapes.items():
-            if min(shape) < config.size:
-                raise InputError(
-                    f"--size {config.size}: {escape(name)} has {_by(shape)} pixels; "
-                    f"{advice} serves all images"
-                )
-        return config.size
-    if len(shapes) > 1:
-        (one, name), (other, other_name) = list(shapes.items())[:2]
-        raise InputError(
-            f"the images differ in size: {escape(name)} has {_by(one)} pixels, "
-            f"{escape(other_name)} {_by(other)}; crop all about their centres with {advice}"
-        )
-    if len(set(next(iter(shapes)))) > 1:
-        raise InputError(
-            f"the images are not square but have {_by(next(iter(shapes)))} pixels; crop them "
-            f"about their centres with {advice}"
-        )
-    return least
-
-
-def _advise_size(least: int, found: list[_Found]) -> int:
-    """The largest size up to this one that the patches of encoders fill."""
-    low = found[0].low
-    factor = max(1, round(found[0].shape[0] / low[0])) if low else 1
-    for step in (math.lcm(PATCH, factor), factor):
-        if size := least // step * step:
-            return size
-    return least
-
-
-def advise_patches(size: int) -> str | None:
-    """A remark where no patches of a usual width fill images of this size."""
-    if size < PATCH or any(size % width == 0 for width in _PATCHES):
-        return None
-    return (
-        f"no patches of {_PATCHES[0]} to {_PATCHES[-1]} pixels fill images of {size} x {size}; for "
-        f"encoders crop them with --size {size // PATCH * PATCH}"
-    )
-
-
-def _common_factor(source: Source, found: list[_Found], size: int) -> int | None:
-    if not source.pairs:
-        return None
+def _common_factor(found: list[_Found]) -> int:
     factors: dict[tuple[float, float], str] = {}
     for item in found:
         assert item.low is not None
         y, x = (high / low for high, low in zip(item.shape, item.low, strict=True))
-        factors.setdefault((y, x), f"{escape(item.name)}: {_by(item.shape)}, {_by(item.low)}")
+        factors.setdefault((y, x), f"{escape(item.name)}: {by(item.shape)}, {by(item.low)}")
     y, x = next(iter(factors))
     if len(factors) > 1 or y != x or y != int(y) or y < 2:
         raise InputError(
             "the pixels of the high-resolution images must be one multiple of those of the low "
             f"resolution, from 2 on; found {'; '.join(list(factors.values())[:2])}"
-        )
-    if size % int(y):
-        raise InputError(
-            f"images of {size} pixels cannot be divided by {int(y)}, the ratio of the two "
-            f"resolutions; give --size {_advise_size(size, found)}"
         )
     return int(y)
 
@@ -293,7 +243,3 @@ def _common_unit(found: list[_Found], config: ImportConfig) -> str | None:
             f"{escape(other_name)} {escape(str(other))}; --unit names one for all"
         )
     return escape(str(found[0].unit)) if found[0].unit else None
-
-
-def _by(shape: Shape) -> str:
-    return f"{shape[0]} x {shape[1]}"

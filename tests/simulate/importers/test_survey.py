@@ -48,20 +48,6 @@ def test_an_image_of_other_shape_and_the_same_bytes_is_skipped(deeplensesim, imp
     assert "it has 4 x 16 pixels, the others 8 x 8" in importing.lines[0]
 
 
-@pytest.mark.parametrize(
-    ("sizes", "advised"), [((61, 70), 56), ((64, 70), 64), ((32, 40), 32), ((6, 9), 6)]
-)
-def test_the_size_that_is_advised_works_for_encoders_too(sizes, advised, tmp_path, importing):
-    for n in sizes:
-        save_fits(tmp_path / "cut" / f"{n}.fits", np.ones((n, n)))
-    message = refusal(tmp_path / "cut", tmp_path / "none", pixel_scale=None)
-    assert message.endswith(f"crop all about their centres with --size {advised}")
-    too_large = refusal(tmp_path / "cut", tmp_path / "none", pixel_scale=None, size=max(sizes))
-    assert f"--size {advised} serves all images" in too_large
-    data = importing(tmp_path / "cut", pixel_scale=None, size=advised)
-    assert data.image.shape[-2:] == (advised, advised)
-
-
 def pair(folder, high, low):
     save_fits(folder / "HR" / "1.fits", np.ones((12, 12)), high)
     save_fits(folder / "LR" / "1.fits", np.ones((6, 6)), low)

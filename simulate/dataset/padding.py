@@ -1,0 +1,68 @@
+"""Padding around images that are smaller than those of their data set: columns, and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulate.shards import DataSet
+
+#: Columns with the pixels of padding at each edge of an image; the first row is at the bottom.
+COLUMNS = ("padding_left", "padding_right", "padding_bottom", "padding_top")
+
+
+def read_padding(params: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64] | None:
+    """Read the padding (N, 4) of images from their columns; None where no image has any.
+
+    Args:
+        params: columns (N,) of a data set.
+
+    Returns:
+        Pixels at the left, right, lower and upper edge.
+    """
+    if any(name not in params for name in COLUMNS):
+        return None
+    padding = np.stack([params[name] for name in COLUMNS], 1)
+    # NaN, where a column does not apply, and what a stranger's file holds.
+    whole = np.nan_to_num(padding).clip(0, 2**31).astype(np.int64)
+    return whole if whole.any() else None
+
+
+def find_shown(padding: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Mask (N, ny, nx) of the pixels that show the sky, from the padding (N, 4) of N images."""
+    left, right, bottom, top = padding.T[..., None]
+    ny, nx = shape
+    x, y = np.arange(nx), np.arange(ny)
+    columns, rows = (x >= left) & (x < nx - right), (y >= bottom) & (y < ny - top)
+    shown: NDArray[np.bool_] = rows[:, :, None] & columns[:, None]
+    return shown
+
+
+def count_padded(padding: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Count the pixels (N,) of padding of images of this shape."""
+    left, right, bottom, top = padding.T
+    ny, nx = shape
+    shown = (nx - left - right).clip(0) * (ny - bottom - top).clip(0)
+    padded: NDArray[np.int64] = ny * nx - shown
+    return padded
+
+
+def mark_padding(
+    data: DataSet, rows: NDArray[np.int64] | slice = slice(None)
+) -> NDArray[np.float32]:
+    """Images (N, 1, H, W) of a data set, NaN where they are padding.
+
+    They are for statistics, which padding must not enter; no network sees them.
+
+    Args:
+        data: the data set.
+        rows: indices of images.
+    """
+    images = data.image[rows]
+    padding = read_padding({name: values[rows] for name, values in data.params.items()})
+    if padding is None:
+        return images
+    ny, nx = images.shape[-2:]
+    return np.where(find_shown(padding, (ny, nx))[:, None], images, np.float32(np.nan))
