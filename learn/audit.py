@@ -33,6 +33,7 @@ from lensphys.ground.files import write_text
 from lensphys.ground.locks import hold
 from simulate import shards
 from simulate.config import NON_LENS
+from simulate.dataset.padding import mark_padding
 from simulate.dataset.twins import has_twins, twin_residuals
 from simulate.shards import DataSet
 
@@ -157,7 +158,7 @@ def _parts(data: DataSet, config: AuditConfig) -> Split:
 
 def _radial_check(data: DataSet, parts: Split, config: AuditConfig) -> dict[str, Any]:
     """AUC of radial features: of each class against none, and of non-lenses against lenses."""
-    features = radial_features(data.image)
+    features = radial_features(mark_padding(data))
     none, lenses = _without_substructure(data), _lenses(data)
 
     def auc(negative: list[int], positive: int) -> tuple[float, Interval]:

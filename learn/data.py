@@ -16,6 +16,7 @@ from learn.lens_fits.channels import stack_channels
 from learn.lens_fits.lens_fits import LensFits
 from learn.training.processes import process_rank
 from lensphys.ground.errors import InputError
+from simulate.dataset.padding import read_padding
 from simulate.shards import DataSet
 
 
@@ -32,6 +33,9 @@ class Batch(NamedTuple):
     """(B,) columns of the data set, for tasks that learn them; NaN where one does not apply"""
     fits: LensFits | None = None
     """lens fits of the images, where the encoder sees them"""
+    padding: Tensor | None = None
+    """(B, 4) around the images, see :func:`simulate.dataset.padding.read_padding`; None where no
+    image of the data set has any"""
 
     @property
     def channels(self) -> Tensor | None:
@@ -67,14 +71,14 @@ class Stretch(nn.Module):
 
     @classmethod
     def of_images(cls, images: Tensor, config: StretchConfig) -> Stretch:
-        """The stretch for images (N, 1, H, W).
+        """The stretch for images (N, 1, H, W), of which NaN pixels, as in padding, do not count.
 
         Raises:
             InputError: for images that are all dark.
         """
         stretch = cls(config.kind)
         sample = images[:: max(1, len(images) // 2000)]
-        peak = sample.flatten(1).amax(1).median()
+        peak = sample.nan_to_num(-torch.inf).flatten(1).amax(1).median()
         if not peak > 0:
             raise InputError("the images are dark: more than half of them have no positive pixel")
         if config.kind == "asinh":
@@ -82,6 +86,9 @@ class Stretch(nn.Module):
         else:
             stretch.softening.copy_(peak)
         sample = stretch(sample)
+        padding = sample.isnan()
+        if padding.any():
+            sample = sample[~padding]
         stretch.mean.copy_(sample.double().mean())
         stretch.std.copy_(sample.double().std().clamp_min(1e-12))
         return stretch
@@ -101,10 +108,11 @@ class Stretch(nn.Module):
 def noise_level(images: Tensor) -> Tensor:
     """Standard deviation of the noise in images (N, 1, H, W), from differences of neighbours.
 
-    The median of their moduli sees the sky, which fills most of a cutout, and not the lens.
+    The median of their moduli sees the sky, which fills most of a cutout, and not the lens. Pixels
+    that are NaN do not count.
     """
     difference = (images[..., 1:] - images[..., :-1]).abs()
-    return difference.flatten(1).median(1).values.median() * 1.4826 / 2**0.5
+    return difference.flatten(1).nanmedian(1).values.nanmedian() * 1.4826 / 2**0.5
 
 
 class InMemory(Dataset[Batch]):
@@ -129,6 +137,8 @@ class InMemory(Dataset[Batch]):
         self._image_lr = None if data.image_lr is None else torch.from_numpy(data.image_lr)
         columns = {name: torch.from_numpy(values) for name, values in data.params.items()}
         self._params = columns if with_params else None
+        padding = read_padding(data.params)
+        self._padding = None if padding is None else torch.from_numpy(padding)
         self.fits = fits
 
     def __getitem__(self, indices: Tensor) -> Batch:
@@ -136,7 +146,8 @@ class InMemory(Dataset[Batch]):
         columns = self._params
         params = columns and {name: values[indices] for name, values in columns.items()}
         fits = None if self.fits is None else self.fits.rows(indices)
-        return Batch(self._image[indices], self._label[indices], low, params, fits)
+        padding = None if self._padding is None else self._padding[indices]
+        return Batch(self._image[indices], self._label[indices], low, params, fits, padding)
 
     def __len__(self) -> int:
         return len(self._label)

@@ -36,6 +36,7 @@ from learn.views.middle import bin_middle
 from lensphys.ground.config import validate
 from lensphys.ground.errors import InputError
 from simulate import shards
+from simulate.dataset.padding import mark_padding
 from simulate.importers.framing import find_patch
 
 #: The least part of the patches of an image that a method shows its encoder.
@@ -68,7 +69,7 @@ def pretrain(config: PretrainConfig) -> tuple[Path, bool]:
     if config.device == "cpu":
         check_batch("encoder", config.encoder, batches.share_size, _SEEN)
     side, factor = config.encoder.image_size, config.binning or 1
-    seen = bin_middle(torch.from_numpy(data.image[trained]), side, factor)
+    seen = bin_middle(torch.from_numpy(mark_padding(data, trained)), side, factor)
     stretch = Stretch.of_images(seen, config.stretch)
     steps = config.optimizer.epochs * (len(batches) // config.optimizer.accumulate)
     build = partial(method, _set_batch_size(config, batches), stretch, steps)

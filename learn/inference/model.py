@@ -70,12 +70,15 @@ class Model(Network):
         images: Tensor | NDArray[Any],
         exposure: NDArray[np.float64] | None = None,
         optics: Sequence[Optics] | None = None,
+        padding: NDArray[np.int64] | None = None,
     ) -> Batch:
         """Images as the task takes them, with lens fits where its encoder sees them.
 
         Args:
             images, exposure: see :meth:`forward`.
             optics: PSF and noise of each image; None: those of the training data.
+            padding: (B, 4) around the images, see :func:`simulate.dataset.padding.read_padding`,
+                which does not count where a lens is fitted; None without.
         """
         softening = self.task.stretch.softening
         flux = torch.as_tensor(images, dtype=softening.dtype, device=softening.device)
@@ -88,7 +91,7 @@ class Model(Network):
         times = np.full(len(flux), np.nan) if exposure is None else exposure
         fit = partial(self.task.fit_loose, data=self.data, where=str(self.folder))
         if optics is None:
-            return batch._replace(fits=fit(flux, exposure=times))
+            return batch._replace(fits=fit(flux, exposure=times, padding=padding))
         # A fit has one PSF.
         fits = (
             fit(flux[i : i + 1], exposure=times[i : i + 1], optics=own)

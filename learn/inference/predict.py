@@ -140,7 +140,8 @@ def _predict_batches(
     while batch := list(itertools.islice(rest, batch_size)):
         pixels = np.stack([cutout.frame.pixels for cutout in batch]).astype(np.float32)
         exposure = np.array([cutout.exposure_time for cutout in batch])
-        values, judged = _predict_batch(model, pixels, exposure, find_optics(batch))
+        padding = np.array([cutout.frame.padding for cutout in batch])
+        values, judged = _predict_batch(model, pixels, exposure, find_optics(batch), padding)
         known = are_computed(values)
         if not model.task.makes_images:
             known &= ~np.array([cutout.blank for cutout in batch])
@@ -158,6 +159,7 @@ def _predict_batch(
     pixels: NDArray[np.float32],
     exposure: NDArray[np.float64],
     optics: list[Optics] | None,
+    padding: NDArray[np.int64],
 ) -> tuple[torch.Tensor, Resemblance | None]:
     """Predictions on the CPU, and how the images resemble those of the training.
 
@@ -165,7 +167,7 @@ def _predict_batch(
         InputError: if a batch is too large for the device.
     """
     try:
-        batch = model.prepare(pixels, exposure, optics)
+        batch = model.prepare(pixels, exposure, optics, padding if padding.any() else None)
         values = model.task.predict_batch(batch)
         return values.float().cpu(), judge_batch(model.task, batch)
     except (torch.OutOfMemoryError, MemoryError):

@@ -39,6 +39,13 @@ class Frame:
     step: float
     notes: tuple[str, ...]
 
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Padding as :func:`simulate.dataset.padding.read_padding` has it."""
+        ny, nx = self.pixels.shape
+        right, top = nx - self.columns.stop, ny - self.rows.stop
+        return self.columns.start, right, self.rows.start, top
+
 
 def resample(
     image: NDArray[np.floating],

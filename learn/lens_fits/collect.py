@@ -103,6 +103,7 @@ def _measure(
     response = measure_response(near, pixels)
     maps = search_masses(near, response)
     noise = photometry.mean_and_sigma(result.model[index])[1]
+    noise = noise.clamp_max(_LARGEST) if photometry.padding is not None else noise
     sigma = torch.where(near.weight > 0, near.weight.reciprocal().to(flux), noise)
     residual = high_pass(flux) / sigma if config.residual == "high-pass" else near.residual
     params = {name: value[index] for name, value in result.params.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -49,7 +50,12 @@ class LensFitting(nn.Module):
         return fit_data_set(data, self.config, self.column, device)
 
     def photometry(
-        self, data: DataDescription, exposure: NDArray[np.float64], column: str, where: str
+        self,
+        data: DataDescription,
+        exposure: NDArray[np.float64],
+        column: str,
+        where: str,
+        padding: NDArray[np.int64] | None = None,
     ) -> Photometry:
         """Photometry of images like those of a data set.
 
@@ -58,9 +64,11 @@ class LensFitting(nn.Module):
             exposure: (B,) exposure times, s; NaN where they are not known.
             column: ``image`` or ``image_lr``.
             where: the images come from, for error messages.
+            padding: (B, 4) of images, see :func:`simulate.dataset.padding.read_padding`.
         """
         times = np.where(exposure > 0, exposure, self.exposure.item())
-        return Photometry.known(data.attrs, times, column, where, data.config)
+        known = Photometry.known(data.attrs, times, column, where, data.config)
+        return dataclasses.replace(known, padding=padding)
 
     def fit_images(self, images: Tensor, photometry: Photometry, data: DataDescription) -> LensFits:
         """Lens fits of images (B, 1, H, W) that belong to no data set."""

@@ -62,7 +62,8 @@ def fit_sersics(
     everything = torch.arange(len(flux), device=flux.device)
     if not config.steps:
         return solve(everything, None)
-    binned = bin_flux(flux, photometry.mean_and_sigma(flux)[1], coarsen(flux))
+    noise = photometry.mean_and_sigma(flux)[1]
+    binned = bin_flux(flux, noise, coarsen(flux))
     found = solve(everything, _as_power_law(first(*binned).params))
 
     def retry(which: NDArray[np.bool_], start: Callable[[Tensor], dict[str, Tensor]]) -> None:
@@ -81,8 +82,9 @@ def fit_sersics(
         _is_off_centre(found.values.numpy(), names),
         lambda rows: scene.named(torch.from_numpy(mirrored).to(flux)[rows]),
     )
-    dof = flux[0].numel() - len(names)
     chi2, values = found.chi2_dof.numpy(), found.values.numpy()
+    shown = noise.isfinite().flatten(1).sum(1).cpu().numpy()  # others are padding
+    dof = (shown - len(names)).astype(chi2.dtype)
     poor = ~((chi2 - float(photometry.noisy)) * dof < POOR)
     doubtful = poor | _is_off_centre(values, names) | _is_flat(values, names)
     retry(doubtful, lambda rows: patient(*(part[rows] for part in binned)).params)

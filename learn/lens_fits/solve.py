@@ -39,7 +39,7 @@ def recipe(
 ) -> str:
     """All that the fit of an image depends on, but the image."""
     optics = dataclasses.asdict(photometry)
-    del optics["rate"], optics["exposure"]
+    del optics["rate"], optics["exposure"], optics["padding"]
     if photometry.psf_beta is None:  # files of Gaussian PSFs do not name it
         del optics["psf_beta"]
     settings: dict[str, Any] = {"steps": config.steps, "high_pass": config.residual == "high-pass"}

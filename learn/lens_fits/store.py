@@ -150,11 +150,16 @@ def fits_for(
 
 
 def _keys(images: NDArray[np.float32], photometry: Photometry) -> list[bytes]:
-    """A digest of each image and of how its counts are read."""
+    """A digest of each image, of how its counts are read, and of its padding where it has any."""
     readings = np.stack([photometry.rate, photometry.exposure], 1)
+    none = np.zeros((len(images), 4), np.int64)
+    padding = none if photometry.padding is None else photometry.padding
     return [
-        hashlib.blake2b(image.tobytes() + reading.tobytes(), digest_size=16).digest()
-        for image, reading in zip(images, readings, strict=True)
+        hashlib.blake2b(
+            image.tobytes() + reading.tobytes() + (around.tobytes() if around.any() else b""),
+            digest_size=16,
+        ).digest()
+        for image, reading, around in zip(images, readings, padding, strict=True)
     ]
 
 

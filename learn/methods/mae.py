@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from lightly.models.modules.masked_vision_transformer_decoder_timm import (
     MaskedVisionTransformerDecoderTIMM,
 )
@@ -9,8 +10,13 @@ from lightly.models.utils import get_at_index, patchify, random_token_mask, set_
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from learn.data import Batch
 from learn.methods.base import Method
+from learn.views.middle import bin_middle
+from learn.views.symmetries import random_symmetry
 from lensphys.ground.config import Strict
+from simulate.augment.transforms import turn_images
+from simulate.dataset.padding import find_shown
 
 
 class MAE(Method):
@@ -46,7 +52,7 @@ class MAE(Method):
         self.predict = nn.Linear(params.decoder_dim, encoder.patch_size**2)
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
-        (image,) = views
+        image, *shown = views
         keep, hidden = random_token_mask(
             (len(image), self.patches),
             self.params.mask_ratio,
@@ -61,4 +67,23 @@ class MAE(Method):
         if self.params.normalize_patches:
             mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
             target = (target - mean) / (var + 1e-6).sqrt()
-        return {"loss": nn.functional.mse_loss(predicted, target)}
+        if not shown:
+            return {"loss": nn.functional.mse_loss(predicted, target)}
+        weight = get_at_index(patchify(shown[0], self.config.encoder.patch_size), hidden)
+        square = weight * (predicted - target).square()
+        return {"loss": square.sum() / weight.sum().clamp_min(1.0)}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of a batch, in which padding is nothing to reconstruct."""
+        # Turned by any angle, images have no padding that could be told.
+        if batch.padding is None or self.config.jitter.affine:
+            return super().losses(batch)
+        image, symmetry = batch.image, None
+        ny, nx = image.shape[-2:]
+        mask = find_shown(batch.padding.cpu().numpy(), (ny, nx))
+        shown = torch.from_numpy(mask[:, None]).to(image)
+        if self.config.augment:
+            symmetry = random_symmetry(len(image), image.device)
+            shown = turn_images(shown, symmetry)
+        side, factor = self.config.encoder.image_size, self.config.binning or 1
+        return self.loss(self.view(batch, symmetry), bin_middle(shown, side, factor) / factor**2)

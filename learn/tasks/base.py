@@ -37,6 +37,7 @@ from learn.views.symmetries import random_symmetry, turn_fits, turn_lenses
 from lensphys.ground.config import Strict, validate
 from lensphys.ground.errors import InputError
 from simulate.augment.transforms import turn_images
+from simulate.dataset.padding import mark_padding
 from simulate.dataset.photometry import Optics, Photometry
 from simulate.importers.units import is_surface_brightness
 from simulate.shards import Array, DataSet
@@ -157,7 +158,8 @@ class Task(Trained, abc.ABC):
 
     def learn_data(self, data: DataSet, train: NDArray[np.int64]) -> None:
         """Take the constants that the network needs from the training images, into buffers."""
-        images = torch.from_numpy(self.inputs(data)[train])
+        seen = self.inputs(data)
+        images = torch.from_numpy(mark_padding(data, train) if seen is data.image else seen[train])
         self.stretch = Stretch.of_images(bin_stack(images, self.binning), self.config.stretch)
         if self.lens_fitting is not None:
             self.lens_fitting.learn(data, train)
@@ -301,6 +303,7 @@ class Task(Trained, abc.ABC):
         exposure: NDArray[np.float64],
         where: str,
         optics: Optics | None = None,
+        padding: NDArray[np.int64] | None = None,
     ) -> LensFits | None:
         """Lens fits of images (B, 1, H, W) that belong to no data set; None where none are needed.
 
@@ -310,12 +313,13 @@ class Task(Trained, abc.ABC):
             exposure: (B,) exposure times, s; NaN where they are not known.
             where: the network comes from, for error messages.
             optics: PSF and noise of the image, if it is one alone with its own.
+            padding: (B, 4) of the images, see :func:`simulate.dataset.padding.read_padding`.
         """
         part = self.lens_fitting
         if part is None:
             return None
         photometry = functools.partial(part.photometry, data, exposure, where=where)
-        known = photometry(column=self.column)
+        known = photometry(column=self.column, padding=padding)
         known = known if optics is None else known.with_optics(optics)
         fits = part.fit_images(images, known, data)
         shape = (images.shape[-2], images.shape[-1])

@@ -27,6 +27,7 @@ from learn.tasks.binning import BinnedParams
 from learn.tasks.data_needs import CLASSIFY
 from learn.tasks.intervals import Measures
 from lensphys.ground.errors import InputError
+from simulate.dataset.padding import mark_padding
 from simulate.shards import DataSet
 
 #: Measures of the baselines.
@@ -81,7 +82,7 @@ class Classify(FeatureTask):
         self, predictions: Tensor, data: DataSet, split: Split, fits: LensFits | None = None
     ) -> None:
         label = data.label[split.train]
-        self.radial.fit_classes(data.image[split.train], label)
+        self.radial.fit_classes(mark_padding(data, split.train), label)
         if self.detection is not None:
             assert fits is not None
             train = torch.from_numpy(split.train)
@@ -132,7 +133,7 @@ class Classify(FeatureTask):
         self, data: DataSet, rows: NDArray[np.int64], fits: LensFits | None
     ) -> dict[str, NDArray[np.float64]]:
         """Probabilities by the baselines, of the images ``rows`` and their fits."""
-        found = {"radial": self.radial.probabilities(data.image[rows])}
+        found = {"radial": self.radial.probabilities(mark_padding(data, rows))}
         if self.detection is not None:
             assert fits is not None
             found["detection"] = self.detection.probabilities(fits)

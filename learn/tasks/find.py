@@ -27,6 +27,7 @@ from learn.tasks.data_needs import FIND
 from learn.tasks.intervals import Measures
 from lensphys.ground.errors import InputError
 from simulate.config import NON_LENS
+from simulate.dataset.padding import mark_padding
 from simulate.light.look_alikes import NON_LENS_KINDS
 from simulate.shards import Array, DataSet
 
@@ -103,7 +104,8 @@ class Find(FeatureTask):
         self, predictions: Tensor, data: DataSet, split: Split, fits: LensFits | None = None
     ) -> None:
         is_lens = _is_lens(data)
-        self.radial.fit_classes(data.image[split.train], is_lens[split.train].astype(np.int64))
+        labels = is_lens[split.train].astype(np.int64)
+        self.radial.fit_classes(mark_padding(data, split.train), labels)
         truth = is_lens[split.validation]
         radial = self._radial_log_odds(data, split.validation)
         self.threshold.fill_(best_threshold(predictions.double().numpy(), truth))
@@ -172,7 +174,7 @@ class Find(FeatureTask):
         return columns, {"threshold": _probability(self.threshold.item())}
 
     def _radial_log_odds(self, data: DataSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self.radial.outputs(data.image[rows])[:, 1]
+        return self.radial.outputs(mark_padding(data, rows))[:, 1]
 
 
 def finding_metrics(

@@ -28,6 +28,7 @@ from learn.tasks.intervals import Measures
 from lensphys.ground.config import suggestion
 from lensphys.ground.errors import InputError
 from simulate.dataset.columns import unit
+from simulate.dataset.padding import mark_padding
 from simulate.shards import Array, DataSet
 
 #: A column whose range is below this part of its size is constant up to rounding.
@@ -161,7 +162,7 @@ class Regress(FeatureTask):
     ) -> None:
         truth = self._truth(data, split.train)
         standardised = (truth - self.mean.cpu().numpy()) / self.std.cpu().numpy()
-        self.radial.fit_columns(data.image[split.train], standardised)
+        self.radial.fit_columns(mark_padding(data, split.train), standardised)
         mean, sigma = predictions.double().numpy().transpose(1, 0, 2)
         z = np.abs(self._truth(data, split.validation) - mean) / sigma
         for k, column in enumerate(z.T):
@@ -181,7 +182,7 @@ class Regress(FeatureTask):
             buffer.cpu().numpy() for buffer in (self.mean, self.std, self.temperature)
         )
         truth = self._truth(data, rows)
-        radial = centre + scatter * self.radial.outputs(data.image[rows])
+        radial = centre + scatter * self.radial.outputs(mark_padding(data, rows))
         metrics = regression_metrics(mean, sigma, truth, self.columns)
         metrics["mean_mae"] = _errors(np.broadcast_to(centre, truth.shape), truth, self.columns)
         metrics["radial_mae"] = _errors(radial, truth, self.columns)

@@ -83,7 +83,7 @@ class Symmetry:
     """Each image turned and flipped, by one of the eight symmetries of the square at random.
 
     Exact for the images, ``image_lr`` too. Keeps theta_E and ``*snr``; positions, ellipticities,
-    shear and angles turn with the image.
+    shear, angles and padding turn with the image.
     """
 
     keeps_theta_E: ClassVar[bool] = True
@@ -111,8 +111,8 @@ class Shift:
 
     Keeps theta_E. Positions in the lens plane move along; the source moves by ``d - Gamma d``,
     since the shear (with matrix ``Gamma``) is counted from the centre of the image, and does not
-    move. What comes in at an edge mirrors what is inside. ``*snr`` become NaN: light is lost at the
-    edges, and the brightest pixel is another mean of the same light.
+    move. What comes in at an edge mirrors what is inside; padding moves along. ``*snr`` become NaN:
+    light is lost at the edges, and the brightest pixel is another mean of the same light.
 
     Args:
         max_shift: along each axis, arcsec; shifts are uniform between this and its negative, then

@@ -13,6 +13,7 @@ from torch import Tensor
 from lensphys.ground.errors import InputError
 from lensphys.psf import FWHM_PER_SIGMA
 from simulate.augment.lens_batch import LensBatch, Optics, Params
+from simulate.dataset.padding import COLUMNS as PADDING
 
 #: Angles of what looks the same after half a turn.
 _OF_LINES = ("vortex_angle",)
@@ -58,11 +59,13 @@ def shift(batch: LensBatch, dx: Tensor, dy: Tensor) -> LensBatch:
     if low is not None:
         low = shift_images(low, coarse * steps_x, coarse * steps_y)
     dx, dy = (fine * scale * steps.double() for steps in (steps_x, steps_y))
+    steps_x, steps_y = fine * steps_x, fine * steps_y
+    params = _shift_params(batch.params, dx, dy, batch.alpha_scale)
     return dataclasses.replace(
         batch,
-        image=shift_images(batch.image, fine * steps_x, fine * steps_y),
+        image=shift_images(batch.image, steps_x, steps_y),
         image_lr=low,
-        params=_without_snr(_shift_params(batch.params, dx, dy, batch.alpha_scale)),
+        params=_without_snr(_shift_padding(params, steps_x, steps_y)),
     )
 
 
@@ -257,6 +260,15 @@ def _turn_params(params: Params, symmetry: Tensor) -> Params:
         # A line comes back to itself after half a turn.
         period = math.pi if name in _OF_LINES else 2 * math.pi
         new[name] = torch.where(flip_y, -angle, angle) % period
+    if all(name in params for name in PADDING):
+        edges = [params[name] for name in PADDING]
+        left, right, bottom, top = (
+            torch.where(swap, other, own)
+            for own, other in zip(edges, (*edges[2:], *edges[:2]), strict=True)
+        )
+        pairs = (flip_x, left, right), (flip_y, bottom, top)
+        turned = [torch.where(flip, *both) for flip, *ends in pairs for both in (ends[::-1], ends)]
+        new |= dict(zip(PADDING, turned, strict=True))
     mirrored = swap ^ flip_x ^ flip_y
     for name in _list_named(params, "pitch"):  # arms wind the other way in a mirror
         new[name] = torch.where(mirrored, math.pi - params[name], params[name])
@@ -278,6 +290,16 @@ def _shift_params(params: Params, dx: Tensor, dy: Tensor, alpha_scale: float) ->
         moved = source if names[0].startswith("source") else (dx, dy)
         for name, by in zip(names, moved, strict=True):
             new[name] = params[name] + by
+    return new
+
+
+def _shift_padding(params: Params, steps_x: Tensor, steps_y: Tensor) -> Params:
+    """Move the edges of padding by whole pixels; what is mirrored at its outer side is padding."""
+    if any(name not in params for name in PADDING):
+        return params
+    new = dict(params)
+    for name, step in zip(PADDING, (steps_x, -steps_x, steps_y, -steps_y), strict=True):
+        new[name] = torch.where(params[name] > 0, (params[name] + step).clamp_min(0), params[name])
     return new
 
 

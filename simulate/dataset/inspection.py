@@ -87,6 +87,8 @@ def _facts(summary: Summary) -> dict[str, str]:
     ):
         if column in summary.shapes:
             facts[name] = _of_image(summary.shapes[column], attrs.get(scale))
+    if summary.padded[0]:
+        facts["padding"] = _of_padding(summary)
     if "unit" in attrs:
         facts["unit"] = plain_text(attrs["unit"])
     if words := deflection_scale(summary):
@@ -104,6 +106,14 @@ def _of_image(shape: tuple[int, ...], scale: Any) -> str:
     if scale is None or not scale > 0:
         return words
     return f"{words} of {scale:g} arcsec: {columns * scale:.3g} x {rows * scale:.3g} arcsec"
+
+
+def _of_padding(summary: Summary) -> str:
+    images, pixels = summary.padded
+    ny, nx = summary.shapes["image"][-2:]
+    part = pixels / (ny * nx * summary.images)
+    of_all = f"{part:.1%}" if part >= 0.001 else "less than 0.1%"
+    return f"around {images:,} images: {pixels:,} pixels, {of_all} of all"
 
 
 def _state(summary: Summary) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 import lensphys as lp
 from lensphys.ground.errors import InputError
 from lensphys.rendering import Pixels
+from simulate.dataset.padding import find_shown, read_padding
 from simulate.observe import NOISELESS
 from simulate.presets import list_models
 from simulate.shards import DataSet
@@ -25,6 +26,9 @@ _UNITS = {"e-/s": 1.0, "2 e-/s": 0.5}
 _COUNTS = "counts"
 #: Unit of the published Models 2 and 3, which are twice the image, without noise.
 _NOISE_FREE = "2 e-/s"
+#: Pixels on a side from which padding is masked: fewer do not constrain a lens, once two by two of
+#: them are summed.
+_LEAST = 12
 #: Meaning of each attribute that is needed.
 _ATTRIBUTES = {
     "pixel_scale": "width of a pixel, arcsec",
@@ -51,6 +55,7 @@ class Photometry:
         noisy: the images have the noise that they are taken to have.
         rays: along a side of a pixel, as the images were rendered.
         psf_beta: slope of the wings of a Moffat PSF; None: a Gaussian.
+        padding: (N, 4) see :func:`simulate.dataset.padding.read_padding`; None without.
     """
 
     pixel_scale: float
@@ -63,6 +68,7 @@ class Photometry:
     noisy: bool = True
     rays: int = 1
     psf_beta: float | None = None
+    padding: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, data: DataSet, column: str = "image") -> Self:
@@ -76,7 +82,10 @@ class Photometry:
             InputError: for a data set that lacks an attribute, naming it.
         """
         exposure = data.params.get("exposure_time", np.full(len(data), math.nan))
-        return cls.known(data.attrs, exposure, column, str(data.path), data.config)
+        known = cls.known(data.attrs, exposure, column, str(data.path), data.config)
+        if column == "image" and (padding := read_padding(data.params)) is not None:
+            return dataclasses.replace(known, padding=padding)
+        return known
 
     @classmethod
     def known(
@@ -135,7 +144,10 @@ class Photometry:
 
     def select(self, rows: slice | NDArray[np.int64]) -> Self:
         """The photometry of some of the images."""
-        return dataclasses.replace(self, rate=self.rate[rows], exposure=self.exposure[rows])
+        padding = None if self.padding is None else self.padding[rows]
+        return dataclasses.replace(
+            self, rate=self.rate[rows], exposure=self.exposure[rows], padding=padding
+        )
 
     def pixels(self, shape: tuple[int, int], like: Tensor) -> Pixels:
         """The pixels of images of this shape, in the precision and on the device of a tensor."""
@@ -150,7 +162,7 @@ class Photometry:
         return lp.MoffatPSF(self.psf_fwhm, self.psf_beta, self.pixel_scale, self.psf_truncation)
 
     def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and noise of images (N, ny, nx) of noise-free models, e-/s.
+        """Mean and noise of images (N, ny, nx) of noise-free models, e-/s; infinite in padding.
 
         The mean is the model but for clipped images: what is left of a normal distribution without
         its negative part has a mean above that of the whole.
@@ -159,13 +171,23 @@ class Photometry:
         light = model.clamp(min=0)
         sigma = (self.background_sigma**2 + light / exposure).sqrt()
         if not self.clipped:
-            return model, sigma
+            return model, self._mask(sigma)
         normal = torch.distributions.Normal(0.0, 1.0)
         depth = model / sigma
         below, density = normal.cdf(depth), normal.log_prob(depth).exp()
         mean = model * below + sigma * density
         square = (model**2 + sigma**2) * below + model * sigma * density
-        return mean, (square - mean**2 + mean / exposure).clamp_min(0).sqrt()
+        return mean, self._mask((square - mean**2 + mean / exposure).clamp_min(0).sqrt())
+
+    def _mask(self, sigma: Tensor) -> Tensor:
+        """Noise (N, ny, nx) that is infinite where images are padding."""
+        if self.padding is None:
+            return sigma
+        ny, nx = sigma.shape[-2:]
+        shown = find_shown(self.padding, (ny, nx))
+        small = np.minimum(shown.any(1).sum(1), shown.any(2).sum(1)) < _LEAST
+        kept = torch.from_numpy(shown | small[:, None, None]).to(sigma.device)
+        return sigma.masked_fill(~kept, math.inf)
 
     def with_optics(self, optics: Optics) -> OwnPhotometry:
         """The photometry of one image of this kind with a PSF and a noise map of its own."""

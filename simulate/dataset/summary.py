@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulate.dataset.columns import in_order, unit
+from simulate.dataset.padding import count_padded, read_padding
 from simulate.hdf5 import DamagedFileError, read_hdf5
 from simulate.shard_form import AGAIN, ShardForm
 from simulate.shards import read_manifest
@@ -69,6 +70,8 @@ class Summary:
     """the first images of each class: shard and position in it"""
     damaged: dict[str, str]
     """what is wrong with each shard that cannot be used"""
+    padded: tuple[int, int] = (0, 0)
+    """images with padding, and the pixels of it"""
 
     @property
     def images(self) -> int:
@@ -117,6 +120,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
     counts = np.zeros(len(names), np.int64)
     places: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     columns: dict[str, _Collector] = {}
+    padded = np.zeros(2, np.int64)
     # Which images are kept is random, lest every third of them be of one class.
     total = sum(entry["n"] for entry in manifest["shards"])
     rng = np.random.default_rng(0)
@@ -138,6 +142,10 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
             counts[index] += len(here)
             missing = samples - len(places[name])
             places[name] += [(entry["file"], int(i)) for i in here[:missing]]
+        if (padding := read_padding(params)) is not None:
+            ny, nx = images["image"][-2:]
+            pixels = count_padded(padding, (ny, nx))
+            padded += np.count_nonzero(pixels), pixels.sum()
         keep = rng.random(len(label)) * total < _KEPT
         for name, values in params.items():
             columns.setdefault(name, _Collector()).add(values, label, keep)
@@ -151,6 +159,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
         _bytes_in(folder),
         places,
         damaged,
+        (int(padded[0]), int(padded[1])),
     )
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from simulate.dataset.padding import COLUMNS as PADDING
+from simulate.dataset.padding import read_padding
 from simulate.hdf5 import DamagedFileError, array, check_declared
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.npy import planes
@@ -58,15 +61,33 @@ def _shard(path: Path, file: h5py.File, column: str) -> Stack:
     params = file.get("params", getlink=True)
     known = isinstance(params, h5py.HardLink)
     times = _array(file["params"], "exposure_time") if known else None
+    padding = _read_padding(file["params"], count) if known and name == "image" else None
+
+    def plane(index: int) -> NDArray[Any]:
+        image = np.asarray(images[index]).reshape(shape)
+        if padding is None:
+            return image
+        left, right, bottom, top = padding[index]
+        return image[bottom : shape[0] - top, left : shape[1] - right]
+
     if times is not None and times.shape != (count,):
         raise BrokenFileError("its exposure times are not those of its images")
     return Stack(
         count,
-        lambda index: np.asarray(images[index]).reshape(shape),
+        plane,
         _as_scale(scale),
         None if unit is None else escape(str(unit)),
         exposure_time=None if times is None else times[()].astype(float),
     )
+
+
+def _read_padding(params: h5py.Group, count: int) -> NDArray[np.int64] | None:
+    """The padding (N, 4) of the images of a shard, which are shown without it; None without."""
+    columns = {name: _array(params, name) for name in PADDING}
+    read = {name: values[()] for name, values in columns.items() if values is not None}
+    if any(values.shape != (count,) for values in read.values()):
+        raise BrokenFileError("its padding is not that of its images")
+    return read_padding(read)
 
 
 def _single(path: Path, file: h5py.File) -> Stack:

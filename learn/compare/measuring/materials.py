@@ -42,6 +42,7 @@ from lensphys.ground.files import write_text
 from lensphys.ground.locks import call_in_turn, hold
 from simulate import shards
 from simulate.config import SimulateConfig
+from simulate.dataset.padding import mark_padding
 from simulate.run import Progress, simulate
 from simulate.run import resolve as resolve_data
 from simulate.shards import DataSet
@@ -184,7 +185,7 @@ class Materials:
 
     def _extract(self, cell: Cell, data: DataSet) -> list[Features]:
         if cell.method == RADIAL:
-            return [radial_features(data.image)]
+            return [radial_features(mark_padding(data))]
         config = resolve(cell.training)
         if cell.method in (DETECTION, LENS_FIT):
             fits = fits_for(config.scratch_encoder, data, device=config.device)
@@ -201,7 +202,7 @@ class Materials:
         memory = InMemory(data, fits=fits_for(encoder.config, data, device=config.device))
         params = validate(task_class(TASK).Params, config.params, "params")
         factor = find_binning(params, encoder, data.image.shape[-1])
-        image = bin_stack(torch.from_numpy(data.image)[_not_tested(cell, data)], factor)
+        image = bin_stack(torch.from_numpy(mark_padding(data))[_not_tested(cell, data)], factor)
         stretch = Stretch.of_images(image, config.stretch)
         frozen = FrozenEncoder(encoder.to(device), stretch.to(device), device)
         blocks = torch.arange(len(data)).split(_BLOCK)

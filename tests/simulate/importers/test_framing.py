@@ -88,7 +88,7 @@ def test_pairs_are_cropped_and_never_padded():
     assert frame_pairs(pairs, None, 3).size == 48
     with pytest.raises(InputError, match="pairs are not padded; --size 48 serves all images"):
         frame_pairs(pairs, 54, 3)
-    with pytest.raises(InputError, match="cannot be divided by 3, .* give --size 24"):
+    with pytest.raises(InputError, match=r"cannot be divided by 3, .* give --size 24"):
         frame_pairs(pairs, 40, 3)
 
 
