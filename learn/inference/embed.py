@@ -123,7 +123,9 @@ def _embed_batches(
     while batch := list(itertools.islice(rest, size)):
         pixels = np.stack([cutout.frame.pixels for cutout in batch])
         times = np.array([cutout.exposure_time for cutout in batch])
-        features = encoder.features(pixels, exposure=times).cpu().numpy()
+        padding = np.array([cutout.frame.padding for cutout in batch])
+        given = encoder.features(pixels, exposure=times, padding=padding if padding.any() else None)
+        features = given.cpu().numpy()
         known = np.isfinite(features).all(1) & ~np.array([cutout.blank for cutout in batch])
         for cutout, is_known in zip(batch, known, strict=True):
             if not is_known:

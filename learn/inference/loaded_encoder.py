@@ -78,6 +78,7 @@ class LoadedEncoder(Network):
         pixel_scale: float | None = None,
         psf_fwhm: float | None = None,
         background_sigma: float | None = None,
+        padding: NDArray[np.int64] | None = None,
     ) -> Tensor:
         """Features (B, D) of images, on the device of the encoder.
 
@@ -93,6 +94,8 @@ class LoadedEncoder(Network):
             pixel_scale: width of a pixel, arcsec.
             psf_fwhm: full width at half maximum of the PSF, arcsec.
             background_sigma: standard deviation of the background noise of a pixel, e-/s.
+            padding: (B, 4) around the images, see :func:`simulate.dataset.padding.read_padding`,
+                which does not count where a lens is fitted; None without.
 
         Raises:
             ValueError: for images that are no arrays of finite numbers, or optics that are not
@@ -113,8 +116,9 @@ class LoadedEncoder(Network):
         times = np.broadcast_to(np.float64(np.nan if exposure is None else exposure), len(flux))
         parts = [flux.new_zeros(0, self.width)]
         for start in range(0, len(flux), _BLOCK):
-            block = flux[start : start + _BLOCK]
-            fits = self._fit_loose(block, times[start : start + _BLOCK], data)
+            rows = slice(start, start + _BLOCK)
+            block, around = flux[rows], None if padding is None else padding[rows]
+            fits = self._fit_loose(block, times[rows], data, around)
             parts.append(self(block, fits))
         return torch.cat(parts)
 
@@ -189,12 +193,16 @@ class LoadedEncoder(Network):
             )
 
     def _fit_loose(
-        self, flux: Tensor, exposure: NDArray[np.float64], data: DataDescription
+        self,
+        flux: Tensor,
+        exposure: NDArray[np.float64],
+        data: DataDescription,
+        padding: NDArray[np.int64] | None,
     ) -> LensFits | None:
         part = self.seen.lens_fitting
         if part is None:
             return None
-        photometry = part.photometry(data, exposure, self.column, str(self.folder))
+        photometry = part.photometry(data, exposure, self.column, str(self.folder), padding)
         return part.fit_images(flux, photometry, data)
 
     def _with_optics(self, given: Mapping[str, float | None]) -> DataDescription:

@@ -29,9 +29,11 @@ class FitModel:
         Sources with structure of their own, and lenses of bulge and disc, are expanded.
 
         Args:
-            data: configuration of the simulation; empty for images that are not simulated.
+            data: configuration of the data set; of one that is not simulated, nothing is known.
             config: of the fit.
         """
+        # An import has a key "source" too: the name of its folder.
+        data = {} if data.get("command") == "import" else data
         light = bool(data.get("lens_light", {}).get("enabled", False))
         light = light or data.get("non_lens", {}).get("fraction", 0) > 0
         structured = bool(

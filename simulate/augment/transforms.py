@@ -261,14 +261,12 @@ def _turn_params(params: Params, symmetry: Tensor) -> Params:
         period = math.pi if name in _OF_LINES else 2 * math.pi
         new[name] = torch.where(flip_y, -angle, angle) % period
     if all(name in params for name in PADDING):
-        edges = [params[name] for name in PADDING]
-        left, right, bottom, top = (
-            torch.where(swap, other, own)
-            for own, other in zip(edges, (*edges[2:], *edges[:2]), strict=True)
-        )
-        pairs = (flip_x, left, right), (flip_y, bottom, top)
-        turned = [torch.where(flip, *both) for flip, *ends in pairs for both in (ends[::-1], ends)]
-        new |= dict(zip(PADDING, turned, strict=True))
+        left, right, bottom, top = (params[name] for name in PADDING)
+        along_x = [torch.where(swap, y, x) for x, y in ((left, bottom), (right, top))]
+        along_y = [torch.where(swap, x, y) for x, y in ((left, bottom), (right, top))]
+        for names, flip, ends in ((PADDING[:2], flip_x, along_x), (PADDING[2:], flip_y, along_y)):
+            for name, own, other in zip(names, ends, ends[::-1], strict=True):
+                new[name] = torch.where(flip, other, own)
     mirrored = swap ^ flip_x ^ flip_y
     for name in _list_named(params, "pitch"):  # arms wind the other way in a mirror
         new[name] = torch.where(mirrored, math.pi - params[name], params[name])

@@ -114,3 +114,13 @@ def test_a_batch_is_that_of_the_images_that_there_are(pretrain_config: Any) -> N
         training_batches(indices, pretrain_config("mae", ("optimizer.accumulate=3",)))
     with pytest.raises(InputError, match="do not make a batch"):
         training_batches(np.arange(2), pretrain_config("mae", whole), whole=True)
+
+
+def test_padding_does_not_count_in_the_stretch() -> None:
+    images = 0.5 * torch.randn(50, 1, 32, 32)
+    images[:, :, 16, 16] = 100
+    padded = torch.nn.functional.pad(images, (16, 16, 16, 16), value=torch.nan)
+    config = StretchConfig(kind="asinh", floor=1e-4)
+    alone, found = Stretch.of_images(images, config), Stretch.of_images(padded, config)
+    for name, value in alone.named_buffers():
+        torch.testing.assert_close(getattr(found, name), value, rtol=1e-6, atol=0.0)

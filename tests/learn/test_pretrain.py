@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from learn.inference.encoder_input import read_input
 from learn.lens_fits.channels import STACK
 from learn.methods import METHODS
 from learn.networks.encoder_files import load_encoder
-from learn.pretrain import pretrain
+from learn.pretrain import _check_size, pretrain
 from learn.run_files import read_curves
 from lensphys.ground.errors import InputError
 from simulate import shards
+from simulate.shards import DataSet
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -149,3 +151,33 @@ def test_a_binning_that_leaves_too_few_pixels_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="binning = 2 needs images of 128 pixels"):
         pretrain(pretrain_config("mae", ("binning=2",), data=model2))
+
+
+@pytest.mark.parametrize(
+    ("size", "ways"),
+    [
+        (32, ["encoder.image_size=32"]),
+        (61, ["encoder.image_size=56 --set binning=1"]),
+        (60, ["encoder.image_size=60 --set encoder.patch_size=10"]),
+        (72, ["binning=1", "encoder.image_size=72"]),
+        (122, ["binning=1"]),
+        (150, ["binning=2", "encoder.image_size=150 --set encoder.patch_size=10"]),
+        (6, ["encoder.image_size=6 --set encoder.patch_size=6"]),
+    ],
+)
+@pytest.mark.parametrize("imported", [True, False])
+def test_images_of_another_size_are_refused_with_settings_that_serve(
+    size: int, ways: list[str], imported: bool, pretrain_config: Any
+) -> None:
+    command = {"command": "import"} if imported else {}
+    image = np.zeros((1, 1, size, size), np.float32)
+    data = DataSet(Path("data/mine"), image, np.zeros(1, np.int64), {}, None, {}, command)
+    wide = ("encoder.image_size=64", "encoder.patch_size=8")
+    with pytest.raises(InputError) as error:
+        _check_size(pretrain_config("mae", wide, data=data.path), data)
+    advised = re.findall(r"--set ([^;]+?)(?: for their middle)?(?:;|$)", str(error.value))
+    assert advised == ways
+    assert ("--size 64 --out data/mine-64, which" in str(error.value)) is imported
+    for way in advised:
+        sets = (*wide, *way.split(" --set "))
+        _check_size(pretrain_config("mae", sets, data=data.path), data)

@@ -27,3 +27,17 @@ def test_the_classifier_tells_rings_of_two_sizes_apart() -> None:
     images = np.exp(-((radius - size[:, None, None]) ** 2) / 4)
     classifier = radial_classifier().fit(radial_features(images[:40]), label[:40])
     assert classifier.score(radial_features(images[40:]), label[40:]) == pytest.approx(1.0)
+
+
+def test_padding_does_not_count() -> None:
+    """Marked by NaN, it leaves the numbers of what is shown; a ring of padding has those inside."""
+    images = np.random.default_rng(0).random((2, 1, 30, 30)).astype(np.float32) + 1
+    padded = np.full((2, 1, 40, 40), np.nan, np.float32)
+    padded[:, :, 5:-5, 5:-5] = images
+    alone, found = radial_features(images), radial_features(padded)
+    np.testing.assert_allclose(found[:, :40], alone[:, :40], rtol=1e-10)
+    np.testing.assert_allclose(found[:, 40:], alone[:, 40:], rtol=1e-10)
+    small = np.full((1, 1, 40, 40), np.nan, np.float32)
+    small[:, :, 15:-15, 15:-15] = images[:1, :, :10, :10]
+    rings = radial_features(small)[0, :40].reshape(20, 2)
+    np.testing.assert_array_equal(rings[8:], np.tile(rings[7], (12, 1)))

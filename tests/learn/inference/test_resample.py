@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from learn.inference.resample import resample, resample_kernel, resample_noise
 from simulate.importers.errors import BrokenFileError
+from simulate.importers.pixels import frame_pixels
 
 
 def star(shape: tuple[int, int], y: float, x: float, sigma: float = 2.0) -> np.ndarray:
@@ -119,3 +120,14 @@ def test_a_kernel_on_wider_pixels_keeps_its_light_and_its_centre() -> None:
     middle = star((15, 15), 7.5, 7.5, sigma=2.0 / 1.6)
     assert np.abs(wide - middle).max() < 0.05 * middle.max(), "pixels are wider: a little blur"
     np.testing.assert_array_equal(resample_kernel(kernel, 1.0), kernel)
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (17, 16), (40, 9)])
+def test_an_image_has_the_padding_that_an_import_gives_it(shape: tuple[int, int]) -> None:
+    """Sky levels are those of all pixels here, and of those that are shown there."""
+    image = np.random.default_rng(0).normal(1.0, 0.1, shape).astype(np.float32)
+    frame = resample(image, 16, 0.1, 0.1)
+    pixels, _, padding = frame_pixels(image, 16, "median")
+    assert frame.padding == padding
+    shown = frame.rows, frame.columns
+    assert np.array_equal(frame.pixels[shown].astype(np.float32), pixels[shown])

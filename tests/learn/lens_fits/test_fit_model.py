@@ -20,6 +20,7 @@ from tests.learn.conftest import WHOLE_FIT
         ({"galaxies": {"path": "galaxies.h5"}}, False, True),
         ({"galaxies": {"path": None}, "source": {"structure": None}}, False, False),
         ({"galaxies": {"path": "a"}, "lens_light": {"enabled": True}}, True, True),
+        ({"command": "import", "source": "cutouts"}, False, False),
     ],
 )
 def test_the_model_follows_from_what_was_simulated(

@@ -1,5 +1,6 @@
 """Lens fits of images, with the model that their data set needs."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import torch
 
 from learn.lens_fits import sersic_fits, shapelet_fits
+from learn.lens_fits.channels import CHANNELS
 from learn.lens_fits.draws import DrawSettings
 from learn.lens_fits.fit_model import FitModel
 from learn.lens_fits.solve import fit_images, fit_loose_images, recipe
 from learn.lens_fits.store import fit_data_set
+from learn.tasks.misfit import find_seen
 from learn.views.symmetries import turn_channels
 from simulate.augment.transforms import turn_images
 from simulate.dataset.photometry import Photometry
@@ -82,3 +85,48 @@ def test_whatever_changes_a_fit_changes_its_recipe(smooth: DataSet) -> None:
     assert recipe(known, blind, SERSIC) == texts[0]
     other = known.select(slice(3, 5))
     assert recipe(other, WHOLE_FIT, SERSIC) == texts[0], "rate and exposure belong to the image"
+
+
+def pad(known: Photometry, images: torch.Tensor, value: float) -> tuple[torch.Tensor, Photometry]:
+    """Images with four pixels around them, which are known to be padding."""
+    around = np.full((len(images), 4), 4)
+    padded = torch.nn.functional.pad(images, (4, 4, 4, 4), value=value)
+    return padded, dataclasses.replace(known, padding=around)
+
+
+@pytest.mark.parametrize(
+    ("model", "most"), [(SERSIC, 0.02), (FitModel(lens_light=False, shapelets=True), 0.5)]
+)
+def test_padding_does_not_count_in_a_fit(smooth: DataSet, model: FitModel, most: float) -> None:
+    known = Photometry.of(smooth).select(slice(0, 3))
+    own = torch.from_numpy(smooth.image[:3, 0])[:, 4:-4, 4:-4]
+    # With more noise shapelets can explain a source that has none of their edges.
+    noise = 10 * known.background_sigma
+    own = own + noise * torch.randn(own.shape, generator=torch.Generator().manual_seed(1))
+    known = dataclasses.replace(known, background_sigma=float(np.hypot(noise, 0.1 * noise)))
+    config = WHOLE_FIT.model_copy(update={"source_order": 8})
+    alone = fit_images(own, known, config, model)
+    sky, stray = (fit_images(*pad(known, own, v), config, model) for v in (0.0, 0.5))
+    assert torch.equal(sky.values, stray.values), "whatever lies in the padding"
+    assert torch.equal(sky.chi2_dof, stray.chi2_dof)
+    torch.testing.assert_close(sky.chi2_dof, alone.chi2_dof, rtol=1e-3, atol=0.0)
+    for name in ("theta_E", "e1", "center_x", "source_center_x"):
+        offset = (sky.params[name] - alone.params[name]).abs()
+        assert (offset < most * alone.errors[name]).all(), name
+    assert isinstance(sky.channels, torch.Tensor)
+    parts = CHANNELS.split(sky.channels.float())
+    outside = torch.ones(own.shape[-1] + 8, own.shape[-1] + 8, dtype=torch.bool)
+    outside[4:-4, 4:-4] = False
+    assert (parts["response"][..., outside] == 0).all()
+    assert parts["residual"][..., outside].abs().max() < 1e-3, "a high-pass filter over the noise"
+    assert sky.channels.isfinite().all()
+    assert not find_seen(parts["sigma"][:, 0])[:, outside].any()
+
+
+def test_an_image_of_few_pixels_is_fitted_with_its_padding(smooth: DataSet) -> None:
+    """Fewer do not constrain a lens; one such image must not stop the fits of all others."""
+    known, small = Photometry.of(smooth).select(slice(0, 1)), torch.zeros(1, 32, 32)
+    small[:, 12:21, 12:21] = torch.from_numpy(smooth.image[:1, 0, 28:37, 28:37])
+    padded = dataclasses.replace(known, padding=np.array([[12, 11, 12, 11]]))
+    found = fit_images(small, padded, WHOLE_FIT, SERSIC)
+    assert torch.equal(found.values, fit_images(small, known, WHOLE_FIT, SERSIC).values)

@@ -1,5 +1,6 @@
 """Files of lens fits beside the shards of a data set."""
 
+import dataclasses
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,17 @@ from learn.config import EncoderConfig
 from learn.data import InMemory
 from learn.lens_fits import store
 from learn.lens_fits.draws import DrawSettings
+from learn.lens_fits.fit_model import FitModel
 from learn.lens_fits.lens_fits import NAMES, LensFits
-from learn.lens_fits.solve import fit_images
+from learn.lens_fits.solve import fit_images, recipe
 from learn.lens_fits.store import StoredMaps, fit_data_set, fits_for
 from lensphys.ground.errors import InputError
 from lensphys.ground.locks import hold_in_turn
+from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet, read
 from tests.learn.conftest import TINY, WHOLE_FIT, simulated
+
+SERSIC = FitModel(lens_light=False, shapelets=False)
 
 
 def made(folder: Path, n: int) -> DataSet:
@@ -241,3 +246,15 @@ def test_stored_maps_are_read_by_slice_mask_and_indices() -> None:
     assert stored.shape == (4, 6, 4, 4)
     for rows in (slice(1, 3), np.array([True, False, False, True]), torch.tensor([3, 0, 0])):
         assert torch.equal(stored[rows], expected[rows].float())
+
+
+def test_padding_is_part_of_what_a_fit_is_of(smooth: DataSet) -> None:
+    """Images without padding have the keys that they had before there was any."""
+    known = Photometry.of(smooth).select(slice(0, 3))
+    around = dataclasses.replace(
+        known, padding=np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    )
+    plain, padded = (store._keys(smooth.image[:3], one) for one in (known, around))
+    assert plain[0] == padded[0]
+    assert len({*plain, *padded}) == 5
+    assert recipe(known, WHOLE_FIT, SERSIC) == recipe(around, WHOLE_FIT, SERSIC)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from learn.data import Batch
 from tests.learn.methods.conftest import images
 
 
@@ -29,3 +30,23 @@ def test_a_flat_prediction_has_the_variance_of_the_patches_as_its_loss(
         assert loss == pytest.approx(1.0, rel=0.01)
     else:
         assert module.loss(2 * image)["loss"].item() > 2 * loss
+
+
+def test_padding_is_nothing_to_reconstruct(build: Any) -> None:
+    """Whatever stands in the padding, the loss is that of the pixels that show the sky."""
+    module = build("mae", "params.normalize_patches=false", "jitter.noise=0", "jitter.shift=0")
+    torch.nn.init.zeros_(module.predict.weight)
+    torch.nn.init.zeros_(module.predict.bias)
+    image = images(8)
+    padding = torch.tensor([[4, 0, 1, 2]]).repeat(len(image), 1)
+    label = torch.zeros(len(image), dtype=torch.int64)
+    losses = []
+    for value in (0.0, 50.0):
+        stray = image.clone()
+        stray[..., :4], stray[:, :, :1], stray[:, :, -2:] = value, value, value
+        torch.manual_seed(3)
+        batch = Batch(stray, label, None, None, None, padding)
+        losses.append(module.losses(batch)["loss"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.manual_seed(3)
+    assert module.losses(Batch(stray, label, None))["loss"].item() > 2 * losses[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,6 +24,8 @@ from simulate.augment.augmentations import (
 from simulate.augment.lens_batch import LensBatch, Optics
 from simulate.augment.transforms import turn, turn_images
 from simulate.backends.blur import kernels
+from simulate.dataset.padding import COLUMNS as PADDING
+from simulate.dataset.padding import find_shown, read_padding
 from simulate.instruments import instrument
 from tests.simulate.augment.batches import (
     FACTOR,
@@ -258,3 +261,34 @@ def test_arms_wind_the_other_way_in_a_mirror():
     turned = turn(batch, torch.arange(8)).params["source_pitch"]
     assert turned[:4].tolist() == [0.3] * 4
     assert turned[4:].tolist() == [math.pi - 0.3] * 4
+
+
+def padded_batch(*edges: int) -> tuple[LensBatch, Tensor]:
+    """One image that is 1 where it shows the sky and 0 in its padding."""
+    padding = np.array([edges])
+    shown = torch.from_numpy(find_shown(padding, (16, 16))[:, None]).double()
+    params = {name: torch.tensor([float(v)]) for name, v in zip(PADDING, edges, strict=True)}
+    return LensBatch(shown, params, optics(1)), shown
+
+
+def shown_by(batch: LensBatch) -> Tensor:
+    padding = read_padding({name: batch.params[name].numpy() for name in PADDING})
+    assert padding is not None
+    return torch.from_numpy(find_shown(padding, (16, 16))[:, None]).double()
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_padding_turns_with_the_image(symmetry: int) -> None:
+    batch, _ = padded_batch(1, 2, 3, 5)
+    turned = turn(batch, torch.tensor([symmetry]))
+    assert torch.equal(turned.image, shown_by(turned))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (2, -1), (-3, 4)])
+def test_padding_moves_with_the_image(dx: int, dy: int) -> None:
+    batch, _ = padded_batch(5, 4, 5, 4)
+    by = (torch.tensor([v * batch.optics.pixel_scale], dtype=torch.float64) for v in (dx, dy))
+    moved = change.shift(batch, *by)
+    assert torch.equal(moved.image, shown_by(moved))
+    assert moved.params["padding_left"].item() == 5 + dx
+    assert moved.params["padding_bottom"].item() == 5 + dy

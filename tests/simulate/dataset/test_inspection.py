@@ -7,6 +7,8 @@ from rich.console import Console
 
 from simulate.dataset import columns
 from simulate.dataset.inspection import inspect
+from simulate.dataset.padding import COLUMNS
+from simulate.dataset.summary import summarize
 from simulate.run import simulate
 from simulate.shards import write_manifest, write_shard
 from tests.simulate.dataset.reports import damages, foreign, told
@@ -124,3 +126,14 @@ def test_pixels_and_shapes_are_verified_though_the_checksum_is_right(tmp_path):
     manifest["shards"][1]["sha256"] = digest
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert damages(folder) == [f"{folder / 'shard-00001.h5'} is not a shard of this data set"]
+
+
+def test_padding_is_counted(tmp_path):
+    edges = {name: np.array([0.0, 2.0, 1.0]) for name in COLUMNS}
+    data = foreign(tmp_path / "data", [0, 0, 0], ["a"], edges)
+    ny, nx = summarize(data).shapes["image"][-2:]
+    pixels = 2 * ny * nx - (ny - 4) * (nx - 4) - (ny - 2) * (nx - 2)
+    part = pixels / (3 * ny * nx)
+    assert f"padding around 2 images: {pixels} pixels, {part:.1%} of all" in told(data)
+    none = foreign(tmp_path / "none", [0], ["a"], {name: np.zeros(1) for name in COLUMNS})
+    assert "padding around" not in told(none)

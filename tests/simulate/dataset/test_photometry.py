@@ -10,6 +10,7 @@ import torch
 
 import lensphys as lp
 from lensphys.ground.errors import InputError
+from simulate.dataset.padding import find_shown
 from simulate.dataset.photometry import Optics, Photometry
 from simulate.instruments import instrument
 from simulate.observe import counts, detector
@@ -150,3 +151,14 @@ def test_an_image_may_have_a_psf_and_a_noise_map_of_its_own() -> None:
     blurred = own.psf.convolve(image)
     assert blurred[0, 4, 4:6].tolist() == pytest.approx([0.75, 0.25], abs=1e-6)
     assert (own.pixel_scale, own.rays, own.noisy) == (known.pixel_scale, known.rays, known.noisy)
+
+
+def test_the_noise_of_padding_is_infinite() -> None:
+    padding = np.array([[0, 0, 0, 0], [1, 2, 0, 3]])
+    known = Photometry.known(ATTRS, np.full(2, np.nan), "image", "here")
+    padded = dataclasses.replace(known, padding=padding)
+    sigma = padded.mean_and_sigma(torch.zeros(2, 20, 20))[1]
+    assert torch.equal(sigma.isfinite(), torch.from_numpy(find_shown(padding, (20, 20))))
+    assert torch.equal(sigma[0], known.mean_and_sigma(torch.zeros(2, 20, 20))[1][0])
+    one = padded.select(np.array([1]))
+    assert torch.equal(one.mean_and_sigma(torch.zeros(1, 20, 20))[1], sigma[1:])

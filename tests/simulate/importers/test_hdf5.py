@@ -8,6 +8,7 @@ import pytest
 
 from simulate.importers.errors import BrokenFileError
 from simulate.importers.stacks import open_stack
+from tests.simulate.importers.make_files import image, save_fits
 
 
 def write(path, **contents):
@@ -119,3 +120,18 @@ def test_a_shard_is_read_beside_its_exposure_times(tmp_path):
     with open_stack(path) as stack:
         assert stack.exposure_time.tolist() == [100, 200]
         assert (stack.plane(1) == 1).all()
+
+
+def test_images_of_a_data_set_are_shown_without_their_padding(tmp_path, importing):
+    small = save_fits(tmp_path / "cut" / "1.fits", image(5))
+    for n in (2, 3):
+        save_fits(tmp_path / "cut" / f"{n}.fits", image(8))
+    importing(tmp_path / "cut", pixel_scale=None)
+    with open_stack(tmp_path / "out" / "shard-00000.h5") as stack:
+        assert [stack.plane(i).shape for i in range(3)] == [(5, 5), (8, 8), (8, 8)]
+        assert np.array_equal(stack.plane(0), small.astype(np.float32))
+
+
+def test_padding_that_is_not_that_of_the_images_is_refused(tmp_path):
+    contents = {"image": np.ones((2, 1, 8, 8)), "params/padding_left": np.ones(3)}
+    assert "its padding is not that of its images" in refusal(write(tmp_path / "a.h5", **contents))
