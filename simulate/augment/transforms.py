@@ -262,9 +262,9 @@ def _turn_params(params: Params, symmetry: Tensor) -> Params:
         new[name] = torch.where(flip_y, -angle, angle) % period
     if all(name in params for name in PADDING):
         left, right, bottom, top = (params[name] for name in PADDING)
-        along_x = [torch.where(swap, y, x) for x, y in ((left, bottom), (right, top))]
-        along_y = [torch.where(swap, x, y) for x, y in ((left, bottom), (right, top))]
-        for names, flip, ends in ((PADDING[:2], flip_x, along_x), (PADDING[2:], flip_y, along_y)):
+        ends_x = [torch.where(swap, y, x) for x, y in ((left, bottom), (right, top))]
+        ends_y = [torch.where(swap, x, y) for x, y in ((left, bottom), (right, top))]
+        for names, flip, ends in ((PADDING[:2], flip_x, ends_x), (PADDING[2:], flip_y, ends_y)):
             for name, own, other in zip(names, ends, ends[::-1], strict=True):
                 new[name] = torch.where(flip, other, own)
     mirrored = swap ^ flip_x ^ flip_y

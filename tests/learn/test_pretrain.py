@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from learn.finetune import finetune
 from learn.inference.encoder_input import read_input
 from learn.lens_fits.channels import STACK
 from learn.methods import METHODS
@@ -19,7 +21,10 @@ from learn.pretrain import _check_size, pretrain
 from learn.run_files import read_curves
 from lensphys.ground.errors import InputError
 from simulate import shards
+from simulate.dataset.padding import read_padding
+from simulate.importers.run import import_images
 from simulate.shards import DataSet
+from tests.simulate.importers.make_files import image, options, save
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -181,3 +186,37 @@ def test_images_of_another_size_are_refused_with_settings_that_serve(
     for way in advised:
         sets = (*wide, *way.split(" --set "))
         _check_size(pretrain_config("mae", sets, data=data.path), data)
+
+
+def cutouts(folder: Path, sides: Iterable[int]) -> Path:
+    """Cutouts of two classes, of these numbers of pixels on a side, as a data set."""
+    for name in ("lens", "other"):
+        for i, n in enumerate(sides):
+            save(folder / "cut" / name / f"{i}.npy", image(n))
+    given = options(label_names=("lens", "other"), out=folder / "data")
+    return import_images(folder / "cut", given)[0]
+
+
+def test_cutouts_of_several_sizes_train_an_encoder_and_a_task(
+    tmp_path: Path, pretrain_config: Any, finetune_config: Any
+) -> None:
+    data = cutouts(tmp_path, range(58, 71))
+    assert read_padding(shards.read(data).params) is not None
+    once = ("optimizer.epochs=1",)
+    run, _ = pretrain(pretrain_config("mae", once, data=data, out=tmp_path / "run"))
+    config = finetune_config("classify", once, data=data, encoder=str(run), out=tmp_path / "task")
+    metrics = json.loads((finetune(config)[0] / "metrics.json").read_text())
+    assert np.isfinite(metrics["radial_accuracy"])
+
+
+def test_the_settings_that_are_advised_for_a_size_train_an_encoder(
+    tmp_path: Path, pretrain_config: Any
+) -> None:
+    data = cutouts(tmp_path, [61] * 13)
+    config = ("optimizer.epochs=1", "encoder.patch_size=8")
+    with pytest.raises(InputError) as error:
+        pretrain(pretrain_config("mae", config, data=data))
+    way = "encoder.image_size=56 --set binning=1"
+    assert f"--set {way} for their middle; or repeat" in str(error.value)
+    sets = (*config, *way.split(" --set "))
+    assert pretrain(pretrain_config("mae", sets, data=data, out=tmp_path / "run"))[1]
