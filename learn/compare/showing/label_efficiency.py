@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,17 @@ from learn.compare.cell import Cell
 from learn.compare.config import CompareConfig
 from learn.compare.rows import TRIVIAL, Mode
 from learn.compare.showing.estimate import Estimate, estimate
-from learn.compare.showing.row_styles import add_legend, is_ablation, line_style, rows_of_panel
+from learn.compare.showing.row_styles import (
+    add_legend,
+    is_ablation,
+    line_style,
+    rows_of_panel,
+    rows_with_a_name,
+)
 from simulate.dataset.figures import save_figure
 
+#: Ratios of places, as logarithms: of one row to the next, and of the last to the first.
+_STEP, _SPREAD = 0.025, 0.3
 _MODES: dict[Mode, str] = {"linear": "linear probe", "full": "fine-tuned"}
 
 
@@ -24,7 +33,8 @@ def draw_label_efficiency(
 ) -> Path | None:
     """Draw a row of panels a preset and pair of data sets, a column a mode; with 95% intervals.
 
-    Ablations have panels of their own.
+    Ablations have panels of their own. Each row of panels has a legend of ten rows at most, by
+    their accuracy with the most labels.
 
     Returns:
         The path, or None where there is nothing to draw.
@@ -42,6 +52,7 @@ def draw_label_efficiency(
     axes = figure.subplots(len(rows), len(modes), squeeze=False)
     for (preset, source, target, ablations), line in zip(rows, axes, strict=True):
         names = rows_of_panel(config, ablations=ablations)
+        panels: dict[Mode, list[Cell]] = {}
         for mode, ax in zip(modes, line, strict=True):
             panel = [
                 cell
@@ -55,15 +66,23 @@ def draw_label_efficiency(
             if all(cell.mode != mode for cell in own):
                 ax.set_axis_off()
                 continue
-            for number, name in enumerate(names):
+            panels[mode] = panel
+        scores = _scores(config, names, panels.values(), results)
+        named = rows_with_a_name(scores)
+        for mode, ax in zip(modes, line, strict=True):
+            panel = panels.get(mode, [])
+            if not panel:
+                continue
+            step = min(_STEP, _SPREAD / max(len(scores) - 1, 1))
+            for number, name in enumerate(scores):
                 # Side by side, where they would hide one another.
-                aside = 1.025 ** (number - (len(names) - 1) / 2)
+                aside = math.exp(step * (number - (len(scores) - 1) / 2))
                 of_row = {cell: results[cell] for cell in panel if cell.method == name}
-                _draw_row(ax, config, name, of_row, aside)
+                _draw_row(ax, of_row, config, aside, line_style(config, name, named=name in named))
             _dress(ax, sorted({_labels(config, cell) for cell in panel}))
             title = f"{preset}, Model {source} to {target}, {_MODES[mode]}"
             ax.set_title(title + (": ablations" if ablations else ""), fontsize=10)
-    add_legend(figure, config)
+        add_legend(line, config)
     save_figure(figure, path)
     return path
 
@@ -82,12 +101,34 @@ def _dress(ax: Axes, budgets: list[int]) -> None:
     ax.grid(alpha=0.3)
 
 
+def _scores(
+    config: CompareConfig,
+    names: Iterable[str],
+    panels: Iterable[Sequence[Cell]],
+    results: Mapping[Cell, Mapping[str, Any]],
+) -> dict[str, float]:
+    """The best accuracy of each row with the most labels it has, over the panels of a line."""
+    cells = [cell for panel in panels for cell in panel]
+    scores = {}
+    for name in names:
+        accuracies: dict[tuple[int, str], list[float]] = {}
+        for cell in cells:
+            if cell.method == name:
+                place = _labels(config, cell), cell.mode
+                accuracies.setdefault(place, []).append(results[cell]["metrics"]["accuracy"])
+        most = max((labels for labels, _ in accuracies), default=0)
+        if accuracies:
+            of_most = [found for (labels, _), found in accuracies.items() if labels == most]
+            scores[name] = max(estimate(found).mean for found in of_most)
+    return scores
+
+
 def _draw_row(
     ax: Axes,
-    config: CompareConfig,
-    name: str,
     results: Mapping[Cell, Mapping[str, Any]],
+    config: CompareConfig,
     aside: float,
+    style: Mapping[str, Any],
 ) -> None:
     """The line of one method in one panel."""
     values: dict[int, list[float]] = {}
@@ -103,7 +144,7 @@ def _draw_row(
         [found.mean for _, found in points],
         [found.interval or 0.0 for _, found in points],
         capsize=2,
-        **line_style(config, name),
+        **style,
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from learn.reporting.figures.legend import MOST, UNNAMED, choose_named
 from lensphys.ground.names import figure_text
 from simulate.dataset.figures import save_figure
 
@@ -72,6 +73,8 @@ def draw_regression(
 def draw_calibration(path: Path, z: NDArray[np.float64], columns: list[str]) -> Path:
     """Part of the errors that central intervals hold, against their nominal coverage.
 
+    The legend names the columns that are farthest from it.
+
     Args:
         path: to write to.
         z: (N, K) moduli of the errors in standard deviations; NaN where there is none.
@@ -82,12 +85,13 @@ def draw_calibration(path: Path, z: NDArray[np.float64], columns: list[str]) -> 
     nominal = np.linspace(0.02, 0.98, 49)
     limits = ndtri(0.5 + nominal / 2)
     ax.plot([0, 1], [0, 1], color="0.3", linewidth=1, label="as it should be")
-    for k, name in enumerate(columns):
-        known = z[np.isfinite(z[:, k]), k]
-        if len(known):
-            held = (known[:, None] <= limits).mean(0)
-            style = "-" if k < 10 else "--"  # colours repeat after ten
-            ax.plot(nominal, held, style, linewidth=1.3, label=figure_text(name))
+    known = {name: z[np.isfinite(z[:, k]), k] for k, name in enumerate(columns)}
+    held = {n: (own[:, None] <= limits).mean(0) for n, own in known.items() if len(own)}
+    worst = {name: float(np.abs(part - nominal).max()) for name, part in held.items()}
+    named = choose_named(worst, most=MOST - 1)
+    for name, part in held.items():
+        style = {"linewidth": 1.3, "label": figure_text(name)} if name in named else UNNAMED
+        ax.plot(nominal, part, **style)
     ax.set(xlim=(0, 1), ylim=(0, 1), box_aspect=1)
     ax.set(xlabel="nominal coverage of the interval", ylabel="observed on the test images")
     ax.grid(alpha=0.3)
