@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from learn.reporting.own_files import find_files
+from learn.reporting.table import Table
 from lensphys.ground.errors import InputError
 from lensphys.ground.room import describe_bytes
 
@@ -32,6 +33,8 @@ class Picture:
         height: pixels.
         caption: in words.
         is_chart: it is mostly white paper, which a dark page shows dark.
+        alt: description for those who do not see it; empty: the caption.
+        rows: all that the picture shows, folded below it; None: nothing.
     """
 
     source: str
@@ -39,10 +42,17 @@ class Picture:
     height: int
     caption: str
     is_chart: bool = False
+    alt: str = ""
+    rows: Table | None = None
 
 
-def read_picture(path: Path, caption: str) -> Picture:
+def read_picture(path: Path, caption: str, alt: str = "") -> Picture:
     """Read a PNG file.
+
+    Args:
+        path: of the file.
+        caption: in words.
+        alt: its description; empty: the caption.
 
     Raises:
         InputError: for a file that is damaged, as PNG files carry checksums, or too large.
@@ -75,7 +85,7 @@ def read_picture(path: Path, caption: str) -> Picture:
     ):
         raise damaged from None
     data = base64.b64encode(content).decode("ascii")
-    return Picture(f"data:image/png;base64,{data}", width, height, caption, is_chart)
+    return Picture(f"data:image/png;base64,{data}", width, height, caption, is_chart, alt)
 
 
 def _is_chart(content: bytes) -> bool:
@@ -86,15 +96,33 @@ def _is_chart(content: bytes) -> bool:
     return white > _PAPER * _SAMPLE**2
 
 
-def find_pictures(folder: Path, captions: Mapping[str, str]) -> list[Picture]:
-    """Read the PNG files of a folder, by name, with their captions or their file names in words.
+def find_pictures(
+    folder: Path,
+    captions: Mapping[str, str],
+    alts: Mapping[str, str] | None = None,
+    rows: Mapping[str, Table] | None = None,
+) -> list[Picture]:
+    """Read the PNG files of a folder, by name.
+
+    Args:
+        folder: of the files.
+        captions: by file name without ending; others are the file names in words.
+        alts: descriptions, likewise; others are the captions.
+        rows: tables that are folded below pictures, likewise.
 
     Raises:
         InputError: for one that is damaged, too large or outside of the folder.
     """
     paths = find_files(folder, ".png")
     check_sum(sum(path.stat().st_size for path in paths), folder)
-    return [read_picture(path, caption_of(path, captions)) for path in paths]
+    alts, rows = alts or {}, rows or {}
+    return [
+        dataclasses.replace(
+            read_picture(path, caption_of(path, captions), alts.get(path.stem, "")),
+            rows=rows.get(path.stem),
+        )
+        for path in paths
+    ]
 
 
 def caption_of(path: Path, captions: Mapping[str, str]) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from learn.compare.showing.sections import comparison_sections, is_comparison
 from learn.reporting.html_page import Section, is_page, render_page
 from learn.reporting.pictures import check_sum
-from learn.reporting.run_folder import Run, is_run, read_run
+from learn.reporting.run_folder import Run, is_run, read_run, reading
 from learn.reporting.run_section import headline, run_facts, run_section
 from learn.reporting.table import Entry, Table
+from learn.reporting.task_report import count_tested
+from learn.run_files import METRICS
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import check_output
 from lensphys.ground.locks import replacing_alone
@@ -136,11 +138,18 @@ def _overview_of(kind: str, runs: dict[str, Run], folder: Path) -> Table:
                 for name in ("Data", "Encoder", "Labels a class", "Epochs", "Seed")
                 if name in facts
             }
+            | _tested(run)
             | headline(run)
         )
     head = dict.fromkeys(name for line in lines for name in line)
     rows = [[line.get(name, Entry("–")) for name in head] for line in lines]
     return Table(f"Runs of {kind}", tuple(head), rows)
+
+
+def _tested(run: Run) -> dict[str, Entry]:
+    with reading(run.folder / METRICS):
+        count = count_tested(run.metrics or {})
+    return {} if count is None else {"test images": Entry(f"{count:,}", count)}
 
 
 def _of_text(text: str) -> Entry:

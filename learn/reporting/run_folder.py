@@ -100,19 +100,19 @@ class Run:
         watched: dict[str, Any] = (self.about or {}).get("monitor") or {}
         return watched
 
-    def last_losses(self) -> dict[str, tuple[float, int]]:
-        """The losses at the end of the last epoch, and that epoch.
+    def losses(self) -> dict[str, list[tuple[float, int]]]:
+        """The losses, each with its epoch, in order.
 
         Raises:
             InputError: for a damaged file.
         """
         path = find_file(self.folder, CURVES)
-        return {
-            name: (float(row[name]), int(row["epoch"]) + 1)
-            for row in (read_curves(path) if path else ())
-            for name in row
-            if name.endswith("loss") and row[name]
-        }
+        losses: dict[str, list[tuple[float, int]]] = {}
+        for row in read_curves(path) if path else ():
+            for name in row:
+                if name.endswith("loss") and row[name]:
+                    losses.setdefault(name, []).append((float(row[name]), int(row["epoch"]) + 1))
+        return losses
 
 
 def monitor_measures(watched: Mapping[str, Any]) -> dict[str, Any]:

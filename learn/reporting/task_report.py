@@ -71,6 +71,17 @@ class TaskReport:
     page_only: tuple[str, ...] = ()
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def alt_texts(self, metrics: Metrics) -> dict[str, str]:
+        """Descriptions of the figures, with axes, lines and numbers, by file name without end."""
+        return {}
+
+    def beside(self, name: str, metrics: Metrics) -> str:
+        """A measure of the network and of the baselines, in words."""
+        numbers = flat(metrics)
+        who = {"network": name} | {b.name: b.of(name) for b in self.baselines_of(numbers)}
+        known = {words: numbers[key] for words, key in who.items() if key in numbers}
+        return ", ".join(f"{words} {self.entry(name, v).text}" for words, v in known.items())
+
     @property
     def prefixes(self) -> list[str]:
         """Prefixes of the metrics of all baselines."""
@@ -100,13 +111,13 @@ class TaskReport:
     def notes(self, metrics: Metrics) -> list[str]:
         """Paragraphs below the table of one run: test images, intervals, flags."""
         notes = []
-        if images := metrics.get(TEST_IMAGES):
+        if metrics.get(TEST_IMAGES):
             ends = {
                 name: " to ".join(self.entry(name, end).text for end in interval)
                 for name, interval in (metrics.get(INTERVALS) or {}).items()
             }
             shown = "; ".join(f"{self.label(name)} {text}" for name, text in ends.items())
-            notes.append(f"{images} test images" + (f"; 95% intervals: {shown}" if shown else ""))
+            notes.append(describe_tested(metrics) + (f"; 95% intervals: {shown}" if shown else ""))
         flagged = metrics.get(FLAGGED)
         if flagged is None:
             return notes
@@ -204,6 +215,23 @@ def flat(metrics: Metrics) -> dict[str, float]:
         elif isinstance(value, float):
             numbers[name] = value
     return numbers
+
+
+def count_tested(metrics: Metrics) -> int | None:
+    """The number of test images; None where neither it nor anything that adds up to it is known."""
+    if count := metrics.get(TEST_IMAGES):
+        return int(count)
+    if confusion := metrics.get("confusion"):
+        return sum(map(sum, confusion))
+    if {"lenses", "non_lenses"} <= metrics.keys():
+        return int(metrics["lenses"]) + int(metrics["non_lenses"])
+    return None
+
+
+def describe_tested(metrics: Metrics) -> str:
+    """The number of test images in words; ``Test images`` where it is not known."""
+    count = count_tested(metrics)
+    return "Test images" if count is None else f"{count:,} test images"
 
 
 def _measure(name: str) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from learn.reporting.run_folder import monitor_measures, reading
 from learn.reporting.table import Table
-from learn.reporting.task_report import Metrics, TaskReport
+from learn.reporting.task_report import Metrics, TaskReport, count_tested, describe_tested
 from learn.run_files import DESCRIPTION, METRICS, read_metrics
 from lensphys.ground.console import PlainConsole
 from lensphys.ground.files import read_json
@@ -46,7 +46,8 @@ def print_monitor(folder: Path) -> None:
 def print_run(folder: Path, report: TaskReport) -> None:
     """Print the metrics of one run beside its baseline, and where its pictures lie."""
     with reading(folder / METRICS):
-        print_result(f"Test images of {folder}", read_metrics(folder), report)
+        metrics = read_metrics(folder)
+        print_result(f"{describe_tested(metrics)} of {folder}", metrics, report)
     print_pictures(folder)
 
 
@@ -65,6 +66,9 @@ def print_result(title: str, metrics: Metrics, report: TaskReport) -> None:
 
 def print_runs(title: str, runs: Mapping[str, Metrics], report: TaskReport) -> None:
     """Print the metrics of several runs of a task, and last their baseline."""
+    counts = {count_tested(metrics) for metrics in runs.values()}
+    if len(counts) == 1 and None not in counts:  # the same for all, or in no title
+        title = f"{title}, {describe_tested(next(iter(runs.values())))}"
     _print_table(report.runs_table(title, runs))
 
 

@@ -48,9 +48,7 @@ def add_legend(axes: Sequence[Axes], config: CompareConfig) -> None:
     }
     order, last = [name for name in config.rows if name in handles], axes[-1]
     beside = {"bbox_to_anchor": (1.02, 1.02)} if last.axison else {}
-    last.legend(
-        [handles[name] for name in order], order, loc="upper left", fontsize=9, **beside
-    )
+    last.legend([handles[name] for name in order], order, loc="upper left", fontsize=9, **beside)
 
 
 def line_style(config: CompareConfig, name: str, *, named: bool = True) -> dict[str, Any]:

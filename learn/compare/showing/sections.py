@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from learn.compare.cell_files import CELLS, LABEL_EFFICIENCY, SENSITIVITY, CellFile, read_cell
+from learn.compare.cell_files import CELLS, CellFile, read_cell
 from learn.compare.protocols import Protocol
-from learn.compare.rows import BASELINES, explain_baselines, mode_columns
+from learn.compare.rows import BASELINES, explain_baselines
 from learn.compare.showing.budgets import budget_tables, group_protocols
+from learn.compare.showing.cell_tables import (
+    count_tested_of,
+    make_table,
+    mean_of,
+    metric_of,
+    row_of,
+)
 from learn.compare.showing.detected_subhaloes import DETECTED, PUBLISHED, detected_share
-from learn.compare.showing.estimate import estimate, has_numbers, read_metric
+from learn.compare.showing.estimate import read_metric
+from learn.compare.showing.page_pictures import comparison_pictures
 from learn.reporting.html_page import Section
 from learn.reporting.own_files import find_files
-from learn.reporting.pictures import find_pictures
 from learn.reporting.table import Entry, Table
-from learn.reporting.task_report import TaskReport
+from learn.reporting.task_report import TaskReport, count_tested
 from learn.tasks import TASKS, task_report
 from lensphys.ground.config import config_files, read_yaml, validate
 from lensphys.ground.errors import InputError
@@ -30,19 +37,6 @@ _HOW_TO_READ = (
     "number of seeds. “linear” is logistic regression on frozen features (a probe), “full” trains "
     "all weights; the number is that of labels a class."
 )
-#: The places of baselines among the rows; methods follow.
-_PLACES = {name: place for place, name in enumerate(BASELINES)}
-_CAPTIONS = {
-    Path(LABEL_EFFICIENCY).stem: (
-        "Accuracy against the number of labels a class, a line a method; means over seeds with "
-        "their 95% intervals."
-    ),
-    Path(SENSITIVITY).stem: (
-        "Accuracy, and the true-positive rate at 10% false positives of images without "
-        "substructure, against the S/N of the substructure, the mass of the heaviest subhalo and "
-        "the mass fraction; a line a method, pooled over seeds."
-    ),
-}
 
 
 def is_comparison(folder: Path) -> bool:
@@ -66,7 +60,7 @@ def comparison_sections(folder: Path) -> list[Section]:
     for path, cell in cells.items():
         _check(path, cell, protocols)
     matrix = [cell for cell in cells.values() if _protocol(cell, protocols) is None]
-    sections = [_first(folder, list(cells.values())), *_matrix(matrix)]
+    sections = [_first(folder, list(cells.values()), matrix), *_matrix(matrix)]
     for group in group_protocols(protocols):
         own = [cell for cell in cells.values() if _protocol(cell, group) is not None]
         sections.append(_earlier_systems(group, own))
@@ -89,7 +83,7 @@ def _check(path: Path, cell: CellFile, protocols: dict[str, Protocol]) -> None:
         raise InputError(f"{path} is damaged; delete it to run that cell again")
 
 
-def _first(folder: Path, cells: list[CellFile]) -> Section:
+def _first(folder: Path, cells: list[CellFile], matrix: list[CellFile]) -> Section:
     facts = {
         "Folder": str(folder),
         "Cells": str(len(cells)),
@@ -104,7 +98,7 @@ def _first(folder: Path, cells: list[CellFile]) -> Section:
     if baselines:
         notes.append(f"Rows without pretraining: {explain_baselines(baselines, '“', '”')}.")
     return Section(
-        "", facts=list(facts.items()), notes=notes, pictures=find_pictures(folder, _CAPTIONS)
+        "", facts=list(facts.items()), notes=notes, pictures=comparison_pictures(folder, matrix)
     )
 
 
@@ -115,13 +109,14 @@ def _matrix(cells: list[CellFile]) -> list[Section]:
     for _, preset, model, task in places:
         shown = [c for c in cells if (c.preset, c.finetune_model, c.task) == (preset, model, task)]
         tables = [
-            _table(title, shown, functools.partial(_metric, name))
+            make_table(title, shown, functools.partial(metric_of, name))
             for name, title in _measures(shown).items()
         ]
         title, notes = f"Preset {preset}, {task} on Model {model}", []
         detected = [cell for cell in shown if detected_share(cell.metrics) is not None]
         if detected:
-            tables.append(_table(DETECTED, detected, lambda cell: detected_share(cell.metrics)))
+            share = make_table(DETECTED, detected, lambda cell: detected_share(cell.metrics))
+            tables.append(share)
             notes.append(PUBLISHED.replace("`", ""))
         sections.append(Section(title, notes=notes, tables=tables))
     return sections
@@ -133,44 +128,6 @@ def _measures(cells: Sequence[CellFile]) -> dict[str, str]:
     report = task_report(task) if task in TASKS else TaskReport()
     first, *others = (report.compared_measures(cell.metrics) for cell in cells)
     return {name: title for name, title in first.items() if all(name in each for each in others)}
-
-
-def _table(
-    title: str, cells: list[CellFile], value_of: Callable[[CellFile], float | None]
-) -> Table:
-    """A row a method and what it was pretrained on, a column a mode and budget."""
-    columns = mode_columns((cell.mode, cell.labels_per_class) for cell in cells)
-    sources = sorted({_row(cell) for cell in cells})
-    rows = []
-    for source in sources:
-        _, method, pretrained, _ = source
-        own = [cell for cell in cells if _row(cell) == source]
-        entries = [
-            _mean(value_of(c) for c in own if (c.mode, c.labels_per_class) == column)
-            for column in columns
-        ]
-        rows.append([Entry(method), Entry(pretrained), *entries])
-    head = ("method", "pretrained on", *(f"{mode} {budget}" for mode, budget in columns))
-    return Table(title, head, rows)
-
-
-def _row(cell: CellFile) -> tuple[int, str, str, int]:
-    """The row of a cell, by which rows are sorted: baselines, methods, ablations."""
-    place = _PLACES.get(cell.method, len(_PLACES) + (":" in cell.method))
-    model = cell.pretrain_model
-    return place, cell.method, "–" if model is None else f"Model {model}", model or 0
-
-
-def _metric(name: str, cell: CellFile) -> float | None:
-    return read_metric(cell.metrics, name) if has_numbers(cell.metrics, [name]) else None
-
-
-def _mean(measured: Iterable[float | None]) -> Entry:
-    values = [value for value in measured if value is not None]
-    if not values:
-        return Entry("–")
-    found = estimate(values)
-    return Entry(str(found), found.mean)
 
 
 def _protocols(tier: str, cells: list[CellFile]) -> dict[str, Protocol]:
@@ -218,9 +175,10 @@ def _one_number(protocol: Protocol, cells: list[CellFile]) -> Table:
     for metric in protocol.published:
         published = protocol.published_number(metric)
         names = protocol.metrics_of(metric, measured)
-        entries = [_mean(_metric(key, cell) for cell in cells) for key in names]
+        entries = [mean_of(metric_of(key, cell) for cell in cells) for key in names]
         rows.append([Entry(metric), Entry(f"{published:g}", published), *entries])
-    return Table("Published and here", ("metric", *protocol.head(measured)), rows)
+    caption = ", ".join(["Published and here", *count_tested_of(measured)])
+    return Table(caption, ("metric", *protocol.head(measured)), rows)
 
 
 def _budgets(protocols: dict[str, Protocol], cells: list[CellFile]) -> list[Table]:
@@ -233,16 +191,17 @@ def _budgets(protocols: dict[str, Protocol], cells: list[CellFile]) -> list[Tabl
 
 def _all_cells(cells: dict[Path, CellFile]) -> Table:
     """A row a measurement."""
-    head = ("method", "preset", "pretrained on", "tested on", "task", "mode", "labels a class")
+    head: tuple[str, ...] = ("method", "preset", "pretrained on", "tested on", "task", "mode")
     rows = []
     for cell in cells.values():
         metric = next(iter(_measures([cell])))
         value, budget = read_metric(cell.metrics, metric), cell.labels_per_class
+        tested = count_tested(cell.metrics)
         rows.append(
             [
                 Entry(cell.method),
                 Entry(cell.preset),
-                Entry(_row(cell)[2]),
+                Entry(row_of(cell)[2]),
                 Entry(f"Model {cell.finetune_model}"),
                 Entry(cell.task),
                 Entry(cell.mode),
@@ -250,17 +209,19 @@ def _all_cells(cells: dict[Path, CellFile]) -> Table:
                 Entry(str(cell.seed), cell.seed),
                 Entry(metric),
                 Entry(f"{value:.4g}", value),
+                Entry("–") if tested is None else Entry(f"{tested:,}", tested),
                 Entry(f"{cell.seconds:.1f}", cell.seconds),
             ]
         )
-    return Table("Every measurement", (*head, "seed", "metric", "value", "seconds"), rows)
+    head = (*head, "labels a class", "seed", "metric", "value", "test images", "seconds")
+    return Table("Every measurement", head, rows)
 
 
 def _configurations(cells: dict[Path, CellFile]) -> Section:
     """The configuration of the first cell of each row; rows with the same one share it."""
     first: dict[tuple[str, str, str, int], Path] = {}
     for path, cell in cells.items():
-        first.setdefault((cell.method, cell.preset, _row(cell)[2], cell.finetune_model), path)
+        first.setdefault((cell.method, cell.preset, row_of(cell)[2], cell.finetune_model), path)
     named: dict[str, list[str]] = {}
     for path in first.values():
         text = yaml.safe_dump(cells[path].config, sort_keys=False)

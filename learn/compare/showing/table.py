@@ -12,6 +12,7 @@ from learn.compare.config import CompareConfig
 from learn.compare.protocols import Protocol
 from learn.compare.rows import Budget, explain_baselines, mode_columns
 from learn.compare.showing.budgets import budget_tables, group_protocols
+from learn.compare.showing.cell_tables import count_tested_of
 from learn.compare.showing.detected_subhaloes import DETECTED, PUBLISHED, detected_share
 from learn.compare.showing.estimate import estimate, has_numbers, read_metric
 from learn.tasks import task_report
@@ -115,6 +116,8 @@ def _matrix(config: CompareConfig, cells: Sequence[Cell], results: Results) -> l
             and cell.pretrain_model in (None, source)
         ]
         lines += [f"## Preset {preset}: Model {source} to Model {target}", ""]
+        tested = count_tested_of(results[cell]["metrics"] for cell in shown if cell in results)
+        lines += [line for words in tested for line in (f"{words}.", "")]
         columns = mode_columns((cell.mode, cell.labels_per_class) for cell in shown)
         rows = [name for name in config.rows if any(cell.method == name for cell in shown)]
         for metric, title in task_report(TASK).compared.items():
@@ -183,7 +186,8 @@ def _one_number(
     ((name, protocol),) = group.items()
     measured = list(found.values())
     head = [f"`{name}`", *protocol.head(measured)]
-    about = f"**{protocol.what}** {protocol.source} Here: {_sizes(protocol)}."
+    tested = "".join(f", {words}" for words in count_tested_of(measured))
+    about = f"**{protocol.what}** {protocol.source} Here: {_sizes(protocol)}{tested}."
     lines = [about, "", _row(head), _row(["---", *["---:"] * (len(head) - 1)])]
     for metric in protocol.published:
         entries = [_measured(measured, key) for key in protocol.metrics_of(metric, measured)]
@@ -197,7 +201,9 @@ def _budgets(group: Mapping[str, Protocol], found: Mapping[Cell, Mapping[str, An
     first = next(iter(group.values()))
     lines = [f"{first.source} The head of a column is the number of labels a class.", ""]
     for name, protocol in group.items():
-        lines.append(f"- `{name}`: {protocol.what} Here: {_sizes(protocol)}.")
+        own = (metrics for cell, metrics in found.items() if cell.method == name)
+        tested = "".join(f", {words}" for words in count_tested_of(own))
+        lines.append(f"- `{name}`: {protocol.what} Here: {_sizes(protocol)}{tested}.")
     measured: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for cell, metrics in found.items():
         if isinstance(cell.labels_per_class, int):

@@ -48,6 +48,10 @@ _NOTE = (
     f"in {LENSES}/."
 )
 _MISSING = Entry("\u2013")
+_PANELS = (
+    "six panels, in arcsec: image, image less lens light, model, residual in sigma, source in its "
+    "plane, and the least mass that would be seen or the lensed source."
+)
 _CAPTION = (
     "{}: image, image less lens light and model; residual in sigma, source in its plane with "
     "caustics, and the least mass that would be seen. Lines on the image are critical curves."
@@ -104,7 +108,22 @@ def write_page(folder: Path, *, overwrite: bool = False) -> Path:
 
 def _find_picture(folder: Path, row: Row) -> Picture | None:
     path = find_file(folder / LENSES, lens_file(folder, row.name, PICTURE).name)
-    return None if path is None else read_picture(path, _CAPTION.format(row.name))
+    return (
+        None
+        if path is None
+        else read_picture(path, _CAPTION.format(row.name), _picture_in_words(row))
+    )
+
+
+def _picture_in_words(row: Row) -> str:
+    """The description of the picture of a lens: its panels, and what was found."""
+    values, numbers = row.values, []
+    if (radius := values.get("theta_E")) is not None:
+        error = with_error(radius, values.get("theta_E_error"))
+        numbers.append(f"Einstein radius {error} arcsec")
+    if (chi2 := values.get("chi2_dof")) is not None:
+        numbers.append(f"chi^2/dof {float(chi2):.3f}")
+    return f"{row.name}: {_PANELS}" + "".join(f" {number}." for number in numbers)
 
 
 def _make_table(rows: Sequence[Row]) -> Table:

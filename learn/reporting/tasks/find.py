@@ -50,6 +50,23 @@ class FindReport(TaskReport):
             )
         return notes
 
+    def alt_texts(self, metrics: Metrics) -> dict[str, str]:
+        """Descriptions of the ROC curves and of the bars of look-alikes."""
+        rates = ", ".join(f"{k} {rate:.3f}" for k, rate in metrics["false_positive_rate"].items())
+        return {
+            "roc": (
+                "ROC curves: lenses found against the false-positive rate on a logarithmic axis, "
+                "a line each for the network, radial features and chance, with dots at the "
+                f"thresholds. {metrics['lenses']} lenses and {metrics['non_lenses']} others. "
+                f"Areas under the curves: {self.beside('auc', metrics)}."
+            ),
+            "look_alikes": (
+                "Bars: the part of each kind of look-alike that is called a lens, by the network "
+                f"and by radial features. Network, of {metrics['non_lenses']} look-alikes: "
+                f"{rates or 'no kinds'}."
+            ),
+        }
+
 
 REPORT = FindReport(
     baseline=_RADIAL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from learn.reporting.table import Entry, Table
-from learn.reporting.task_report import Baseline, Metrics, TaskReport
+from learn.reporting.task_report import Baseline, Metrics, TaskReport, describe_tested
 
 #: The columns of the table: measures, each with a number for every column of the data set.
 _HEAD = {
@@ -33,6 +33,28 @@ class RegressReport(TaskReport):
     def terminal_table(self, title: str, metrics: Metrics) -> Table:
         """The same table; a row a run would be too wide."""
         return self.table(title, metrics)
+
+    def alt_texts(self, metrics: Metrics) -> dict[str, str]:
+        """Descriptions of the panels of predictions and of the lines of calibration."""
+        errors = metrics["mae"]
+        if not errors:
+            return {}
+        first, count = next(iter(errors)), len(errors)
+        held = {name: part for name, part in metrics["coverage68"].items() if part is not None}
+        tested = describe_tested(metrics)
+        shown = ", ".join(f"{name} {self.entry('coverage68', p).text}" for name, p in held.items())
+        return {
+            "regression": (
+                f"A panel a column, {count} in all: predicted values with error bars of 1 sigma "
+                f"against true ones, beside the diagonal. {tested}. Mean absolute error of "
+                f"{first}: {self.beside(f'mae.{first}', metrics)}."
+            ),
+            "calibration": (
+                f"A line a column, {len(held)} in all: the part of the errors that predicted intervals "
+                f"hold against their nominal coverage, both from 0 to 1, beside the diagonal. "
+                f"{tested}. Intervals of 68% hold: {shown}."
+            ),
+        }
 
 
 REPORT = RegressReport(

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from learn.reporting.task_report import Baseline, TaskReport
+import dataclasses
+
+from learn.reporting.task_report import Baseline, Metrics, TaskReport, describe_tested
 
 _MEASURES = ("mse", "psnr", "ssim")
 
-REPORT = TaskReport(
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SuperresReport(TaskReport):
+    """Tables of the default kind, and a description of the images."""
+
+    def alt_texts(self, metrics: Metrics) -> dict[str, str]:
+        """Description of the rows of images."""
+        return {
+            "triptych": (
+                "Rows of four images, one a lens, in arcsec with one scale of flux: low "
+                "resolution, enlarged by bicubic interpolation, super-resolved, and the truth. "
+                f"PSNR over {describe_tested(metrics).lower()}: {self.beside('psnr', metrics)}."
+            )
+        }
+
+
+REPORT = SuperresReport(
     baseline=Baseline("bicubic", "bicubic"),
     headline={
         f"{target}{name}": f"{target}{name}".replace("_", " ")

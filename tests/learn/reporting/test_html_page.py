@@ -40,7 +40,9 @@ def test_a_picture_is_on_the_page_to_the_last_byte(tmp_path: Path) -> None:
     run = finetuned(tmp_path / "run", "classify", CLASSIFIED)
     draw(run / "my_residuals.png")
     found = read_report(run).all("img")
-    assert [img["alt"] for img in found] == ["Loss against the epoch.", "My residuals."]
+    losses = "train loss from 1.5 to 1.5, val loss from 1.25 to 1.25"
+    loss = f"Line chart of the loss against the epoch, from 1 to 1: {losses}."
+    assert [img["alt"] for img in found] == [loss, "My residuals."]
     data = (found[0]["src"] or "").partition(",")[2]
     assert base64.b64decode(data) == (run / "loss.png").read_bytes()
     assert (found[0]["width"], found[0]["height"]) == ("8", "6")

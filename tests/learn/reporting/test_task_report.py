@@ -4,7 +4,13 @@ import dataclasses
 
 import pytest
 
-from learn.reporting.task_report import Baseline, TaskReport, flat
+from learn.reporting.task_report import (
+    Baseline,
+    TaskReport,
+    count_tested,
+    describe_tested,
+    flat,
+)
 from learn.tasks import TASKS, task_class, task_report
 
 METRICS = {"hits": 0.5, "part": {"a": 0.25}, "easy_hits": 0.125, "count": 3, "matrix": [[1]]}
@@ -99,3 +105,22 @@ def test_metrics_without_a_headline_measure_are_not_of_the_task(metrics):
 @pytest.mark.parametrize("name", TASKS)
 def test_the_report_that_is_read_without_torch_is_that_of_the_class(name):
     assert task_report(name) is task_class(name).report
+
+
+@pytest.mark.parametrize(
+    ("metrics", "count"),
+    [
+        ({"test_images": 1500}, 1500),
+        ({"confusion": [[3, 1], [0, 4]]}, 8),
+        ({"lenses": 5, "non_lenses": 4}, 9),
+        ({}, None),
+    ],
+)
+def test_test_images_are_counted_in_the_metrics_of_earlier_versions_too(metrics, count):
+    assert count_tested(metrics) == count
+    assert describe_tested(metrics) == (f"{count:,} test images" if count else "Test images")
+
+
+def test_a_measure_stands_in_words_beside_its_baselines():
+    assert REPORT.beside("hits", METRICS) == "network 0.5 %, the easy way 0.1 %"
+    assert REPORT.alt_texts(METRICS) == {}

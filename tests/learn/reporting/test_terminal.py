@@ -40,12 +40,15 @@ def test_runs_are_printed_above_their_baseline(capsys):
     print_runs("Title", runs, task_report("classify"))
     lines = [line.split("│")[0].strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[-3:] == ["pretrained", "from scratch", "radial features"]
+    assert lines[0] == "Title, 8 test images"
 
 
 def test_a_run_is_printed_with_its_pictures(tmp_path, capsys):
     folder = finetuned(tmp_path / "run", "classify", CLASSIFIED)
     print_run(folder, task_report("classify"))
-    assert f"picture: {folder / 'loss.png'}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"picture: {folder / 'loss.png'}" in printed
+    assert "8 test images of" in printed
 
 
 def test_signs_of_a_collapse_are_printed(tmp_path, capsys):

@@ -12,7 +12,8 @@ from tests.learn.reporting.conftest import (
 
 def test_a_comparison_has_means_with_intervals_by_which_it_is_sorted(tmp_path: Path) -> None:
     found = read_report(compared(tmp_path / "smoke"))
-    table, values = found.tables[0], found.values[0]
+    of_rows, table, values = found.tables[0], found.tables[1], found.values[1]
+    assert of_rows[0][2:] == ["published, Model 3, linear 10", "published, Model 3, full 10"]
     assert table[0] == ["method", "pretrained on", "linear 10", "full 10"]
     # Half of the interval: 12.7062 (Student, one degree of freedom) times 0.1 / 2.
     assert table[1] == ["radial", "–", "0.550 ± 0.635 (2)", "–"]

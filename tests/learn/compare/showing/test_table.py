@@ -9,7 +9,7 @@ def result(value):
     names = ("accuracy", "macro_auc", "mse", "psnr", "ssim")
     numbers = {p + name: value for p in ("", "radial_", "bicubic_") for name in names}
     classes = dict.fromkeys(("no_sub", "cdm", "axion"), value)
-    metrics = numbers | {"auc": classes, "radial_auc": classes}
+    metrics = numbers | {"auc": classes, "radial_auc": classes, "test_images": 1500}
     return {"metrics": metrics, "commit": "0123456789ab", "seconds": 1800.0}
 
 
@@ -22,6 +22,7 @@ def test_cells_that_are_missing_are_marked_and_hours_are_added_up():
     assert "code 0123456789ab." in page
     assert "| radial | 0.500 ± 0.000 (2) |" in page
     assert "| mae | missing |" in page
+    assert "Model 3\n\n1,500 test images.\n\n| Accuracy |" in page
 
 
 def test_baselines_of_the_tier_are_explained():

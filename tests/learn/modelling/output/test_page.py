@@ -1,6 +1,7 @@
 """The page on all lenses: complete in itself, with flags in words, safe with any name."""
 
 import base64
+import re
 
 import pytest
 
@@ -57,6 +58,13 @@ def test_names_and_flags_cannot_become_markup(tmp_path):
     assert len(page.all("script")) == 1
     assert "<script>alert" not in page.text
     assert HOSTILE in [row[0] for row in page.tables[0]]
+
+
+def test_a_picture_is_described_by_its_panels_and_what_was_found(tmp_path):
+    write_lens(modelled(), tmp_path)
+    (alt,) = [image["alt"] for image in read(tmp_path).all("img")]
+    assert alt.startswith("J1234+5678: six panels, in arcsec: image,")
+    assert re.search(r"Einstein radius [\d.]+( ± [\d.]+)? arcsec\. chi\^2/dof [\d.]+\.$", alt)
 
 
 def test_a_page_with_more_pictures_than_it_holds_names_the_others(tmp_path, monkeypatch):

@@ -22,3 +22,17 @@ def test_errors_that_are_not_known_are_left_out(tmp_path):
     z[:, 1] = np.nan
     path = draw_calibration(tmp_path / "calibration.png", z, ["theta_E", "gamma"])
     assert path.stat().st_size > 0
+
+
+def test_a_calibration_names_the_diagonal_and_the_nine_worst_columns(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "learn.reporting.figures.regress.save_figure", lambda figure, path: drawn.append(figure)
+    )
+    z = np.abs(np.random.default_rng(0).normal(size=(400, 12)))
+    z[:, 11] *= 3  # errors three times as large as predicted
+    draw_calibration(tmp_path / "calibration.png", z, [f"c{k}" for k in range(12)])
+    entries = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert len(entries) == 10
+    assert entries[0] == "as it should be"
+    assert "c11" in entries

@@ -17,3 +17,8 @@ def test_noise_free_targets_have_measures_of_their_own():
     entries = REPORT.headline_entries(both)
     assert entries["clean psnr"].text == "36.00 dB"
     assert entries["bicubic clean psnr"].text == "35.00 dB"
+
+
+def test_the_images_are_described_with_their_decibels():
+    (alt,) = REPORT.alt_texts(METRICS | {"test_images": 60}).values()
+    assert alt.endswith("PSNR over 60 test images: network 34.50 dB, bicubic 33.25 dB.")
