@@ -18,10 +18,14 @@ def explore_command(
         Path | None,
         typer.Argument(
             metavar="[LENS.fits | DATASET]",
-            help="An image of a lens, as `model` reads it, or a data set. Default: none.",
+            help="An image of a lens, or a catalogue, as `model` reads them, or a data set. "
+            "Default: none.",
         ),
     ] = None,
-    index: Annotated[int | None, option("Number of the image of a data set, from 0.", "N")] = None,
+    index: Annotated[
+        int | None,
+        option("Number of the image of a data set, or of the lens of a catalogue, from 0.", "N"),
+    ] = None,
     size: Annotated[
         int | None, option("Pixels on a side, of a lens without an image.", "N")
     ] = None,
@@ -45,14 +49,21 @@ def explore_command(
 
     Example: `python cli.py explore lens.fits`
     """
-    from learn.explore.settings import ExploreSettings
+    from learn.explore.settings import ExploreSettings, check_options
 
     settings = make_settings(context, ExploreSettings, "explore", "explore", "command")
+    options = {"size": size, "seed": seed, "pixel_scale": pixel_scale, "hdu": hdu, "index": index}
+    given = {key: value for key, value in options.items() if value is not None}
+    set_here = (text.partition("=")[::2] for text in sets or ())
+    check_options(source, given | {key.strip(): value for key, value in set_here})
     from learn.checks import announce_torch
 
     announce_torch()
+    import torch
+
     from learn.explore.observation import observe
     from learn.explore.serve import run_server
     from learn.explore.view import Explorer
 
+    torch.set_num_threads(1)  # for maps this small, threads wait for one another on a busy machine
     run_server(Explorer(observe(source, settings), settings), settings, say)

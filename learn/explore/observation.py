@@ -20,7 +20,7 @@ from lensphys.psf import PSF
 from simulate import shards
 from simulate.dataset.photometry import Photometry
 from simulate.importers.errors import BrokenFileError
-from simulate.shards import MANIFEST
+from simulate.shards import MANIFEST, DataSet
 
 #: Pixels on a side, at most: everything has to follow a slider at once.
 _MOST = 128
@@ -39,6 +39,8 @@ class Observation:
         image: (ny, nx), flux per pixel; None: there is none.
         noise: (ny, nx), infinite where a pixel is masked; None where there is no image.
         psf: kernel or profile; None: a Gaussian of any width.
+        z_lens: redshift of the lens.
+        z_source: redshift of the source.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Observation:
     image: NDArray[np.float64] | None = None
     noise: NDArray[np.float64] | None = None
     psf: PSF | None = None
+    z_lens: float = 0.5
+    z_source: float = 1.0
 
     @property
     def half(self) -> float:
@@ -68,24 +72,45 @@ def observe(path: Path | None, settings: ExploreSettings) -> Observation:
     Args:
         path: FITS file or folder of one lens, as ``model`` reads them, or a data set; None: there
             is no image. Images of more than 128 pixels on a side are cut to the middle.
-        settings: of the page.
+        settings: of the page; their redshifts come before those of the image.
 
     Raises:
         InputError: for what cannot be read.
     """
     if path is None:
         scale = settings.pixel_scale or _PIXEL_SCALE
-        return Observation("a lens without an image", (settings.size, settings.size), scale)
-    if (path / MANIFEST).is_file():
-        return _of_data_set(path, settings)
-    return _of_file(path, settings)
+        found = Observation("a lens without an image", (settings.size, settings.size), scale)
+    elif (path / MANIFEST).is_file():
+        found = _of_data_set(path, settings)
+    else:
+        found = _of_file(path, settings)
+    z_lens, z_source = settings.z_lens or found.z_lens, settings.z_source or found.z_source
+    if z_source <= z_lens:
+        raise InputError(
+            f"z_source must be above z_lens: they are {z_source:g} and {z_lens:g}; set both, "
+            f"`--set z_lens={z_lens:g} --set z_source={2 * z_lens:g}`"
+        )
+    return dataclasses.replace(found, z_lens=z_lens, z_source=z_source)
+
+
+def _redshifts(z_lens: float | None, z_source: float | None) -> dict[str, float]:
+    """Redshifts that are known, both or none: one alone may not go with the usual other."""
+    if z_lens is None or z_source is None or not 0 < z_lens < z_source:
+        return {}
+    return {"z_lens": z_lens, "z_source": z_source}
 
 
 def _of_file(path: Path, settings: ExploreSettings) -> Observation:
     lenses = find_lenses([path], Given())
-    if len(lenses) > 1:
-        names = ", ".join(lens.name for lens in lenses[:5])
-        raise InputError(f"{path} holds {len(lenses)} lenses; give one of them: {names}")
+    last = len(lenses) - 1
+    if settings.index is None and last:
+        names = ", ".join(lens.name for lens in lenses[:5]) + (", ..." if last > 4 else "")
+        raise InputError(
+            f"{path} holds {len(lenses)} lenses; choose one with --index 0 to {last}: {names}"
+        )
+    chosen = settings.index or 0
+    if chosen > last:
+        raise InputError(f"{path}: --index goes from 0 to {last}")
     model = load_config(
         ModelSettings,
         shipped_config("model", "model", "command"),
@@ -93,25 +118,37 @@ def _of_file(path: Path, settings: ExploreSettings) -> Observation:
         hdu=settings.hdu,
     )
     try:
-        data = read_lens(lenses[0], model)
+        data = read_lens(lenses[chosen], model)
     except BrokenFileError as error:
         raise InputError(f"{path}: {error}") from None
     data = data.within(0.5 * _MOST * data.pixel_scale) if max(data.image.shape) > _MOST else data
     kernel = lp.PixelPSF(kernel=torch.from_numpy(data.psf), pixel_scale=data.pixel_scale)
     shape = (data.image.shape[0], data.image.shape[1])
-    return Observation(data.name, shape, data.pixel_scale, data.image, data.noise, kernel)
+    known = _redshifts(data.z_lens, data.z_source)
+    return Observation(data.name, shape, data.pixel_scale, data.image, data.noise, kernel, **known)
 
 
 def _of_data_set(path: Path, settings: ExploreSettings) -> Observation:
-    data = shards.read(path)
-    if settings.index >= len(data):
+    data, index = shards.read(path), settings.index or 0
+    if index >= len(data):
         raise InputError(f"{path} has {len(data)} images; --index goes from 0 to {len(data) - 1}")
-    one = data.rows(np.array([settings.index]))
+    one = data.rows(np.array([index]))
     known = Photometry.of(one)
     flux = torch.from_numpy(one.image[:, 0]).double() * float(known.rate[0])
     noise = known.mean_and_sigma(flux)[1][0].numpy()
     ny, nx = (slice(max(0, (n - _MOST) // 2), (n + _MOST) // 2) for n in noise.shape)
     image, noise = flux[0].numpy()[ny, nx], noise[ny, nx]
     shape = (image.shape[0], image.shape[1])
-    name = f"image {settings.index} of {path}"
-    return Observation(name, shape, known.pixel_scale, image, noise, known.psf)
+    name = f"image {index} of {path}"
+    redshifts = _redshifts(*(_redshift_of(one, key) for key in ("z_lens", "z_source")))
+    return Observation(name, shape, known.pixel_scale, image, noise, known.psf, **redshifts)
+
+
+def _redshift_of(one: DataSet, key: str) -> float | None:
+    """A redshift of an image: in a column of its own, or that of all in the configuration."""
+    if key in one.params:
+        value = one.params[key][0]
+        return float(value) if np.isfinite(value) else None
+    lens = one.config.get("lens")
+    value = lens.get(key) if isinstance(lens, dict) else None
+    return value if isinstance(value, float) else None

@@ -215,6 +215,11 @@ class Page:
             f"&chi;&sup2; per pixel {view.chi2_dof:.3g}; largest S/N of one more mass "
             f"{float(np.abs(shown).max()) if shown.size else 0.0:.3g}"
         )
+        if self.switches.subhalo:
+            seen = self._explorer.observation
+            self._message.text += (
+                f"; mass of the subhalo for redshifts {seen.z_lens:.4g} and {seen.z_source:.4g}"
+            )
 
     def _set(self, values: dict[str, float]) -> None:
         """Move the sliders, without a picture for each."""

@@ -35,7 +35,8 @@ def write_python(explorer: Explorer, values: Values, switches: Switches) -> str:
     if switches.subhalo:
         mass = explorer.subhalo(values)
         about = {name: float(getattr(mass, name)) for name in mass.parameter_names()}
-        comment = f"  # {10.0 ** values['log10_mass']:.3g} solar masses"
+        z_lens, z_source = _number(observation.z_lens), _number(observation.z_source)
+        comment = f"  # {10.0 ** values['log10_mass']:.3g} solar masses, z {z_lens} and {z_source}"
         lines.append(f"        lp.PointMass({_arguments(about, about)}),{comment}")
     lines += ["    ]", ")"]
     parts = {"source": "source"} | ({"lens_light": "lens_light"} if switches.lens_light else {})

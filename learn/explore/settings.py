@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Self
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lensphys.ground.config import Strict
+from lensphys.ground.errors import InputError
+from lensphys.ground.program import program
+from simulate.shards import MANIFEST
+
+#: Options that may not concern what is shown, and what they set.
+_OPTIONS = {
+    "size": "size",
+    "seed": "noise",
+    "pixel_scale": "pixel scale",
+    "hdu": "extensions",
+    "index": "number",
+}
+#: Those of a lens without an image alone, of files alone, and of images alone.
+_OF_NO_IMAGE = frozenset({"size", "seed"})
+_OF_FILES = frozenset({"pixel_scale", "hdu"})
+_OF_IMAGES = frozenset({"hdu", "index"})
 
 
 class ExploreSettings(Strict):
@@ -21,15 +40,43 @@ class ExploreSettings(Strict):
         coerce_numbers_to_str=True,
         description="name or number of the extension with the image",
     )
-    index: int = Field(ge=0, description="number of the image of a data set")
-    z_lens: float = Field(gt=0)
-    z_source: float = Field(gt=0)
+    index: int | None = Field(
+        ge=0, description="number of the image of a data set, or of the lens of a catalogue"
+    )
+    z_lens: float | None = Field(gt=0, description="null: that of the image, and 0.5 without one")
+    z_source: float | None = Field(gt=0, description="likewise, and 1.0 without one")
     port: int = Field(ge=0, lt=2**16, description="0: any that is free")
     open_browser: bool
     seed: int = Field(ge=0, lt=2**32)
 
-    @model_validator(mode="after")
-    def _source_lies_behind(self) -> Self:
-        if self.z_source <= self.z_lens:
-            raise ValueError("z_source must be above z_lens")
-        return self
+
+def check_options(source: Path | None, given: Mapping[str, Any]) -> None:
+    """Refuse options that do not concern what is shown.
+
+    Args:
+        source: a file, a folder, a catalogue or a data set; None: a lens without an image.
+        given: values of the options, by key.
+
+    Raises:
+        InputError: for the first of them, with a command that works.
+    """
+    if source is None:
+        what, foreign = "a lens without an image has no", _OF_IMAGES
+    elif (source / MANIFEST).is_file():
+        what, foreign = f"the data set {source} has its own", _OF_NO_IMAGE | _OF_FILES
+    elif source.is_dir() or source.suffix.lower() == ".csv":
+        what, foreign = f"{source} has its own", _OF_NO_IMAGE
+    else:
+        what, foreign = f"{source} is one image and has its own", _OF_NO_IMAGE | {"index"}
+    others = [key for key in given if key in foreign]
+    if not others:
+        return
+    kept = {key: value for key, value in given.items() if key in _OPTIONS and key not in foreign}
+    words = [program(), "explore", *([str(source)] if source else [])]
+    words += [word for key, value in kept.items() for word in (_option(key), str(value))]
+    fault = f"{', '.join(map(_option, others))}: {what} {' and '.join(_OPTIONS[k] for k in others)}"
+    raise InputError(f"{fault}; run `{' '.join([words[0], *map(shlex.quote, words[1:])])}`")
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"

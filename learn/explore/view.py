@@ -72,7 +72,7 @@ class Explorer:
 
     Args:
         observation: the image that lies beside, or the frame of one.
-        settings: redshifts and the seed of the noise.
+        settings: the seed of the noise.
     """
 
     #: All groups of sliders.
@@ -80,7 +80,6 @@ class Explorer:
 
     def __init__(self, observation: Observation, settings: ExploreSettings) -> None:
         self.observation = observation
-        self._settings = settings
         peak, noise = observation.level
         self.groups = make_knobs(
             observation.half,
@@ -107,7 +106,10 @@ class Explorer:
     def subhalo(self, values: Values) -> lp.PointMass:
         """The subhalo of the sliders."""
         theta_E = theta_E_of_mass(
-            10.0 ** values["log10_mass"], self._settings.z_lens, self._settings.z_source, _COSMOLOGY
+            10.0 ** values["log10_mass"],
+            self.observation.z_lens,
+            self.observation.z_source,
+            _COSMOLOGY,
         )
         at = {f"center_{axis}": values[f"subhalo_{axis}"] for axis in "xy"}
         return lp.PointMass(theta_E=float(theta_E), **at)

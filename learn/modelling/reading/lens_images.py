@@ -16,6 +16,7 @@ from learn.modelling.reading.noise_maps import find_noise
 from learn.modelling.reading.planes import (
     TOLERANCE,
     Plane,
+    find_header_redshifts,
     find_header_scale,
     read_inside,
     read_mask,
@@ -73,6 +74,8 @@ def read_lens(files: LensFiles, settings: ModelSettings) -> LensData:
     notes += more
     psf, more = make_kernel(plane, image.shape, scale)
     notes += more
+    z_lens, z_source, more = _find_redshifts(files, settings)
+    notes += more
     if good < image.size:
         notes.append(f"{image.size - good} of {image.size} pixels masked")
     return LensData(
@@ -81,8 +84,8 @@ def read_lens(files: LensFiles, settings: ModelSettings) -> LensData:
         noise=np.where(bad, np.inf, noise),
         psf=psf,
         pixel_scale=scale,
-        z_lens=files.z_lens,
-        z_source=files.z_source,
+        z_lens=z_lens,
+        z_source=z_source,
         ra=files.ra,
         dec=files.dec,
         wcs=wcs,
@@ -139,6 +142,18 @@ def _find_scale(
     scale = said if said is not None else given
     assert scale is not None
     return scale, note
+
+
+def _find_redshifts(
+    files: LensFiles, settings: ModelSettings
+) -> tuple[float | None, float | None, list[str]]:
+    """The redshifts of lens and source: of a catalogue, or both of the header; and remarks."""
+    if files.z_lens is not None or files.z_source is not None:
+        return files.z_lens, files.z_source, []
+    z_lens, z_source = find_header_redshifts(files.image, settings.hdu)
+    found = {"lens": z_lens, "source": z_source}
+    known = " and ".join(f"{z:g} ({whose})" for whose, z in found.items() if z is not None)
+    return z_lens, z_source, [f"redshift {known} from the header"] if known else []
 
 
 def _find_plane(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ _SCALES = (
     "PIXSCALE", "PIXSCAL1", "PIXSCAL", "PIXELSCL", "PIXSIZE", "SECPIX", "SECPIX1", "PIXEL_SCALE",
     "D001SCAL",
 )  # fmt: skip
+#: Keywords that give the redshifts of a lens and of its source.
+_REDSHIFTS = (("Z_LENS", "ZLENS"), ("Z_SOURCE", "ZSOURCE", "Z_SRC", "ZSRC"))
+#: A larger redshift is none of a galaxy.
+_FARTHEST = 30.0
 #: Relative, of two widths of pixels that count as equal.
 TOLERANCE = 0.01
 
@@ -122,6 +126,20 @@ def find_header_scale(path: Path, hdu: str | None) -> float | None:
         return _header_scale(file, choice.image)
 
 
+def find_header_redshifts(path: Path, hdu: str | None) -> tuple[float | None, float | None]:
+    """The redshifts of lens and source that keywords of an image give; None without.
+
+    Both are None where the source would lie before the lens.
+
+    Raises:
+        BrokenFileError: for a file that is damaged or has no image.
+    """
+    with _opened(path) as (file, named):
+        choice: Choice = choose_image(file, named or hdu)
+        lens, source = (_header_number(file, choice.image, keys, _FARTHEST) for keys in _REDSHIFTS)
+    return (None, None) if lens and source and lens >= source else (lens, source)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[fits.HDUList, str | None]]:
     """A FITS file, and the extension that is named with it."""
@@ -153,19 +171,24 @@ def _read(path: Path, file: fits.HDUList, hdu: Any) -> Plane:
 
 
 def _header_scale(file: fits.HDUList, hdu: Any) -> float | None:
+    return _header_number(file, hdu, _SCALES)
+
+
+def _header_number(
+    file: fits.HDUList, hdu: Any, keys: Sequence[str], below: float = math.inf
+) -> float | None:
+    """The first number above 0 and below another of some keywords; None without."""
     for header in (hdu.header, file[0].header):
-        for key in _SCALES:
+        for key in keys:
             value = header.get(key)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                if 0 < value < math.inf:
-                    return float(value)
-            elif isinstance(value, str):
-                try:
-                    number = float(value)
-                except ValueError:
-                    continue
-                if 0 < number < math.inf:
-                    return number
+            if isinstance(value, bool) or not isinstance(value, int | float | str):
+                continue
+            try:
+                number = float(value)
+            except ValueError:
+                continue
+            if 0 < number < below:
+                return number
     return None
 
 

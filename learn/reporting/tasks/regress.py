@@ -50,7 +50,7 @@ class RegressReport(TaskReport):
                 f"{first}: {self.beside(f'mae.{first}', metrics)}."
             ),
             "calibration": (
-                f"A line a column, {len(held)} in all: the part of the errors that predicted intervals "
+                f"A line a column, {len(held)} in all: the part of the errors that intervals "
                 f"hold against their nominal coverage, both from 0 to 1, beside the diagonal. "
                 f"{tested}. Intervals of 68% hold: {shown}."
             ),

@@ -14,6 +14,9 @@ import cli
         ("{data} --index 60", "has 60 images; --index goes from 0 to 59"),
         ("--size 4", "size"),
         ("--set z_source=0.2", "z_source must be above z_lens"),
+        ("{data} --size 32 --index 3", "--size: the data set"),
+        ("{data} --set size=32", "--size: the data set"),
+        ("--index 3", "--index: a lens without an image has no number"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(

@@ -10,6 +10,7 @@ from learn.explore.observation import Observation, observe
 from learn.explore.settings import ExploreSettings
 from learn.explore.view import Explorer, Switches
 from lensphys.cosmology import mass_of_theta_E
+from lensphys.ground.config import load_config, shipped_config
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def seen(explorer: Explorer, values: dict[str, float], switches: Switches) -> Ex
     scale = explorer.observation.pixel_scale
     psf = lp.GaussianPSF(fwhm=values["fwhm"], pixel_scale=scale)
     mock = Observation("mock", explorer.observation.shape, scale, image, noise, psf)
-    return Explorer(mock, explorer._settings)
+    shipped = shipped_config("explore", "explore", "command")
+    return Explorer(mock, load_config(ExploreSettings, shipped))
 
 
 def test_without_an_image_the_residual_is_what_a_smooth_lens_lacks(explorer: Explorer) -> None:

@@ -173,6 +173,16 @@ def test_a_catalogue_gives_pixel_scale_redshifts_and_place(folder):
     assert (data.ra, data.dec) == (1.0, 2.0)
 
 
+def test_a_header_gives_redshifts_where_no_catalogue_does(read, folder):
+    write(folder / "image.fits", image(), header(Z_LENS=0.3, Z_SOURCE=1.2))
+    data = read(folder)
+    assert (data.z_lens, data.z_source) == (0.3, 1.2)
+    assert "redshift 0.3 (lens) and 1.2 (source) from the header" in data.notes
+    (lens,) = find_lenses([folder], Given())
+    given = read_lens(dataclasses.replace(lens, z_lens=0.2), settings(pixel_scale=0.05))
+    assert (given.z_lens, given.z_source) == (0.2, None)
+
+
 def test_image_noise_and_mask_have_one_shape(read, folder):
     write(folder / "mask.fits", np.zeros((N, N + 1)))
     assert "has 40 x 40 pixels and its mask (mask.fits) 40 x 41; cut" in refusal(read, folder)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from learn.modelling.reading.planes import find_header_scale, read_inside, read_mask, read_plane
+from learn.modelling.reading.planes import (
+    find_header_redshifts,
+    find_header_scale,
+    read_inside,
+    read_mask,
+    read_plane,
+)
 from simulate.importers.errors import BrokenFileError
 from simulate.importers.roles import NOISE, PSF
 from tests.learn.modelling.make_lenses import SIGMA, N, euclid, header, image, kernel, write
@@ -79,3 +85,20 @@ def test_damaged_files_are_named(tmp_path):
         read_plane(tmp_path / "text.fits", NOISE)
     with pytest.raises(BrokenFileError, match=r"none.fits.* no such file"):
         read_mask(tmp_path / "none.fits")
+
+
+@pytest.mark.parametrize(
+    ("cards", "found"),
+    [
+        ({"Z_LENS": 0.2, "Z_SOURCE": 0.6}, (0.2, 0.6)),
+        ({"ZLENS": "0.2", "ZSRC": 2}, (0.2, 2.0)),
+        ({"Z_LENS": 0.2}, (0.2, None)),
+        ({"Z_LENS": True, "Z_SOURCE": -99.0}, (None, None)),
+        ({"Z_LENS": 0.6, "Z_SOURCE": 0.2}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_keywords_give_the_redshifts(cards, found, tmp_path):
+    header = fits.Header(cards)
+    fits.writeto(tmp_path / "lens.fits", np.ones((4, 4)), header)
+    assert find_header_redshifts(tmp_path / "lens.fits", None) == found
