@@ -20,6 +20,7 @@ SHARED = {
     "simulate/test_extension.py",
     "simulate/test_faults.py",
     "simulate/test_parity.py",
+    "learn/inference/test_places_on_the_sky.py",
     "learn/test_extension.py",
 }
 #: Folders whose own file holds logic; their tests bear the name of the folder.
