@@ -21,7 +21,12 @@ from lensphys.ground.locks import hold
 from lensphys.ground.names import ascii_text
 
 #: Keys of the resemblance of an image to those of the training.
-_KEYS = {"chi2_dof": "CHI2DOF", "misfit": "MISFIT", "distance": "DISTANCE"}
+_KEYS = {
+    "chi2_dof": "CHI2DOF",
+    "radius_error": "RADERR",
+    "misfit": "MISFIT",
+    "distance": "DISTANCE",
+}
 
 
 def write_images(out: Path, predictions: Predictions, model: Model, *, overwrite: bool) -> int:

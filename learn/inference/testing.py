@@ -106,7 +106,7 @@ def _fits(memory: InMemory, rows: NDArray[np.int64]) -> LensFits | None:
 
 def measure_flags(judged: Resemblance) -> dict[str, float]:
     """Fraction of images with a flag, the ends of its 95% interval, and the fraction with each."""
-    share = {name.replace(" ", "_"): judged.has(name).mean() for name in TESTS.values()}
+    share = {f.strip("?").replace(" ", "_"): judged.has(f).mean() for f in TESTS.values()}
     low, high = fraction_interval(int(judged.flagged.sum()), len(judged))
     measured = {"share": judged.flagged.mean(), "low": low, "high": high} | share
     return {name: float(value) for name, value in measured.items()}

@@ -106,6 +106,17 @@ class LensFits:
         return dict(zip(self.names, errors.unbind(1), strict=True))
 
     @property
+    def radius_error(self) -> Tensor:
+        """(N,) error of the Einstein radius over the radius, infinite where nothing constrains it.
+
+        Errors of a fit that leaves more than noise are wider by the root of chi^2 over the degrees
+        of freedom. Without arcs and counter-images hardly anything tells the radius.
+        """
+        wider = self.chi2_dof.clamp_min(1.0).sqrt()
+        error = self.errors["theta_E"] * wider / self.params["theta_E"].clamp_min(0.0)
+        return error.nan_to_num(torch.inf, torch.inf, torch.inf)
+
+    @property
     def scene(self) -> LensScene:
         """The parametric scene that was fitted."""
         return LensScene("EPL", lens_light=len(self.names) > len(NAMES))

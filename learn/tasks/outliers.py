@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ Array = NDArray[np.float64]
 
 #: The flags, in words.
 POOR, UNLIKE, NOT_COMPUTED = "poor fit", "unlike training", "not computed"
+NOT_LENS = "not a lens?"
 #: The numbers that are tested, in the order of their limits, and the flags of what is beyond these.
-TESTS = {"misfit": POOR, "distance": UNLIKE}
+TESTS = {"radius_error": NOT_LENS, "misfit": POOR, "distance": UNLIKE}
 #: Parts of the images, of which each is compared with the others.
 _FOLDS = 10
 #: Fewest images that others are compared with; no test is learned from fewer.
@@ -39,7 +40,8 @@ class Resemblance:
 
     Attributes:
         columns: (N,) numbers by name: ``distance`` from ordinary images in units of their scatter,
-            and with lens fits ``chi2_dof`` and ``misfit``, the distance of their residuals.
+            and with lens fits ``chi2_dof``, ``radius_error``, that of the Einstein radius over the
+            radius, and ``misfit``, the distance of their residuals.
         flags: (N,) words; empty for an ordinary image.
     """
 
@@ -73,12 +75,14 @@ class Observed(NamedTuple):
     """(N, 2) of the residuals of their lens fits, see :mod:`learn.tasks.misfit`; None without"""
     chi2_dof: Tensor | None = None
     """(N,) of their lens fits, which is not tested; None without"""
+    radius_error: Tensor | None = None
+    """(N,) of their lens fits, see :attr:`learn.lens_fits.lens_fits.LensFits.radius_error`"""
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Several batches as one."""
-        features, misfit, chi2 = zip(*parts, strict=True)
-        seen = [None if column[0] is None else torch.cat(column) for column in (misfit, chi2)]
+        features, *others = zip(*parts, strict=True)
+        seen = [None if column[0] is None else torch.cat(column) for column in others]
         return cls(torch.cat(features), *seen)
 
 
@@ -135,8 +139,9 @@ class Scatter(nn.Module):
 class OutlierTest(nn.Module):
     """Tests of whether an image is like those of the training.
 
-    With lens fits, the distances from ordinary images of two numbers of the residual and of the
-    features of the fit are tested; without, that of the features of the encoder. The limits are
+    With lens fits, the error of the Einstein radius and the distances from ordinary images of two
+    numbers of the residual and of the features of the fit are tested; without, that of the features
+    of the encoder. The limits are
     quantiles of ordinary images, each compared with the other nine tenths of them, and leave the
     same number of them beyond each, so that a given fraction is beyond one or more. No labels are
     used. Chi^2 itself is no test: masses that are learned about raise it more than a wrong noise.
@@ -155,6 +160,16 @@ class OutlierTest(nn.Module):
         self.ordinary = Scatter(FEATURES if sees_fits else width)
         self.register_buffer("limits", torch.full((len(TESTS),), torch.inf, dtype=torch.float64))
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Read limits; weights of earlier versions lack the first of them."""
+        limits = state_dict.get(f"{prefix}limits")
+        if limits is not None and len(limits) < len(TESTS):
+            missing = limits.new_full((len(TESTS) - len(limits),), torch.inf)
+            state_dict[f"{prefix}limits"] = torch.cat([missing, limits])
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     @torch.no_grad()
     def learn(self, observed: Observed, rate: float) -> None:
         """Take the scatter of ordinary images, and the limits.
@@ -170,6 +185,8 @@ class OutlierTest(nn.Module):
         self.ordinary.learn(observed.features)
         if self.misfit is not None:
             assert observed.misfit is not None
+            assert observed.radius_error is not None
+            scores["radius_error"] = observed.radius_error.double()
             scores["misfit"] = self.misfit.cross_fit(observed.misfit)
             self.misfit.learn(observed.misfit)
         known = [name for name in TESTS if name in scores]
@@ -183,6 +200,8 @@ class OutlierTest(nn.Module):
         scores = {"distance": self.ordinary.distance(observed.features)}
         if self.misfit is not None:
             assert observed.misfit is not None
+            assert observed.radius_error is not None
+            scores["radius_error"] = observed.radius_error.double()
             scores["misfit"] = self.misfit.distance(observed.misfit)
         columns = {name: scores[name].cpu().numpy() for name in TESTS if name in scores}
         limits = dict(zip(TESTS, self.limits.tolist(), strict=True))

@@ -102,6 +102,17 @@ def test_parameters_and_errors_go_by_name(random_fits: Any) -> None:
     assert fits.scene.names == fits.names
 
 
+def test_the_error_of_the_radius_grows_with_what_a_fit_leaves(random_fits: Any) -> None:
+    fits = random_fits(5)
+    place = fits.names.index("theta_E")
+    fits.values[:, place] = torch.tensor([1.0, 2.0, 1.0, 0.0, 1.0])
+    fits.covariance[:, place, place] = torch.tensor([0.01, 0.01, 0.01, 0.01, torch.inf])
+    fits.chi2_dof = torch.tensor([0.5, 1.0, 9.0, 1.0, 1.0])
+    found = fits.radius_error.tolist()
+    assert found[:3] == pytest.approx([0.1, 0.05, 0.3])
+    assert found[3:] == [float("inf"), float("inf")]
+
+
 def test_a_fit_with_a_value_that_is_not_finite_has_not_converged() -> None:
     values, covariance = np.ones((3, len(NAMES))), np.tile(np.eye(len(NAMES)), (3, 1, 1))
     values[0, 2] = np.nan

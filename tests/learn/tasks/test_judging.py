@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+import lensphys as lp
 from learn.data_description import describe
 from learn.splits import Split
 from learn.tasks.judging import judge_batch, judge_rows, learn_ordinary
-from learn.tasks.outliers import POOR, UNLIKE
+from learn.tasks.outliers import NOT_LENS, POOR, UNLIKE
 from simulate import shards
-from tests.learn.conftest import LENS_FIT
+from tests.learn.conftest import LENS_FIT, QUICK_FIT
 
 ROWS = np.arange(24)
 PARTS = Split(train=ROWS[:16], validation=ROWS[16:], test=ROWS[:0])
@@ -67,6 +68,30 @@ def test_images_whose_noise_is_larger_than_is_assumed_are_fitted_poorly(
     chi2 = judged.columns["chi2_dof"]
     assert ((chi2 > 1.5) & (chi2 < 2.1)).all()
     assert judged.has(POOR).all()
+
+
+def test_a_blank_sky_and_a_galaxy_without_arcs_may_be_no_lenses(
+    smooth: shards.DataSet, untrained_task: Any
+) -> None:
+    names = {"label_names": ["no_sub", "cdm"]}
+    smooth = dataclasses.replace(smooth, attrs=smooth.attrs | names)
+    module, data = untrained_task("classify", smooth, QUICK_FIT, "false_flags=0.05")
+    memory = module.load(data, "cpu")
+    learn_ordinary(module, memory, PARTS)
+    usual = judge_rows(module, ROWS, memory)
+    assert usual is not None
+    assert usual.has(NOT_LENS).mean() <= 0.1
+    x, y = lp.pixel_grid(data.image.shape[-1], float(data.attrs["pixel_scale"]))
+    galaxy = lp.Sersic(amplitude=2.0, R_sersic=0.6, n_sersic=1.5, e1=0.1, e2=0.05)
+    sky = torch.randn(2, 1, *x.shape) * data.attrs["background_sigma"]
+    images = sky + torch.stack([0 * x, galaxy.surface_brightness(x, y)])[:, None]
+    fits = module.fit_loose(images, describe(data), data.params["exposure_time"][:2], "run")
+    batch = memory[torch.arange(2)]._replace(image=images, fits=fits)
+    judged = judge_batch(module, batch)
+    assert judged is not None
+    assert judged.has(NOT_LENS).all()
+    limit = usual.columns["radius_error"].max()
+    assert (judged.columns["radius_error"] > 3 * limit).all()
 
 
 def test_a_task_that_flags_nothing_has_nothing_to_learn(model2: Path, untrained_task: Any) -> None:

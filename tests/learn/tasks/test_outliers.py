@@ -9,6 +9,7 @@ import torch
 from learn.lens_fits.features import FEATURES
 from learn.tasks.outliers import (
     LEAST_IMAGES,
+    NOT_LENS,
     POOR,
     UNLIKE,
     Observed,
@@ -31,7 +32,8 @@ def correlated(count: int, seed: int = 0, width: int = WIDTH) -> torch.Tensor:
 
 def with_fits(count: int, seed: int = 0) -> Observed:
     chi2 = 1 + 0.02 * torch.randn(count, generator=torch.Generator().manual_seed(seed + 100))
-    return Observed(correlated(count, seed, FEATURES), correlated(count, seed + 50, 2), chi2)
+    error = torch.rand(count, generator=torch.Generator().manual_seed(seed + 200)) ** 4
+    return Observed(correlated(count, seed, FEATURES), correlated(count, seed + 50, 2), chi2, error)
 
 
 def without(features: torch.Tensor) -> Observed:
@@ -49,12 +51,12 @@ def test_the_rate_of_false_flags_is_the_one_that_was_asked_for(make: Any) -> Non
     judged = learned(make(2000, 0)).judge(make(20_000, 1))
     # The limit itself comes from 2,000 images, and scatters by half a percent.
     assert judged.flagged.mean() == pytest.approx(RATE, abs=0.015)
-    rates = [judged.has(flag).mean() for flag in (POOR, UNLIKE)]
+    rates = [judged.has(flag).mean() for flag in (NOT_LENS, POOR, UNLIKE)]
     if make is with_fits:
-        np.testing.assert_allclose(rates, RATE / 2, atol=0.01)
-        assert list(judged.columns) == ["chi2_dof", "misfit", "distance"]
+        np.testing.assert_allclose(rates, RATE / 3, atol=0.01)
+        assert list(judged.columns) == ["chi2_dof", "radius_error", "misfit", "distance"]
     else:
-        assert rates[0] == 0
+        assert rates[:2] == [0, 0]
         assert list(judged.columns) == ["distance"]
 
 
@@ -99,6 +101,11 @@ def test_each_number_has_its_flag() -> None:
     other = test.judge(usual._replace(features=2 * usual.features))
     assert other.has(UNLIKE).all()
     assert other.has(POOR).mean() < 0.1
+    assert usual.radius_error is not None
+    blurred = test.judge(usual._replace(radius_error=usual.radius_error + 1))
+    assert blurred.has(NOT_LENS).all()
+    precise = test.judge(usual._replace(radius_error=0 * usual.radius_error))
+    assert not precise.has(NOT_LENS).any()
 
 
 def test_what_is_no_number_is_flagged() -> None:
@@ -107,8 +114,10 @@ def test_what_is_no_number_is_flagged() -> None:
     observed.features[1, 0] = torch.inf
     assert observed.misfit is not None
     observed.misfit[1:] = torch.inf
+    assert observed.radius_error is not None
+    observed.radius_error[:] = torch.tensor([0.0, torch.inf, 0.0])
     judged = learned(with_fits(1000)).judge(observed)
-    assert list(judged.flags) == [UNLIKE, f"{POOR}; {UNLIKE}", POOR]
+    assert list(judged.flags) == [UNLIKE, f"{NOT_LENS}; {POOR}; {UNLIKE}", POOR]
     assert np.isinf(judged.columns["distance"][:2]).all()
 
 
@@ -152,7 +161,7 @@ def test_constant_features_and_fewest_images() -> None:
     features[:, 1] = 2.5
     test = learned(without(features))
     assert np.isfinite(test.judge(without(features)).columns["distance"]).all()
-    assert test.limits.isfinite().tolist() == [False, True]
+    assert test.limits.isfinite().tolist() == [False, False, True]
     few = learned(without(features[:2]))
     assert not few.judge(without(100 * features)).flagged.any()
 
@@ -165,6 +174,18 @@ def test_weights_hold_all_that_was_learned() -> None:
     np.testing.assert_array_equal(one.columns["distance"], other.columns["distance"])
     np.testing.assert_array_equal(one.flags, other.flags)
     assert sum(b.numel() * b.element_size() for b in test.buffers()) < 40_000
+
+
+def test_weights_of_earlier_versions_have_no_limit_of_the_radius() -> None:
+    test = learned(with_fits(200))
+    weights = test.state_dict()
+    weights["limits"] = weights["limits"][1:]
+    old = OutlierTest(WIDTH, sees_fits=True)
+    old.load_state_dict(weights)
+    assert old.limits.tolist() == [np.inf, *test.limits[1:].tolist()]
+    observed = with_fits(50, 3)
+    blurred = observed._replace(radius_error=torch.full((50,), torch.inf))
+    np.testing.assert_array_equal(old.judge(blurred).flags, old.judge(observed).flags)
 
 
 def test_the_resemblance_of_some_images() -> None:
