@@ -68,7 +68,8 @@ def test_the_results_of_a_task_are_shown_as_it_describes_them(
         assert table[0] == ["measure", "this run", "the median image"]
         assert table[1][0] == "mean error of log10 flux"
         assert all(text.endswith(" dex") for text in table[1][1:])
-        assert "Predicted against true flux." in [img["alt"] for img in found.all("img")]
+        alts = [img["alt"] for img in found.all("img")]
+        assert "Predicted against true flux. 6 test images." in alts
 
     overview = Page(report(runs).read_text(encoding="utf-8")).tables[0]
     assert overview[0][-2:] == ["error in dex", "median error in dex"]
