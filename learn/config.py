@@ -75,9 +75,8 @@ class EncoderConfig(Strict):
             least = self.image_size - rest
             sizes = f"{least} or {least + self.patch_size}" if least else f"{self.patch_size}"
             raise ValueError(
-                f"encoder.image_size must be a multiple of encoder.patch_size, as {sizes} of "
-                f"{self.patch_size}, not {self.image_size}; binning=1 shows the middle of larger "
-                "images"
+                f"encoder.image_size = {self.image_size} is no multiple of encoder.patch_size = "
+                f"{self.patch_size}; use {sizes} (of larger images binning=1 shows the middle)"
             )
         if self.embed_dim % self.num_heads:
             raise ValueError("encoder.embed_dim must be a multiple of encoder.num_heads")

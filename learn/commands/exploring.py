@@ -53,6 +53,7 @@ def explore_command(
 
     settings = make_settings(context, ExploreSettings, "explore", "explore", "command")
     options = {"size": size, "seed": seed, "pixel_scale": pixel_scale, "hdu": hdu, "index": index}
+    options |= {"port": port}
     given = {key: value for key, value in options.items() if value is not None}
     set_here = (text.partition("=")[::2] for text in sets or ())
     check_options(source, given | {key.strip(): value for key, value in set_here})

@@ -22,6 +22,7 @@ _OPTIONS = {
     "hdu": "extensions",
     "index": "number",
 }
+_WITH_A_NAME = frozenset({*_OPTIONS, "port"})
 #: Those of a lens without an image alone, of files alone, and of images alone.
 _OF_NO_IMAGE = frozenset({"size", "seed"})
 _OF_FILES = frozenset({"pixel_scale", "hdu"})
@@ -58,23 +59,31 @@ def check_options(source: Path | None, given: Mapping[str, Any]) -> None:
         given: values of the options, by key.
 
     Raises:
-        InputError: for the first of them, with a command that works.
+        InputError: naming all of them, with the command without.
     """
+    if source is not None and not Path(str(source).partition("[")[0]).exists():
+        return  # reading it says so
     if source is None:
         what, foreign = "a lens without an image has no", _OF_IMAGES
     elif (source / MANIFEST).is_file():
         what, foreign = f"the data set {source} has its own", _OF_NO_IMAGE | _OF_FILES
-    elif source.is_dir() or source.suffix.lower() == ".csv":
-        what, foreign = f"{source} has its own", _OF_NO_IMAGE
     else:
-        what, foreign = f"{source} is one image and has its own", _OF_NO_IMAGE | {"index"}
+        what, foreign = f"{source} has its own", _OF_NO_IMAGE
+        if not (source.is_dir() or source.suffix.lower() == ".csv"):
+            foreign |= {"index"}
     others = [key for key in given if key in foreign]
     if not others:
         return
-    kept = {key: value for key, value in given.items() if key in _OPTIONS and key not in foreign}
     words = [program(), "explore", *([str(source)] if source else [])]
-    words += [word for key, value in kept.items() for word in (_option(key), str(value))]
-    fault = f"{', '.join(map(_option, others))}: {what} {' and '.join(_OPTIONS[k] for k in others)}"
+    for key, value in given.items():
+        if key in _WITH_A_NAME:
+            words += [_option(key), str(value)] if key not in foreign else []
+        else:
+            words += ["--set", f"{key}={value}"]
+    owned = " and ".join(_OPTIONS[key] for key in others)
+    if source is not None and "index" in others:
+        what, owned = f"{source} is one image, and numbers are for data sets and catalogues", ""
+    fault = f"{', '.join(map(_option, others))}: {what} {owned}".rstrip()
     raise InputError(f"{fault}; run `{' '.join([words[0], *map(shlex.quote, words[1:])])}`")
 
 

@@ -72,6 +72,8 @@ class Task(Trained, abc.ABC):
     column: ClassVar[str] = "image"
     #: True where an image whose prediction is NaN counts as wrong; else it is left out of metrics.
     judges_all: ClassVar[bool] = False
+    #: True where all images should show a lens, so that others are flagged.
+    of_lenses: ClassVar[bool] = True
     #: True where predictions are images (B, 1, H, W), else they are numbers (B, n).
     makes_images: ClassVar[bool] = False
 

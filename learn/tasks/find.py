@@ -49,6 +49,7 @@ class Find(FeatureTask):
     report = REPORT
     data_needs = FIND
     judges_all = True
+    of_lenses = False
 
     threshold: Tensor
     radial_threshold: Tensor

@@ -67,4 +67,5 @@ def _observe(task: Task, test: OutlierTest, batch: Batch) -> Observed:
     image = batch.image_lr if task.column == "image_lr" else batch.image
     assert image is not None
     features = fit_features(test.usual_lens.compare(fits.without_channels()))
-    return Observed(features, measure_misfit(image, channels), fits.chi2_dof, fits.radius_error)
+    radius_error = fits.radius_error if task.of_lenses else None
+    return Observed(features, measure_misfit(image, channels), fits.chi2_dof, radius_error)

@@ -76,7 +76,8 @@ class Observed(NamedTuple):
     chi2_dof: Tensor | None = None
     """(N,) of their lens fits, which is not tested; None without"""
     radius_error: Tensor | None = None
-    """(N,) of their lens fits, see :attr:`learn.lens_fits.lens_fits.LensFits.radius_error`"""
+    """(N,) of their lens fits, see :attr:`learn.lens_fits.lens_fits.LensFits.radius_error`; None
+    without, or where images need not be lenses"""
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -141,10 +142,10 @@ class OutlierTest(nn.Module):
 
     With lens fits, the error of the Einstein radius and the distances from ordinary images of two
     numbers of the residual and of the features of the fit are tested; without, that of the features
-    of the encoder. The limits are
-    quantiles of ordinary images, each compared with the other nine tenths of them, and leave the
-    same number of them beyond each, so that a given fraction is beyond one or more. No labels are
-    used. Chi^2 itself is no test: masses that are learned about raise it more than a wrong noise.
+    of the encoder. The limits are quantiles of ordinary images, each compared with the other nine
+    tenths of them, and leave the same number of them beyond each, so that a given fraction is
+    beyond one or more. No labels are used. Chi^2 itself is no test: masses that are learned about
+    raise it more than a wrong noise.
 
     Args:
         width: of the features of the encoder.
@@ -158,7 +159,7 @@ class OutlierTest(nn.Module):
         self.usual_lens = UsualLens() if sees_fits else None
         self.misfit = Scatter(MISFIT) if sees_fits else None
         self.ordinary = Scatter(FEATURES if sees_fits else width)
-        self.register_buffer("limits", torch.full((len(TESTS),), torch.inf, dtype=torch.float64))
+        self.register_buffer("limits", torch.full((len(TESTS),), torch.nan, dtype=torch.float64))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -166,7 +167,7 @@ class OutlierTest(nn.Module):
         """Read limits; weights of earlier versions lack the first of them."""
         limits = state_dict.get(f"{prefix}limits")
         if limits is not None and len(limits) < len(TESTS):
-            missing = limits.new_full((len(TESTS) - len(limits),), torch.inf)
+            missing = limits.new_full((len(TESTS) - len(limits),), torch.nan)
             state_dict[f"{prefix}limits"] = torch.cat([missing, limits])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -185,8 +186,8 @@ class OutlierTest(nn.Module):
         self.ordinary.learn(observed.features)
         if self.misfit is not None:
             assert observed.misfit is not None
-            assert observed.radius_error is not None
-            scores["radius_error"] = observed.radius_error.double()
+            if observed.radius_error is not None:
+                scores["radius_error"] = observed.radius_error.double()
             scores["misfit"] = self.misfit.cross_fit(observed.misfit)
             self.misfit.learn(observed.misfit)
         known = [name for name in TESTS if name in scores]
@@ -200,12 +201,16 @@ class OutlierTest(nn.Module):
         scores = {"distance": self.ordinary.distance(observed.features)}
         if self.misfit is not None:
             assert observed.misfit is not None
-            assert observed.radius_error is not None
-            scores["radius_error"] = observed.radius_error.double()
+            if observed.radius_error is not None:
+                scores["radius_error"] = observed.radius_error.double()
             scores["misfit"] = self.misfit.distance(observed.misfit)
         columns = {name: scores[name].cpu().numpy() for name in TESTS if name in scores}
         limits = dict(zip(TESTS, self.limits.tolist(), strict=True))
-        beyond = {TESTS[name]: column > limits[name] for name, column in columns.items()}
+        # What nothing constrains is beyond any limit, even where some ordinary images are so.
+        beyond = {
+            TESTS[name]: (column > limits[name]) | np.isposinf(column) & ~np.isnan(limits[name])
+            for name, column in columns.items()
+        }
         rows = zip(*beyond.values(), strict=True)
         flags = ["; ".join(itertools.compress(beyond, row)) for row in rows]
         if observed.chi2_dof is not None:

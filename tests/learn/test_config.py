@@ -29,7 +29,7 @@ def test_the_lens_fit_is_set_by_its_keys(pretrain_config: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_size": 70}, "image_size must be a multiple of encoder.patch_size"),
+        ({"image_size": 70}, "image_size = 70 is no multiple of encoder.patch_size"),
         ({"num_heads": 5}, "embed_dim must be a multiple of encoder.num_heads"),
         ({"embed_dim": 25}, "multiple of 4"),
         ({"depths": 2}, "did you mean 'depth'"),

@@ -65,9 +65,7 @@ def comparison_pictures(folder: Path, cells: Sequence[CellFile]) -> list[Picture
                 f" {words}." for words in count_tested_of(cell.metrics for cell in shown)
             )
             captions[name] += tested
-            alts[name] = (
-                f"Line charts of {len(columns)} presets, data sets and modes: {axes}.{tested} "
-            )
+            alts[name] = f"Line charts, {len(columns)} panels: {axes}.{tested} "
             alts[name] += _headline(tables[name])
     return find_pictures(folder, captions, alts, tables)
 
@@ -89,10 +87,11 @@ def _headline(table: Table) -> str:
     """The panel with the most rows, in words: how many there are, the best, and the baselines."""
     counts = [sum(row[k].value is not None for row in table.rows) for k in range(len(table.head))]
     panel = int(np.argmax(counts))
-    rows = {row[0].text: row[panel] for row in table.rows if row[panel].value is not None}
-    best = max(rows, key=lambda name: rows[name].value or 0.0)
-    shown = [f"best {best} {rows[best].text}"]
-    shown += [f"{name} {rows[name].text}" for name in TRIVIAL if name in rows]
+    rows = [row for row in table.rows if row[panel].value is not None]
+    best = max(rows, key=lambda row: row[panel].value or 0.0)
+    baselines = [row for row in rows if row[0].text in TRIVIAL]
+    shown = [f"best {best[0].text} {best[panel].text}"]
+    shown += [f"{row[0].text} {row[panel].text}" for row in baselines]
     return (
         f"{len(table.rows)} rows in all. With {counts[panel]} of them, {table.head[panel]}: "
         f"{', '.join(shown)}."

@@ -147,13 +147,25 @@ def _find_scale(
 def _find_redshifts(
     files: LensFiles, settings: ModelSettings
 ) -> tuple[float | None, float | None, list[str]]:
-    """The redshifts of lens and source: of a catalogue, or both of the header; and remarks."""
-    if files.z_lens is not None or files.z_source is not None:
-        return files.z_lens, files.z_source, []
-    z_lens, z_source = find_header_redshifts(files.image, settings.hdu)
-    found = {"lens": z_lens, "source": z_source}
-    known = " and ".join(f"{z:g} ({whose})" for whose, z in found.items() if z is not None)
-    return z_lens, z_source, [f"redshift {known} from the header"] if known else []
+    """The redshifts of lens and source, of a catalogue or else of the header; and remarks."""
+    given = files.z_lens, files.z_source
+    if None not in given:
+        return *given, []
+    header = find_header_redshifts(files.image, settings.hdu)
+    added = [None if own is not None else other for own, other in zip(given, header, strict=True)]
+    z_lens, z_source = (o if o is not None else a for o, a in zip(given, added, strict=True))
+    known = " and ".join(
+        f"{z:g} ({whose})"
+        for whose, z in zip(("lens", "source"), added, strict=True)
+        if z is not None
+    )
+    if not known:
+        return *given, []
+    if z_lens is not None and z_source is not None and z_lens >= z_source:
+        return *given, [
+            f"redshift {known} of the header left out: the source must be behind the lens"
+        ]
+    return z_lens, z_source, [f"redshift {known} from the header"]
 
 
 def _find_plane(

@@ -15,26 +15,25 @@ from lensphys.ground.errors import InputError
         (
             "lens.fits",
             {"size": 64, "hdu": "SCI"},
-            "--size: lens.fits is one image and has its own size; run `{program} explore lens.fits "
-            "--hdu SCI`",
+            "--size: lens.fits has its own size; run `{program} explore lens.fits --hdu SCI`",
         ),
         (
             "a lens.fits",
             {"index": 0},
-            "--index: a lens.fits is one image and has its own number; run `{program} explore "
-            "'a lens.fits'`",
+            "--index: a lens.fits is one image, and numbers are for data sets and catalogues; run "
+            "`{program} explore 'a lens.fits'`",
         ),
         (
             "data",
             {"size": 64, "index": 3, "pixel_scale": 0.1, "z_lens": "0.3"},
             "--size, --pixel-scale: the data set data has its own size and pixel scale; run "
-            "`{program} explore data --index 3`",
+            "`{program} explore data --index 3 --set z_lens=0.3`",
         ),
         (
             "lenses.csv",
-            {"seed": 1, "index": 2, "pixel_scale": 0.1},
+            {"seed": 1, "index": 2, "pixel_scale": 0.1, "port": 8000},
             "--seed: lenses.csv has its own noise; run `{program} explore lenses.csv --index 2 "
-            "--pixel-scale 0.1`",
+            "--pixel-scale 0.1 --port 8000`",
         ),
         (
             None,
@@ -54,9 +53,15 @@ def test_options_for_something_else_are_refused_with_a_command_that_works(
     monkeypatch.setattr("learn.explore.settings.program", lambda: "program")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.json").touch()
+    for name in ("lens.fits", "a lens.fits", "lenses.csv"):
+        (tmp_path / name).touch()
     with pytest.raises(InputError) as refused:
         check_options(Path(source) if source else None, given)
     assert str(refused.value) == message.format(program="program")
+
+
+def test_a_file_that_is_missing_is_told_by_reading_it(tmp_path: Path) -> None:
+    check_options(tmp_path / "missing.fits", {"size": 64})
 
 
 def test_options_that_concern_what_is_shown_pass(tmp_path: Path) -> None:

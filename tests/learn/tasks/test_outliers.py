@@ -108,6 +108,25 @@ def test_each_number_has_its_flag() -> None:
     assert not precise.has(NOT_LENS).any()
 
 
+def test_a_radius_that_nothing_fixes_is_flagged_where_some_of_the_training_were_so() -> None:
+    observed = with_fits(1000)
+    assert observed.radius_error is not None
+    observed.radius_error[::20] = torch.inf
+    test = OutlierTest(1, sees_fits=True)
+    test.learn(observed, 0.02)
+    judged = test.judge(observed)
+    assert judged.has(NOT_LENS).mean() == pytest.approx(0.05)
+
+
+def test_images_that_need_not_be_lenses_have_no_such_flag() -> None:
+    observed = with_fits(1000)._replace(radius_error=None)
+    test = OutlierTest(1, sees_fits=True)
+    test.learn(observed, 0.02)
+    judged = test.judge(observed)
+    assert list(judged.columns) == ["chi2_dof", "misfit", "distance"]
+    assert 0.005 < judged.flagged.mean() < 0.04
+
+
 def test_what_is_no_number_is_flagged() -> None:
     observed = with_fits(3, 4)
     observed.features[0, 2] = torch.nan
@@ -182,7 +201,7 @@ def test_weights_of_earlier_versions_have_no_limit_of_the_radius() -> None:
     weights["limits"] = weights["limits"][1:]
     old = OutlierTest(WIDTH, sees_fits=True)
     old.load_state_dict(weights)
-    assert old.limits.tolist() == [np.inf, *test.limits[1:].tolist()]
+    np.testing.assert_array_equal(old.limits, [np.nan, *test.limits[1:].tolist()])
     observed = with_fits(50, 3)
     blurred = observed._replace(radius_error=torch.full((50,), torch.inf))
     np.testing.assert_array_equal(old.judge(blurred).flags, old.judge(observed).flags)

@@ -11,7 +11,7 @@ def test_the_description_has_axes_rows_test_images_and_the_best_beside_the_basel
     cells = [cell(name, value, budget) for name, value in names.items() for budget in (10, 20)]
     (picture,) = comparison_pictures(tmp_path, [*cells, cell("scratch", 0.9, mode="full")])
     assert picture.alt == (
-        "Line charts of 2 presets, data sets and modes: accuracy against the number of labels a "
+        "Line charts, 2 panels: accuracy against the number of labels a "
         "class, on a logarithmic axis. 8 test images. 5 rows in all. With 4 of them, physical, "
         "Model 3, linear 20: best dino 0.750 (1), radial 0.250 (1), detection-statistics 0.500 (1)."
     )

@@ -180,7 +180,11 @@ def test_a_header_gives_redshifts_where_no_catalogue_does(read, folder):
     assert "redshift 0.3 (lens) and 1.2 (source) from the header" in data.notes
     (lens,) = find_lenses([folder], Given())
     given = read_lens(dataclasses.replace(lens, z_lens=0.2), settings(pixel_scale=0.05))
-    assert (given.z_lens, given.z_source) == (0.2, None)
+    assert (given.z_lens, given.z_source) == (0.2, 1.2)
+    assert "redshift 1.2 (source) from the header" in given.notes
+    behind = read_lens(dataclasses.replace(lens, z_lens=1.5), settings(pixel_scale=0.05))
+    assert (behind.z_lens, behind.z_source) == (1.5, None)
+    assert any("the source must be behind the lens" in note for note in behind.notes)
 
 
 def test_image_noise_and_mask_have_one_shape(read, folder):
