@@ -20,7 +20,7 @@ from lensphys.parameters import Parameter
 
 #: Widths of a pixel, in standard deviations across the ellipse, up to which the expansion is exact
 #: to 1e-6 of the peak.
-_WIDE = 0.45
+_WIDE = 0.4
 #: Points of a quadrature, and the length, in units of the shortest feature along it, up to which
 #: they are exact to 1e-6 of the peak.
 _POINTS = ((4, 1.2), (8, 4.5), (16, 11.0), (32, 25.0), (64, math.inf))

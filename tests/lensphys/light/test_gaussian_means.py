@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lensphys import Gaussian, pixel_grid
@@ -34,6 +34,7 @@ def by_brute_force(light, x, y, width):
 
 
 @settings(max_examples=60, deadline=None)
+@example(sigma=2.51, modulus=0.0, angle=0.0, center_x=0.0, center_y=0.0, dtype=torch.float64)
 @given(
     sigma=st.floats(0.01, 6),
     modulus=st.sampled_from([0.0, 1e-4]) | st.floats(0, 0.8),
