@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+#: Noise of pixels that are masked, and the largest number of a stored map: half precision holds it,
+#: with room for rounding. In the unit of the image, whatever that is.
+MASKED = 6e4
 #: Pixels on a side of the box whose mean a high-pass channel lacks.
 BOX = 5
 

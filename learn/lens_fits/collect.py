@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learn.config import LensFitConfig
-from learn.lens_fits.channels import CHANNELS, high_pass
+from learn.lens_fits.channels import CHANNELS, MASKED, high_pass
 from learn.lens_fits.draws import DrawSettings, draw_groups
 from learn.lens_fits.lens_fits import NAMES, LensFits
 from learn.lens_fits.maps import measure_response, search_masses
@@ -19,8 +19,6 @@ from lensphys.fitting.result import FitResult
 from lensphys.fitting.scene import LensScene
 from simulate.dataset.photometry import Photometry
 
-#: Largest number that half precision holds, with room for rounding.
-_LARGEST = 6e4
 #: Images that are linearised at once: the derivatives of an expansion are many.
 _BLOCK = 16
 #: Half-light radius of a Gaussian, in its standard deviations: the scale of shapelets as a size.
@@ -103,7 +101,8 @@ def _measure(
     response = measure_response(near, pixels)
     maps = search_masses(near, response)
     noise = photometry.mean_and_sigma(result.model[index])[1]
-    noise = noise.clamp_max(_LARGEST) if photometry.padding is not None else noise
+    padded = noise.isinf() & (photometry.padding is not None)
+    noise = noise.masked_fill(padded, MASKED)
     sigma = torch.where(near.weight > 0, near.weight.reciprocal().to(flux), noise)
     residual = high_pass(flux) / sigma if config.residual == "high-pass" else near.residual
     params = {name: value[index] for name, value in result.params.items()}
@@ -112,7 +111,7 @@ def _measure(
         "residual": residual[:, None],
         "response": response,
         "source_plane": _trace(result, params, pixels.centers),
-        "sigma": (sigma / rate)[:, None],
+        "sigma": (sigma / rate).masked_fill(padded, MASKED)[:, None],
         "snr": maps.snr,
         "log_error": maps.log_error,
     }
@@ -166,4 +165,4 @@ def _name_parameters(result: FitResult, values: Tensor) -> tuple[tuple[str, ...]
 
 
 def _to_half(maps: Tensor) -> Tensor:
-    return maps.nan_to_num(0.0).clamp(-_LARGEST, _LARGEST).half().cpu()
+    return maps.nan_to_num(0.0).clamp(-MASKED, MASKED).half().cpu()

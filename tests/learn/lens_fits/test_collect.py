@@ -1,5 +1,6 @@
 """Results of fits in the form in which they are kept."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -11,13 +12,15 @@ from torch import Tensor
 
 import lensphys as lp
 from learn.lens_fits import collect as collecting
-from learn.lens_fits.channels import CHANNELS
+from learn.lens_fits.channels import CHANNELS, MASKED
 from learn.lens_fits.collect import DrawRequest, collect
 from learn.lens_fits.draws import DrawSettings, draw_groups
 from learn.lens_fits.lens_fits import NAMES, LensFits
 from learn.lens_fits.maps import search_masses
 from learn.lens_fits.store import fit_data_set
+from learn.tasks.misfit import find_seen
 from lensphys.fitting.result import FitResult
+from simulate.dataset.padding import find_shown
 from simulate.dataset.photometry import Photometry
 from simulate.shards import DataSet
 from tests.learn.conftest import WHOLE_FIT
@@ -68,6 +71,19 @@ def test_channels_are_those_of_the_fit(result: FitResult) -> None:
         torch.testing.assert_close(found[name], wanted.double(), rtol=2e-3, atol=2e-3, msg=name)
     torch.testing.assert_close(fits.statistics, maps.statistics.float(), rtol=1e-3, atol=1e-3)
     assert fits.draws is fits.moments is None
+
+
+def test_padding_has_the_noise_of_what_is_masked_in_any_unit(result: FitResult) -> None:
+    """In the last one, a hundred times the noise of the sky is beyond half precision."""
+    flux, padding = result.problem.images, np.tile([4, 0, 1, 2], (18, 1))
+    rate = np.repeat([1.0, 1e3, 1e-3], 6)
+    known = dataclasses.replace(photometry(18), rate=rate, padding=padding)
+    fits = collect(result, flux, known, WHOLE_FIT)
+    assert isinstance(fits.channels, Tensor)
+    sigma = fits.channels[:, CHANNELS["sigma"]][:, 0]
+    shown = torch.from_numpy(find_shown(padding, (32, 32)))
+    assert (sigma[~shown] == MASKED).all()
+    assert torch.equal(find_seen(sigma), shown)
 
 
 def test_parameters_and_errors_are_those_of_the_fit(result: FitResult) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lensphys as lp
-from learn.lens_fits.channels import CHANNELS
+from learn.lens_fits.channels import CHANNELS, MASKED
 from learn.tasks.misfit import MISFIT, find_seen, measure_misfit
 
 SCALE, SIGMA, FWHM = 0.08, 4e-4, 0.16
@@ -85,6 +85,37 @@ def test_masked_pixels_do_not_count() -> None:
     assert find_seen(channels[:, CHANNELS["sigma"]][:, 0])[:, 0].sum().item() == 30 * 48
     assert part[:, 0].mean().item() == pytest.approx(whole[:, 0].mean().item(), abs=0.02)
     assert bool(part.isfinite().all())
+
+
+@pytest.mark.parametrize("width", [24, 40, 62])
+@pytest.mark.parametrize("unit", [1.0, 700 / SIGMA])
+def test_padding_changes_neither_however_much_of_the_image_it_is(width: int, unit: float) -> None:
+    """Padding responds to nothing, and has the noise of what is masked, whatever the unit."""
+    image, channels = observed(noise=1.2)
+    whole = measure_misfit(image, channels)
+    channels = channels.clone()
+    channels[:, CHANNELS["sigma"]] *= unit
+    for name, value in {"residual": 0.0, "response": 0.0, "sigma": MASKED}.items():
+        channels[:, CHANNELS[name], :, :width] = value
+    image = image * unit
+    image[..., :width] = 0.0
+    seen = find_seen(channels[:, CHANNELS["sigma"]][:, 0].half())
+    assert seen.sum().item() == 30 * 64 * (64 - width)
+    part = measure_misfit(image, channels)
+    # Chi^2 of 64 pixels of each of 30 images: 3%.
+    assert part[:, 0].mean().item() == pytest.approx(whole[:, 0].mean().item(), abs=0.1)
+    assert part.isfinite().all()
+
+
+def test_the_darker_half_is_that_of_what_is_seen() -> None:
+    """Of four pixels that are seen, two are dark; the brightest tenth is none of them."""
+    parts = {name: torch.zeros(1, n, 4, 4) for name, n in CHANNELS.parts.items()}
+    parts["sigma"][:] = MASKED
+    parts["sigma"][..., 0, :] = 1.0
+    parts["response"][..., 0, :] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    parts["residual"][..., 0, :] = torch.tensor([2.0, 4.0, 9.0, 9.0])
+    found = measure_misfit(torch.zeros(1, 1, 4, 4), CHANNELS.join(parts))
+    assert found[0, 0].item() == pytest.approx(math.log((4 + 16) / 2))
 
 
 def test_units_and_failed_fits() -> None:
