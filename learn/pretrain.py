@@ -148,9 +148,13 @@ def _list_ways(config: PretrainConfig, data: shards.DataSet, size: int) -> Itera
         yield f"--set encoder.image_size={size}{patches}"
     elif size >= patch and size < side:
         yield f"--set encoder.image_size={size // patch * patch} --set binning=1 for their middle"
-    if data.config.get("command") == "import":
+    factor = data.config.get("pairs")  # of imported images: pairs are cropped alone
+    if data.config.get("command") == "import" and (
+        not factor or (side < size and side % factor == 0)
+    ):
         out = shlex.quote(f"{config.data}-{side}")
-        yield f"repeat the import with --size {side} --out {out}, which crops or pads them"
+        done = "crops" if factor else "crops or pads"
+        yield f"repeat the import with --size {side} --out {out}, which {done} them"
     elif width is None and size < patch:
         yield "make a data set of larger images"
 

@@ -17,6 +17,7 @@ SHARED = {
     "lensphys/test_moved_lenses.py",
     "lensphys/test_places.py",
     "lensphys/test_supersampled_images.py",
+    "simulate/importers/test_sizes_that_differ.py",
     "simulate/test_extension.py",
     "simulate/test_faults.py",
     "simulate/test_parity.py",

@@ -12,6 +12,10 @@ from simulate.shards import DataSet
 #: Columns with the pixels of padding at each edge of an image; the first row is at the bottom.
 COLUMNS = ("padding_left", "padding_right", "padding_bottom", "padding_top")
 
+#: Pixels on a side from which padding is masked in lens fits: fewer do not constrain a lens, once
+#: two by two of them are summed.
+LEAST = 12
+
 
 def read_padding(params: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64] | None:
     """Read the padding (N, 4) of images from their columns; None where no image has any.

@@ -16,7 +16,7 @@ from torch import Tensor
 import lensphys as lp
 from lensphys.ground.errors import InputError
 from lensphys.rendering import Pixels
-from simulate.dataset.padding import find_shown, read_padding
+from simulate.dataset.padding import LEAST, find_shown, read_padding
 from simulate.observe import NOISELESS
 from simulate.presets import list_models
 from simulate.shards import DataSet
@@ -26,9 +26,6 @@ _UNITS = {"e-/s": 1.0, "2 e-/s": 0.5}
 _COUNTS = "counts"
 #: Unit of the published Models 2 and 3, which are twice the image, without noise.
 _NOISE_FREE = "2 e-/s"
-#: Pixels on a side from which padding is masked: fewer do not constrain a lens, once two by two of
-#: them are summed.
-_LEAST = 12
 #: Meaning of each attribute that is needed.
 _ATTRIBUTES = {
     "pixel_scale": "width of a pixel, arcsec",
@@ -164,6 +161,9 @@ class Photometry:
     def mean_and_sigma(self, model: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and noise of images (N, ny, nx) of noise-free models, e-/s; infinite in padding.
 
+        Images that show fewer than :data:`simulate.dataset.padding.LEAST` pixels on a side have
+        the noise of the sky in their padding: they would constrain no lens.
+
         The mean is the model but for clipped images: what is left of a normal distribution without
         its negative part has a mean above that of the whole.
         """
@@ -185,7 +185,7 @@ class Photometry:
             return sigma
         ny, nx = sigma.shape[-2:]
         shown = find_shown(self.padding, (ny, nx))
-        small = np.minimum(shown.any(1).sum(1), shown.any(2).sum(1)) < _LEAST
+        small = np.minimum(shown.any(1).sum(1), shown.any(2).sum(1)) < LEAST
         kept = torch.from_numpy(shown | small[:, None, None]).to(sigma.device)
         return sigma.masked_fill(~kept, math.inf)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lensphys.ground.errors import InputError
+from simulate.dataset.padding import LEAST
 from simulate.importers.errors import escape
 
 Shape = tuple[int, int]
@@ -115,33 +116,39 @@ def frame(looked: Sequence[Looked], size: int | None, names: Sequence[str]) -> F
     half = sum(n for s, n in padded.items() if 2 * math.prod(min(m, side) for m in s) < side**2)
     if half:
         lines.append(
-            f"{_images(half)} more than half padding; leave out the small ones, or give a smaller "
-            "--size"
+            f"{_images(half)} more than half padding; leave out the small ones or give a smaller "
+            "--size, either with --out DIR"
+        )
+    few = sum(n for s, n in padded.items() if min(*s, side) < LEAST)
+    if few:
+        lines.append(
+            f"{_images(few)} of fewer than {LEAST} pixels on a side, which constrain no lens: lens "
+            "fits take their padding for data"
         )
     least = min(min(s) for s in shapes) // PATCH * PATCH
     if words := _compare_classes(looked, side, names):
-        lines.append(f"{words}; --size {least} pads none" if least else words)
+        lines.append(f"{words}; --size {least} --out DIR pads none" if least else words)
     return Framing(side, shape, bool(padded), tuple(lines))
 
 
 def _describe(shapes: Mapping[Shape, int], side: int, best: int, *, chosen: bool) -> str:
     """The line on a size: what becomes of how many images."""
-    cropped = sum(n for shape, n in shapes.items() if max(shape) > side)
-    padded = sum(n for shape, n in shapes.items() if min(shape) < side)
-    same = shapes.get((side, side), 0)
+    counts = dict.fromkeys(("cropped", "padded", "cropped and padded", "as they are"), 0)
+    for shape, n in shapes.items():
+        done = {"cropped": max(shape) > side, "padded": min(shape) < side}
+        counts[" and ".join(word for word in done if done[word]) or "as they are"] += n
     sides = [n for shape in shapes for n in shape]
     if len(shapes) == 1:
         (only,) = shapes
         words = f"all images have {by(only)} pixels"
     else:
         words = f"the images have {min(sides)} to {max(sides)} pixels on a side"
-    counts = {"cropped": cropped, "padded": padded, "as they are": same}
     parts = [f"{n} {what}" for what, n in counts.items() if n]
     line = f"{words}: {by((side, side))} for all, {', '.join(parts)}"
     if chosen:
         return f"{line}; --size N --out DIR makes another"
-    if padded == sum(shapes.values()) and best < side:
-        return f"{line}; --size {best} would pad and crop least"
+    if all(min(shape) < side for shape in shapes) and best < side:
+        return f"{line}; --size {best} --out DIR would pad and crop least"
     return line
 
 
@@ -179,7 +186,7 @@ def frame_pairs(looked: Sequence[Looked], size: int | None, factor: int) -> Fram
     shapes = {item.shape: item.name for item in looked}
     least = min(min(shape) for shape in shapes)
     shape = next(iter(shapes)) if len(shapes) == 1 else None
-    best = _largest_of_pairs(least, factor)
+    best = find_size_of_pairs(least, factor)
     if size is None and (shape is None or shape[0] != shape[1]):
         line = f"the images differ in size or are not square: cropped to {by((best, best))} pixels"
         return Framing(best, shape, False, (line,))
@@ -193,35 +200,43 @@ def frame_pairs(looked: Sequence[Looked], size: int | None, factor: int) -> Fram
     if side % factor:
         raise InputError(
             f"images of {side} pixels cannot be divided by {factor}, the ratio of the two "
-            f"resolutions; give --size {_largest_of_pairs(side, factor)}"
+            f"resolutions; give --size {find_size_of_pairs(side, factor)}"
         )
     return Framing(side, shape)
 
 
-def _largest_of_pairs(most: int, factor: int) -> int:
-    """The largest size up to this one that the patches of encoders fill, or else the factor."""
+def find_size_of_pairs(most: int, factor: int) -> int:
+    """The largest size up to this one that the patches of encoders fill, or else the factor.
+
+    Args:
+        most: pixels on a side, at high resolution.
+        factor: pixels of the high resolution to one of the low, along a side.
+    """
     for step in (math.lcm(PATCH, factor), factor):
         if size := most // step * step:
             return size
     return most
 
 
-def advise_patches(size: int, out: Path) -> str | None:
+def advise_patches(size: int, out: Path, factor: int | None = None) -> str | None:
     """A remark where no patches of a usual width fill images of this size.
 
     Args:
         size: pixels on a side.
         out: folder of the data set, which one of another size cannot be written to.
+        factor: between the two resolutions of pairs, which are cropped alone; None for others.
     """
     if size < PATCH or find_patch(size):
         return None
-    least = size // PATCH * PATCH
-    pad, crop = (f"--size {n} --out {shlex.quote(f'{out}-{n}')}" for n in (least + PATCH, least))
-    return (
+    why = (
         f"no patches of {_PATCHES[0]} to {_PATCHES[-1]} pixels fill images of {by((size, size))}, "
-        f"and encoders cut images into patches; the same command with {pad} pads them, with {crop} "
-        "it crops them"
+        "and encoders cut images into patches"
     )
+    least = find_size_of_pairs(size, factor) if factor else size // PATCH * PATCH
+    pad, crop = (f"--size {n} --out {shlex.quote(f'{out}-{n}')}" for n in (least + PATCH, least))
+    if not factor:
+        return f"{why}; the same command with {pad} pads them, with {crop} it crops them"
+    return f"{why}; the same command with {crop} crops them" if find_patch(least) else why
 
 
 def find_patch(size: int) -> int | None:

@@ -42,7 +42,7 @@ def list_left_out(source: Source, config: ImportConfig, form: Form, out: Path) -
     for note, count in itertools.islice(form.notes.items(), _NAMED):
         yield f"{count} {'image' if count == 1 else 'images'} {note}"
     yield from form.framing.remarks
-    if advice := advise_patches(form.size, out):
+    if advice := advise_patches(form.size, out, form.factor):
         yield advice
 
 

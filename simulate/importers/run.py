@@ -158,9 +158,18 @@ def _finished_shards(
 def _check_room(out: Path, count: int, form: Form, of_shard: int) -> None:
     """Refuse more images than fit onto the disk, or larger shards than fit into memory."""
     pixels = form.size**2 + (form.size // form.factor) ** 2 if form.factor else form.size**2
-    check_disk(out, 4 * pixels * count, f"{count:,} images", "make room or choose another --out")
-    what = f"{of_shard:,} images of {form.size} x {form.size} pixels"
+    check_disk(
+        out,
+        4 * pixels * count,
+        f"the pixels of {_images(count)}",
+        "make room or choose another --out",
+    )
+    what = f"shards of {_images(of_shard)} of {form.size} x {form.size} pixels"
     check_memory(4 * pixels * of_shard, what, "give a smaller --size, or --set shard_size=64")
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _identity(source: Source, config: ImportConfig, form: Form) -> dict[str, Any]:

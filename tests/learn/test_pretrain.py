@@ -188,6 +188,19 @@ def test_images_of_another_size_are_refused_with_settings_that_serve(
         _check_size(pretrain_config("mae", sets, data=data.path), data)
 
 
+@pytest.mark.parametrize(("size", "way"), [(48, False), (120, False), (134, True)])
+def test_pairs_are_not_told_to_be_imported_in_a_size_that_is_refused(
+    size: int, way: bool, pretrain_config: Any
+) -> None:
+    pairs = {"command": "import", "pairs": 3 if size == 120 else 2}
+    image = np.zeros((1, 1, size, size), np.float32)
+    data = DataSet(Path("data/mine"), image, np.zeros(1, np.int64), {}, None, {}, pairs)
+    with pytest.raises(InputError) as error:
+        _check_size(pretrain_config("mae", ("encoder.image_size=64",), data=data.path), data)
+    assert ("--size 64 --out data/mine-64, which crops them" in str(error.value)) is way
+    assert ("import" in str(error.value)) is way
+
+
 def cutouts(folder: Path, sides: Iterable[int]) -> Path:
     """Cutouts of two classes, of these numbers of pixels on a side, as a data set."""
     for name in ("lens", "other"):

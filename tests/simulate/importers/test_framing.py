@@ -1,5 +1,7 @@
 """Images of several sizes become images of one, about their centres."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,10 +68,25 @@ def test_what_becomes_of_how_many_images_is_said_in_one_line():
     framing = frame(looked((60, 80), (64, 64), (70, 70)), None, ["a"])
     assert framing.padded
     (line,) = framing.remarks
-    assert "60 to 80 pixels on a side: 64 x 64 for all, 2 cropped, 1 padded, 1 as they are" in line
+    assert "60 to 80 pixels on a side: 64 x 64 for all, 1 cropped, 1 cropped and padded, " in line
     (line, half) = frame(looked((61, 61)), 128, ["a"]).remarks
-    assert "all images have 61 x 61 pixels: 128 x 128 for all, 1 padded; --size 64 would" in line
+    assert (
+        "all images have 61 x 61 pixels: 128 x 128 for all, 1 padded; --size 64 --out DIR would"
+        in line
+    )
     assert half.startswith("1 image is more than half padding")
+    assert half.endswith("--out DIR")
+
+
+def test_what_is_said_to_become_of_images_adds_up_to_their_number():
+    shapes = [(50, 100), (60, 64), (64, 80), (64, 64), (70, 70), (5, 5)]
+    line = frame(looked(*shapes), 64, ["a"]).remarks[0]
+    assert line.endswith("2 cropped, 2 padded, 1 cropped and padded, 1 as they are")
+
+
+def test_images_that_no_lens_can_be_fitted_to_are_counted():
+    lines = frame(looked((11, 40), (5, 5), (12, 12), (64, 64)), 64, ["a"]).remarks
+    assert sum("2 images are of fewer than 12 pixels on a side" in line for line in lines) == 1
 
 
 def test_padding_that_tells_classes_apart_is_named():
@@ -77,7 +94,7 @@ def test_padding_that_tells_classes_apart_is_named():
     both = [*looked(*shapes), *looked(*[(50, 50)] * 10, label=1)]
     words = frame(both, 64, ["lens", "other"]).remarks[-1]
     assert "100% of other and 0% of lens are padded" in words
-    assert words.endswith("--size 48 pads none")
+    assert words.endswith("--size 48 --out DIR pads none")
     assert frame(both, 48, ["lens", "other"]).remarks == ()
     alike = [*looked(*shapes, (50, 50)), *looked(*shapes, (50, 50), label=1)]
     assert len(frame(alike, 64, ["lens", "other"]).remarks) == 1
@@ -90,6 +107,22 @@ def test_pairs_are_cropped_and_never_padded():
         frame_pairs(pairs, 54, 3)
     with pytest.raises(InputError, match=r"cannot be divided by 3, .* give --size 24"):
         frame_pairs(pairs, 40, 3)
+
+
+@given(st.integers(1, 400), st.integers(2, 20))
+def test_the_size_that_is_advised_for_pairs_crops_them_to_whole_patches(least, factor):
+    size = least // factor * factor
+    advice = advise_patches(size, "data/mine", factor)
+    assert advice is None or "pads" not in advice
+    for side in re.findall(r"--size (\d+) --out data/mine-", advice or ""):
+        framing = frame_pairs(looked((size, size)), int(side), factor)
+        assert framing.size < size
+        assert find_patch(framing.size) is not None
+
+
+@pytest.mark.parametrize(("size", "factor", "advised"), [(134, 2, "128"), (129, 3, "120")])
+def test_pairs_are_not_told_to_be_padded(size, factor, advised):
+    assert re.findall(r"--size (\d+)", advise_patches(size, "data/mine", factor)) == [advised]
 
 
 @given(st.integers(1, 400))
