@@ -149,8 +149,8 @@ class Page:
         reset.on_click(self._reset)
         copy = Button(label="copy as Python", name="copy")
         copy.on_click(self._show_code)
-        # By the browser, which lets a page write to the clipboard after a click alone.
-        copied = "if (navigator.clipboard) { navigator.clipboard.writeText(text.value) }"
+        # By the browser, which lets a page write to the clipboard after a click alone, if at all.
+        copied = "navigator.clipboard?.writeText(text.value).catch(() => {})"
         copy.js_on_click(CustomJS(args={"text": self._code}, code=copied))
         parts: list[Any] = [row(fit, reset, copy, sizing_mode="stretch_width")]
         for group, knobs in self._explorer.groups.items():

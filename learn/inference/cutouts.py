@@ -235,8 +235,8 @@ def _check_finer(scale: float, model: Network) -> None:
             f"its pixels of {scale:.3g} arcsec are as fine as the output of the network, "
             f"{finer:.3g} arcsec, which serves pixels of {model.pixel_scale:.3g}; train one for "
             f"yours: `{program()} import PAIRS --pixel-scale {scale / model.factor:.3g}` of "
-            f"PAIRS/HR/ and PAIRS/LR/, then `{program()} finetune --task {model.purpose} --data "
-            "data/imported/PAIRS`"
+            f"PAIRS/HR/ and PAIRS/LR/, then `{program()} finetune --task {model.purpose} --encoder "
+            "none --data data/imported/PAIRS`"
         )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from learn.run_files import CONFIG, EVALUATION, METRICS
 from lensphys.ground.errors import InputError
 from lensphys.ground.files import check_output, read_json
-from simulate.importers.roles import split_extension
+from simulate.importers.roles import HDF5, PACKED, PLAIN_FITS, split_extension
 from simulate.shards import MANIFEST
 
 #: Endings of a table, and what astropy calls its format.
@@ -36,6 +36,7 @@ _OWNERS = {MANIFEST: "of a data set", CONFIG: "of a run"}
 _TABLE_HEAD, _IMAGE_HEAD = 2**20, 2**16
 #: Bytes; a file system takes 255 for a name, and those of temporary files are longer by 38.
 _LONGEST_STEM = 180
+_ENDINGS = (*PLAIN_FITS, *HDF5, ".npy")
 _COLUMN = re.compile(rb"TTYPE\d+ *= '((?:[^']|'')*)'")
 
 
@@ -164,8 +165,11 @@ def drop_outputs(files: Iterable[Path], out: Path) -> list[Path]:
 
 
 def name_stem(path: Path) -> str:
-    """The name of a file without its endings, short enough for the name of another."""
-    stem = path.name.partition(".")[0]
+    """The name of a file without the endings of its format, short enough for another name."""
+    stem = split_extension(path)[0].name
+    for endings in (PACKED, _ENDINGS):
+        stem = next((stem[: -len(e)] for e in endings if stem.lower().endswith(e)), stem)
+    stem = stem.strip(".") or "image"
     while len(stem.encode("utf-8", "surrogateescape")) > _LONGEST_STEM:
         stem = stem[:-1]
     return stem

@@ -21,14 +21,16 @@ from lensphys.ground.files import check_output
 from lensphys.ground.locks import replacing_alone
 from lensphys.ground.names import ascii_text, plain_text
 
-#: Units of labels, as astropy calls them and as FITS does.
+#: Units of labels, as astropy calls them and as FITS does, which has none for a logarithm.
 _UNITS = {
     "AB mag": ("mag(AB)", "mag"),
     "e-/s": ("electron / s", "electron/s"),
     "e-/s/arcsec^2": ("electron / (s arcsec2)", "electron/s/arcsec**2"),
-    "log10 eV": ("dex(eV)", "log(eV)"),
+    "log10 eV": ("dex(eV)", ""),
     "solar masses": ("solMass", "solMass"),
 }
+#: Those of their errors.
+_OF_ERRORS = _UNITS | {"AB mag": ("mag", "mag"), "log10 eV": ("dex", "")}
 #: Characters that FITS has for the name of a column.
 _LONGEST_NAME = 64
 
@@ -97,7 +99,7 @@ def _columns(predicted: Predicted, task: Task) -> dict[str, NDArray[Any]]:
     for name, column in (own | angle_columns(own, skies)).items():
         taken = name in columns or name in LAST or name in judgement
         columns[f"prediction_{name}" if taken else name] = column
-    columns |= judgement
+    columns |= {n: np.where(predicted.known, values, np.nan) for n, values in judgement.items()}
     columns[bad] = np.array([cutout.bad for cutout in batch])
     columns[flag] = predicted.flags
     return columns
@@ -114,15 +116,23 @@ def _write(table: Table, keys: Mapping[str, str], task: Task, out: Path, place: 
         place: to write to.
     """
     known = UNITS | task.units
-    units = {name: known[key] for name, key in keys.items() if known.get(key)}
+    named = {name: (key, known[key]) for name, key in keys.items() if known.get(key)}
+    # The error of a logarithm has no zero point.
+    units = {
+        name: _OF_ERRORS.get(unit, (unit, unit))
+        if key.endswith("_error")
+        else _UNITS.get(unit, (unit, unit))
+        for name, (key, unit) in named.items()
+    }
     if out.suffix == ".fits":
         hdu = fits.table_to_hdu(table)
-        for name, unit in units.items():
-            hdu.columns.change_unit(name, _UNITS.get(unit, (unit, unit))[1])
+        for name, (_, unit) in units.items():
+            if unit:
+                hdu.columns.change_unit(name, unit)
         hdu.writeto(place)
         return
-    for name, unit in units.items():
-        table[name].unit = _UNITS.get(unit, (unit, unit))[0]
+    for name, (unit, _) in units.items():
+        table[name].unit = unit
     table.write(place, format=FORMATS[out.suffix])
 
 

@@ -24,8 +24,8 @@ def measure_misfit(image: Tensor, channels: Tensor) -> Tensor:
 
     Masses change the residual where light is lensed; noise fills the image. So the first is the
     logarithm of chi^2 per pixel in the darker half of the pixels that are seen, where deflections
-    change little. A wider PSF adds the Laplacian of the model to it, as the heat equation has it. So
-    the second is the signal-to-noise ratio of the Laplacian in the residual, in units of the
+    change little. A wider PSF adds the Laplacian of the model to it, as the heat equation has it.
+    So the second is the signal-to-noise ratio of the Laplacian in the residual, in units of the
     residual in the brightest tenth, which masses raise.
 
     Args:

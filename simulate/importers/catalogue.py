@@ -12,7 +12,7 @@ from typing import Any
 from lensphys.ground.errors import InputError
 from lensphys.ground.names import plain_text
 from simulate.importers.errors import escape
-from simulate.importers.layouts import CATALOGUE, SPLITS, UNLABELLED, Entry, Source
+from simulate.importers.layouts import CATALOGUE, SAME_PART, SPLITS, UNLABELLED, Entry, Source
 from simulate.importers.listing import is_image
 from simulate.importers.roles import is_fits
 
@@ -20,8 +20,6 @@ from simulate.importers.roles import is_fits
 _PATHS = ("file_loc", "file", "path", "filename", "image")
 _LABELS = ("label", "class")
 _PARTS = ("split",)
-#: Other names of parts.
-_SAME_PART = {"valid": "val", "validation": "val", "training": "train"}
 
 
 def read_catalogue(path: Path, label_names: tuple[str, ...] | None = None) -> Source:
@@ -147,4 +145,4 @@ def _parts(rows: list[Mapping[str, Any]], column: str | None, shown: str) -> tup
 
 def _part(name: str) -> str:
     plain = name.strip().lower()
-    return _SAME_PART.get(plain, plain)
+    return SAME_PART.get(plain, plain)

@@ -31,6 +31,8 @@ LENSES = "lenses"
 #: A CSV file of paths.
 CATALOGUE = "catalogue"
 SPLITS = ("train", "val", "test")
+#: Other names of parts.
+SAME_PART = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 UNLABELLED = "unlabelled"
 _KNOWN = (
     "known are no_sub/ cdm/ axion/ and no/ sphere/ vort/ with .npy or FITS files, HR/ LR/ with "
@@ -132,6 +134,7 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
             f"{escape(str(path))} is a folder of {role}s by its name, no images of the sky; rename "
             "it to import them nevertheless"
         )
+    _check_parts(path, label_names or ())
     splits = tuple(name for name in SPLITS if (path / name).is_dir())
     layouts = {split: _layouts(path / split, label_names) for split in splits or ("",)}
     if label_names:
@@ -162,6 +165,17 @@ def find_images(path: Path, label_names: tuple[str, ...] | None = None) -> Sourc
         left_out |= _left_out(path, split, used)
     source = _source(path, kinds[0], names, splits, rows, left_out)
     return dataclasses.replace(source, others=others)
+
+
+def _check_parts(path: Path, label_names: tuple[str, ...]) -> None:
+    """Refuse folders whose names mean a published part but are not those that are known."""
+    for name in sorted(_folders(path)):
+        part = SAME_PART.get(name.lower(), name.lower())
+        if part in SPLITS and name != part and name not in label_names:
+            raise InputError(
+                f"{escape(str(path))} has a folder {escape(name)}/, which seems to be a part of a "
+                f"published split; rename it to {part}/, or name it in --label-names as a class"
+            )
 
 
 def _check_named(path: Path, splits: tuple[str, ...], label_names: tuple[str, ...]) -> None:

@@ -64,12 +64,10 @@ _ANY = re.compile(
 )
 #: Endings of HDF5 files.
 HDF5 = (".h5", ".hdf5")
-#: Endings of FITS files, packed ones among them.
-_FITS = tuple(
-    f"{plain}{packed}"
-    for plain in (".fits", ".fit", ".fts")
-    for packed in ("", ".gz", ".fz", ".bz2", ".xz", ".zip")
-)
+#: Endings of FITS files, and those that packing adds.
+PLAIN_FITS = (".fits", ".fit", ".fts")
+PACKED = (".gz", ".fz", ".bz2", ".xz", ".zip")
+_FITS = tuple(f"{plain}{packed}" for plain in PLAIN_FITS for packed in ("", *PACKED))
 _NO_DIGITS = str.maketrans("", "", "0123456789")
 _WORD = re.compile(r"[A-Za-z]+|\d+")
 

@@ -157,6 +157,12 @@ def test_an_evaluation_goes_to_a_folder_of_its_own() -> None:
     check_evaluation(Path("ours"), ["roc"], overwrite=False)
 
 
+def test_the_name_of_an_image_keeps_its_dots() -> None:
+    assert name_stem(Path("150.123_2.45.fits")) == "150.123_2.45"
+    assert name_stem(Path("ps0.120.fits.fz[SCI]")) == "ps0.120"
+    assert name_stem(Path("data.v2")) == "data.v2"
+
+
 def test_a_long_name_leaves_room_for_endings() -> None:
     assert name_stem(Path("a.fits.gz")) == "a"
     assert len(name_stem(Path("é" * 120 + ".fits")).encode()) <= 180

@@ -12,6 +12,7 @@ from astropy.table import Table
 
 from learn.inference.outputs import is_table
 from learn.inference.tables import Predicted, write_table
+from learn.tasks.outliers import Resemblance
 from lensphys.ground.errors import InputError
 
 NAMES = ["é", "中文", "a,b", 'say "x"', "=1+1", "line\nbreak", "\x1b[31mred", "$x^2$", "A", "a"]
@@ -74,6 +75,30 @@ def test_what_could_not_be_computed_is_flagged_and_has_no_class(
         with out.open(newline="") as file:
             row = list(csv.DictReader(file))[1]
         assert (row["predicted"], row["p_x"], row["is_lens"]) == ("", "nan", "")
+
+
+def test_an_image_that_could_not_be_computed_has_no_number_of_its_fit(tmp_path: Path) -> None:
+    rows = [[0.9, 0.1], [float("nan"), float("nan")]]
+    judged = Resemblance({"chi2_dof": np.array([1.0, 1e-16])}, np.array(["", ""]))
+    out = tmp_path / "t.ecsv"
+    write_table(out, [batch(rows)._replace(judged=judged)], task(["x", "y"]), overwrite=False)
+    found = np.ma.filled(np.ma.asarray(Table.read(out)["chi2_dof"]), np.nan)
+    np.testing.assert_array_equal(found, [1.0, np.nan])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("ending", [".ecsv", ".fits"])
+def test_the_error_of_a_logarithm_is_in_dex(tmp_path: Path, ending: str) -> None:
+    def columns(values: torch.Tensor) -> dict[str, np.ndarray]:
+        return {f"log10_axion_mass{end}": values[:, 0].numpy() for end in ("", "_error")}
+
+    units = {"log10_axion_mass": "log10 eV", "log10_axion_mass_error": "log10 eV"}
+    named: Any = SimpleNamespace(table=columns, units=units)
+    out = tmp_path / f"t{ending}"
+    write_table(out, [batch([[0.5]])], named, overwrite=False)
+    table = Table.read(out)
+    found = [str(table[name].unit) for name in units]
+    assert found == (["dex(eV)", "dex"] if ending == ".ecsv" else ["None", "None"])
 
 
 def test_columns_of_a_task_keep_clear_of_the_others(tmp_path: Path) -> None:

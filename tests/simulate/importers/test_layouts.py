@@ -63,6 +63,15 @@ def test_the_published_split_is_a_column(deeplense_tests, importing):
     assert data.label.tolist() == [0, 1, 2] * 4
 
 
+@pytest.mark.parametrize(("name", "part"), [("validation", "val"), ("Test", "test")])
+def test_a_part_of_another_name_is_not_left_out_without_a_word(
+    name, part, deeplense_tests, tmp_path
+):
+    (deeplense_tests / "val").rename(deeplense_tests / name)
+    line = refusal(deeplense_tests, tmp_path / "out")
+    assert f"{name}/, which seems to be a part of a published split; rename it to {part}/" in line
+
+
 def test_one_part_alone_is_a_data_set_without_split(deeplense_tests, importing):
     data = importing(deeplense_tests / "val")
     assert len(data) == 3
