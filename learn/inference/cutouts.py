@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from learn.config import PredictConfig
 from learn.inference.network import Network
-from learn.inference.resample import TOLERANCE, Frame, resample
+from learn.inference.resample import TOLERANCE, Frame, keep_frame, resample
 from learn.tasks.outliers import NOT_COMPUTED, TESTS, Resemblance
 from lensphys.ground.names import plain_text
 from lensphys.ground.program import program
@@ -201,7 +201,9 @@ def _read_image(
         brightness = model.surface_brightness
     if model.makes_images:
         _check_finer(scale, model)
-    frame = resample(image, model.size, scale, model.pixel_scale, surface_brightness=brightness)
+    frame = _keep_frame(image, stack, index, model, scale, largest) or resample(
+        image, model.size, scale, model.pixel_scale, surface_brightness=brightness
+    )
     exposure = math.nan if stack.exposure_time is None else float(stack.exposure_time[index])
     if not exposure > 0 and config.exposure_time is not None:
         exposure = config.exposure_time
@@ -221,6 +223,23 @@ def _read_image(
         exposure_time=exposure,
         header=stack.header() if model.makes_images and stack.header else None,
     )
+
+
+def _keep_frame(
+    image: NDArray[Any], stack: Stack, index: int, model: Network, scale: float, largest: float
+) -> Frame | None:
+    """The frame of a data set's own padding, as the network is trained and evaluated on it.
+
+    None for an image without padding, or of other pixels or another size than the network has.
+    """
+    if stack.framed is None or abs(scale / model.pixel_scale - 1) > TOLERANCE:
+        return None
+    framed, padding = stack.framed(index)
+    if framed.shape != (model.size, model.size) or not padding.any():
+        return None
+    frame = keep_frame(image, framed, padding)
+    # NaN and what is too large stand in the padding of a stranger's file alone.
+    return frame if (np.abs(frame.pixels) <= largest).all() else None
 
 
 def _check_finer(scale: float, model: Network) -> None:

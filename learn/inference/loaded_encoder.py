@@ -25,6 +25,7 @@ from learn.run_files import DESCRIPTION, MODEL
 from learn.runs import find_encoder
 from lensphys.arrays import take_map
 from lensphys.ground.errors import InputError
+from simulate.dataset.padding import check_padding
 from simulate.shards import DataSet
 
 #: The largest factor between the sizes, or the pixel scales, of images and those of the training.
@@ -98,8 +99,8 @@ class LoadedEncoder(Network):
                 which does not count where a lens is fitted; None without.
 
         Raises:
-            ValueError: for images that are no arrays of finite numbers, or optics that are not
-                positive.
+            ValueError: for images that are no arrays of finite numbers, optics that are not
+                positive, or padding that is not four whole numbers for each image.
             InputError: for images whose size or pixel scale is far from that of the training.
         """
         flux = take_map("images", images).to(self.flux_stretch.softening)
@@ -109,6 +110,7 @@ class LoadedEncoder(Network):
             raise ValueError(f"images must have one channel, got {flux.shape[1]}")
         if not flux.isfinite().all():
             raise ValueError("images must hold finite numbers; fill bad pixels first")
+        padding = None if padding is None else check_padding(padding, len(flux))
         optics = {"psf_fwhm": psf_fwhm, "background_sigma": background_sigma}
         data = self._with_optics({"pixel_scale": pixel_scale} | optics)
         scale = self.pixel_scale if pixel_scale is None else pixel_scale

@@ -19,6 +19,7 @@ from learn.inference.network import Network
 from learn.lens_fits.lens_fits import LensFits
 from learn.run_files import METRICS, unfinished
 from learn.tasks.base import Task
+from simulate.dataset.padding import check_padding
 from simulate.dataset.photometry import Optics
 
 
@@ -78,12 +79,17 @@ class Model(Network):
             images, exposure: see :meth:`forward`.
             optics: PSF and noise of each image; None: those of the training data.
             padding: (B, 4) around the images, see :func:`simulate.dataset.padding.read_padding`,
-                which does not count where a lens is fitted; None without.
+                which does not count where a lens is fitted; None without. Where ``optics`` are
+                given, their noise maps mask it.
+
+        Raises:
+            ValueError: for padding that is not four whole numbers for each image.
         """
         softening = self.task.stretch.softening
         flux = torch.as_tensor(images, dtype=softening.dtype, device=softening.device)
         if flux.ndim < 4:
             flux = flux.view(-1, 1, *flux.shape[-2:])
+        padding = None if padding is None else check_padding(padding, len(flux))
         label = torch.zeros(flux.shape[0], dtype=torch.int64, device=flux.device)
         batch = Batch(flux, label, flux)
         if self.task.lens_fitting is None:

@@ -109,6 +109,23 @@ def resample(
     return Frame(full, rows, columns, (corner[0], corner[1]), step, tuple(notes))
 
 
+def keep_frame(
+    image: NDArray[np.floating], framed: NDArray[np.floating], padding: NDArray[np.int64]
+) -> Frame:
+    """The frame of an image that has been padded to the size of the network already.
+
+    Args:
+        image: (ny, nx) of finite flux per pixel, without its padding.
+        framed: (size, size) with its padding, which stays what it is.
+        padding: (4,) see :func:`simulate.dataset.padding.read_padding`.
+    """
+    left, _, bottom, _ = padding.tolist()
+    rows, columns = slice(bottom, bottom + image.shape[0]), slice(left, left + image.shape[1])
+    pixels = framed.astype(np.float64)
+    pixels[rows, columns] = image
+    return Frame(pixels, rows, columns, (0.0, 0.0), 1.0, ())
+
+
 def resample_noise(noise: NDArray[np.floating], frame: Frame, masked: float) -> NDArray[np.float64]:
     """The noise of an image on the pixels of its frame, where that of its pixels is independent.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,12 @@ def read_padding(params: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64]
 
 
 def find_shown(padding: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Mask (N, ny, nx) of the pixels that show the sky, from the padding (N, 4) of N images."""
-    left, right, bottom, top = padding.T[..., None]
+    """Mask (N, ny, nx) of the pixels that show the sky, from the padding (N, 4) of N images.
+
+    Padding that leaves nothing, as in a stranger's file, counts as none: an image shows a pixel.
+    """
     ny, nx = shape
+    left, right, bottom, top = (padding * leaves_pixels(padding, shape)[:, None]).T[..., None]
     x, y = np.arange(nx), np.arange(ny)
     columns, rows = (x >= left) & (x < nx - right), (y >= bottom) & (y < ny - top)
     shown: NDArray[np.bool_] = rows[:, :, None] & columns[:, None]
@@ -46,11 +50,33 @@ def find_shown(padding: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np
 
 def count_padded(padding: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
     """Count the pixels (N,) of padding of images of this shape."""
+    ny, nx = shape
+    left, right, bottom, top = (padding * leaves_pixels(padding, shape)[:, None]).T
+    padded: NDArray[np.int64] = ny * nx - (nx - left - right) * (ny - bottom - top)
+    return padded
+
+
+def leaves_pixels(padding: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which images of this shape show a pixel, from their padding (N, 4)."""
     left, right, bottom, top = padding.T
     ny, nx = shape
-    shown = (nx - left - right).clip(0) * (ny - bottom - top).clip(0)
-    padded: NDArray[np.int64] = ny * nx - shown
-    return padded
+    shows: NDArray[np.bool_] = (left + right < nx) & (bottom + top < ny)
+    return shows
+
+
+def check_padding(padding: Any, count: int) -> NDArray[np.int64]:
+    """The padding (N, 4) of N images as whole numbers.
+
+    Raises:
+        ValueError: for numbers that are not whole, negative ones, or another shape.
+    """
+    given = np.asarray(padding)
+    if given.shape != (count, 4):
+        raise ValueError(f"padding must have the shape {(count, 4)}, got {given.shape}")
+    # NaN is not equal to itself, and what is no number is not a kind of these.
+    if given.dtype.kind not in "iuf" or not ((given >= 0) & (given == np.floor(given))).all():
+        raise ValueError("padding must be whole numbers of pixels, from zero on")
+    return given.astype(np.int64)
 
 
 def mark_padding(

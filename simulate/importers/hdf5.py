@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulate.dataset.padding import COLUMNS as PADDING
-from simulate.dataset.padding import read_padding
+from simulate.dataset.padding import leaves_pixels, read_padding
 from simulate.hdf5 import DamagedFileError, array, check_declared
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.npy import planes
@@ -61,33 +61,44 @@ def _shard(path: Path, file: h5py.File, column: str) -> Stack:
     params = file.get("params", getlink=True)
     known = isinstance(params, h5py.HardLink)
     times = _array(file["params"], "exposure_time") if known else None
-    padding = _read_padding(file["params"], count) if known and name == "image" else None
+    padding = _read_padding(file["params"], count, shape) if known and name == "image" else None
 
     def plane(index: int) -> NDArray[Any]:
-        image = np.asarray(images[index]).reshape(shape)
-        if padding is None:
-            return image
+        return np.asarray(images[index]).reshape(shape)
+
+    def shown(index: int) -> NDArray[Any]:
+        assert padding is not None
         left, right, bottom, top = padding[index]
-        return image[bottom : shape[0] - top, left : shape[1] - right]
+        return plane(index)[bottom : shape[0] - top, left : shape[1] - right]
 
     if times is not None and times.shape != (count,):
         raise BrokenFileError("its exposure times are not those of its images")
     return Stack(
         count,
-        plane,
+        plane if padding is None else shown,
         _as_scale(scale),
         None if unit is None else escape(str(unit)),
         exposure_time=None if times is None else times[()].astype(float),
+        framed=None if padding is None else lambda index: (plane(index), padding[index]),
     )
 
 
-def _read_padding(params: h5py.Group, count: int) -> NDArray[np.int64] | None:
-    """The padding (N, 4) of the images of a shard, which are shown without it; None without."""
+def _read_padding(
+    params: h5py.Group, count: int, shape: tuple[int, int]
+) -> NDArray[np.int64] | None:
+    """The padding (N, 4) of the images of a shard, which are shown without it; None without.
+
+    Raises:
+        BrokenFileError: for padding of another number of images, or that leaves no pixel of one.
+    """
     columns = {name: _array(params, name) for name in PADDING}
     read = {name: values[()] for name, values in columns.items() if values is not None}
     if any(values.shape != (count,) for values in read.values()):
         raise BrokenFileError("its padding is not that of its images")
-    return read_padding(read)
+    padding = read_padding(read)
+    if padding is not None and not leaves_pixels(padding, shape).all():
+        raise BrokenFileError("its padding leaves no pixel of an image")
+    return padding
 
 
 def _single(path: Path, file: h5py.File) -> Stack:

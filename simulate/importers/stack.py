@@ -20,7 +20,7 @@ class Stack:
 
     Attributes:
         count: their number.
-        plane: the image (ny, nx) with this index, NaN where a pixel is bad.
+        plane: the image (ny, nx) with this index, NaN where a pixel is bad, without padding.
         pixel_scale: arcsec; None where the file does not give it.
         unit: of the fluxes; None where the file does not give it.
         wcs: of the sky, None where the file has none.
@@ -28,6 +28,8 @@ class Stack:
         header: reads the keywords of a FITS file that stay true of other pixels; None of other
             files.
         notes: other images in the file that are not taken, and what became of masks.
+        framed: the image with this index as the file has it, and its padding (4,); None where no
+            image has any.
     """
 
     count: int
@@ -38,3 +40,4 @@ class Stack:
     exposure_time: NDArray[np.float64] | None = None
     header: Callable[[], Header] | None = None
     notes: tuple[str, ...] = ()
+    framed: Callable[[int], tuple[NDArray[Any], NDArray[np.int64]]] | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -12,6 +13,7 @@ from astropy.io import fits
 from learn.config import PredictConfig
 from learn.inference.cutouts import Cutout, CutoutRemarks, find_inputs, read_images
 from lensphys.ground.config import load_config, shipped_config
+from simulate.dataset.padding import COLUMNS
 
 SIZE, SCALE = 16, 0.1
 
@@ -180,3 +182,36 @@ def test_images_of_which_nothing_could_be_computed_are_named() -> None:
     assert lines[0] == r"NaN for \x1b[2Ja.fits: the network gives no number"
     assert lines[-1] == "12 of 20 could not be computed: NaN, with the flag 'not computed'"
     assert len(lines) == 11
+
+
+def shard(path: Path, images: np.ndarray, around: list[list[int]], scale: float = SCALE) -> Path:
+    with h5py.File(path, "w") as file:
+        file["image"], file.attrs["pixel_scale"] = images[:, None], scale
+        for name, column in zip(COLUMNS, np.array(around, float).T, strict=True):
+            file[f"params/{name}"] = column
+    return path
+
+
+def test_padding_of_a_data_set_stays_where_training_has_seen_it(tmp_path: Path) -> None:
+    """Turned by augmentation, the odd pixel is at another edge; and the fill may be zero."""
+    images = np.random.default_rng(0).random((3, SIZE, SIZE)).astype(np.float32) + 1
+    around = [[3, 2, 2, 3], [0, 0, 0, 0], [0, 5, 1, 0]]
+    images[0, :2], images[0, -3:], images[0, :, :3], images[0, :, -2:] = 0, 0, 0, 0
+    cutouts, lines = read(network(), shard(tmp_path / "a.h5", images, around))
+    assert [list(cutout.frame.padding) for cutout in cutouts] == around
+    for cutout, image in zip(cutouts, images, strict=True):
+        assert np.array_equal(cutout.frame.pixels.astype(np.float32), image)
+    assert lines == []
+    # On other pixels, what is shown is resampled, and padded anew.
+    path = shard(tmp_path / "b.h5", images[:1], around[:1], SCALE / 1.25)
+    (cutout,), lines = read(network(), path)
+    assert cutout.frame.padding == (4, 4, 4, 4)
+    assert any("padded" in line for line in lines)
+
+
+def test_padding_that_is_no_number_is_put_on_anew(tmp_path: Path) -> None:
+    images = np.ones((1, SIZE, SIZE))
+    images[:, :, :2] = np.nan
+    (cutout,), _ = read(network(), shard(tmp_path / "a.h5", images, [[2, 0, 0, 0]]))
+    assert np.isfinite(cutout.frame.pixels).all()
+    assert cutout.frame.padding == (1, 1, 0, 0)

@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from learn import load_model
+from learn import load_encoder, load_model
 
 
 def test_a_network_needs_neither_its_data_nor_its_place(
@@ -32,3 +33,13 @@ def test_an_image_alone_and_a_stack_are_taken_too(classifier: Path, superresolve
         both = model(flux)
         torch.testing.assert_close(model(flux[1]), both[1:], rtol=1e-4, atol=1e-6)
         assert torch.equal(model(flux.numpy()), both)
+
+
+def test_padding_of_another_number_of_images_is_refused(
+    classifier: Path, encoder_run: Path
+) -> None:
+    images, padding = np.zeros((2, 64, 64), np.float32), np.zeros((3, 4), np.int64)
+    with pytest.raises(ValueError, match=r"padding must have the shape \(2, 4\)"):
+        load_model(classifier).prepare(images, padding=padding)
+    with pytest.raises(ValueError, match=r"padding must have the shape \(2, 4\)"):
+        load_encoder(encoder_run).features(images, padding=padding)

@@ -1,10 +1,19 @@
 """Padding of a data set: what shows the sky, and what does not."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
-from simulate.dataset.padding import COLUMNS, count_padded, find_shown, mark_padding, read_padding
+from simulate.dataset.padding import (
+    COLUMNS,
+    check_padding,
+    count_padded,
+    find_shown,
+    mark_padding,
+    read_padding,
+)
 from simulate.shards import DataSet
 
 
@@ -39,3 +48,23 @@ def test_padding_is_marked_for_statistics_alone() -> None:
     assert np.isfinite(marked[0]).all()
     assert np.isfinite(data.image).all()
     assert np.isfinite(mark_padding(data, np.array([0]))).all()
+
+
+@pytest.mark.parametrize("around", [[6, 0, 0, 0], [3, 3, 0, 0], [0, 0, 2, 3], [1e12, 0, 0, 0]])
+def test_an_image_shows_a_pixel_whatever_a_stranger_s_file_says(around: list[float]) -> None:
+    data = data_set([around, [5, 0, 2, 2]])
+    padding = read_padding(data.params)
+    assert padding is not None
+    assert find_shown(padding, (5, 6)).sum((1, 2)).tolist() == [30, 1]
+    assert count_padded(padding, (5, 6)).tolist() == [0, 29]
+    assert np.isfinite(mark_padding(data)).any((1, 2, 3)).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [[1, 2, 3, 4], [[1, 2, 3]], [[0, 0, 0, -1]], [[0.5, 0, 0, 0]], [[np.nan] * 4], ["abcd"]],
+)
+def test_padding_is_four_whole_numbers_for_each_image(wrong: Any) -> None:
+    assert check_padding([[1, 2.0, 3, 0]], 1).tolist() == [[1, 2, 3, 0]]
+    with pytest.raises(ValueError, match="padding must"):
+        check_padding(wrong, 1)

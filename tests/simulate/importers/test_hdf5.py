@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from simulate.dataset.padding import COLUMNS
 from simulate.importers.errors import BrokenFileError
 from simulate.importers.stacks import open_stack
 from tests.simulate.importers.make_files import image, save_fits
@@ -135,3 +136,10 @@ def test_images_of_a_data_set_are_shown_without_their_padding(tmp_path, importin
 def test_padding_that_is_not_that_of_the_images_is_refused(tmp_path):
     contents = {"image": np.ones((2, 1, 8, 8)), "params/padding_left": np.ones(3)}
     assert "its padding is not that of its images" in refusal(write(tmp_path / "a.h5", **contents))
+
+
+@pytest.mark.parametrize("around", [[0, 0, 0, 70], [4, 4, 0, 0], [0, 0, 3, 5], [1e300, 0, 0, 0]])
+def test_padding_that_leaves_no_pixel_is_refused(around, tmp_path):
+    columns = {f"params/{name}": [0.0, n] for name, n in zip(COLUMNS, around, strict=True)}
+    path = write(tmp_path / "a.h5", image=np.ones((2, 1, 8, 8)), **columns)
+    assert refusal(path) == "its padding leaves no pixel of an image"
