@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from lightly.models.modules.masked_vision_transformer_decoder_timm import (
     MaskedVisionTransformerDecoderTIMM,
@@ -52,7 +54,16 @@ class MAE(Method):
         self.predict = nn.Linear(params.decoder_dim, encoder.patch_size**2)
 
     def loss(self, *views: Tensor) -> dict[str, Tensor]:
-        image, *shown = views
+        (image,) = views
+        return {"loss": self._reconstruct(image, None)}
+
+    def _reconstruct(self, image: Tensor, weight: Tensor | None) -> Tensor:
+        """Mean square error of the hidden patches, a scalar.
+
+        Args:
+            image: stretched (B, 1, H, W).
+            weight: (B, 1, H, W) of its pixels, from 0 to 1; None where all count alike.
+        """
         keep, hidden = random_token_mask(
             (len(image), self.patches),
             self.params.mask_ratio,
@@ -63,15 +74,18 @@ class MAE(Method):
         tokens = self.decoder.mask_token.to(visible.dtype).expand(len(image), self.patches, -1)
         tokens = set_at_index(tokens.clone(), keep, visible)
         predicted = self.predict(get_at_index(self.decoder(tokens), hidden))
-        target = get_at_index(patchify(image, self.config.encoder.patch_size), hidden)
+        size = self.config.encoder.patch_size
+        target = get_at_index(patchify(image, size), hidden)
+        if weight is None:
+            if self.params.normalize_patches:
+                mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
+                target = (target - mean) / (var + 1e-6).sqrt()
+            return nn.functional.mse_loss(predicted, target)
+        weight = get_at_index(patchify(weight, size), hidden)
         if self.params.normalize_patches:
-            mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
-            target = (target - mean) / (var + 1e-6).sqrt()
-        if not shown:
-            return {"loss": nn.functional.mse_loss(predicted, target)}
-        weight = get_at_index(patchify(shown[0], self.config.encoder.patch_size), hidden)
+            target = _normalise(target, weight)
         square = weight * (predicted - target).square()
-        return {"loss": square.sum() / weight.sum().clamp_min(1.0)}
+        return square.sum() / weight.sum().clamp_min(1.0)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Losses of a batch, in which padding is nothing to reconstruct."""
@@ -84,6 +98,28 @@ class MAE(Method):
         shown = torch.from_numpy(mask[:, None]).to(image)
         if self.config.augment:
             symmetry = random_symmetry(len(image), image.device)
-            shown = turn_images(shown, symmetry)
+            shown = _erode(turn_images(shown, symmetry), math.ceil(self.config.jitter.shift))
         side, factor = self.config.encoder.image_size, self.config.binning or 1
-        return self.loss(self.view(batch, symmetry), bin_middle(shown, side, factor) / factor**2)
+        weight = bin_middle(shown, side, factor) / factor**2
+        return {"loss": self._reconstruct(self.view(batch, symmetry), weight)}
+
+
+def _normalise(patches: Tensor, weight: Tensor) -> Tensor:
+    """Patches (B, n, P) of zero mean and unit variance, both weighted as their pixels are."""
+    total = weight.sum(-1, keepdim=True)
+    mean = (weight * patches).sum(-1, keepdim=True) / total.clamp_min(1e-6)
+    square = (weight * (patches - mean).square()).sum(-1, keepdim=True)
+    # Of equal weights it is the variance of a sample, as in images without padding.
+    return (patches - mean) / (square / (total - 1.0).clamp_min(1.0) + 1e-6).sqrt()
+
+
+def _erode(shown: Tensor, pixels: int) -> Tensor:
+    """A mask (B, 1, H, W) less what a shift by so many pixels along each axis can hide.
+
+    What leaves the image on one side enters on the other, see
+    :func:`learn.views.jitter.shift_and_blur`.
+    """
+    if not pixels:
+        return shown
+    hidden = nn.functional.pad(1.0 - shown, (pixels,) * 4, mode="circular")
+    return 1.0 - nn.functional.max_pool2d(hidden, 2 * pixels + 1, 1)

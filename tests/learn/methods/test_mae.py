@@ -32,9 +32,20 @@ def test_a_flat_prediction_has_the_variance_of_the_patches_as_its_loss(
         assert module.loss(2 * image)["loss"].item() > 2 * loss
 
 
-def test_padding_is_nothing_to_reconstruct(build: Any) -> None:
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("shift", [(0, 0), (1, -1), (-1, 1)])
+def test_padding_is_nothing_to_reconstruct(
+    normalised: bool, shift: tuple[int, int], build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever stands in the padding, the loss is that of the pixels that show the sky."""
-    module = build("mae", "params.normalize_patches=false", "jitter.noise=0", "jitter.shift=0")
+    most = max(map(abs, shift))
+    sets = (f"params.normalize_patches={str(normalised).lower()}", f"jitter.shift={most}")
+    module = build("mae", "jitter.noise=0", "jitter.blur=0", *sets)
+
+    def move(image: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return image.roll(shift, (-2, -1))
+
+    monkeypatch.setattr("learn.views.jitter.shift_and_blur", move)
     torch.nn.init.zeros_(module.predict.weight)
     torch.nn.init.zeros_(module.predict.bias)
     image = images(8)
@@ -48,5 +59,19 @@ def test_padding_is_nothing_to_reconstruct(build: Any) -> None:
         batch = Batch(stray, label, None, None, None, padding)
         losses.append(module.losses(batch)["loss"].item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    torch.manual_seed(3)
-    assert module.losses(Batch(stray, label, None))["loss"].item() > 2 * losses[1]
+    if not normalised:
+        torch.manual_seed(3)
+        assert module.losses(Batch(stray, label, None))["loss"].item() > 2 * losses[1]
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_images_without_padding_have_the_same_loss_beside_others_with_it(
+    normalised: bool, build: Any
+) -> None:
+    module = build("mae", f"params.normalize_patches={str(normalised).lower()}")
+    image = images(8)
+    losses = []
+    for weight in (None, torch.ones_like(image)):
+        torch.manual_seed(3)
+        losses.append(module._reconstruct(image, weight).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
