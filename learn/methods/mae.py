@@ -84,7 +84,7 @@ class MAE(Method):
         weight = get_at_index(patchify(weight, size), hidden)
         if self.params.normalize_patches:
             target = _normalise(target, weight)
-        square = weight * (predicted - target).square()
+        square: Tensor = weight * (predicted - target).square()
         return square.sum() / weight.sum().clamp_min(1.0)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

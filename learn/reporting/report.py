@@ -58,7 +58,9 @@ def _page(folder: Path) -> str:
     if is_comparison(folder):
         title = f"Comparison: {folder.resolve().name}"
         lead = "Pretraining methods beside their baselines."
-        return render_page(title, lead, comparison_sections(folder))
+        parts = enumerate(comparison_sections(folder))
+        sections = [dataclasses.replace(part, anchor=f"part-{number}") for number, part in parts]
+        return render_page(title, lead, sections)
     run = read_run(folder)
     if run:
         title = f"{run.kind[0].upper()}{run.kind[1:]}"
