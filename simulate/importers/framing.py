@@ -49,12 +49,14 @@ class Framing:
         shape: (ny, nx) of all images; None where they differ.
         padded: some images are smaller, and padded.
         remarks: lines on what is done.
+        shapes: (ny, nx) that images have, where some are padded.
     """
 
     size: int
     shape: Shape | None
     padded: bool = False
     remarks: tuple[str, ...] = ()
+    shapes: frozenset[Shape] = frozenset()
 
 
 def overlap(n: int, size: int) -> tuple[slice, slice]:
@@ -128,7 +130,7 @@ def frame(looked: Sequence[Looked], size: int | None, names: Sequence[str]) -> F
     least = min(min(s) for s in shapes) // PATCH * PATCH
     if words := _compare_classes(looked, side, names):
         lines.append(f"{words}; --size {least} --out DIR pads none" if least else words)
-    return Framing(side, shape, bool(padded), tuple(lines))
+    return Framing(side, shape, bool(padded), tuple(lines), frozenset(shapes))
 
 
 def _describe(shapes: Mapping[Shape, int], side: int, best: int, *, chosen: bool) -> str:

@@ -77,6 +77,16 @@ def map_npy(path: Path) -> NDArray[Any] | None:
     return np.memmap(path, dtype, "r", start, shape, order="F" if fortran else "C")
 
 
+def read_shape(path: Path) -> tuple[int, int] | None:
+    """(ny, nx) of the image in a file, by its header; None for an object array, which has none.
+
+    Raises:
+        BrokenFileError: for a file that is damaged, truncated or holds no image.
+    """
+    pixels = map_npy(path)
+    return None if pixels is None else image_shape(pixels.shape)
+
+
 def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], there: int) -> None:
     """Refuse an array that is not of numbers, or of other size than its file."""
     if dtype.kind not in "fiub":

@@ -60,10 +60,13 @@ def read_entry(
 
 def _check_shape(image: NDArray[Any], form: Form, config: ImportConfig) -> None:
     framing = form.framing
-    # Of .npy files one stands for all of its size in bytes; what differs from it is broken.
+    # One .npy file can stand for all of its size in bytes; what differs from it is broken.
     if framing.padded:
-        return
-    if config.size is None and framing.shape is not None:
+        if image.shape not in framing.shapes:
+            raise BrokenFileError(
+                f"it has {image.shape[0]} x {image.shape[1]} pixels, as none of the others has"
+            )
+    elif config.size is None and framing.shape is not None:
         if image.shape != framing.shape:
             raise BrokenFileError(
                 f"it has {image.shape[0]} x {image.shape[1]} pixels, the others {by(framing.shape)}"

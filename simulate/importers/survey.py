@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from simulate.importers.config import ImportConfig
 from simulate.importers.errors import BrokenFileError, escape
 from simulate.importers.framing import Framing, Looked, Shape, by, frame, frame_pairs
 from simulate.importers.layouts import Entry, Source
-from simulate.importers.npy import read_npy
+from simulate.importers.npy import read_npy, read_shape
 
 if TYPE_CHECKING:
     from simulate.importers.fits import ImageHeader
@@ -89,9 +90,10 @@ def read_pixels(
 
 
 def survey(source: Source, config: ImportConfig) -> Form:
-    """Look at the headers of all FITS files, or at one .npy file of each size in each folder.
+    """Look at the headers of all files, as far as they describe an image.
 
-    A .npy file that turns out to differ from its like is then a broken one.
+    Object arrays and pairs in .npy files do not: there, one file stands for all of its size in
+    bytes in its folder. One that turns out to differ from its like is then a broken one.
 
     Raises:
         InputError: if no file can be read, or the images do not go together.
@@ -118,12 +120,7 @@ def survey(source: Source, config: ImportConfig) -> Form:
 def _found(source: Source, broken: dict[str, str]) -> Iterator[_Found]:
     alike: dict[object, list[Entry]] = {}
     for entry in source.entries:
-        key = (
-            entry.name
-            if source.fits
-            else (entry.name.rpartition("/")[0], entry.size, entry.low_size)
-        )
-        alike.setdefault(key, []).append(entry)
+        alike.setdefault(_find_like(source, entry), []).append(entry)
     for entries in alike.values():
         for entry in entries:
             try:
@@ -139,6 +136,17 @@ def _found(source: Source, broken: dict[str, str]) -> Iterator[_Found]:
             f"none of the {len(source.entries)} images in {escape(str(source.path))} can be "
             f"read; {escape(name)}: {reason}"
         )
+
+
+def _find_like(source: Source, entry: Entry) -> object:
+    """A key that files have in common of which one stands for all."""
+    if source.fits:
+        return entry.name
+    shape = None
+    if not source.pairs:
+        with suppress(BrokenFileError, OSError):  # a closer look names the reason
+            shape = read_shape(source.file(entry.name))
+    return entry.name.rpartition("/")[0], entry.size, entry.low_size, shape
 
 
 def _look(source: Source, entry: Entry) -> _Found:

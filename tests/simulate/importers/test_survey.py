@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from tests.simulate.importers.make_files import refusal, save, save_fits, wcs_header
+from simulate.dataset.padding import read_padding
+from tests.simulate.importers.make_files import (
+    MASS,
+    object_array,
+    refusal,
+    save,
+    save_fits,
+    wcs_header,
+)
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (12, 12), (6, 4)])
@@ -38,14 +46,28 @@ def test_cutouts_that_do_not_go_together_are_refused(header, changes, message, t
     assert message in refusal(tmp_path / "cut", tmp_path / "out", **changes)
 
 
-def test_an_image_of_other_shape_and_the_same_bytes_is_skipped(deeplensesim, importing):
-    save(deeplensesim / "cdm" / "cdm_sim_1.npy", np.ones((4, 16)))
-    # Its like of the same size is looked at first, and stands for both.
-    assert (deeplensesim / "cdm" / "cdm_sim_1.npy").stat().st_size == (
-        deeplensesim / "cdm" / "cdm_sim_0.npy"
-    ).stat().st_size
+def test_an_array_that_differs_from_its_like_is_framed_and_counted(deeplensesim, importing):
+    """Of the same size in bytes, its header tells it apart."""
+    odd, like = (deeplensesim / "cdm" / f"cdm_sim_{i}.npy" for i in (1, 0))
+    save(odd, np.ones((4, 16)))
+    assert odd.stat().st_size == like.stat().st_size
+    data = importing(deeplensesim)
+    assert "8 x 8 for all, 1 cropped and padded, 8 as they are" in importing.lines[0]
+    assert len(data) == 9
+    assert np.array_equal(read_padding(data.params)[4], [0, 0, 2, 2])
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_an_object_array_that_differs_from_its_like_is_broken(padded, deeplensesim, importing):
+    odd, like = (deeplensesim / "axion" / f"axion_sim_{i}.npy" for i in (1, 0))
+    for path, shape in ((odd, (4, 16)), (like, (8, 8))):
+        save(path, object_array(np.ones(shape), MASS))
+    assert odd.stat().st_size == like.stat().st_size
+    if padded:
+        save(deeplensesim / "cdm" / "cdm_sim_1.npy", np.ones((6, 6)))
     assert len(importing(deeplensesim)) == 8
-    assert "it has 4 x 16 pixels, the others 8 x 8" in importing.lines[0]
+    why = "as none of the others has" if padded else "the others 8 x 8"
+    assert any(f"it has 4 x 16 pixels, {why}" in line for line in importing.lines)
 
 
 def pair(folder, high, low):
