@@ -27,6 +27,7 @@ def test_a_comparison_has_means_with_intervals_by_which_it_is_sorted(tmp_path: P
     assert len(cells) == 1 + 8
     assert "Code 0123456789ab" in found.said
     assert "n: 60" in found.said
+    assert "Contents" in found.said
 
 
 def test_a_tier_of_ones_own_has_no_published_numbers(tmp_path: Path) -> None:
