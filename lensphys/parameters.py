@@ -204,7 +204,11 @@ class Profile(TakesPositions):
         """Return the profile on another device or in another precision, as :meth:`torch.Tensor.to`.
 
         Numbers stay numbers: they take device and precision of the positions.
+
+        Raises:
+            RuntimeError: for what is no device or precision here.
         """
+        torch.empty(0).to(*args, **kwargs)  # parameters that are numbers alone would take anything
         named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
         return dataclasses.replace(
             self, **{name: move(v, *args, **kwargs) for name, v in named if isinstance(v, Tensor)}

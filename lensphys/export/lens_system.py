@@ -50,6 +50,8 @@ _LIGHTS: dict[str, type[LightProfile]] = {
     "MULTI_GAUSSIAN": MultiGaussian,
     "SERSIC": Sersic,
 }
+#: Other implementations of the same profile in lenstronomy.
+_SAME_MASS = {"EPL_NUMBA": "EPL", "PEMD": "EPL"}
 #: Settings that profiles of lenstronomy take beside their parameters.
 _FIXED: dict[type[Profile], dict[str, str]] = {PixelatedSource: {"interpolation": "linear"}}
 
@@ -163,7 +165,7 @@ def _make_mass(name: str, values: Mapping[str, Any]) -> MassProfile:
         strength = take_parameter("gamma_ext", given.pop("gamma_ext"))
         gamma1, gamma2 = _components(strength, 2 * take_parameter("psi_ext", given.pop("psi_ext")))
         name, values = "SHEAR", {**given, "gamma1": gamma1, "gamma2": gamma2}
-    return _make(_MASSES, "mass", name, values)
+    return _make(_MASSES, "mass", _SAME_MASS.get(name, name), values)
 
 
 def _components(modulus: Parameter, angle: Parameter) -> tuple[Parameter, Parameter]:

@@ -81,6 +81,9 @@ def _facts(summary: Summary) -> dict[str, str]:
     facts["images"] = f"{summary.images:,}"
     for name, count in summary.counts.items():
         facts[f"  {plain_text(name)}"] = f"{count:,}"
+    if summary.parts:
+        parts = (f"{plain_text(name)} {count:,}" for name, count in summary.parts.items())
+        facts["published split"] = ", ".join(parts)
     for name, column, scale in (
         ("image", "image", "pixel_scale"),
         ("low resolution", "image_lr", "pixel_scale_lr"),

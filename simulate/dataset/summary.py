@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ class Summary:
     """what is wrong with each shard that cannot be used"""
     padded: tuple[int, int] = (0, 0)
     """images with padding, and the pixels of it"""
+    parts: dict[str, int] = dataclasses.field(default_factory=dict)
+    """images of each part of a published split"""
 
     @property
     def images(self) -> int:
@@ -121,6 +124,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
     places: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     columns: dict[str, _Collector] = {}
     padded = np.zeros(2, np.int64)
+    parts: Counter[int] = Counter()
     # Which images are kept is random, lest every third of them be of one class.
     total = sum(entry["n"] for entry in manifest["shards"])
     rng = np.random.default_rng(0)
@@ -146,6 +150,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
             ny, nx = images["image"][-2:]
             pixels = count_padded(padding, (ny, nx))
             padded += np.count_nonzero(pixels), pixels.sum()
+        parts.update(params.get("split", np.empty(0)).tolist())
         keep = rng.random(len(label)) * total < _KEPT
         for name, values in params.items():
             columns.setdefault(name, _Collector()).add(values, label, keep)
@@ -160,6 +165,7 @@ def summarize(folder: Path, samples: int = 6) -> Summary:
         places,
         damaged,
         (int(padded[0]), int(padded[1])),
+        {str(name): parts[k] for k, name in enumerate(attrs.get("split_names", ()))},
     )
 
 

@@ -240,3 +240,9 @@ def test_a_mass_profile_says_which_quantity_it_lacks(method, grid):
 def test_a_light_profile_says_that_it_lacks_a_surface_brightness(grid):
     with pytest.raises(TypeError, match="LightProfile has no surface brightness"):
         LightProfile().surface_brightness(*grid)
+
+
+@pytest.mark.parametrize("place", ["banana", "cuda:99"])
+def test_a_profile_of_numbers_goes_to_no_place_that_there_is_not(place):
+    with pytest.raises((RuntimeError, AssertionError)):
+        SIE(theta_E=1.0, e1=0.0, e2=0.0).to(place)

@@ -113,6 +113,13 @@ def test_a_fit_starts_from_the_model_of_another():
     assert deviation(again, {k: v[1:] for k, v in truth.items()}).max() < 1e-6
 
 
+@pytest.mark.parametrize("name", ["EPL_NUMBA", "PEMD"])
+def test_other_names_of_a_power_law_are_the_same_profile(name):
+    values = {"theta_E": 1.1, "gamma": 2.1, "e1": 0.1, "e2": -0.05}
+    (deflector,) = lp.from_lenstronomy([name], [values]).lens.deflectors
+    assert repr(deflector) == repr(lp.EPL(**values))
+
+
 def test_a_fit_starts_from_several_sersic_profiles():
     parts = [LIGHTS["Sersic"], lp.Sersic(amplitude=9.0, R_sersic=0.1, n_sersic=1.0, center_x=0.2)]
     plain = lp.ThinLens(lens()[0].deflectors[:2])

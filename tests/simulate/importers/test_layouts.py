@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from simulate.dataset.summary import summarize
 from tests.simulate.importers.make_files import (
     coarse,
     image,
@@ -61,6 +62,7 @@ def test_the_published_split_is_a_column(deeplense_tests, importing):
     assert data.attrs["split_names"] == ["train", "val"]
     assert data.params["split"].tolist() == [0] * 9 + [1] * 3
     assert data.label.tolist() == [0, 1, 2] * 4
+    assert summarize(data.path).parts == {"train": 9, "val": 3}
 
 
 @pytest.mark.parametrize(("name", "part"), [("validation", "val"), ("Test", "test")])
