@@ -243,19 +243,19 @@ def _keep_frame(
 
 
 def _check_finer(scale: float, model: Network) -> None:
-    """Refuse pixels that are as fine as those that a network makes.
+    """Refuse pixels finer than those that a network enlarges, which would be blurred first.
 
     Raises:
         BrokenFileError: for them, with the command that trains a network for their like.
     """
-    finer = model.pixel_scale / model.factor
-    if scale <= finer * (1 + TOLERANCE):
+    if scale < model.pixel_scale * (1 - TOLERANCE):
+        made, served = model.pixel_scale / model.factor, model.pixel_scale
         raise BrokenFileError(
-            f"its pixels of {scale:.3g} arcsec are as fine as the output of the network, "
-            f"{finer:.3g} arcsec, which serves pixels of {model.pixel_scale:.3g}; train one for "
-            f"yours: `{program()} import PAIRS --pixel-scale {scale / model.factor:.3g}` of "
-            f"PAIRS/HR/ and PAIRS/LR/, then `{program()} finetune --task {model.purpose} --encoder "
-            "none --data data/imported/PAIRS`"
+            f"its pixels of {scale:.3g} arcsec are finer than those of {served:.3g} that the "
+            f"network serves, which makes {made:.3g}; train one for yours: `{program()} import "
+            f"PAIRS --pixel-scale {scale / model.factor:.3g}` of PAIRS/HR/ and PAIRS/LR/, then "
+            f"`{program()} finetune --task {model.purpose} --encoder none --data "
+            "data/imported/PAIRS`"
         )
 
 

@@ -80,8 +80,8 @@ def middle_of_light(image: Any) -> tuple[float, float]:
         ((21, 27), TRAINED),  # padded, an odd number along both
         ((51, 20), TRAINED),  # cropped along y, padded along x
         ((32, 33), 0.2035),  # pixels that count as those of the network
-        ((47, 60), 0.15),  # to wider pixels: padded along none, cropped along x
-        ((31, 40), 0.13),  # to wider pixels, padded
+        ((27, 40), 0.24),  # to finer pixels: cropped along x, padded by none along y
+        ((21, 40), 0.31),  # to much finer pixels, cropped along x and padded along y
         ((29, 34), 0.263),  # to finer pixels, cropped
         ((17, 19), 0.263),  # to finer pixels, padded
     ],
@@ -95,7 +95,7 @@ def test_a_star_is_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    width = 1.6 * max(1.0, TRAINED / scale)
+    width = 1.6
     x, y = shape[1] / 2 + 1.37, shape[0] / 2 - 2.21
     cards = header(form, scale, shape)
     fits.writeto("star.fits", star(shape, x, y, width).astype(np.float32), cards)

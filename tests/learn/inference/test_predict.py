@@ -215,7 +215,7 @@ def test_every_image_is_fitted_with_its_own_exposure_time(
     assert [*seen[:3], *seen[60:]] == [100.0, 200.0, unsaid, 30.0, 30.0, unsaid, unsaid]
 
 
-@pytest.mark.parametrize("scale", [0.202, 0.15])
+@pytest.mark.parametrize("scale", [0.202, 0.25])
 def test_super_resolved_fits_keeps_its_place_on_the_sky(
     superresolver: Path, tmp_path: Path, scale: float
 ) -> None:
@@ -237,7 +237,7 @@ def test_super_resolved_fits_keeps_its_place_on_the_sky(
     assert width == pytest.approx(0.101, rel=1e-6)
     y, x = np.unravel_index(finer.argmax(), finer.shape)
     there, true = after.pixel_to_world(x, y), before.pixel_to_world(13.0 - 0.5, 22.0 - 0.5)
-    assert there.separation(true).arcsec < 0.101
+    assert there.separation(true).arcsec < max(0.101, 0.6 * scale)
     middle = after.pixel_to_world((columns - 1) / 2, (rows - 1) / 2)
     apart = middle.separation(before.pixel_to_world(23 / 2, 49 / 2)).arcsec
     assert apart < 1e-4, "both are of the same field"
