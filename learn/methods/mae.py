@@ -84,8 +84,9 @@ class MAE(Method):
         weight = get_at_index(patchify(weight, size), hidden)
         if self.params.normalize_patches:
             target = _normalise(target, weight)
-        square: Tensor = weight * (predicted - target).square()
-        return square.sum() / weight.sum().clamp_min(1.0)
+        square = weight * (predicted - target).square()
+        error: Tensor = square.sum() / weight.sum().clamp_min(1.0)
+        return error
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Losses of a batch, in which padding is nothing to reconstruct."""

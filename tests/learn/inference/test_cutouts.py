@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from learn import load_model
 from learn.config import PredictConfig
+from learn.finetune import finetune
 from learn.inference.cutouts import Cutout, CutoutRemarks, find_inputs, read_images
 from lensphys.ground.config import load_config, shipped_config
 from simulate.dataset.padding import COLUMNS
+from simulate.importers.run import import_images
+from tests.simulate.importers import make_files
 
 SIZE, SCALE = 16, 0.1
 
@@ -213,3 +217,21 @@ def test_padding_that_is_no_number_is_put_on_anew(tmp_path: Path) -> None:
     (cutout,), _ = read(network(), shard(tmp_path / "a.h5", images, [[2, 0, 0, 0]]))
     assert np.isfinite(cutout.frame.pixels).all()
     assert cutout.frame.padding == (1, 1, 0, 0)
+
+
+def test_padded_images_have_the_predictions_that_the_run_has_written(
+    tmp_path: Path, finetune_config: Any
+) -> None:
+    for name in ("lens", "other"):
+        for n in range(57, 71):
+            make_files.save(tmp_path / "cut" / name / f"{n}.npy", make_files.image(n))
+    given = make_files.options(label_names=("lens", "other"), out=tmp_path / "data", fill="zero")
+    data, _ = import_images(tmp_path / "cut", given)
+    once = ("optimizer.epochs=1",)
+    config = finetune_config("classify", once, data=data, encoder="none", out=tmp_path / "run")
+    run, _ = finetune(config)
+    model = load_model(run)
+    pixels = np.stack([cutout.frame.pixels for cutout in read(model, data)[0]])
+    with h5py.File(run / "predictions.h5") as file:
+        expected, index = file["prediction"][()], file["index"][()]
+    np.testing.assert_allclose(model(pixels[index]), expected, atol=1e-6)
