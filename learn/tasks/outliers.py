@@ -159,7 +159,7 @@ class OutlierTest(nn.Module):
         self.usual_lens = UsualLens() if sees_fits else None
         self.misfit = Scatter(MISFIT) if sees_fits else None
         self.ordinary = Scatter(FEATURES if sees_fits else width)
-        self.register_buffer("limits", torch.full((len(TESTS),), torch.nan, dtype=torch.float64))
+        self.register_buffer("limits", torch.full((len(TESTS),), torch.inf, dtype=torch.float64))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -167,7 +167,7 @@ class OutlierTest(nn.Module):
         """Read limits; weights of earlier versions lack the first of them."""
         limits = state_dict.get(f"{prefix}limits")
         if limits is not None and len(limits) < len(TESTS):
-            missing = limits.new_full((len(TESTS) - len(limits),), torch.nan)
+            missing = limits.new_full((len(TESTS) - len(limits),), torch.inf)
             state_dict[f"{prefix}limits"] = torch.cat([missing, limits])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -192,7 +192,8 @@ class OutlierTest(nn.Module):
             self.misfit.learn(observed.misfit)
         known = [name for name in TESTS if name in scores]
         columns = torch.stack([scores[name] for name in known], 1)
-        limits = find_limits(columns.cpu().numpy(), rate)
+        # What nothing constrains is beyond any limit, even where some ordinary images are so.
+        limits = find_limits(columns.cpu().numpy(), rate).clip(max=np.finfo(np.float64).max)
         self.limits[-len(known) :] = torch.from_numpy(limits).to(self.limits)
 
     @torch.no_grad()
@@ -206,11 +207,7 @@ class OutlierTest(nn.Module):
             scores["misfit"] = self.misfit.distance(observed.misfit)
         columns = {name: scores[name].cpu().numpy() for name in TESTS if name in scores}
         limits = dict(zip(TESTS, self.limits.tolist(), strict=True))
-        # What nothing constrains is beyond any limit, even where some ordinary images are so.
-        beyond = {
-            TESTS[name]: (column > limits[name]) | np.isposinf(column) & ~np.isnan(limits[name])
-            for name, column in columns.items()
-        }
+        beyond = {TESTS[name]: column > limits[name] for name, column in columns.items()}
         rows = zip(*beyond.values(), strict=True)
         flags = ["; ".join(itertools.compress(beyond, row)) for row in rows]
         if observed.chi2_dof is not None:

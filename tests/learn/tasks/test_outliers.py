@@ -201,7 +201,7 @@ def test_weights_of_earlier_versions_have_no_limit_of_the_radius() -> None:
     weights["limits"] = weights["limits"][1:]
     old = OutlierTest(WIDTH, sees_fits=True)
     old.load_state_dict(weights)
-    np.testing.assert_array_equal(old.limits, [np.nan, *test.limits[1:].tolist()])
+    assert old.limits.tolist() == [np.inf, *test.limits[1:].tolist()]
     observed = with_fits(50, 3)
     blurred = observed._replace(radius_error=torch.full((50,), torch.inf))
     np.testing.assert_array_equal(old.judge(blurred).flags, old.judge(observed).flags)
