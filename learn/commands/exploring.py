@@ -52,8 +52,14 @@ def explore_command(
     from learn.explore.settings import ExploreSettings, check_options
 
     settings = make_settings(context, ExploreSettings, "explore", "explore", "command")
-    options = {"size": size, "seed": seed, "pixel_scale": pixel_scale, "hdu": hdu, "index": index}
-    options |= {"port": port}
+    options = {
+        "size": size,
+        "seed": seed,
+        "pixel_scale": pixel_scale,
+        "hdu": hdu,
+        "index": index,
+        "port": port,
+    }
     given = {key: value for key, value in options.items() if value is not None}
     set_here = (text.partition("=")[::2] for text in sets or ())
     check_options(source, given | {key.strip(): value for key, value in set_here})

@@ -22,6 +22,7 @@ _OPTIONS = {
     "hdu": "extensions",
     "index": "number",
 }
+#: Settings with an option of their own; others are given by --set.
 _WITH_A_NAME = frozenset({*_OPTIONS, "port"})
 #: Those of a lens without an image alone, of files alone, and of images alone.
 _OF_NO_IMAGE = frozenset({"size", "seed"})

@@ -116,14 +116,12 @@ def _write(table: Table, keys: Mapping[str, str], task: Task, out: Path, place: 
         place: to write to.
     """
     known = UNITS | task.units
-    named = {name: (key, known[key]) for name, key in keys.items() if known.get(key)}
-    # The error of a logarithm has no zero point.
-    units = {
-        name: _OF_ERRORS.get(unit, (unit, unit))
-        if key.endswith("_error")
-        else _UNITS.get(unit, (unit, unit))
-        for name, (key, unit) in named.items()
-    }
+    units = {}
+    for name, key in keys.items():
+        if unit := known.get(key):
+            # The error of a logarithm has no zero point.
+            spelled = _OF_ERRORS if key.endswith("_error") else _UNITS
+            units[name] = spelled.get(unit, (unit, unit))
     if out.suffix == ".fits":
         hdu = fits.table_to_hdu(table)
         for name, (_, unit) in units.items():

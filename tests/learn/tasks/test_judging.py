@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import lensphys as lp
+from learn.data import InMemory
 from learn.data_description import describe
 from learn.splits import Split
 from learn.tasks.judging import judge_batch, judge_rows, learn_ordinary
-from learn.tasks.outliers import NOT_LENS, POOR, UNLIKE
+from learn.tasks.outliers import NOT_LENS, POOR, UNLIKE, Resemblance
 from simulate import shards
 from tests.learn.conftest import LENS_FIT, QUICK_FIT
 
@@ -44,17 +45,25 @@ def test_without_lens_fits_the_features_of_the_encoder_are_compared(
     assert odd.has(UNLIKE).mean() > 0.9
 
 
-def test_images_whose_noise_is_larger_than_is_assumed_are_fitted_poorly(
-    smooth: shards.DataSet, untrained_task: Any
-) -> None:
-    """In training as in prediction; the flags are stored with the weights."""
+def learned_classifier(
+    smooth: shards.DataSet, untrained_task: Any, fit: str
+) -> tuple[Any, shards.DataSet, InMemory, Resemblance]:
+    """A classifier that has learned which images are ordinary, and how it judges its own."""
     names = {"label_names": ["no_sub", "cdm"]}
     smooth = dataclasses.replace(smooth, attrs=smooth.attrs | names)
-    module, data = untrained_task("classify", smooth, LENS_FIT, "false_flags=0.05")
+    module, data = untrained_task("classify", smooth, fit, "false_flags=0.05")
     memory = module.load(data, "cpu")
     learn_ordinary(module, memory, PARTS)
     usual = judge_rows(module, ROWS, memory)
     assert usual is not None
+    return module, data, memory, usual
+
+
+def test_images_whose_noise_is_larger_than_is_assumed_are_fitted_poorly(
+    smooth: shards.DataSet, untrained_task: Any
+) -> None:
+    """In training as in prediction; the flags are stored with the weights."""
+    module, data, memory, usual = learned_classifier(smooth, untrained_task, LENS_FIT)
     assert not usual.flagged.all()
     rng = np.random.default_rng(0)
     noise = rng.normal(0, data.attrs["background_sigma"], data.image[:4].shape)
@@ -73,17 +82,12 @@ def test_images_whose_noise_is_larger_than_is_assumed_are_fitted_poorly(
 def test_a_blank_sky_and_a_galaxy_without_arcs_may_be_no_lenses(
     smooth: shards.DataSet, untrained_task: Any
 ) -> None:
-    names = {"label_names": ["no_sub", "cdm"]}
-    smooth = dataclasses.replace(smooth, attrs=smooth.attrs | names)
-    module, data = untrained_task("classify", smooth, QUICK_FIT, "false_flags=0.05")
-    memory = module.load(data, "cpu")
-    learn_ordinary(module, memory, PARTS)
-    usual = judge_rows(module, ROWS, memory)
-    assert usual is not None
+    module, data, memory, usual = learned_classifier(smooth, untrained_task, QUICK_FIT)
     assert usual.has(NOT_LENS).mean() <= 0.1
     x, y = lp.pixel_grid(data.image.shape[-1], float(data.attrs["pixel_scale"]))
     galaxy = lp.Sersic(amplitude=2.0, R_sersic=0.6, n_sersic=1.5, e1=0.1, e2=0.05)
-    sky = torch.randn(2, 1, *x.shape) * data.attrs["background_sigma"]
+    noise = torch.randn(2, 1, *x.shape, generator=torch.Generator().manual_seed(0))
+    sky = noise * data.attrs["background_sigma"]
     images = sky + torch.stack([0 * x, galaxy.surface_brightness(x, y)])[:, None]
     fits = module.fit_loose(images, describe(data), data.params["exposure_time"][:2], "run")
     batch = memory[torch.arange(2)]._replace(image=images, fits=fits)

@@ -108,7 +108,7 @@ def test_padding_changes_neither_however_much_of_the_image_it_is(width: int, uni
 
 
 def test_the_darker_half_is_that_of_what_is_seen() -> None:
-    """Of four pixels that are seen, two are dark; the brightest tenth is none of them."""
+    """Two of four pixels that are seen are dark; the brightest tenth is none of them."""
     parts = {name: torch.zeros(1, n, 4, 4) for name, n in CHANNELS.parts.items()}
     parts["sigma"][:] = MASKED
     parts["sigma"][..., 0, :] = 1.0

@@ -47,7 +47,7 @@ def test_cutouts_that_do_not_go_together_are_refused(header, changes, message, t
 
 
 def test_an_array_that_differs_from_its_like_is_framed_and_counted(deeplensesim, importing):
-    """Of the same size in bytes, its header tells it apart."""
+    """Files of the same size in bytes are told apart by their headers."""
     odd, like = (deeplensesim / "cdm" / f"cdm_sim_{i}.npy" for i in (1, 0))
     save(odd, np.ones((4, 16)))
     assert odd.stat().st_size == like.stat().st_size
